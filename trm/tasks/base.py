@@ -1,0 +1,99 @@
+"""The contract between a task and everything that trains on it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm.component import Component
+
+IGNORE = -100
+"""Label of a cell that no loss and no metric counts (the reference's IGNORE_LABEL_ID)."""
+
+SplitName = Literal["train", "valid", "test"]
+Tokens = NDArray[np.int32]
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of it that is done, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples of one split; all arrays share their first axis.
+
+    Attributes:
+        inputs: int32 `[n, seq_len]`, tokens in `[0, vocab_size)`.
+        labels: int32 `[n, seq_len]`, tokens, or `IGNORE`.
+        difficulty: float32 `[n]`, larger is harder; the task says what it measures.
+        puzzle_identifiers: int32 `[n]`, rows of the puzzle embedding; 0 where a task has one kind.
+    """
+
+    inputs: Tokens
+    labels: Tokens
+    difficulty: NDArray[np.float32]
+    puzzle_identifiers: Tokens
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+class Task(ABC):
+    """A puzzle family with its data. Splits share no two symmetry-equivalent puzzles."""
+
+    name: str
+    vocab_size: int
+    seq_len: int
+    grid_shape: tuple[int, int]
+    num_puzzle_identifiers: int = 1
+    floor: float = 0.0
+    """The score of a trial that failed: what knowing nothing is worth."""
+
+    @abstractmethod
+    def split(self, name: SplitName) -> Split:
+        """One split's examples, the same on every call."""
+
+    def augment(
+        self, inputs: Tokens, labels: Tokens, rng: np.random.Generator
+    ) -> tuple[Tokens, Tokens]:
+        """A validity-preserving random change of each row, `[b, seq_len]` in and out."""
+        return inputs, labels
+
+    @abstractmethod
+    def verify(self, inputs: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+        """Whether each answer `[n, seq_len]` solves its input, from the rules alone; `[n]`."""
+
+    @abstractmethod
+    def unknown(self, inputs: Tokens) -> NDArray[np.bool_]:
+        """The cells `[n, seq_len]` whose answer does not stand in the input (blank cells)."""
+
+    @abstractmethod
+    def parse(self, text: str) -> Tokens:
+        """One puzzle as a person writes it, as tokens `[seq_len]`.
+
+        Raises:
+            UserError: the text is not a puzzle of this task.
+        """
+
+    @abstractmethod
+    def show(self, tokens: Tokens, given: Tokens | None = None) -> str:
+        """A readable grid of tokens `[seq_len]`; with `given`, cells that changed stand out."""
+
+    @property
+    @abstractmethod
+    def data_hash(self) -> str:
+        """Hex digest of every split's arrays: equal hashes mean equal data."""
+
+
+class TaskConfig(Component):
+    """The `task` section. Subclasses add their own keys, with `name` fixed to theirs."""
+
+    name: str
+
+    def build(self, cache: Path | None = None, progress: Progress | None = None) -> Task:
+        """Make the task's data, or read it from `cache` (a folder; written atomically)."""
+        raise NotImplementedError(self.name)
