@@ -1,0 +1,133 @@
+"""The config tree of one experiment, as far as training one model needs it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+
+from trm.component import Component, by_name, validate
+from trm.curriculum import CurriculumConfig
+from trm.errors import UserError
+from trm.halting import HaltingConfig
+from trm.losses import LossConfig
+from trm.model import ModelConfig
+from trm.optimizers import OPTIMIZERS, AdamAtan2Config, OptimizerConfig
+from trm.tasks import TASKS
+from trm.tasks.base import TaskConfig
+
+SCHEMA_VERSION = 1
+
+
+class BudgetConfig(Component):
+    """How much to train: exactly one of steps, FLOPs or minutes.
+
+    Steps are supervision steps at the model's full depth, so that a depth curriculum buys more of
+    them with the same compute. Minutes are turned into FLOPs once, by timing a few steps.
+    """
+
+    steps: int | None = Field(default=None, gt=0)
+    flops: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> BudgetConfig:
+        if sum(value is not None for value in (self.steps, self.flops, self.minutes)) != 1:
+            raise ValueError("needs exactly one of steps, flops or minutes")
+        return self
+
+
+class TrainConfig(Component):
+    """How one model is trained and evaluated.
+
+    `ema: null` turns the moving average off. `precision: auto` is bfloat16 on CUDA devices and
+    float32 elsewhere. `seed` covers initial weights, order, augmentation and exploration, never
+    the split. `reports` evaluations are spread evenly over the budget. `valid_examples` caps the
+    examples of one evaluation (null: all). `threads` is CPU threads of one training.
+    """
+
+    batch_size: int = Field(default=768, ge=1)
+    budget: BudgetConfig = BudgetConfig(steps=60_000)
+    reports: int = Field(default=10, ge=1)
+    ema: float | None = Field(default=0.999, ge=0.0, lt=1.0)
+    seed: int = Field(default=0, ge=0)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str = "auto"
+    threads: int = Field(default=1, ge=1)
+    valid_examples: int | None = Field(default=None, ge=1)
+    eval_batch_size: int = Field(default=512, ge=1)
+
+
+class Experiment(Component):
+    """One experiment: a task, a model and how it is trained."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str = Field(default="experiment", min_length=1)
+    task: SerializeAsAny[Annotated[TaskConfig, BeforeValidator(lambda s: by_name(TASKS, s))]]
+    model: ModelConfig = ModelConfig()
+    halting: HaltingConfig = HaltingConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: SerializeAsAny[
+        Annotated[
+            OptimizerConfig, BeforeValidator(lambda s: by_name(OPTIMIZERS, s, "adam_atan2"))
+        ]
+    ] = AdamAtan2Config()
+    curriculum: CurriculumConfig = CurriculumConfig()
+    train: TrainConfig = TrainConfig()
+    plugins: list[str] = []
+
+    def tree(self) -> dict[str, Any]:
+        """The whole config as plain values, every default written out."""
+        return self.model_dump(mode="json")
+
+
+SECTIONS = tuple(Experiment.model_fields)
+"""The sections that training reads; a sweep's file may hold more."""
+
+
+def experiment_from(tree: Mapping[str, Any]) -> Experiment:
+    """Validate a drawn tree, after importing its plug-ins. Sections of a sweep are left out.
+
+    Raises:
+        UserError: one line naming key, value and remedy.
+    """
+    import_plugins(tree)
+    return validate(Experiment, {key: tree[key] for key in tree if key in SECTIONS})
+
+
+def import_plugins(tree: Mapping[str, Any]) -> None:
+    """Import the modules under `plugins`, which register tasks, optimisers and schedules.
+
+    The working directory comes last on the path, so that nothing in it can shadow a package.
+    """
+    modules = tree.get("plugins") or []
+    if not isinstance(modules, list):
+        raise UserError("plugins", modules, "must be a list of module names")
+    if modules and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise UserError("plugins", module, f"cannot be imported: {error}") from error
+
+
+def set_value(tree: dict[str, Any], path: str, value: Any) -> None:
+    """Set `a.b.c` in a tree in place, making mappings on the way.
+
+    >>> tree = {"train": {"seed": 0}}
+    >>> set_value(tree, "train.seed", 3)
+    >>> tree
+    {'train': {'seed': 3}}
+    """
+    *parents, last = path.split(".")
+    for key in parents:
+        child = tree.setdefault(key, {})
+        if not isinstance(child, dict):
+            raise UserError("--set", path, f"{key!r} holds a value, not a section")
+        tree = child
+    tree[last] = value

@@ -1,0 +1,7 @@
+"""Tasks by name. A plug-in adds its own with `TASKS["mine"] = MyTaskConfig`."""
+
+from trm.tasks.arrows import ArrowsConfig
+from trm.tasks.base import TaskConfig
+from trm.tasks.sudoku import SudokuConfig
+
+TASKS: dict[str, type[TaskConfig]] = {"arrows": ArrowsConfig, "sudoku": SudokuConfig}
