@@ -1,0 +1,123 @@
+"""An on-disk cache of arrays that are slow to make, and of a task's splits.
+
+A file is named by a digest of everything that its arrays depend on, so it is never stale; it is
+written under a temporary name and renamed, so it is never half there; and one that cannot be read
+is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm.tasks.base import Split, SplitName
+
+FORMAT = 1
+"""Part of every key: raise it when the layout of the files changes."""
+
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+_FIELDS = ("inputs", "labels", "difficulty", "puzzle_identifiers")
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def cached_arrays(
+    folder: Path | None, name: str, key: Mapping[str, Any], build: Callable[[], Arrays]
+) -> Arrays:
+    """The arrays of `build()`, from `folder/<name>-<digest of key>.npz` where that can be read.
+
+    Args:
+        folder: made if absent; None never reads or writes.
+        name: how the file's name starts, for people who look into the folder.
+        key: JSON values that determine the arrays: config, content of source files, versions.
+        build: makes the arrays; called only when there is no readable file.
+
+    A folder that cannot be written costs a warning, not the arrays.
+    """
+    if folder is None:
+        return build()
+    text = json.dumps({"format": FORMAT, **key}, sort_keys=True)
+    path = folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
+    arrays = _read(path)
+    if arrays is None:
+        arrays = build()
+        try:
+            _write(path, arrays)
+        except OSError as error:
+            warnings.warn(f"{path} cannot be written, so it is not cached: {error}", stacklevel=2)
+    return arrays
+
+
+def cached_splits(
+    folder: Path | None,
+    key: Mapping[str, Any],
+    build: Callable[[], Mapping[SplitName, Split]],
+) -> dict[SplitName, Split]:
+    """The three splits of `build()`, through `cached_arrays`; `key["name"]` is the task's."""
+
+    def flat() -> Arrays:
+        splits = build()
+        return {f"{s}.{f}": getattr(splits[s], f) for s in SPLITS for f in _FIELDS}
+
+    arrays = cached_arrays(folder, str(key["name"]), key, flat)
+    return {s: Split(*(arrays[f"{s}.{f}"] for f in _FIELDS)) for s in SPLITS}
+
+
+def make_split(inputs: NDArray[Any], labels: NDArray[Any], difficulty: NDArray[Any]) -> Split:
+    """A split of a task with one kind of puzzle, its arrays cast to the contract's types."""
+    return Split(
+        np.ascontiguousarray(inputs, dtype=np.int32),
+        np.ascontiguousarray(labels, dtype=np.int32),
+        np.ascontiguousarray(difficulty, dtype=np.float32),
+        np.zeros(len(inputs), dtype=np.int32),
+    )
+
+
+def data_hash(splits: Mapping[SplitName, Split]) -> str:
+    """Hex digest of every array of every split, shapes and types included."""
+    digest = hashlib.sha256()
+    for s in SPLITS:
+        for f in _FIELDS:
+            array = np.ascontiguousarray(getattr(splits[s], f))
+            digest.update(f"{s}.{f} {array.dtype.str} {array.shape}\n".encode())
+            digest.update(array.data)
+    return digest.hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path) -> Arrays | None:
+    """The file's arrays; None if it is absent or damaged (its parts carry checksums)."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError):
+        return None
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=".npz")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
