@@ -1,0 +1,353 @@
+"""The only truth of a run folder: its trials, their attempts and every acknowledged report.
+
+A run folder holds `log/` (what happened since the last compaction), `trials/` and `curves/`
+(Parquet, readable with `pyarrow.dataset`), `checkpoints/` and `lock`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+
+from search.journal import Journal, Record, read_journal
+from search.lock import FileLock
+from search.parts import (
+    BLOCK,
+    CURVES,
+    TRIALS,
+    Outcome,
+    Row,
+    StageName,
+    Trial,
+    extend_curves,
+    merge_curves,
+    part,
+    parts,
+    read_curve_part,
+    read_trial_part,
+    sequence_of,
+    trial_row,
+    write_part,
+)
+from trm.errors import UserError
+from trm.report import COLUMNS
+
+__all__ = ["Ledger", "Outcome", "StageName", "Trial", "read_curves", "read_trials"]
+
+COMPACT_EVERY = 2000
+"""Log records between two compactions; also the most curve rows that are held in memory."""
+
+
+class Ledger:
+    """A run folder, open for writing by this process alone.
+
+    Every method that changes something returns after the disk has it. `trials` is read-only to
+    callers: it is this object's view of the log.
+    """
+
+    def __init__(self, folder: Path, lock: FileLock) -> None:
+        self.folder = folder
+        self._lock = lock
+        state = _State(folder)
+        self.trials: dict[int, Trial] = state.trials
+        self._tail: dict[int, list[Row]] = defaultdict(list, state.tail)
+        self._dirty: set[int] = state.dirty
+        self._pending = state.records
+        self._journal = Journal(folder / "log", state.sequence + 1)
+
+    @classmethod
+    def create(cls, folder: Path | str) -> Ledger:
+        """Start a run in a folder that holds none yet.
+
+        Raises:
+            UserError: the folder already holds a run, cannot be written, or is a URI.
+        """
+        path = _local(folder)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path / "lock")
+        except OSError as error:
+            raise UserError(
+                str(path), None, f"cannot be written ({error.strerror}); choose another folder"
+            ) from error
+        try:
+            if (path / "trials").exists() or (path / "log").exists():
+                raise UserError(
+                    str(path),
+                    None,
+                    "already holds a run; resume it with --resume or choose another --out",
+                )
+            for name, schema in (("curves", CURVES), ("trials", TRIALS)):
+                (path / name).mkdir()
+                write_part(part(path / name, 0), [], schema, 0)
+            return cls(path, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Ledger:
+        """Go on with a run, whatever state its last driver left it in.
+
+        Raises:
+            UserError: no run is there, another driver has it, or its log is damaged.
+        """
+        path = _existing(folder)
+        lock = FileLock(path / "lock")
+        try:
+            return cls(path, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    def add_trial(
+        self,
+        *,
+        stage: StageName,
+        params: Mapping[str, Any],
+        config: Mapping[str, Any],
+        seed: int,
+        candidate: int | None = None,
+    ) -> Trial:
+        """A new trial; without `candidate` it is its own."""
+        number = len(self.trials)
+        self._record(
+            number,
+            {
+                "k": "trial",
+                "stage": stage,
+                "candidate": number if candidate is None else candidate,
+                "seed": seed,
+                "params": dict(params),
+                "config": dict(config),
+            },
+        )
+        return self.trials[number]
+
+    def begin_attempt(self, trial_id: int) -> int:
+        """The number of a new execution, from 1; reports of any earlier one are ignored."""
+        assert self.trials[trial_id].outcome is None, "a finished trial is not run again"
+        attempt = self.trials[trial_id].attempts + 1
+        self._record(trial_id, {"k": "attempt", "attempt": attempt, "at": _now()})
+        return attempt
+
+    def acknowledge(
+        self,
+        trial_id: int,
+        attempt: int,
+        row: Mapping[str, Any],
+        checkpoint: str | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Store a report and its checkpoint's path; False if the report is stale or known.
+
+        Args:
+            row: a report's columns; columns that a report does not have are left out.
+            checkpoint: relative to the run folder; None keeps the one before.
+        """
+        trial = self.trials[trial_id]
+        if trial.outcome is not None or attempt != trial.attempts or row["mark"] <= trial.mark:
+            return False
+        record: Record = {
+            "k": "row",
+            "attempt": attempt,
+            "row": {name: row[name] for name in COLUMNS if row.get(name) is not None},
+        }
+        if checkpoint is not None:
+            record["checkpoint"] = checkpoint
+        if provenance is not None:
+            record["provenance"] = dict(provenance)
+        self._record(trial_id, record)
+        return True
+
+    def preempt(self, trial_id: int, attempt: int, reason: str) -> bool:
+        """Note that an attempt's worker died; the trial goes on. False for a stale attempt."""
+        trial = self.trials[trial_id]
+        if trial.outcome is not None or attempt != trial.attempts:
+            return False
+        self._record(trial_id, {"k": "preempted", "attempt": attempt, "reason": reason})
+        return True
+
+    def finish(
+        self, trial_id: int, outcome: Outcome, score: float | None, reason: str = ""
+    ) -> None:
+        """Give a trial its outcome, once."""
+        assert self.trials[trial_id].outcome is None, f"trial {trial_id} has an outcome"
+        assert score is None or not math.isnan(score), f"trial {trial_id}: NaN is not a score"
+        reason = " ".join(reason.split())
+        self._record(
+            trial_id,
+            {"k": "end", "outcome": outcome, "score": score, "reason": reason, "at": _now()},
+        )
+
+    def curve(self, trial_id: int) -> list[Row]:
+        """A trial's acknowledged reports, by mark."""
+        table = read_curve_part(part(self.folder / "curves", trial_id // BLOCK), trial_id)
+        return merge_curves(table, self._tail.get(trial_id, ())).to_pylist()  # type: ignore[no-any-return]
+
+    def compact(self) -> None:
+        """Move the log into the Parquet files. A crash at any point loses and repeats nothing."""
+        done = self._journal.next_sequence - 1
+        older = self._journal.roll()
+        for block in sorted(self._dirty):
+            rows = [row for trial in self._of(block) for row in self._tail.get(trial.id, ())]
+            if rows:
+                extend_curves(part(self.folder / "curves", block), rows, done)
+            trials = (trial_row(trial) for trial in self._of(block))
+            write_part(part(self.folder / "trials", block), trials, TRIALS, done)
+        for path in older:
+            path.unlink(missing_ok=True)
+        self._tail.clear()
+        self._dirty.clear()
+        self._pending = 0
+
+    def close(self) -> None:
+        """Compact and free the folder for another driver."""
+        try:
+            if self._pending and not self._journal.closed:
+                self.compact()
+        finally:
+            self._journal.close()
+            self._lock.release()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _of(self, block: int) -> list[Trial]:
+        first = block * BLOCK
+        last = min(first + BLOCK, len(self.trials))
+        return [self.trials[number] for number in range(first, last)]
+
+    def _record(self, trial_id: int, record: Record) -> None:
+        record = {"t": trial_id, **record}
+        try:
+            self._journal.append(record)
+            row = _apply(self.trials, record)
+            if row is not None:
+                self._tail[trial_id].append(row)
+            self._dirty.add(trial_id // BLOCK)
+            self._pending += 1
+        except BaseException:
+            # State and log may differ now: only opening the run again makes them equal.
+            self._journal.close()
+            raise
+        if self._pending >= COMPACT_EVERY:
+            self.compact()
+
+
+def read_trials(folder: Path | str) -> dict[int, Trial]:
+    """The trials of a run, without a lock: a driver may be writing."""
+    return _State(_existing(folder)).trials
+
+
+def read_curves(folder: Path | str) -> pa.Table:
+    """Every acknowledged report of a run, without a lock: a driver may be writing."""
+    path = _existing(folder)
+    tail = _State(path).tail
+    stored = parts(path / "curves")
+    tables = []
+    for block in sorted(stored.keys() | {trial // BLOCK for trial in tail}):
+        rows = [row for trial, rows in tail.items() if trial // BLOCK == block for row in rows]
+        tables.append(merge_curves(read_curve_part(part(path / "curves", block)), rows))
+    return pa.concat_tables(tables) if tables else CURVES.empty_table()
+
+
+class _State:
+    """What log and Parquet files say together.
+
+    The log is read first: what compaction removes from it meanwhile is in the files by then.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        records = list(read_journal(folder / "log"))
+        self.trials: dict[int, Trial] = {}
+        self.tail: dict[int, list[Row]] = defaultdict(list)
+        self.dirty: set[int] = set()
+        self.records = len(records)
+        trials_at, curves_at = {}, {}
+        for block, path in parts(folder / "trials").items():
+            trials, trials_at[block] = read_trial_part(path)
+            self.trials.update((trial.id, trial) for trial in trials)
+        for block, path in parts(folder / "curves").items():
+            curves_at[block] = sequence_of(path)
+        stored = [*trials_at.values(), *curves_at.values()]
+        self.sequence = max([0, *stored, *(record["n"] for record in records)])
+        for record in records:
+            block = record["t"] // BLOCK
+            row = _row(record)
+            if record["n"] > trials_at.get(block, 0):
+                _apply(self.trials, record)
+                self.dirty.add(block)
+            if row is not None and record["n"] > curves_at.get(block, 0):
+                self.tail[record["t"]].append(row)
+                self.dirty.add(block)
+
+
+def _apply(trials: dict[int, Trial], record: Record) -> Row | None:
+    """Change the state by one record; gives the curve's new row if it has one."""
+    number, kind = record["t"], record["k"]
+    if kind == "trial":
+        trials[number] = Trial(
+            id=number,
+            stage=record["stage"],
+            candidate=record["candidate"],
+            seed=record["seed"],
+            params=record["params"],
+            config=record["config"],
+        )
+        return None
+    trial = trials[number]
+    row = _row(record)
+    if row is not None:
+        trial.mark = row["mark"]
+        trial.compute = row.get("compute", trial.compute)
+        trial.seconds = row.get("seconds", trial.seconds)
+        trial.checkpoint = record.get("checkpoint", trial.checkpoint)
+        trial.provenance = record.get("provenance", trial.provenance)
+    elif kind == "attempt":
+        trial.attempts = record["attempt"]
+        trial.started = trial.started or record["at"]
+    elif kind == "preempted":
+        trial.preempted += 1
+    elif kind == "end":
+        trial.outcome, trial.score = record["outcome"], record["score"]
+        trial.reason, trial.finished = record["reason"], record["at"]
+    return row
+
+
+def _row(record: Record) -> Row | None:
+    if record["k"] != "row":
+        return None
+    return {"trial": record["t"], "attempt": record["attempt"], **record["row"]}
+
+
+def _local(folder: Path | str) -> Path:
+    if "://" in str(folder):
+        raise UserError(str(folder), None, "is a URI; a run folder must be a local path for now")
+    return Path(folder).absolute()
+
+
+def _existing(folder: Path | str) -> Path:
+    path = _local(folder)
+    if not (path / "trials").is_dir() or not (path / "log").is_dir():
+        raise UserError(str(path), None, "holds no run; check the path")
+    return path
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
