@@ -1,0 +1,230 @@
+"""One distribution of the space language: its word, bounds and default."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from trm.component import nearest
+from trm.errors import UserError
+
+WORDS = ("uniform", "loguniform", "int", "logint", "choice")
+LONG_FORM = ("low", "high", "default", "step", "options")
+GRID_TOLERANCE = 1e-8
+"""How far from a multiple of `step`, in steps, a value may lie (Optuna's own tolerance)."""
+
+Condition = tuple[tuple[str, str], ...]
+"""The choices, and the option of each, that a parameter needs to exist; outermost first."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number between `low` and `high`, both included.
+
+    Attributes:
+        name: the parameter's path, which is its name.
+        condition: what must be drawn for the parameter to exist.
+        word: uniform, loguniform, int or logint.
+        step: distance between allowed values from `low` on; None if every value is allowed.
+    """
+
+    name: str
+    condition: Condition
+    word: str
+    low: float
+    high: float
+    default: float | None = None
+    step: float | None = None
+
+    @property
+    def integer(self) -> bool:
+        return self.word in ("int", "logint")
+
+    @property
+    def log(self) -> bool:
+        return self.word in ("loguniform", "logint")
+
+    @property
+    def count(self) -> float:
+        """How many values there are; infinite for a continuous range."""
+        if self.low == self.high:
+            return 1
+        return math.inf if self.step is None else round((self.high - self.low) / self.step) + 1
+
+    def contains(self, value: Any) -> bool:
+        if not _is_number(value) or not self.low <= value <= self.high:
+            return False
+        if self.step is None:
+            return True
+        steps = (float(value) - self.low) / self.step
+        return abs(steps - round(steps)) < GRID_TOLERANCE
+
+    def cast(self, value: Any) -> Any:
+        """The value in the parameter's own type (files may hold 3 as 3.0)."""
+        return round(value) if self.integer else float(value)
+
+    def first(self) -> Any:
+        """The default if there is one, else the middle: geometric on a log scale."""
+        if self.default is not None:
+            return self.cast(self.default)
+        if self.log:
+            middle = math.sqrt(self.low * self.high)
+        else:
+            middle = self.low + (self.high - self.low) / 2
+        return self._nearest_allowed(middle)
+
+    def sample(self, rng: np.random.Generator) -> Any:
+        """An independent draw, uniform on the parameter's scale."""
+        if self.low == self.high:
+            return self.cast(self.low)
+        # Half a step on each side gives the end values of a grid the weight of the others.
+        margin = (self.step or 0.0) / 2
+        low, high = self.low - margin, self.high + margin
+        if self.log:
+            return self._nearest_allowed(math.exp(rng.uniform(math.log(low), math.log(high))))
+        return self._nearest_allowed(rng.uniform(low, high))
+
+    def text(self) -> str:
+        plain = self.step is None or (self.integer and self.step == 1)
+        step = "" if plain else f" step {self.step}"
+        return f"{self.word} [{self.cast(self.low)}, {self.cast(self.high)}]{step}"
+
+    def _nearest_allowed(self, value: float) -> Any:
+        if self.step is not None:
+            value = self.low + round((value - self.low) / self.step) * self.step
+        return self.cast(min(max(value, self.low), self.high))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several options, each known by its name."""
+
+    name: str
+    condition: Condition
+    options: tuple[str, ...]
+    default: str | None = None
+
+    @property
+    def count(self) -> float:
+        return len(self.options)
+
+    def contains(self, value: Any) -> bool:
+        return value in self.options
+
+    def cast(self, value: Any) -> str:
+        return str(value)
+
+    def first(self) -> str:
+        """The default if there is one, else the first option."""
+        return self.options[0] if self.default is None else self.default
+
+    def sample(self, rng: np.random.Generator) -> str:
+        return self.options[int(rng.integers(len(self.options)))]
+
+    def text(self) -> str:
+        return f"choice of {', '.join(self.options)}"
+
+
+Distribution = Range | Choice
+
+
+def is_distribution(value: Any) -> bool:
+    """Whether a config value is a mapping with exactly one key, one of the five words.
+
+    Raises nothing; see `refuse_stray_keys` for near misses.
+    """
+    return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in WORDS
+
+
+def refuse_stray_keys(path: str, value: Mapping[Any, Any]) -> None:
+    """Catch `{loguniform: [...], default: 1e-4}`, which would pass as an ordinary mapping.
+
+    Raises:
+        UserError: a word stands beside keys that belong inside it.
+    """
+    words = [key for key in value if key in WORDS]
+    if words and len(value) > 1 and all(key in WORDS or key in LONG_FORM for key in value):
+        stray = next(key for key in value if key != words[0])
+        raise UserError(
+            path, stray, f"cannot stand beside `{words[0]}`: move it inside, as in the long form"
+        )
+
+
+def parse_range(path: str, condition: Condition, word: str, body: Any) -> Range:
+    """`[low, high]` or `{low:, high:, default:, step:}` as a range.
+
+    A `step` that does not divide the range lowers `high` to the last value it reaches.
+
+    Raises:
+        UserError: the bounds, the default or the step make no range.
+    """
+    integer, log = word in ("int", "logint"), word in ("loguniform", "logint")
+    known = ("low", "high", "default") if log else ("low", "high", "default", "step")
+    if isinstance(body, Mapping):
+        for key in body:
+            if key not in known:
+                raise UserError(path, key, f"is no key of `{word}`: {nearest(str(key), [*known])}")
+        fields = dict(body)
+        for key in ("low", "high"):
+            if key not in fields:
+                raise UserError(path, dict(body), f"`{word}` needs `{key}`")
+    elif isinstance(body, Sequence) and not isinstance(body, str) and len(body) == 2:
+        fields = {"low": body[0], "high": body[1]}
+    else:
+        raise UserError(path, body, f"must be [low, high] or {{low:, high:, ...}} for `{word}`")
+    numbers = {key: _number(path, key, value, integer) for key, value in fields.items()}
+    low, high = numbers["low"], numbers["high"]
+    if low > high:
+        raise UserError(path, [low, high], "low must not be above high: swap them")
+    if log and low <= 0:
+        raise UserError(
+            path, low, f"is not above 0, where `{word}` has no logarithm: raise low or use "
+            f"`{'int' if integer else 'uniform'}`"
+        )
+    step = numbers.get("step", 1 if integer else None)
+    if step is not None:
+        if step <= 0:
+            raise UserError(path, step, "is no step: it must be above 0")
+        if "step" in numbers and step > high - low:
+            raise UserError(path, step, f"is a step beyond the range [{low}, {high}]: lower it")
+        # Decimal arithmetic: 0.1 + 6 * 0.1 is not 0.7 in binary.
+        reach = (Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step))
+        top = Decimal(str(low)) + reach * Decimal(str(step))
+        high = int(top) if integer else float(top)
+    found = Range(path, condition, word, low, high, numbers.get("default"), step)
+    if found.default is not None and not found.contains(found.default):
+        raise UserError(path, found.default, f"is a default outside {found.text()}")
+    return found
+
+
+def option_name(path: str, value: Any) -> str:
+    """The name of an option that is no mapping: a string is its own, the rest is named as JSON.
+
+    >>> option_name("train.ema", None), option_name("train.ema", 0.9), option_name("x", [1, 2])
+    ('null', '0.9', '[1,2]')
+    """
+    is_text = isinstance(value, str)
+    name = value if is_text else json.dumps(value, separators=(",", ":"), default=str)
+    if not name:
+        raise UserError(path, value, "an option needs a name that is not empty")
+    return name
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number(path: str, key: str, value: Any, integer: bool) -> float:
+    if not _is_number(value):
+        raise UserError(path, value, f"must be a finite number to be `{key}`")
+    if not integer:
+        return float(value)
+    if value != int(value):
+        raise UserError(path, value, f"must be an integer to be `{key}`")
+    return int(value)

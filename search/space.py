@@ -1,0 +1,348 @@
+"""The space language: any leaf of the config tree may be a distribution.
+
+A distribution is a mapping with exactly one key, one of five words:
+
+    {uniform: [lo, hi]}   {loguniform: [lo, hi]}   {int: [lo, hi]}   {logint: [lo, hi]}
+    {loguniform: {low: 1e-5, high: 1e-2, default: 1e-4}}       # `step` for uniform and int
+    {choice: [a, b]}      {choice: {options: [a, b], default: b}}
+
+An option of a choice may be a mapping or a list that holds further distributions; they exist only
+when it is drawn. An option that is a mapping is named by its `label`, else by its `name`; the label
+does not appear in the drawn tree. An option may itself be a distribution if it has a label
+(`{label: some, uniform: [0.1, 0.3]}`). All other options are named by their text as JSON, strings
+without quotes.
+
+A parameter's name is its path: keys are joined by dots, and brackets after a path hold either
+the option of the choice that stands there or the index in the list that stands there:
+`optimizer`, `optimizer[muon].lr`, `curriculum.depth.stages[0].at`. A path leads to a choice or to a
+list, never to both, so two parameters never share a name (keys that hold dots or brackets could
+make them; that is refused).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from search.distributions import (
+    Choice,
+    Condition,
+    Distribution,
+    Range,
+    is_distribution,
+    option_name,
+    parse_range,
+    refuse_stray_keys,
+)
+from trm.component import nearest
+from trm.errors import UserError
+
+FIXED_SECTIONS = ("search", "stability", "cluster", "log", "plugins", "schema_version", "name")
+"""Top-level keys that hold no distributions: they describe the sweep, not a trial."""
+
+Params = dict[str, Any]
+Tree = dict[str, Any]
+Draw = tuple[Params, Tree]
+"""The active parameters' values by name (an option by its name), and the tree they make."""
+
+
+@dataclass(frozen=True)
+class _Branch:
+    """A choice with the parsed node of every option."""
+
+    choice: Choice
+    nodes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Space:
+    """A config tree with distributions in it.
+
+    >>> space = Space.parse({"optimizer": {"lr": {"loguniform": [1e-4, 1e-2]}}, "seed": 3})
+    >>> space.default()
+    ({'optimizer.lr': 0.001}, {'optimizer': {'lr': 0.001}, 'seed': 3})
+
+    Attributes:
+        parameters: every parameter by name, conditional ones too, in the order of drawing.
+    """
+
+    parameters: Mapping[str, Distribution]
+    _root: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, tree: Mapping[str, Any]) -> Space:
+        """Read the distributions of a config tree; the tree itself is left alone.
+
+        Raises:
+            UserError: a distribution that makes no sense or stands where none may; names its path.
+        """
+        found: dict[str, Distribution] = {}
+        root: dict[str, Any] = {}
+        for key, value in tree.items():
+            if key in FIXED_SECTIONS:
+                _refuse_distributions(value, str(key))
+                root[key] = deepcopy(value)
+            else:
+                root[key] = _parse(value, str(key), (), found)
+        ordered: dict[str, Distribution] = {}
+        for name in _order(root):
+            ordered[name] = found[name]
+        return cls(ordered, root)
+
+    @property
+    def searches(self) -> bool:
+        """Whether any parameter has more than one value."""
+        return any(distribution.count > 1 for distribution in self.parameters.values())
+
+    @property
+    def size(self) -> float:
+        """How many different trees can be drawn; infinite if any range is continuous."""
+        return _size(self._root)
+
+    def require_searchable(self) -> None:
+        """
+        Raises:
+            UserError: no parameter has more than one value.
+        """
+        if not self.searches:
+            raise UserError(
+                "nothing to search: give at least one key outside "
+                f"{', '.join(FIXED_SECTIONS[:5])} a range, as in "
+                "`optimizer: {lr: {loguniform: [1e-4, 1e-2]}}`"
+            )
+
+    def draw(self, suggest: Callable[[str, Distribution], Any]) -> Draw:
+        """Ask `suggest` for each active parameter, by sorted key, and build the tree.
+
+        The order depends on the keys alone, not on their order in the file.
+        """
+        params: Params = {}
+
+        def value(distribution: Distribution) -> Any:
+            given = suggest(distribution.name, distribution)
+            assert distribution.contains(given), (distribution, given)
+            params[distribution.name] = distribution.cast(given)
+            return params[distribution.name]
+
+        tree = _resolve(self._root, value)
+        assert isinstance(tree, dict)
+        return params, tree
+
+    def default(self) -> Draw:
+        """Every parameter at its default, else at the first option or the middle of the range.
+
+        The middle is geometric on log scales, and rounded to an allowed value.
+        """
+        return self.draw(lambda _, distribution: distribution.first())
+
+    def sample(self, rng: np.random.Generator) -> Draw:
+        """An independent random draw, uniform on each parameter's own scale."""
+        return self.draw(lambda _, distribution: distribution.sample(rng))
+
+    def apply(self, params: Mapping[str, Any]) -> Tree:
+        """The tree that stored parameters make.
+
+        Raises:
+            UserError: a parameter is missing, has a value outside its distribution, or does not
+                exist in the tree that the others make.
+        """
+
+        def suggest(name: str, distribution: Distribution) -> Any:
+            if name not in params:
+                raise UserError(name, remedy="has no value: give one within " + distribution.text())
+            if not distribution.contains(params[name]):
+                raise UserError(name, params[name], f"is outside {distribution.text()}")
+            return params[name]
+
+        used, tree = self.draw(suggest)
+        for name in params:
+            if name not in used:
+                reason = (
+                    "does not exist under the options that the other parameters choose"
+                    if name in self.parameters
+                    else f"is no parameter of this space: {nearest(name, [*self.parameters])}"
+                )
+                raise UserError(name, params[name], reason)
+        return tree
+
+    def probes(self) -> Iterator[tuple[str, Tree]]:
+        """Trees that touch every option and every bound, the rest at the defaults.
+
+        Validating them finds the options and bounds that the schema refuses before anything runs.
+        Each comes with what it probes, such as `optimizer = muon`; the plain default comes first.
+        """
+        yield "the default of every parameter", self.default()[1]
+        for name, distribution in self.parameters.items():
+            values = (
+                distribution.options
+                if isinstance(distribution, Choice)
+                else dict.fromkeys((distribution.low, distribution.high))
+            )
+            for value in values:
+                forced = {**dict(distribution.condition), name: value}
+                tree = self.draw(lambda n, d, forced=forced: forced.get(n, d.first()))[1]  # type: ignore[misc]
+                yield f"{name} = {distribution.cast(value)}", tree
+
+    def infeasible_share(
+        self, check: Callable[[Tree], object], rng: np.random.Generator, draws: int = 200
+    ) -> float:
+        """The share of random draws that `check` refuses by raising ValueError."""
+        refused = 0
+        for _ in range(draws):
+            try:
+                check(self.sample(rng)[1])
+            except ValueError:
+                refused += 1
+        return refused / draws
+
+    @property
+    def size_text(self) -> str:
+        """The size of the space in words.
+
+        >>> Space.parse({"model": {"H_cycles": {"int": [1, 3]}}}).size_text
+        '1 parameter, 3 configs'
+        """
+        count = len(self.parameters)
+        conditional = sum(bool(d.condition) for d in self.parameters.values())
+        words = f"{count} parameter{'' if count == 1 else 's'}"
+        if conditional:
+            words += f" ({conditional} conditional)"
+        if math.isfinite(self.size):
+            words += f", {self.size:,.0f} config{'' if self.size == 1 else 's'}"
+        return words
+
+    def describe(self) -> list[tuple[str, str, str, str]]:
+        """A row a parameter: name, distribution, default, and the condition (empty if none)."""
+        return [
+            (
+                name,
+                distribution.text(),
+                str(distribution.first()),
+                " and ".join(f"{choice} = {option}" for choice, option in distribution.condition),
+            )
+            for name, distribution in self.parameters.items()
+        ]
+
+
+def _parse(value: Any, path: str, condition: Condition, found: dict[str, Distribution]) -> Any:
+    """A config value as a node: plain values, lists and mappings of nodes, ranges and branches."""
+    if is_distribution(value):
+        ((word, body),) = value.items()
+        if word == "choice":
+            return _parse_choice(body, path, condition, found)
+        return _add(found, parse_range(path, condition, word, body))
+    if isinstance(value, Mapping):
+        refuse_stray_keys(path, value)
+        return {k: _parse(v, f"{path}.{k}", condition, found) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_parse(v, f"{path}[{i}]", condition, found) for i, v in enumerate(value)]
+    return value
+
+
+def _parse_choice(
+    body: Any, path: str, condition: Condition, found: dict[str, Distribution]
+) -> _Branch:
+    raw, default = body, None
+    if isinstance(body, Mapping):
+        for key in body:
+            if key not in ("options", "default"):
+                remedy = nearest(str(key), ["options", "default"])
+                raise UserError(path, key, f"is no key of `choice`: {remedy}")
+        raw = body.get("options")
+    if not isinstance(raw, list) or not raw:
+        raise UserError(path, raw, "must be a list of at least one option for `choice`")
+    options: dict[str, Any] = {}
+    for index, option in enumerate(raw):
+        name, content = _named(option, f"{path}, option {index}")
+        if name in options:
+            raise UserError(path, name, "names two options: give each a `label` of its own")
+        options[name] = content
+    if isinstance(body, Mapping) and "default" in body:
+        default = option_name(path, body["default"])
+        if default not in options:
+            remedy = nearest(default, list(options))
+            raise UserError(path, body["default"], f"is a default that is no option: {remedy}")
+    choice = Choice(path, condition, tuple(options), default)
+    _add(found, choice)
+    nodes = {
+        name: _parse(content, f"{path}[{name}]", (*condition, (path, name)), found)
+        for name, content in options.items()
+    }
+    return _Branch(choice, nodes)
+
+
+def _named(option: Any, where: str) -> tuple[str, Any]:
+    """An option's name, and its content without the label."""
+    if not isinstance(option, Mapping):
+        return option_name(where, option), option
+    content = {key: value for key, value in option.items() if key != "label"}
+    name = option.get("label", None if is_distribution(content) else option.get("name"))
+    if name is None or isinstance(name, (Mapping, list)):
+        raise UserError(where, dict(option), "has no name: add `label: NAME` to it")
+    return option_name(where, name), content
+
+
+def _add(found: dict[str, Distribution], distribution: Any) -> Any:
+    if distribution.name in found:
+        raise UserError(
+            distribution.name, remedy="names two parameters: take dots and brackets out of the keys"
+        )
+    found[distribution.name] = distribution
+    return distribution
+
+
+def _refuse_distributions(value: Any, path: str) -> None:
+    if is_distribution(value):
+        raise UserError(path, dict(value), "cannot be searched here: give one value")
+    if isinstance(value, (Mapping, list)):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, child in items:
+            below = f"{path}.{key}" if isinstance(value, Mapping) else f"{path}[{key}]"
+            _refuse_distributions(child, below)
+
+
+def _resolve(node: Any, value: Callable[[Distribution], Any]) -> Any:
+    """The plain value of a node. Mappings are visited by sorted key and keep their own order."""
+    if isinstance(node, Range):
+        return value(node)
+    if isinstance(node, _Branch):
+        return _resolve(node.nodes[value(node.choice)], value)
+    if isinstance(node, Mapping):
+        done = {key: _resolve(node[key], value) for key in sorted(node, key=str)}
+        return {key: done[key] for key in node}
+    if isinstance(node, list):
+        return [_resolve(child, value) for child in node]
+    return node
+
+
+def _order(node: Any) -> Iterator[str]:
+    """Names of all parameters below a node, in the order in which a draw would meet them."""
+    if isinstance(node, Range):
+        yield node.name
+    elif isinstance(node, _Branch):
+        yield node.choice.name
+        for child in node.nodes.values():
+            yield from _order(child)
+    elif isinstance(node, Mapping):
+        for key in sorted(node, key=str):
+            yield from _order(node[key])
+    elif isinstance(node, list):
+        for child in node:
+            yield from _order(child)
+
+
+def _size(node: Any) -> float:
+    if isinstance(node, Range):
+        return node.count
+    if isinstance(node, _Branch):
+        return sum(_size(child) for child in node.nodes.values())
+    if isinstance(node, Mapping):
+        return math.prod(_size(child) for child in node.values())
+    if isinstance(node, list):
+        return math.prod(_size(child) for child in node)
+    return 1
