@@ -1,0 +1,60 @@
+# `make demo` and `make test` start from nothing but Python 3.11 or newer.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup demo test lint types contracts unit test-slow bench lock clean
+
+help:
+	@echo 'make demo       a real sweep on a small task, to its exported winner (minutes)'
+	@echo 'make test       lint, types, import contracts and the fast tests'
+	@echo 'make test-slow  the tests that take longer'
+	@echo 'make bench      the benchmarks'
+	@echo 'make setup      only the environment, in .venv'
+	@echo 'make lock       renew requirements.lock from pyproject.toml'
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed: make setup PYTHON=/path/to/python3'; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: setup
+	$(BIN)/trm sweep arrows4 --out runs/demo-$$(date +%Y%m%d-%H%M%S)
+
+test: lint types contracts unit
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+contracts: setup
+	$(BIN)/lint-imports
+
+unit: setup
+	$(BIN)/python -m pytest
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks
+
+# The +cpu build and the CUDA build of torch share one version: the pin must fit both.
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0
+	.venv-lock/bin/python -m pip install --quiet --editable '.[dev,hub]'
+	.venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,87 @@
+"""The command line `trm`. A command's module is imported only when that command is used."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import NoReturn
+
+from trm.component import nearest
+from trm.errors import UserError
+
+COMMANDS = {
+    "train": "train one model from a config or preset",
+    "eval": "evaluate a checkpoint",
+    "solve": "solve one puzzle and show the answer forming",
+    "tasks": "list, preview and write the data of tasks",
+    "sweep": "search a config's space on this machine or a Ray cluster",
+    "status": "show a run folder's trials, finished or in progress",
+    "stability": "confirm the best candidates of a run over more seeds",
+    "export": "write a run's best config",
+}
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see `{self.prog} --help`")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except UserError as error:
+        print(f"trm: error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("trm: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) went away: that is not an error, and Python must not say so at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _run(arguments: list[str]) -> int:
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    if not arguments or command is None:
+        return _overview(arguments)
+    if command not in COMMANDS or arguments[0] != command:
+        raise UserError("trm", arguments[0], f"is no command: {nearest(command, list(COMMANDS))}")
+    module = importlib.import_module(f"search.commands.{command}")
+    parser = _Parser(
+        prog=f"trm {command}",
+        description=(module.__doc__ or "").strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    return int(module.run(parser.parse_args(arguments[1:])))
+
+
+def _overview(arguments: list[str]) -> int:
+    if "--version" in arguments:
+        print(f"trm-search {version('trm-search')}")
+        return OK
+    unknown = [word for word in arguments if word not in ("-h", "--help")]
+    if unknown:
+        raise UserError("trm", unknown[0], "is no option: see `trm --help`")
+    width = max(map(len, COMMANDS))
+    print("usage: trm COMMAND ...\n")
+    print("Find the Tiny Recursive Model that trains reliably, not luckily.\n")
+    for name, line in COMMANDS.items():
+        print(f"  {name:<{width}}  {line}")
+    print("\n`trm COMMAND --help` says more. Exit codes: 0 done, 1 failed at run time, 2 bad input,")
+    print("130 interrupted (with the command that resumes).")
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Evaluate a checkpoint: exact accuracy, cells, halting, and accuracy against steps.
+
+  trm eval runs/sudoku4-train
+  trm eval runs/sudoku9-train --data puzzles.txt --steps 32 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.arguments import positive, probability
+
+if TYPE_CHECKING:
+    from trm.evaluation import Evaluation
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `trm eval`."""
+    parser.add_argument("checkpoint", type=Path, help="a checkpoint, or the folder of `trm train`")
+    parser.add_argument(
+        "--split", choices=["train", "valid", "test"], default="valid",
+        help="which examples of the task (default: valid; test is for final numbers)",
+    )  # fmt: skip
+    parser.add_argument("--data", type=Path, metavar="FILE", help="puzzles of a file instead")
+    parser.add_argument(
+        "--steps", type=positive, metavar="N",
+        help="supervision steps (default: the model's halt_max_steps)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--halt-threshold", type=probability, metavar="P",
+        help="halting probability at which early stopping stops (default: the config's, or 0.5)",
+    )  # fmt: skip
+    parser.add_argument("--examples", type=positive, metavar="N", help="at most so many")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print; returns the exit code."""
+    import torch
+
+    from search.display import task_progress
+    from trm.checkpoint import load_model, read_head
+    from trm.device import resolve
+    from trm.evaluation import score, solve, subset
+    from trm.run_folder import cache_folder, checkpoint_in
+
+    folder = checkpoint_in(args.checkpoint)
+    head = read_head(folder)
+    train = head.config.train
+    with task_progress() as progress:
+        task = head.config.task.build(cache_folder(), progress)
+    resolved = resolve(train.model_copy(update={"device": args.device}))
+    torch.set_num_threads(resolved.threads)
+    split = task.read(args.data) if args.data else task.split(args.split)
+    split = subset(split, args.examples)
+    model, _ = load_model(folder, task, resolved)
+    threshold = args.halt_threshold or head.config.halting.eval_threshold or 0.5
+    thinking = solve(
+        model,
+        split,
+        steps=args.steps or head.config.model.halt_max_steps,
+        batch_size=train.eval_batch_size,
+        device=torch.device(resolved.device),
+        loss=head.config.loss,
+    )
+    result = score(thinking, task, split, threshold)
+    by_step = [
+        float((answers == split.labels).all(axis=1).mean()) for answers in thinking.answers
+    ]
+    if args.json:
+        print(json.dumps(asdict(result) | {"exact_accuracy_by_step": by_step}))
+    else:
+        _print(result, by_step, str(args.data or args.split), threshold)
+    return 0
+
+
+def _print(result: Evaluation, by_step: list[float], source: str, threshold: float) -> None:
+    print(f"{result.examples:,} puzzles of {source}")
+    rows = [
+        ("exact accuracy", result.exact_accuracy),
+        ("answers that pass the rules", result.valid_rate),
+        ("cell accuracy", result.cell_accuracy),
+        ("accuracy on blank cells", result.blank_accuracy),
+        (f"exact, stopping at p > {threshold:g}", result.early_exact_accuracy),
+        ("mean steps when stopping so", result.mean_steps),
+        ("halting AUC", result.halt_auc),
+    ]
+    width = max(len(label) for label, _ in rows)
+    for label, value in rows:
+        print(f"  {label:<{width}}  {value:.4f}")
+    print("  exact by step  " + "  ".join(f"{i}:{a:.3f}" for i, a in enumerate(by_step, 1)))
+

@@ -1,0 +1,77 @@
+"""Solve one puzzle and show the answer after each supervision step, with the halting probability.
+
+PUZZLE is written as the task writes it (for Sudoku 81 characters, `0` or `.` for a blank), or is
+`-` to read it from standard input, or `valid:3` for the fourth example of a split.
+
+  trm solve runs/sudoku4-train .3....2..1....4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.arguments import positive
+from trm.errors import UserError
+
+if TYPE_CHECKING:
+    from trm.tasks.base import Task, Tokens
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `trm solve`."""
+    parser.add_argument("checkpoint", type=Path, help="a checkpoint, or the folder of `trm train`")
+    parser.add_argument("puzzle", help="the puzzle, `-` for standard input, or SPLIT:INDEX")
+    parser.add_argument("--steps", type=positive, metavar="N", help="supervision steps")
+    parser.add_argument("--json", action="store_true", help="print one JSON line a step")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the answer forming; returns the exit code."""
+    import numpy as np
+    import torch
+
+    from trm.checkpoint import load_model, read_head
+    from trm.device import resolve
+    from trm.evaluation import think
+    from trm.run_folder import cache_folder, checkpoint_in
+
+    folder = checkpoint_in(args.checkpoint)
+    head = read_head(folder)
+    task = head.config.task.build(cache_folder())
+    inputs = _puzzle(args.puzzle, task)
+    resolved = resolve(head.config.train)
+    torch.set_num_threads(resolved.threads)
+    model, _ = load_model(folder, task, resolved)
+    if not args.json:
+        print(task.show(inputs))
+    batch = torch.from_numpy(inputs[None]).to(resolved.device)
+    identifiers = torch.zeros(1, dtype=torch.int32, device=resolved.device)
+    steps = args.steps or head.config.model.halt_max_steps
+    for step, (logits, q_halt) in enumerate(think(model, batch, identifiers, steps), start=1):
+        answer = logits[0].argmax(-1).to(torch.int32).cpu().numpy()
+        probability = float(q_halt[0].float().sigmoid())
+        solved = bool(task.verify(inputs[None], answer[None])[0])
+        if args.json:
+            row = {"step": step, "halt_probability": probability, "solved": solved}
+            print(json.dumps(row | {"answer": np.asarray(answer).tolist()}))
+        else:
+            verdict = "solved" if solved else "not solved"
+            print(f"\nstep {step}  halting probability {probability:.3f}  {verdict}")
+            print(task.show(answer, inputs))
+    return 0
+
+
+def _puzzle(text: str, task: Task) -> Tokens:
+    if text == "-":
+        return task.parse(sys.stdin.read())
+    name, colon, index = text.partition(":")
+    if colon and name in ("train", "valid", "test"):
+        split = task.split(name)  # type: ignore[arg-type]  # one of the three
+        if not index.isdigit() or int(index) >= len(split):
+            raise UserError("puzzle", text, f"needs an index from 0 to {len(split) - 1}")
+        return split.inputs[int(index)]
+    return task.parse(text)

@@ -1,0 +1,106 @@
+"""List the tasks, preview the data that a config makes, or write it to a file.
+
+  trm tasks                                      # every task with its settings
+  trm tasks sudoku6 --show 2                     # sizes, difficulty, two examples
+  trm tasks sudoku6 --split train --write train.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.arguments import positive
+from trm.errors import UserError
+
+if TYPE_CHECKING:
+    from trm.tasks.base import Split, SplitName, Task
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `trm tasks`."""
+    parser.add_argument("config", nargs="?", help="a YAML file or a preset's name")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
+        help="override one value, as in task.seed=3; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--split", choices=["train", "valid", "test"], default="valid")
+    parser.add_argument("--show", type=positive, default=1, metavar="N", help="examples to show")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE",
+        help="write the split as CSV: input, label (tokens, space-separated), difficulty",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """List, preview or write; returns the exit code."""
+    if args.config is None:
+        return _list()
+    from search.config import load_tree
+    from search.display import task_progress
+    from search.space import Space
+    from trm.config import experiment_from
+    from trm.run_folder import cache_folder
+
+    _, drawn = Space.parse(load_tree(args.config, args.sets)).default()
+    config = experiment_from(drawn)
+    with task_progress() as progress:
+        task = config.task.build(cache_folder(), progress)
+    if args.write:
+        _write(args.write, task.split(args.split))
+        print(f"{len(task.split(args.split)):,} {args.split} examples written to {args.write}")
+    else:
+        _preview(task, args.split, args.show)
+    return 0
+
+
+def _list() -> int:
+    from trm.tasks import TASKS
+
+    for name, kind in TASKS.items():
+        print(f"{name}: {(kind.__doc__ or '').strip().splitlines()[0]}")
+        for key, field in kind.model_fields.items():
+            if key != "name":
+                default = "(needed)" if field.is_required() else f"= {field.default!r}"
+                print(f"  {key} {default}")
+    print("\n`trm tasks CONFIG` previews the data of a config or preset.")
+    return 0
+
+
+def _preview(task: Task, chosen: SplitName, examples: int) -> None:
+    import numpy as np
+
+    rows, columns = task.grid_shape
+    print(f"{task.name}: {rows} x {columns} cells, {task.vocab_size} tokens, {task.data_hash[:12]}")
+    names: tuple[SplitName, ...] = ("train", "valid", "test")
+    for name in names:
+        split = task.split(name)
+        low, middle, high = np.quantile(split.difficulty, [0.0, 0.5, 1.0])
+        blanks = task.unknown(split.inputs[:1000]).sum(axis=1).mean()
+        print(
+            f"  {name:<5} {len(split):>9,} examples  difficulty {low:.1f} / {middle:.1f} / "
+            f"{high:.1f} (least, median, most)  {blanks:.1f} unknown cells"
+        )
+    split = task.split(chosen)
+    for index in range(min(examples, len(split))):
+        print(f"\n{chosen}:{index}  difficulty {split.difficulty[index]:.2f}")
+        print(task.show(split.inputs[index]))
+        print()
+        print(task.show(split.labels[index], split.inputs[index]))
+
+
+def _write(path: Path, split: Split) -> None:
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["input", "label", "difficulty"])
+            for inputs, labels, difficulty in zip(
+                split.inputs, split.labels, split.difficulty, strict=True
+            ):
+                writer.writerow(
+                    [" ".join(map(str, inputs)), " ".join(map(str, labels)), f"{difficulty:g}"]
+                )
+    except OSError as error:
+        raise UserError("--write", str(path), f"cannot be written: {error.strerror}") from error

@@ -1,0 +1,127 @@
+"""A sweep's file: one experiment, plus how to search it, confirm it and where to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
+
+from search.asha import SCHEDULERS, AshaConfig, SchedulerConfig
+from search.samplers import SAMPLERS, SamplerConfig, TPEConfig
+from trm.component import Component, by_name, nearest, validate
+from trm.config import SECTIONS, set_value
+from trm.errors import UserError
+from trm.report import Report
+from trm.yaml12 import parse_value, read_yaml
+
+
+class SearchConfig(Component):
+    """The explore stage: one seed a trial, early stopping.
+
+    `objective` is a column of the reports; every trial's score is its last value. `direction`
+    says whether more of it is better. Failed trials score the task's floor.
+    """
+
+    sampler: SerializeAsAny[
+        Annotated[SamplerConfig, BeforeValidator(lambda s: by_name(SAMPLERS, s))]
+    ] = TPEConfig()
+    scheduler: SerializeAsAny[
+        Annotated[SchedulerConfig, BeforeValidator(lambda s: by_name(SCHEDULERS, s))]
+    ] = AshaConfig()
+    trials: int = Field(default=64, ge=1)
+    objective: str = "exact_accuracy"
+    direction: Literal["maximize", "minimize"] = "maximize"
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("objective")
+    @classmethod
+    def _is_a_column(cls, value: str) -> str:
+        columns = [field.name for field in fields(Report)]
+        if value not in columns:
+            raise ValueError(f"{value!r} is no column of the reports: {nearest(value, columns)}")
+        return value
+
+
+class StabilityConfig(Component):
+    """The confirm stage: the best candidates again over fresh seeds, never pruned.
+
+    The best `candidates` of the explore stage run over `seeds` fresh seeds each; the robust score
+    picks the winner. The winner, and the reference recipe (the file's default values), then run
+    over `promise_seeds` more, which took no part in the choice: they make the promised interval
+    at `confidence`, and the one look at `test`.
+    """
+
+    candidates: int = Field(default=3, ge=1)
+    seeds: int = Field(default=3, ge=1)
+    promise_seeds: int = Field(default=3, ge=2)
+    confidence: float = Field(default=0.9, gt=0.0, lt=1.0)
+
+
+class ClusterConfig(Component):
+    """Where trials run. `parallel: null` takes one trial a core, or one a GPU where there are any.
+
+    `address: null` starts Ray on this machine and stops it afterwards; `auto` or `host:port`
+    joins a cluster that is already up.
+    """
+
+    address: str | None = None
+    parallel: int | None = Field(default=None, ge=1)
+    cpus_per_trial: float = Field(default=1.0, gt=0.0)
+    gpus_per_trial: float | None = Field(default=None, ge=0.0)
+
+
+class SweepSections(Component):
+    """The sections of a sweep's file that training does not read."""
+
+    search: SearchConfig = SearchConfig()
+    stability: StabilityConfig = StabilityConfig()
+    cluster: ClusterConfig = ClusterConfig()
+
+
+def sweep_sections(tree: Mapping[str, Any]) -> SweepSections:
+    """Validate the search, stability and cluster sections of a file."""
+    return validate(
+        SweepSections, {key: tree[key] for key in SweepSections.model_fields if key in tree}
+    )
+
+
+def load_tree(source: str | Path, sets: Iterable[str] = ()) -> dict[str, Any]:
+    """The tree of a YAML file, or of the preset of that name, with `key=value` settings on top.
+
+    Raises:
+        UserError: neither file nor preset, broken YAML, an unknown section or a malformed setting.
+    """
+    tree = read_yaml(_path_of(source))
+    for setting in sets:
+        path, equals, text = setting.partition("=")
+        if not equals or not path:
+            raise UserError("--set", setting, "must be key=value, as in train.seed=3")
+        set_value(tree, path, parse_value(text))
+    known = [*SECTIONS, *SweepSections.model_fields]
+    for key in tree:
+        if key not in known:
+            raise UserError(f"{key}: unknown section: {nearest(str(key), known)}")
+    return tree
+
+
+def presets() -> dict[str, Path]:
+    """The YAML files that ship with the package, by name."""
+    folder = Path(str(resources.files("search") / "presets"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _path_of(source: str | Path) -> Path:
+    path = Path(source)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        return path
+    known = presets()
+    if str(source) in known:
+        return known[str(source)]
+    hint = nearest(str(source), list(known))
+    raise UserError(f"{source}: neither a file nor a preset: {hint}")
+
+

@@ -1,0 +1,93 @@
+"""What a person sees on a terminal. Off a terminal nothing is drawn."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from trm.report import Report
+
+console = Console(stderr=True)
+
+
+def note(text: str) -> None:
+    """A side remark for a person, on the error stream."""
+    if console.is_terminal:
+        console.print(f"[dim]{text}[/dim]", highlight=False)
+
+
+@contextmanager
+def task_progress() -> Iterator[Callable[[str, float], None] | None]:
+    """A progress bar for making a task's data; nothing off a terminal."""
+    if not console.is_terminal:
+        yield None
+        return
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(),
+        console=console, transient=True,
+    ) as progress:  # fmt: skip
+        bars: dict[str, int] = {}
+
+        def show(what: str, share: float) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(what, total=1.0)
+            progress.update(bars[what], completed=share)  # type: ignore[arg-type]
+
+        yield show
+
+
+class TrainDisplay:
+    """A line per report, and a bar with the time left; JSON lines instead where asked for."""
+
+    def __init__(self, name: str, budget: float, *, json_lines: bool) -> None:
+        self.last: Report | None = None
+        self._json = json_lines
+        self._began = time.monotonic()
+        self._bar: Progress | None = None
+        if console.is_terminal and not json_lines:
+            self._bar = Progress(
+                TextColumn(name), BarColumn(), TextColumn("{task.fields[state]}"),
+                TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True,
+            )  # fmt: skip
+            self._task = self._bar.add_task(name, total=1.0, state="")
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def show(self, report: Report) -> None:
+        """Take in one report."""
+        self.last = report
+        if self._json:
+            print(json.dumps(report.row()), flush=True)
+        elif self._bar:
+            self._bar.update(self._task, completed=report.progress)
+            self._bar.console.print(report_line(report), highlight=False)
+
+
+def report_line(report: Report) -> str:
+    """One report as one line of a log."""
+    return (
+        f"step {report.step:>7,}  {report.progress:4.0%}  exact {report.exact_accuracy:.3f}  "
+        f"cells {report.cell_accuracy:.3f}  loss {report.train_loss:8.4f}  "
+        f"halts at {report.mean_steps:.2f}  auc {report.halt_auc:.2f}  "
+        f"H{report.H_cycles} L{report.L_cycles}  lr {report.learning_rate:.1e}  "
+        f"{report.seconds:6.1f} s"
+    )
+
+

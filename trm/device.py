@@ -1,0 +1,55 @@
+"""Decisions that depend on the machine, made once per run and stored with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from trm.config import TrainConfig
+from trm.errors import UserError
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What `auto` came to mean.
+
+    Attributes:
+        device: torch device, as `cpu` or `cuda:0`.
+        device_name: what the hardware calls itself.
+        precision: `float32` or `bfloat16`, the forward pass's type; parameters stay float32.
+        threads: CPU threads of one training.
+    """
+
+    device: str
+    device_name: str
+    precision: str
+    threads: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The forward pass's type."""
+        return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+
+
+def resolve(train: TrainConfig) -> Resolved:
+    """Turn `auto` into facts for this machine.
+
+    Raises:
+        UserError: the device is unknown or absent.
+    """
+    name = train.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError("train.device", name, "is no torch device: use auto, cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("train.device", name, "is not there: use auto or cpu")
+    on_gpu = device.type == "cuda"
+    precision = train.precision
+    if precision == "auto":
+        precision = "bfloat16" if on_gpu and torch.cuda.is_bf16_supported() else "float32"
+    hardware = torch.cuda.get_device_name(device) if on_gpu else "cpu"
+    return Resolved(str(device), hardware, precision, train.threads)

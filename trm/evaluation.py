@@ -1,0 +1,170 @@
+"""Exact accuracy, halting metrics and the answers of a model on a fixed set of puzzles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trm.losses import TOKEN_LOSSES, LossConfig
+from trm.model import TRM
+from trm.tasks.base import IGNORE, Split, Task
+
+
+@dataclass(frozen=True)
+class Thinking:
+    """What a model answers after each supervision step, for n puzzles and T steps.
+
+    Attributes:
+        answers: int32 `[T, n, seq_len]`, the most likely tokens.
+        q_halt: float32 `[T, n]`, the halting logit; the model would stop where it passes 0.
+        lm_loss: float32 `[n]`, token loss of the last step, nan where labels are unknown.
+    """
+
+    answers: NDArray[np.int32]
+    q_halt: NDArray[np.float32]
+    lm_loss: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics over one split; the fields mean what the same columns of `Report` mean."""
+
+    examples: int
+    exact_accuracy: float
+    cell_accuracy: float
+    blank_accuracy: float
+    valid_rate: float
+    lm_loss: float
+    halt_loss: float
+    halt_accuracy: float
+    halt_auc: float
+    mean_steps: float
+    early_exact_accuracy: float
+
+
+@torch.no_grad()
+def think(
+    model: TRM, inputs: Tensor, puzzle_identifiers: Tensor, steps: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits `[n, seq_len, vocab]` and halting logits `[n]` after each supervision step."""
+    latent = model.fresh_latent(len(inputs))
+    for _ in range(steps):
+        latent, output = model(latent, inputs, puzzle_identifiers)
+        yield output.logits, output.q_halt
+
+
+def solve(
+    model: TRM,
+    split: Split,
+    *,
+    steps: int,
+    batch_size: int,
+    device: torch.device,
+    loss: LossConfig | None = None,
+) -> Thinking:
+    """Run every puzzle of a split for `steps` supervision steps, in batches."""
+    answers, halts, losses = [], [], []
+    token_loss = TOKEN_LOSSES[(loss or LossConfig()).loss_type]
+    for begin in range(0, len(split), batch_size):
+        rows = slice(begin, begin + batch_size)
+        inputs = torch.from_numpy(split.inputs[rows]).to(device)
+        labels = torch.from_numpy(split.labels[rows]).to(device)
+        identifiers = torch.from_numpy(split.puzzle_identifiers[rows]).to(device)
+        batch_answers, batch_halts = [], []
+        logits = None
+        for logits, q_halt in think(model, inputs, identifiers, steps):
+            batch_answers.append(logits.argmax(-1).to(torch.int32).cpu())
+            batch_halts.append(q_halt.float().cpu())
+        assert logits is not None
+        counted = (labels != IGNORE).sum(1).clamp(min=1)
+        losses.append((token_loss(logits, labels).double().sum(1) / counted).float().cpu())
+        answers.append(torch.stack(batch_answers))
+        halts.append(torch.stack(batch_halts))
+    return Thinking(
+        torch.cat(answers, 1).numpy(), torch.cat(halts, 1).numpy(), torch.cat(losses).numpy()
+    )
+
+
+def evaluate(
+    model: TRM,
+    task: Task,
+    split: Split,
+    *,
+    steps: int,
+    batch_size: int,
+    device: torch.device,
+    loss: LossConfig | None = None,
+    halt_threshold: float = 0.5,
+) -> Evaluation:
+    """Evaluate at full depth: every puzzle runs all `steps`; early stopping is scored beside it.
+
+    Args:
+        halt_threshold: halting probability above which the model would stop.
+    """
+    thinking = solve(
+        model, split, steps=steps, batch_size=batch_size, device=device, loss=loss
+    )
+    return score(thinking, task, split, halt_threshold)
+
+
+def score(
+    thinking: Thinking, task: Task, split: Split, halt_threshold: float = 0.5
+) -> Evaluation:
+    """The metrics of answers that are already there."""
+    counted = split.labels != IGNORE
+    right = (thinking.answers == split.labels) | ~counted
+    exact = right.all(axis=2)
+    last = right[-1] & counted
+    blank = task.unknown(split.inputs) & counted
+    threshold = float(np.log(halt_threshold / (1.0 - halt_threshold)))
+    q = thinking.q_halt.astype(np.float64)
+    halts = q > threshold
+    steps = len(q)
+    first = np.where(halts.any(axis=0), halts.argmax(axis=0), steps - 1)
+    final = exact[-1]
+    return Evaluation(
+        examples=len(split),
+        exact_accuracy=float(final.mean()),
+        cell_accuracy=float(last.sum() / max(counted.sum(), 1)),
+        blank_accuracy=float((right[-1] & blank).sum() / max(blank.sum(), 1)),
+        valid_rate=float(task.verify(split.inputs, thinking.answers[-1]).mean()),
+        lm_loss=float(thinking.lm_loss.mean()),
+        halt_loss=float(np.mean(np.logaddexp(0.0, q[-1]) - q[-1] * final)),
+        halt_accuracy=float((halts[-1] == final).mean()),
+        halt_auc=auc(q.ravel(), exact.ravel()),
+        mean_steps=float(first.mean() + 1.0),
+        early_exact_accuracy=float(exact[first, np.arange(len(first))].mean()),
+    )
+
+
+def auc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+    """Area under the ROC curve by the rank-sum formula (Mann-Whitney), ties at mid-rank.
+
+    0.5 where only one class occurs or a score is not finite: such scores rank nothing.
+    """
+    n_positive = int(positive.sum())
+    n_negative = len(positive) - n_positive
+    if not n_positive or not n_negative or not np.isfinite(scores).all():
+        return 0.5
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2.0
+    rank_sum = float(ranks[inverse][positive].sum())
+    return (rank_sum - n_positive * (n_positive + 1) / 2.0) / (n_positive * n_negative)
+
+
+def subset(split: Split, count: int | None) -> Split:
+    """The first `count` examples of a split (all if None)."""
+    if count is None or count >= len(split):
+        return split
+    return Split(
+        split.inputs[:count],
+        split.labels[:count],
+        split.difficulty[:count],
+        split.puzzle_identifiers[:count],
+    )
+

@@ -1,0 +1,84 @@
+"""Run folders: made once, never written over, resumed on request."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from trm.errors import UserError
+
+
+def create_folder(folder: Path, marker: str, *, resume: bool) -> None:
+    """Make a run folder, or make sure that the one to resume is there.
+
+    Args:
+        folder: the run folder.
+        marker: the file whose presence says that a run lives here.
+        resume: go on with a run instead of starting one.
+
+    Raises:
+        UserError: the folder holds another run or other files, cannot be written, or (on
+            resume) holds no run.
+    """
+    if "://" in str(folder):
+        raise UserError("--out", str(folder), "must be a local folder")
+    if resume:
+        if not (folder / marker).is_file():
+            raise UserError("--resume", str(folder), f"holds no run (no {marker}): leave it out")
+    else:
+        if (folder / marker).exists():
+            raise UserError(
+                "--out", str(folder), "already holds a run: add --resume, or name another folder"
+            )
+        if folder.is_dir() and any(path.name != "lock" for path in folder.iterdir()):
+            raise UserError("--out", str(folder), "is not empty: name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError("--out", str(folder), f"cannot be made: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK) or not _can_write(folder):
+        raise UserError("--out", str(folder), "cannot be written: name another folder")
+
+
+def cache_folder() -> Path:
+    """Where generated data is kept: `$TRM_CACHE`, or `trm-search` in the user's cache folder."""
+    own = os.environ.get("TRM_CACHE")
+    if own:
+        return Path(own).expanduser()
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home).expanduser() / "trm-search"
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint below `folder/checkpoints`, or None; half-written ones do not count."""
+    parent = folder / "checkpoints"
+    if not parent.is_dir():
+        return None
+    complete = sorted(path for path in parent.iterdir() if not path.name.startswith("."))
+    return complete[-1] if complete else None
+
+
+def checkpoint_in(path: Path) -> Path:
+    """The checkpoint that a user means by a path: itself, or the newest of a training's folder.
+
+    Raises:
+        UserError: neither.
+    """
+    if (path / "checkpoint.json").is_file():
+        return path
+    latest = latest_checkpoint(path)
+    if latest is None or not (latest / "checkpoint.json").is_file():
+        raise UserError(f"{path}: holds no checkpoint: give the folder of `trm train` or one of its "
+                        "checkpoints")  # fmt: skip
+    return latest
+
+
+def _can_write(folder: Path) -> bool:
+    # Root passes os.access on read-only file systems, so try.
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,392 @@
+"""The training loop: one optimiser step per supervision step, a report at each compute mark."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from curricula.stage import Stage
+from trm.config import Experiment
+from trm.curriculum import Curriculum
+from trm.data import ExampleStream
+from trm.device import Resolved, resolve
+from trm.ema import EMA
+from trm.evaluation import Evaluation, evaluate, subset
+from trm.flops import supervision_step_flops
+from trm.halting import Carry, begin, continue_target, halt, refill
+from trm.losses import act_loss
+from trm.model import TRM, Latent
+from trm.optimizers import apply_learning_rate, learning_rate_factor
+from trm.report import Report
+from trm.state import State, flatten, unflatten
+from trm.tasks.base import Split, Task
+
+_WEIGHTS, _EXPLORATION = 0, 3
+
+
+def even_marks(reports: int) -> tuple[float, ...]:
+    """Shares of the compute budget at which a run reports: `reports` of them, the last at 1.
+
+    >>> even_marks(4)
+    (0.25, 0.5, 0.75, 1.0)
+    """
+    return tuple((index + 1) / reports for index in range(reports))
+
+
+def step_flops(config: Experiment, task: Task, stage: Stage | None = None) -> float:
+    """Training FLOPs of one supervision step of the whole batch, at full depth or at a stage's."""
+    return supervision_step_flops(
+        config.model,
+        task.seq_len,
+        task.vocab_size,
+        config.train.batch_size,
+        stage.H_cycles if stage else None,
+        stage.L_cycles if stage else None,
+    )
+
+
+def budget_flops(config: Experiment, task: Task, seconds_to_time: float = 4.0) -> float:
+    """The compute budget in training FLOPs.
+
+    Steps count at full depth. Minutes are turned into FLOPs by timing real training steps on this
+    machine for about `seconds_to_time` seconds, so the result is to be stored, not asked twice.
+    """
+    budget = config.train.budget
+    if budget.flops is not None:
+        return budget.flops
+    if budget.steps is not None:
+        return budget.steps * step_flops(config, task)
+    assert budget.minutes is not None
+    return budget.minutes * 60.0 * _flops_per_second(config, task, seconds_to_time)
+
+
+def _flops_per_second(config: Experiment, task: Task, seconds: float) -> float:
+    trainer = Trainer(config, task, budget=math.inf)
+    trainer.prepare()
+    for _ in range(3):
+        trainer.train_step()
+    spent, begun = trainer.counters.compute, time.perf_counter()
+    while time.perf_counter() - begun < seconds:
+        trainer.train_step()
+    return (trainer.counters.compute - spent) / (time.perf_counter() - begun)
+
+
+@dataclass
+class Counters:
+    """Where a run is; everything in it is plain JSON."""
+
+    mark: int = 0
+    step: int = 0
+    compute: float = 0.0
+    examples: int = 0
+    seconds: float = 0.0
+    train_seconds: float = 0.0
+    warmup_progress: float = 0.0
+    learning_rate: float = 0.0
+    grad_norm: float = 0.0
+    diverged: bool = False
+    sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_SUMS, 0.0))
+
+
+_SUMS = ("loss", "rows", "halted", "halted_exact", "halted_steps")
+
+
+class Trainer:
+    """One training run, as a stream of reports.
+
+    Args:
+        config: the validated experiment.
+        task: its data; the trainer reads `train` and `valid`, never `test`.
+        budget: training FLOPs; None takes it from the config.
+        marks: rising shares of the budget at which to report, the last 1.0; None spreads
+            `config.train.reports` evenly.
+        resolved: machine decisions of an earlier run, to go on with the same ones.
+    """
+
+    def __init__(
+        self,
+        config: Experiment,
+        task: Task,
+        budget: float | None = None,
+        marks: Sequence[float] | None = None,
+        resolved: Resolved | None = None,
+    ) -> None:
+        self.config = config
+        self.task = task
+        self.resolved = resolved or resolve(config.train)
+        self.device = torch.device(self.resolved.device)
+        self.budget = budget_flops(config, task) if budget is None else budget
+        self.marks = tuple(marks) if marks is not None else even_marks(config.train.reports)
+        assert self.marks and self.marks[-1] == 1.0 and list(self.marks) == sorted(set(self.marks))
+        seed = config.train.seed
+        self.model = build_model(config, task, self.resolved, seed)
+        self.optimizer = config.optimizer.build(self.model)
+        self.ema = EMA(self.model, config.train.ema) if config.train.ema else None
+        self.curriculum = Curriculum(
+            config.curriculum, Stage(config.model.H_cycles, config.model.L_cycles)
+        )
+        self.stage = self.curriculum.at(0.0)
+        self.stream = ExampleStream(task, task.split("train"), seed)
+        self.exploration = _generator(seed, _EXPLORATION)
+        self.carry = begin(self.model, config.train.batch_size, task.seq_len, self.device)
+        self.counters = Counters()
+        self._valid = subset(task.split("valid"), config.train.valid_examples)
+        self._step_flops: dict[Stage, float] = {}
+
+    @property
+    def progress(self) -> float:
+        """Share of the compute budget that is spent."""
+        return min(self.counters.compute / self.budget, 1.0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether `run` has nothing more to yield."""
+        return self.counters.diverged or self.counters.mark >= len(self.marks)
+
+    def prepare(self) -> None:
+        """Set this process's thread count to the run's own: results depend on it bit for bit."""
+        if torch.get_num_threads() != self.resolved.threads:
+            torch.set_num_threads(self.resolved.threads)
+
+    def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Report]:
+        """Train to the next mark, evaluate, yield; until the budget is spent or training diverges.
+
+        Args:
+            stop: asked between steps; once true, the run ends without a report, at a step from
+                which its state can be saved and resumed.
+        """
+        while not self.finished:
+            self.prepare()
+            begun = time.perf_counter()
+            goal = self.marks[self.counters.mark] * self.budget
+            stopped = False
+            while self.counters.compute < goal and not self.counters.diverged and not stopped:
+                self.train_step()
+                stopped = stop()
+            self.counters.train_seconds += time.perf_counter() - begun
+            if stopped:
+                self.counters.seconds += time.perf_counter() - begun
+                return
+            yield self._report(begun)
+
+    def train_step(self) -> None:
+        """One supervision step of the whole batch and one optimiser step."""
+        config, counters = self.config, self.counters
+        self.stage = self.curriculum.at(self.progress)
+        self._refill()
+        self.model.train()
+        factor = learning_rate_factor(
+            config.optimizer, counters.step, self.progress, counters.warmup_progress
+        )
+        apply_learning_rate(self.optimizer, factor)
+        carry = self.carry
+        latent, output = self.model(
+            carry.latent,
+            carry.inputs,
+            carry.puzzle_identifiers,
+            H_cycles=self.stage.H_cycles,
+            L_cycles=self.stage.L_cycles,
+        )
+        steps = carry.steps + 1
+        target = self._continue_target(latent, steps)
+        losses = act_loss(output, carry.labels, config.loss, target)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        counters.grad_norm = self._clipped_norm()
+        loss = float(losses.total.detach())
+        if not math.isfinite(loss) or not math.isfinite(counters.grad_norm):
+            counters.diverged = True
+            return
+        self.optimizer.step()
+        if self.ema is not None:
+            self.ema.update(self.model)
+        halted = halt(
+            output,
+            steps,
+            config=config.model,
+            halting=config.halting,
+            generator=self.exploration,
+        )
+        self._count(loss, halted, losses.exact, steps)
+        carry.latent, carry.steps, carry.halted = latent, steps, halted
+        counters.learning_rate = config.optimizer.lr * factor
+        counters.step += 1
+        counters.compute += self._flops(self.stage)
+        if counters.step <= config.optimizer.lr_warmup_steps:
+            counters.warmup_progress = self.progress
+
+    def _refill(self) -> None:
+        count = int(self.carry.halted.sum())
+        if not count:
+            return
+        fresh = self.stream.take(count)
+        self.counters.examples += count
+        self.carry = refill(
+            self.model,
+            self.carry,
+            *(
+                torch.from_numpy(array).to(self.device)
+                for array in (fresh.inputs, fresh.labels, fresh.puzzle_identifiers)
+            ),
+        )
+
+    def _continue_target(self, latent: Any, steps: Tensor) -> Tensor | None:
+        if self.config.model.no_ACT_continue:
+            return None
+        with torch.no_grad():
+            _, following = self.model(
+                latent,
+                self.carry.inputs,
+                self.carry.puzzle_identifiers,
+                H_cycles=self.stage.H_cycles,
+                L_cycles=self.stage.L_cycles,
+            )
+        return continue_target(following, steps >= self.config.model.halt_max_steps)
+
+    def _clipped_norm(self) -> float:
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        limit = self.config.optimizer.grad_clip
+        if limit is not None:
+            torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+        return float(norm)
+
+    def _count(self, loss: float, halted: Tensor, exact: Tensor, steps: Tensor) -> None:
+        sums = self.counters.sums
+        sums["loss"] += loss
+        sums["rows"] += 1
+        sums["halted"] += float(halted.sum())
+        sums["halted_exact"] += float((halted & exact).sum())
+        sums["halted_steps"] += float(steps[halted].sum())
+
+    def _flops(self, stage: Stage) -> float:
+        if stage not in self._step_flops:
+            self._step_flops[stage] = step_flops(self.config, self.task, stage)
+        return self._step_flops[stage]
+
+    def evaluate(self, split: Split | None = None, live: bool = False) -> Evaluation:
+        """Evaluate on `valid` (or a given split) at full depth, with EMA weights unless `live`."""
+        weights = self.ema.swapped(self.model) if self.ema and not live else nullcontext()
+        self.model.eval()
+        threshold = self.config.halting.eval_threshold
+        with weights:
+            return evaluate(
+                self.model,
+                self.task,
+                self._valid if split is None else split,
+                steps=self.config.model.halt_max_steps,
+                batch_size=self.config.train.eval_batch_size,
+                device=self.device,
+                loss=self.config.loss,
+                halt_threshold=0.5 if threshold is None else threshold,
+            )
+
+    def state_dict(self) -> State:
+        """Everything that the rest of the run depends on."""
+        optimizer_tensors, optimizer_values = flatten(self.optimizer.state_dict())
+        carry = self.carry
+        training = {f"optimizer/{key}": tensor for key, tensor in optimizer_tensors.items()}
+        training |= {
+            "carry/z_H": carry.latent.z_H,
+            "carry/z_L": carry.latent.z_L,
+            "carry/steps": carry.steps,
+            "carry/halted": carry.halted,
+            "carry/inputs": carry.inputs,
+            "carry/labels": carry.labels,
+            "carry/puzzle_identifiers": carry.puzzle_identifiers,
+            "exploration": self.exploration.get_state(),
+        }
+        return State(
+            weights=dict(self.model.state_dict()),
+            ema=self.ema.state_dict() if self.ema else {},
+            training=training,
+            values={
+                "counters": asdict(self.counters),
+                "stream": self.stream.state_dict(),
+                "optimizer": optimizer_values,
+            },
+        )
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on exactly where `state_dict` was taken, in this process or another."""
+        self.model.load_state_dict(state.weights)
+        if self.ema is not None:
+            self.ema.load_state_dict(state.ema)
+        training = {key: tensor.to(self.device) for key, tensor in state.training.items()}
+        optimizer = {
+            key.removeprefix("optimizer/"): tensor
+            for key, tensor in training.items()
+            if key.startswith("optimizer/")
+        }
+        self.optimizer.load_state_dict(unflatten(optimizer, state.values["optimizer"]))
+        self.carry = Carry(
+            latent=Latent(training["carry/z_H"], training["carry/z_L"]),
+            steps=training["carry/steps"],
+            halted=training["carry/halted"],
+            inputs=training["carry/inputs"],
+            labels=training["carry/labels"],
+            puzzle_identifiers=training["carry/puzzle_identifiers"],
+        )
+        self.exploration.set_state(state.training["exploration"].cpu())
+        self.stream.load_state_dict(state.values["stream"])
+        self.counters = Counters(**state.values["counters"])
+        self.stage = self.curriculum.at(self.progress)
+
+    def _report(self, begun: float) -> Report:
+        counters = self.counters
+        # A step can pass several marks at once; they are one report, that of the last.
+        passed = sum(mark * self.budget <= counters.compute for mark in self.marks)
+        counters.mark = max(passed, counters.mark + 1)
+        result = self.evaluate()
+        live = self.evaluate(live=True) if self.ema is not None else result
+        counters.seconds += time.perf_counter() - begun
+        sums = counters.sums
+        counters.sums = dict.fromkeys(_SUMS, 0.0)
+        halted = max(sums["halted"], 1.0)
+        columns = asdict(result)
+        del columns["examples"]
+        return Report(
+            mark=counters.mark,
+            step=counters.step,
+            compute=counters.compute,
+            progress=self.progress,
+            seconds=counters.seconds,
+            train_seconds=counters.train_seconds,
+            examples=counters.examples,
+            train_loss=sums["loss"] / max(sums["rows"], 1.0),
+            train_exact_accuracy=sums["halted_exact"] / halted,
+            train_steps=sums["halted_steps"] / halted,
+            live_exact_accuracy=live.exact_accuracy,
+            learning_rate=counters.learning_rate,
+            grad_norm=counters.grad_norm,
+            H_cycles=self.stage.H_cycles,
+            L_cycles=self.stage.L_cycles,
+            diverged=counters.diverged,
+            **columns,
+        )
+
+
+def build_model(config: Experiment, task: Task, resolved: Resolved, seed: int) -> TRM:
+    """A freshly initialised model for a task, on the resolved device."""
+    return TRM(
+        config.model,
+        seq_len=task.seq_len,
+        vocab_size=task.vocab_size,
+        num_puzzle_identifiers=task.num_puzzle_identifiers,
+        generator=_generator(seed, _WEIGHTS),
+        dtype=resolved.dtype,
+    ).to(resolved.device)
+
+
+def _generator(seed: int, stream: int) -> torch.Generator:
+    # Streams of one seed, and neighbouring seeds, must not overlap: SeedSequence hashes both.
+    state = np.random.SeedSequence([seed, stream]).generate_state(1, dtype=np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) & 0x7FFF_FFFF_FFFF_FFFF)
