@@ -70,7 +70,10 @@ class Range:
         return round(value) if self.integer else float(value)
 
     def first(self) -> Any:
-        """The default if there is one, else the middle: geometric on a log scale."""
+        """The default if there is one, else the middle: geometric on a log scale.
+
+        Of two allowed values equally near to the middle, the lower one.
+        """
         if self.default is not None:
             return self.cast(self.default)
         if self.log:
@@ -97,7 +100,7 @@ class Range:
 
     def _nearest_allowed(self, value: float) -> Any:
         if self.step is not None:
-            value = self.low + round((value - self.low) / self.step) * self.step
+            value = self.low + math.ceil((value - self.low) / self.step - 0.5) * self.step
         return self.cast(min(max(value, self.low), self.high))
 
 
@@ -189,12 +192,13 @@ def parse_range(path: str, condition: Condition, word: str, body: Any) -> Range:
         )
     step = numbers.get("step", 1 if integer else None)
     if step is not None:
-        if step <= 0:
-            raise UserError(path, step, "is no step: it must be above 0")
-        if "step" in numbers and step > high - low:
-            raise UserError(path, step, f"is a step beyond the range [{low}, {high}]: lower it")
+        finest = 0.0 if integer else 1e-6 * max(abs(low), abs(high))
+        if step <= finest:
+            raise UserError(path, step, f"is too small a step: it must be above {finest:g}")
         # Decimal arithmetic: 0.1 + 6 * 0.1 is not 0.7 in binary.
         reach = (Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step))
+        if reach == 0 and low < high:
+            raise UserError(path, step, f"is a step beyond the range [{low}, {high}]: lower it")
         top = Decimal(str(low)) + reach * Decimal(str(step))
         high = int(top) if integer else float(top)
     found = Range(path, condition, word, low, high, numbers.get("default"), step)
