@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from trm.component import Component, by_name
+from trm.component import Component
 
 SLOW_START_SHARE = 0.25
 """The least first rung when parameters that act late are searched (low rungs punish them)."""
@@ -156,13 +156,4 @@ class NoSchedulerConfig(SchedulerConfig):
 
 
 SCHEDULERS: dict[str, type[SchedulerConfig]] = {"asha": AshaConfig, "none": NoSchedulerConfig}
-
-
-def scheduler_config(section: Any) -> SchedulerConfig:
-    """`asha` or `{name: asha, eta: 3}` as a config; null is `none`.
-
-    Raises:
-        ValueError: no such scheduler, or a key that it does not know.
-    """
-    name = "none" if section is None else section
-    return by_name(SCHEDULERS, {"name": name} if isinstance(name, str) else name)
+"""The schedulers that `search.scheduler` can name; `by_name` takes a bare name or a mapping."""

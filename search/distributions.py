@@ -187,8 +187,10 @@ def parse_range(path: str, condition: Condition, word: str, body: Any) -> Range:
         raise UserError(path, [low, high], "low must not be above high: swap them")
     if log and low <= 0:
         raise UserError(
-            path, low, f"is not above 0, where `{word}` has no logarithm: raise low or use "
-            f"`{'int' if integer else 'uniform'}`"
+            path,
+            low,
+            f"is not above 0, where `{word}` has no logarithm: raise low or use "
+            f"`{'int' if integer else 'uniform'}`",
         )
     step = numbers.get("step", 1 if integer else None)
     if step is not None:

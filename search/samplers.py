@@ -58,7 +58,7 @@ class SamplerConfig(Component):
         raise NotImplementedError(self.name)
 
 
-class TpeConfig(SamplerConfig):
+class TPEConfig(SamplerConfig):
     """Tree-structured Parzen estimator, multivariate, each conditional branch as its own group.
 
     Running trials count as bad ones ("constant liar"), so parallel draws spread out. Sources:
@@ -94,16 +94,8 @@ class RandomConfig(SamplerConfig):
         return optuna.samplers.RandomSampler(seed=seed)
 
 
-SAMPLERS: dict[str, type[SamplerConfig]] = {"tpe": TpeConfig, "random": RandomConfig}
-
-
-def sampler_config(section: Any) -> SamplerConfig:
-    """`tpe` or `{name: tpe, n_startup_trials: 10}` as a config.
-
-    Raises:
-        ValueError: no such sampler, or a key that it does not know.
-    """
-    return by_name(SAMPLERS, {"name": section} if isinstance(section, str) else section)
+SAMPLERS: dict[str, type[SamplerConfig]] = {"tpe": TPEConfig, "random": RandomConfig}
+"""The samplers that `search.sampler` can name; `by_name` takes a bare name or a mapping."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +126,7 @@ def make_study(
     """An empty study that carries its sampler's config and seed as user attributes."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(study_name=name, direction=direction, storage=storage)
-    study.set_user_attr("sampler", sampler_config(sampler).model_dump())
+    study.set_user_attr("sampler", by_name(SAMPLERS, sampler).model_dump())
     study.set_user_attr("seed", seed)
     return study
 
@@ -225,9 +217,7 @@ def rebuild_journal(
     storage = JournalStorage(JournalFileBackend(str(draft)))
     rebuild(make_study(name, sampler, seed, direction, storage), space, records)
     os.replace(draft, path)
-    return optuna.load_study(
-        study_name=name, storage=JournalStorage(JournalFileBackend(str(path)))
-    )
+    return optuna.load_study(study_name=name, storage=JournalStorage(JournalFileBackend(str(path))))
 
 
 def to_optuna(distribution: Distribution) -> BaseDistribution:
@@ -291,7 +281,7 @@ def _sampler(study: optuna.Study, number: int) -> optuna.samplers.BaseSampler:
     """A fresh sampler: nothing but the study and (seed, number) may influence a draw."""
     attributes = study.user_attrs
     entropy = np.random.SeedSequence([attributes["seed"], number]).generate_state(1)[0]
-    return sampler_config(attributes["sampler"]).build(int(entropy))
+    return by_name(SAMPLERS, attributes["sampler"]).build(int(entropy))
 
 
 def _suggest(trial: optuna.Trial, distribution: Distribution) -> Any:

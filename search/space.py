@@ -22,7 +22,7 @@ make them; that is refused).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -177,28 +177,30 @@ class Space:
         Each comes with what it probes, such as `optimizer = muon`; the plain default comes first.
         """
         yield "the default of every parameter", self.default()[1]
-        for name, distribution in self.parameters.items():
-            values = (
-                distribution.options
-                if isinstance(distribution, Choice)
-                else dict.fromkeys((distribution.low, distribution.high))
-            )
-            for value in values:
-                forced = {**dict(distribution.condition), name: value}
-                tree = self.draw(lambda n, d, forced=forced: forced.get(n, d.first()))[1]  # type: ignore[misc]
-                yield f"{name} = {distribution.cast(value)}", tree
+        for where, _, tree in self._probes():
+            yield where, tree
+
+    def refused(
+        self, check: Callable[[Tree], object], rng: np.random.Generator, draws: int = 20
+    ) -> Iterator[tuple[str, ValueError]]:
+        """The options and bounds that `check` refuses whatever else is drawn, and its complaint.
+
+        `check` raises ValueError. A rule across parameters may refuse a value at the others'
+        defaults; only one that `draws` random draws of the others do not rescue is yielded.
+        """
+        for where, forced, probe in self._probes():
+            try:
+                check(probe)
+            except ValueError as error:
+                trees = (self._forced(forced, rng)[1] for _ in range(draws))
+                if not any(_passes(check, tree) for tree in trees):
+                    yield where, error
 
     def infeasible_share(
         self, check: Callable[[Tree], object], rng: np.random.Generator, draws: int = 200
     ) -> float:
         """The share of random draws that `check` refuses by raising ValueError."""
-        refused = 0
-        for _ in range(draws):
-            try:
-                check(self.sample(rng)[1])
-            except ValueError:
-                refused += 1
-        return refused / draws
+        return sum(not _passes(check, self.sample(rng)[1]) for _ in range(draws)) / draws
 
     @property
     def size_text(self) -> str:
@@ -227,6 +229,32 @@ class Space:
             )
             for name, distribution in self.parameters.items()
         ]
+
+    def _probes(self) -> Iterator[tuple[str, Params, Tree]]:
+        """Every option and bound: what it is, the parameters it fixes, and the rest at default."""
+        for name, distribution in self.parameters.items():
+            values: Iterable[Any] = (
+                distribution.options
+                if isinstance(distribution, Choice)
+                else dict.fromkeys((distribution.low, distribution.high))
+            )
+            for value in values:
+                forced = {**dict(distribution.condition), name: value}
+                yield f"{name} = {distribution.cast(value)}", forced, self._forced(forced)[1]
+
+    def _forced(self, forced: Params, rng: np.random.Generator | None = None) -> Draw:
+        """A draw with some parameters fixed, the rest at random or, without `rng`, at default."""
+        return self.draw(
+            lambda name, d: forced[name] if name in forced else d.sample(rng) if rng else d.first()
+        )
+
+
+def _passes(check: Callable[[Tree], object], tree: Tree) -> bool:
+    try:
+        check(tree)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse(value: Any, path: str, condition: Condition, found: dict[str, Distribution]) -> Any:

@@ -275,6 +275,25 @@ def test_probes_reach_every_option_and_bound() -> None:
     assert len(probes) == 1 + 5 * 2 + 2 + 2 + 4
 
 
+def test_refused_names_what_no_draw_can_rescue() -> None:
+    def check(tree: dict[str, Any]) -> None:
+        if tree["hidden"] % tree["heads"]:
+            raise ValueError("heads must divide hidden")
+        if tree["lr"] == "fast":
+            raise ValueError("no such rate")
+
+    options = {"options": [64, 96], "default": 64}
+    space = Space.parse(
+        {
+            "hidden": {"choice": options},
+            "heads": {"choice": [8, 3, 5]},
+            "lr": {"choice": [1, "fast"]},
+        }
+    )
+    found = {where: str(e) for where, e in space.refused(check, np.random.default_rng(0))}
+    assert found == {"heads = 5": "heads must divide hidden", "lr = fast": "no such rate"}
+
+
 def test_infeasible_share_counts_refused_draws() -> None:
     def check(tree: dict[str, Any]) -> None:
         if tree["x"] == 3:
