@@ -60,16 +60,17 @@ def cached_arrays(
 
 def cached_splits(
     folder: Path | None,
+    name: str,
     key: Mapping[str, Any],
     build: Callable[[], Mapping[SplitName, Split]],
 ) -> dict[SplitName, Split]:
-    """The three splits of `build()`, through `cached_arrays`; `key["name"]` is the task's."""
+    """The three splits of `build()`, through `cached_arrays`."""
 
     def flat() -> Arrays:
         splits = build()
         return {f"{s}.{f}": getattr(splits[s], f) for s in SPLITS for f in _FIELDS}
 
-    arrays = cached_arrays(folder, str(key["name"]), key, flat)
+    arrays = cached_arrays(folder, name, key, flat)
     return {s: Split(*(arrays[f"{s}.{f}"] for f in _FIELDS)) for s in SPLITS}
 
 

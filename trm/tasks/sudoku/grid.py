@@ -1,0 +1,91 @@
+"""Grids as people write and read them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm.errors import UserError
+from trm.tasks.sudoku.rules import Boards, Box
+from trm.tasks.sudoku.solver import solve
+
+_DRAWING = str.maketrans("", "", " \t\r\n|+-()")
+_LENGTHS = {16: (2, 2), 36: (2, 3), 64: (2, 4), 81: (3, 3)}
+
+
+def parse(text: str, box: Box, where: str = "puzzle") -> Boards:
+    """One puzzle as digits `[cells]`, from a line or a grid; `0` or `.` is a blank cell.
+
+    Spaces, line breaks, box lines and the brackets of `show` are skipped.
+
+    Raises:
+        UserError: wrong length or character, a digit twice in a unit, no solution or several.
+    """
+    cells = text.translate(_DRAWING)
+    fault = malformed(cells, box)
+    if fault:
+        raise UserError(where, cells if len(cells) <= box.cells + 10 else cells[:20], fault)
+    board = board_values([cells], box)
+    fault = unsound(solve(board, box).count[0])
+    if fault:
+        raise UserError(where, cells, fault)
+    return np.asarray(board[0])
+
+
+def malformed(cells: str, box: Box) -> str:
+    """What is wrong with a puzzle's characters, and the remedy; empty if nothing is."""
+    if len(cells) != box.cells:
+        fault = f"has {len(cells)} cells; box {[box.rows, box.cols]} needs {box.cells}"
+        if len(cells) in _LENGTHS:
+            fault += f" (for this length set task.box to {list(_LENGTHS[len(cells)])})"
+        return fault
+    wrong = [c for c in cells if c not in _symbols(box)]
+    return (
+        f"has the character {wrong[0]!r}; use 1 to {box.side}, and 0 or . for blank"
+        if wrong
+        else ""
+    )
+
+
+def board_values(lines: list[str], box: Box) -> Boards:
+    """Well-formed puzzles as digits `[n, cells]`."""
+    codes = np.frombuffer("".join(lines).encode("latin-1"), dtype=np.uint8)
+    return np.where(codes == ord("."), 0, codes - ord("0")).astype(np.uint8).reshape(-1, box.cells)
+
+
+def unsound(solutions: int) -> str:
+    """What is wrong with a puzzle that has so many solutions; empty if nothing is."""
+    if solutions == 0:
+        return "has no solution; check its digits"
+    return "" if solutions == 1 else "has several solutions; add givens"
+
+
+def show(values: NDArray[np.uint8], box: Box, given: NDArray[np.uint8] | None = None) -> str:
+    """A grid `[cells]` with its box lines; digits that differ from `given` stand in brackets.
+
+    >>> print(show(np.arange(16) % 4 + 1, Box(2, 2), given=np.arange(16) % 4))
+    +------+------+
+    |(1)(2)|(3)(4)|
+    |(1)(2)|(3)(4)|
+    +------+------+
+    |(1)(2)|(3)(4)|
+    |(1)(2)|(3)(4)|
+    +------+------+
+    """
+    before = values if given is None else given
+    line = "+" + ("-" * 3 * box.cols + "+") * box.rows
+    lines = []
+    for row in range(box.side):
+        if row % box.rows == 0:
+            lines.append(line)
+        text = ""
+        for cell in range(row * box.side, (row + 1) * box.side):
+            left, right = "  " if values[cell] == before[cell] else "()"
+            text += "|" if cell % box.cols == 0 else ""
+            text += left + (str(values[cell]) if values[cell] else ".") + right
+        lines.append(text + "|")
+    return "\n".join([*lines, line])
+
+
+def _symbols(box: Box) -> str:
+    return "0123456789"[: box.side + 1] + "."

@@ -1,0 +1,183 @@
+"""Sudoku of any box shape as a task: its config section and its data."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
+from trm.tasks.cache import cached_splits, data_hash, file_hash
+from trm.tasks.sudoku import grid, hub, symmetry
+from trm.tasks.sudoku.files import readable
+from trm.tasks.sudoku.rules import MIN_CLUES, Boards, Box, is_solved, keeps_givens
+from trm.tasks.sudoku.sources import Sizes, Splits, from_file, from_hub, generated
+
+DATA_VERSION = 1
+"""Part of the cache's key: raise it when the same config gives other puzzles."""
+
+GENERATED_TRAIN = 10_000
+
+Pair = Annotated[tuple[int, int], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
+
+
+class SudokuConfig(TaskConfig):
+    """Sudoku puzzles: generated, or from a file, or from a data set of the Hugging Face hub.
+
+    Attributes:
+        box: rows and columns of a box; [2, 2], [2, 3] and [3, 3] are 4x4, 6x6 and 9x9 grids.
+        blanks: blank cells of a generated puzzle, or the least and most of them; null is half the
+            cells. Not for files.
+        train_examples: null is all that the other splits leave of a file, and 10,000 generated.
+        valid_examples: examples of the split that searches read.
+        test_examples: examples of the split that is evaluated once.
+        seed: draws the puzzles and the splits.
+        augment: whether training sees a random symmetric image of each example.
+        file: a puzzle file (`trm.tasks.sudoku.files` says which layouts); `~` is the home folder,
+            a relative path starts at the working directory. All splits come from it.
+        hub: a data set with train.csv and test.csv, such as sapientinc/sudoku-extreme.
+    """
+
+    name: Literal["sudoku"] = "sudoku"
+    box: Pair = (3, 3)
+    blanks: Annotated[int, Field(ge=1)] | Pair | None = None
+    train_examples: int | None = Field(default=None, ge=1)
+    valid_examples: int = Field(default=1000, ge=1)
+    test_examples: int = Field(default=1000, ge=1)
+    seed: int = Field(default=0, ge=0)
+    augment: bool = True
+    file: str | None = Field(default=None, min_length=1)
+    hub: str | None = Field(default=None, min_length=1)
+
+    @field_validator("box")
+    @classmethod
+    def _known_box(cls, box: tuple[int, int]) -> tuple[int, int]:
+        if min(box) < 2 or box[0] * box[1] not in MIN_CLUES:
+            raise ValueError(
+                f"{list(box)} is not supported; "
+                "use [2, 2], [2, 3], [3, 2], [2, 4], [4, 2] or [3, 3]"
+            )
+        return box
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SudokuConfig:
+        if self.file is not None and self.hub is not None:
+            raise ValueError("file and hub exclude each other; keep one")
+        if self.blanks is not None and (self.file is not None or self.hub is not None):
+            raise ValueError(f"blanks {self.blanks} is for generated puzzles; remove it")
+        low, high = self.blank_range
+        box = Box(*self.box)
+        most = box.cells - MIN_CLUES[box.side]
+        if not 1 <= low <= high <= most:
+            raise ValueError(
+                f"blanks {self.blanks} must go from 1 to {most} for box {list(self.box)} "
+                f"({MIN_CLUES[box.side]} givens are the fewest with one solution), lower end first"
+            )
+        return self
+
+    @property
+    def blank_range(self) -> tuple[int, int]:
+        """Fewest and most blank cells of a generated puzzle."""
+        if isinstance(self.blanks, tuple):
+            return self.blanks
+        blanks = Box(*self.box).cells // 2 if self.blanks is None else self.blanks
+        return blanks, blanks
+
+    def build(self, cache: Path | None = None, progress: Progress | None = None) -> Task:
+        """Make the splits, or read them from `cache`.
+
+        Raises:
+            UserError: a file is missing or holds something that is no puzzle with one solution,
+                or there are not enough puzzles for the splits.
+        """
+        box, seed = Box(*self.box), self.seed
+        train = self.train_examples
+        sources: list[Path] = []
+        if self.hub is not None:
+            sources = [hub.download(self.hub, name) for name in ("train.csv", "test.csv")]
+        elif self.file is not None:
+            sources = [Path(self.file).expanduser().absolute()]
+        else:
+            train = train or GENERATED_TRAIN
+        sizes = Sizes(train, self.valid_examples, self.test_examples)
+
+        def make() -> Splits:
+            if len(sources) == 2:
+                return from_hub(sources[0], sources[1], box, sizes, seed, progress)
+            if sources:
+                return from_file(sources[0], box, sizes, seed, progress)
+            return generated(box, self.blank_range, sizes, seed, progress)
+
+        key: dict[str, Any] = {
+            "data_version": DATA_VERSION,
+            "sources": [file_hash(readable(path)) for path in sources],
+            **self.model_dump(mode="json", exclude={"augment", "file", "hub"}),
+        }
+        return SudokuTask(box, cached_splits(cache, self.name, key, make), self.augment)
+
+
+class SudokuTask(Task):
+    """Sudoku puzzles with one solution each.
+
+    Tokens: 0 padding, 1 blank, digit d is d + 1; labels are the whole solution.
+
+    Difficulty is `blanks + log2(1 + effort)`: blank cells, and one more for each doubling of the
+    guesses that `trm.tasks.sudoku.solver` tries (0 where singles suffice) to find the solution and
+    prove it the only one.
+
+    Splits: no puzzle of one split is a symmetric image (`trm.tasks.sudoku.symmetry`) of another
+    split's, on any size. Each puzzle has a key that its symmetric images share, and puzzles with
+    equal keys go to one split. Up to 6x6 the key is the canonical form, so that equal keys mean
+    equivalent puzzles. On larger grids, where the group is too large to try out (1.2e12 elements at
+    9x9), it is a hash of invariants: puzzles that are not equivalent could share it, which would
+    only send them to the same split. Within a split equivalent puzzles may occur, and of a file
+    that repeats a puzzle, equal ones.
+    """
+
+    name = "sudoku"
+
+    def __init__(self, box: Box, splits: Splits, augment: bool = True) -> None:
+        self.box = box
+        self.vocab_size = box.side + 2
+        self.seq_len = box.cells
+        self.grid_shape = (box.side, box.side)
+        self._splits = splits
+        self._augment = augment
+
+    def split(self, name: SplitName) -> Split:
+        return self._splits[name]
+
+    def augment(
+        self, inputs: Tokens, labels: Tokens, rng: np.random.Generator
+    ) -> tuple[Tokens, Tokens]:
+        return (
+            symmetry.augment(inputs, labels, self.box, rng) if self._augment else (inputs, labels)
+        )
+
+    def verify(self, inputs: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+        solutions = self._boards(answers)
+        right = is_solved(solutions, self.box) & keeps_givens(self._boards(inputs), solutions)
+        return np.asarray(right)
+
+    def unknown(self, inputs: Tokens) -> NDArray[np.bool_]:
+        return np.asarray(inputs == 1)
+
+    def parse(self, text: str) -> Tokens:
+        return grid.parse(text, self.box).astype(np.int32) + 1
+
+    def show(self, tokens: Tokens, given: Tokens | None = None) -> str:
+        before = None if given is None else self._boards(given)
+        return grid.show(self._boards(tokens), self.box, before)
+
+    @cached_property
+    def data_hash(self) -> str:
+        return data_hash(self._splits)
+
+    def _boards(self, tokens: Tokens) -> Boards:
+        """Digits of tokens; whatever is no digit counts as blank."""
+        is_digit = (tokens >= 2) & (tokens < self.vocab_size)
+        return np.where(is_digit, tokens - 1, 0).astype(np.uint8)
