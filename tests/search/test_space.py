@@ -367,6 +367,7 @@ nodes = st.recursive(
 trees = st.dictionaries(keys, nodes, min_size=1, max_size=4)
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @settings(max_examples=200, deadline=None)
 @given(tree=trees, seed=st.integers(0, 2**32 - 1))
 def test_any_draw_obeys_its_distributions_and_can_be_made_again(
@@ -394,6 +395,7 @@ def test_any_draw_obeys_its_distributions_and_can_be_made_again(
     assert plain.default() == ({}, drawn)
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @settings(max_examples=100, deadline=None)
 @given(tree=trees)
 def test_defaults_and_probes_lie_within_any_space(tree: dict[str, Any]) -> None:
