@@ -62,6 +62,20 @@ class TrainConfig(Component):
     eval_batch_size: int = Field(default=512, ge=1)
 
 
+class PromiseConfig(Component):
+    """What an exported config's own sweep says of one fresh seed, on `valid`.
+
+    `column` of the last report lies in [`low`, `high`] with probability `confidence`; `mean` is
+    the mean over the seeds that the interval comes from.
+    """
+
+    column: str
+    mean: float
+    low: float
+    high: float
+    confidence: float
+
+
 class Experiment(Component):
     """One experiment: a task, a model and how it is trained."""
 
@@ -78,11 +92,15 @@ class Experiment(Component):
     ] = AdamAtan2Config()
     curriculum: CurriculumConfig = CurriculumConfig()
     train: TrainConfig = TrainConfig()
+    promise: PromiseConfig | None = None
     plugins: list[str] = []
 
     def tree(self) -> dict[str, Any]:
         """The whole config as plain values, every default written out."""
-        return self.model_dump(mode="json")
+        tree = self.model_dump(mode="json")
+        if self.promise is None:
+            del tree["promise"]
+        return tree
 
 
 SECTIONS = tuple(Experiment.model_fields)

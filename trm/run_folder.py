@@ -9,29 +9,27 @@ from trm.errors import UserError
 
 
 def create_folder(folder: Path, marker: str, *, resume: bool) -> None:
-    """Make a run folder, or make sure that the one to resume is there.
+    """Make a run folder, or make sure that it may be used.
 
     Args:
         folder: the run folder.
         marker: the file whose presence says that a run lives here.
-        resume: go on with a run instead of starting one.
+        resume: go on with the run that is there, if any. A job that a queue starts again can so
+            use the same command line every time.
 
     Raises:
-        UserError: the folder holds another run or other files, cannot be written, or (on
-            resume) holds no run.
+        UserError: the folder holds another run or other files, or cannot be written.
     """
     if "://" in str(folder):
         raise UserError("--out", str(folder), "must be a local folder")
-    if resume:
-        if not (folder / marker).is_file():
-            raise UserError("--resume", str(folder), f"holds no run (no {marker}): leave it out")
-    else:
-        if (folder / marker).exists():
-            raise UserError(
-                "--out", str(folder), "already holds a run: add --resume, or name another folder"
-            )
-        if folder.is_dir() and any(path.name != "lock" for path in folder.iterdir()):
-            raise UserError("--out", str(folder), "is not empty: name another folder")
+    begun = (folder / marker).exists()
+    if begun and not resume:
+        raise UserError(
+            "--out", str(folder), "already holds a run: add --resume, or name another folder"
+        )
+    # On resume, a run that was stopped before its marker was written is begun anew.
+    if not begun and not resume and folder.is_dir() and any(folder.iterdir()):
+        raise UserError("--out", str(folder), "is not empty: name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

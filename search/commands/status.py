@@ -1,0 +1,21 @@
+"""Show a run folder: trials by outcome, the best, failures and the result; also while it runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `trm status`."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder of `trm sweep`")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the state; returns the exit code."""
+    from search.status import status, status_text
+
+    print(json.dumps(status(args.run)) if args.json else status_text(args.run))
+    return 0

@@ -1,0 +1,122 @@
+"""Search a config's space, confirm the best candidates over fresh seeds, and export the winner.
+
+Any value of the config may be a distribution instead, as in `lr: {loguniform: [1e-4, 1e-2]}`. The
+run folder holds `sweep.yaml` (the sweep as resolved), `trials/` and `curves/` (Parquet), `study.log`
+(an Optuna journal), `checkpoints/`, `result.json` and, at the end, `best.yaml`.
+
+  trm sweep sudoku4
+  trm sweep my.yaml --trials 200 --out runs/mine --address auto
+  trm sweep my.yaml --out runs/mine --resume
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.arguments import positive
+
+if TYPE_CHECKING:
+    from search.sweep import Run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `trm sweep`."""
+    parser.add_argument("config", help="a YAML file or a preset's name")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
+        help="override one value, as in search.scheduler=none; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trials", type=positive, metavar="N",
+        help="explore trials (more than a finished run has extend it, with --resume)",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="RUN", help="run folder (default: runs/NAME)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--parallel", type=positive, metavar="N", help="trials at once")
+    parser.add_argument(
+        "--address", metavar="A", help="a Ray cluster that is up: auto or host:port"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show the space and a few draws, and start nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Sweep; returns the exit code."""
+    if args.dry_run:
+        return _dry_run(args)
+    from search.live import SweepDisplay
+    from search.sweep import NoWinnerError, sweep
+
+    try:
+        done = sweep(
+            args.config,
+            sets=args.sets,
+            out=args.out,
+            trials=args.trials,
+            resume=args.resume,
+            address=args.address,
+            parallel=args.parallel,
+            display=SweepDisplay(quiet=args.json),
+        )
+    except NoWinnerError as error:
+        print(f"trm: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"trm: interrupted; resume with: {_again(args)}", file=sys.stderr)
+        return 130
+    print_result(done, as_json=args.json)
+    return 0
+
+
+def print_result(done: Run, *, as_json: bool) -> None:
+    """The winner, how sure we are, and what to do with it."""
+    from dataclasses import asdict
+
+    from search.status import result_table
+
+    result = done.best()
+    assert result is not None
+    if as_json:
+        print(json.dumps({"run": str(done.folder), **asdict(result)}))
+        return
+    print(result_table(done))
+    print(f"\nwritten to {done.folder / 'best.yaml'}; train it with: "
+          f"trm train {done.folder / 'best.yaml'}")  # fmt: skip
+
+
+def _again(args: argparse.Namespace) -> str:
+    words = ["trm", "sweep", args.config]
+    for setting in args.sets:
+        words += ["--set", setting]
+    for flag in ("trials", "out", "parallel", "address"):
+        value = getattr(args, flag)
+        if value is not None:
+            words += [f"--{flag}", str(value)]
+    return shlex.join([*words, "--resume"])
+
+
+def _dry_run(args: argparse.Namespace) -> int:
+    import numpy as np
+
+    from search.config import load_tree
+    from search.plan import check_space
+    from trm.config import experiment_from
+
+    space = check_space(load_tree(args.config, args.sets))
+    print(space.size_text)
+    for name, text, default, condition in space.describe():
+        print(f"  {name}  {text}  default {default}" + (f"  if {condition}" if condition else ""))
+    rng = np.random.default_rng(0)
+    share = space.infeasible_share(experiment_from, rng)
+    print(f"infeasible draws: {share:.0%}")
+    print("three draws:")
+    for _ in range(3):
+        print("  " + json.dumps(space.sample(rng)[0]))
+    return 0

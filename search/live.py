@@ -1,0 +1,176 @@
+"""The live display of a sweep: trials by outcome, best so far, time left, what each worker does."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from search.display import console, task_progress
+from search.ledger import Trial
+
+_REFRESH_PER_SECOND = 4
+_SHOWN_PARAMETERS = 4
+
+
+@dataclass
+class _Running:
+    """What one worker is doing."""
+
+    trial: Trial
+    worker: str
+    progress: float = 0.0
+    score: float | None = None
+
+
+class SweepDisplay:
+    """Takes in what happens in a sweep and draws it on a terminal; draws nothing elsewhere.
+
+    Args:
+        quiet: draw nothing even on a terminal.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._live = None if quiet or not console.is_terminal else self._new_live()
+        self._quiet = self._live is None
+        self._stage = "preparing"
+        self._wanted = 0
+        self._outcomes: Counter[str] = Counter()
+        self._running: dict[int, _Running] = {}
+        self._best: tuple[float, Trial] | None = None
+        self._progress_done = 0.0
+        self._begun = time.monotonic()
+
+    def _new_live(self) -> Live:
+        return Live(
+            get_renderable=self.render,
+            console=console,
+            refresh_per_second=_REFRESH_PER_SECOND,
+            transient=True,
+        )
+
+    def preparing(self) -> AbstractContextManager[Callable[[str, float], None] | None]:
+        """Progress of making the task's data, before the sweep itself is drawn."""
+        return _nothing() if self._quiet else task_progress()
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def stage(self, name: str, wanted: int, done: int = 0) -> None:
+        """A new stage of `wanted` trials begins, `done` of which ended in an earlier run."""
+        self._stage, self._wanted = name, wanted
+        self._outcomes = Counter({"done before": done} if done else {})
+        self._running.clear()
+        self._progress_done = 0.0
+        self._begun = time.monotonic()
+
+    def started(self, trial: Trial, worker: str) -> None:
+        """A worker (host and process) begins or resumes a trial."""
+        self._running[trial.id] = _Running(trial, worker)
+
+    def reported(self, trial: Trial, row: Mapping[str, Any], score: float) -> None:
+        """A report was acknowledged."""
+        running = self._running.get(trial.id)
+        if running:
+            self._progress_done += max(row["progress"] - running.progress, 0.0)
+            running.progress, running.score = row["progress"], score
+
+    def ended(self, trial: Trial) -> None:
+        """A trial has its outcome."""
+        self._running.pop(trial.id, None)
+        self._outcomes[str(trial.outcome)] += 1
+        completed = trial.outcome == "completed" and trial.score is not None
+        if completed and (self._best is None or (trial.score or 0.0) > self._best[0]):
+            self._best = (trial.score or 0.0, trial)
+
+    def seconds_left(self) -> float | None:
+        """Estimate for this stage, from the share of trials' budgets that is spent; None early on.
+
+        A trial that ended early counts with what it used, so a stage with pruning is estimated
+        from the mean cost of the trials so far.
+        """
+        ended = sum(n for outcome, n in self._outcomes.items() if outcome != "done before")
+        spent = time.monotonic() - self._begun
+        if not ended or not self._progress_done:
+            return None
+        running = sum(r.progress for r in self._running.values())
+        mean = max((self._progress_done - running) / ended, 0.05)
+        left = self._wanted - sum(self._outcomes.values())
+        share_left = max(left * mean - running, 0.0)
+        return spent / self._progress_done * share_left
+
+    def render(self) -> RenderableType:
+        """The picture as it is now."""
+        ended = sum(self._outcomes.values())
+        outcomes = "  ".join(f"{name} {n}" for name, n in sorted(self._outcomes.items()))
+        left = self.seconds_left()
+        head = Table.grid(padding=(0, 2))
+        head.add_row(
+            Text(self._stage, style="bold"),
+            ProgressBar(total=max(self._wanted, 1), completed=ended, width=30),
+            f"{ended} of {self._wanted}",
+            "" if left is None else f"about {_duration(left)} left",
+        )
+        lines: list[RenderableType] = [head, Text(outcomes, style="dim")]
+        if self._best:
+            score, trial = self._best
+            lines.append(Text(f"best {score:.4f}  trial {trial.id}  {parameters(trial)}"))
+        table = Table(box=None, header_style="dim")
+        for column in ("worker", "trial", "seed", "progress", "score", "parameters"):
+            table.add_column(column)
+        for running in self._running.values():
+            table.add_row(
+                running.worker,
+                str(running.trial.id),
+                str(running.trial.seed),
+                f"{running.progress:.0%}",
+                "" if running.score is None else f"{running.score:.4f}",
+                parameters(running.trial),
+            )
+        return Group(*lines, table) if self._running else Group(*lines)
+
+
+def parameters(trial: Trial, most: int = _SHOWN_PARAMETERS) -> str:
+    """A trial's parameters in few words.
+
+    >>> parameters(Trial(0, "explore", 0, 0, {"optimizer.lr": 0.00123, "model.H_cycles": 2}, {}))
+    'lr=0.00123 H_cycles=2'
+    """
+    shown = []
+    for name, value in trial.params.items():
+        text = f"{value:.3g}" if isinstance(value, float) else str(value)
+        shown.append(f"{name.rpartition('.')[2]}={text}")
+    more = f" +{len(shown) - most}" if len(shown) > most else ""
+    return " ".join(shown[:most]) + more
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield None

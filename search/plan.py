@@ -1,0 +1,214 @@
+"""A sweep as resolved: its space, its compute budget in FLOPs and when its trials report."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search.asha import Asha, starts_slowly
+from search.config import SweepSections, sweep_sections
+from search.distributions import Choice, Distribution
+from search.space import Space
+from trm.config import Experiment, experiment_from
+from trm.errors import UserError
+from trm.provenance import provenance
+from trm.tasks.base import Task
+from trm.trainer import budget_flops, even_marks
+from trm.yaml12 import dump_yaml, read_yaml
+
+RUN_VERSION = 1
+SWEEP_FILE = "sweep.yaml"
+RUN_FILE = "run.json"
+_FIXED = ("train.budget", "train.reports", "train.seed", "train.valid_examples")
+"""Values that must be the same in every trial, or scores would not compare."""
+_PROBE_DRAWS = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run folder's `sweep.yaml` and `run.json` say.
+
+    Attributes:
+        tree: the file with distributions, the budget in FLOPs.
+        space: its space.
+        sections: how to search, confirm and place trials.
+        default: the experiment at the default of every parameter: the reference recipe.
+        default_tree: the same as a tree.
+        study: the Optuna study's name, unique to the run.
+    """
+
+    tree: dict[str, Any]
+    space: Space
+    sections: SweepSections
+    default: Experiment
+    default_tree: dict[str, Any]
+    study: str
+
+    @property
+    def budget(self) -> float:
+        """Training FLOPs of every trial, whatever depth it draws."""
+        assert self.default.train.budget.flops is not None
+        return self.default.train.budget.flops
+
+    @property
+    def marks(self) -> tuple[float, ...]:
+        """Shares of the budget at which trials report: evenly spread, and every rung."""
+        return tuple(sorted({*even_marks(self.default.train.reports), *self.asha().rungs}))
+
+    def asha(self) -> Asha:
+        """Fresh early-stopping decisions of this sweep."""
+        return self.sections.search.scheduler.build(starts_slowly(self.space.parameters))
+
+
+def check_space(tree: Mapping[str, Any]) -> Space:
+    """Parse a file's space and refuse what can never be drawn, before anything starts.
+
+    Raises:
+        UserError: nothing to search, a distribution that makes no sense, a value that must not be
+            searched, or an option or bound that the schema refuses whatever else is drawn.
+    """
+    space = Space.parse(tree)
+    for name in space.parameters:
+        if any(name == fixed or name.startswith((fixed + ".", fixed + "[")) for fixed in _FIXED):
+            raise UserError(f"{name}: cannot be searched: scores would not compare; give one value")
+    experiment_from(space.default()[1])
+    space.require_searchable()
+    rng = np.random.default_rng(0)
+    for distribution in space.parameters.values():
+        for value in _ends(distribution):
+            _refuse_impossible(space, distribution, value, rng)
+    return space
+
+
+def _ends(distribution: Distribution) -> tuple[Any, ...]:
+    if isinstance(distribution, Choice):
+        return distribution.options
+    return tuple(dict.fromkeys((distribution.low, distribution.high)))
+
+
+def _refuse_impossible(
+    space: Space, distribution: Distribution, value: Any, rng: np.random.Generator
+) -> None:
+    """Refuse an option or bound if no draw with it is valid.
+
+    The defaults come first; random draws after, since a rule across parameters may refuse this
+    combination and not the value.
+    """
+    forced = {**dict(distribution.condition), distribution.name: value}
+    first: UserError | None = None
+    for draw in range(_PROBE_DRAWS + 1):
+        tree = space.draw(
+            lambda n, d: forced[n] if n in forced else d.sample(rng) if draw else d.first()
+        )[1]
+        try:
+            experiment_from(tree)
+        except UserError as error:
+            first = first or error
+        else:
+            return
+    raise UserError(f"{distribution.name} = {value}: no draw with it is valid: {first}") from first
+
+
+def resolve_plan(tree: Mapping[str, Any], task: Task, space: Space) -> Plan:
+    """Fix what is decided once per sweep: the budget in FLOPs at the config's default values."""
+    resolved = deepcopy(dict(tree))
+    default = experiment_from(space.default()[1])
+    resolved.setdefault("train", {})["budget"] = {"flops": float(budget_flops(default, task))}
+    return _plan(resolved, f"{default.name}-{uuid.uuid4().hex[:12]}")
+
+
+def write_plan(folder: Path, plan: Plan) -> None:
+    """Store a plan in a run folder; who made the run, and when, is stored only the first time."""
+    head = {
+        "schema_version": RUN_VERSION,
+        "study": plan.study,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "provenance": provenance(),
+    }
+    write_atomically(folder / SWEEP_FILE, dump_yaml(plan.tree))
+    # Its presence says that a run lives here, so it comes last.
+    if not (folder / RUN_FILE).exists():
+        write_atomically(folder / RUN_FILE, json.dumps(head, indent=1) + "\n")
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of a run folder.
+
+    Raises:
+        UserError: the folder holds no run, or one of a newer version.
+    """
+    if not (folder / SWEEP_FILE).is_file():
+        raise UserError(f"{folder}: holds no sweep (no {SWEEP_FILE}): give the folder of `trm sweep`")
+    head = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    if head["schema_version"] > RUN_VERSION:
+        version = head["schema_version"]
+        raise UserError(f"{folder / RUN_FILE}: schema_version", version, "is newer than this program")
+    return _plan(read_yaml(folder / SWEEP_FILE), head["study"])
+
+
+def replan(plan: Plan, tree: Mapping[str, Any]) -> Plan:
+    """The plan with a file's search, stability and cluster sections in place of its own."""
+    sections = {key: tree[key] for key in SweepSections.model_fields if key in tree}
+    return _plan({**plan.tree, **sections}, plan.study)
+
+
+def refuse_changes(plan: Plan, tree: Mapping[str, Any]) -> None:
+    """Make sure that a file given on resume describes the run that is there.
+
+    The number of trials, the stability and the cluster sections may differ; they are taken anew.
+
+    Raises:
+        UserError: another value changed; names the first.
+    """
+    old, new = _comparable(plan.tree), _comparable(tree)
+    for path in sorted(old.keys() | new.keys()):
+        if old.get(path) != new.get(path):
+            raise UserError(
+                f"{path}: the run has {old.get(path)!r}, the file {new.get(path)!r}: resume with the "
+                "run's own values, or start another run with another --out"
+            )
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's content; a crash leaves the old or the new."""
+    partial = path.with_name(f".{path.name}.tmp")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _plan(tree: dict[str, Any], study: str) -> Plan:
+    space = Space.parse(tree)
+    default_tree = space.default()[1]
+    return Plan(
+        tree, space, sweep_sections(tree), experiment_from(default_tree), default_tree, study
+    )
+
+
+def _comparable(tree: Mapping[str, Any]) -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+
+    def walk(node: Any, path: str) -> None:
+        if isinstance(node, Mapping) and node:
+            for key, child in node.items():
+                walk(child, f"{path}.{key}" if path else str(key))
+        else:
+            leaves[path] = node
+
+    walk({key: value for key, value in tree.items() if key not in ("stability", "cluster")}, "")
+    return {
+        path: value
+        for path, value in leaves.items()
+        if not path.startswith("train.budget") and path != "search.trials"
+    }

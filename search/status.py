@@ -1,0 +1,120 @@
+"""What a run folder holds, in words and tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from search.confirm import Candidate, Promise, read_result
+from search.ledger import Trial, read_trials
+from search.live import parameters
+from search.plan import read_plan
+from search.sweep import Run
+
+_BEST_SHOWN = 5
+
+
+def status(folder: Path) -> dict[str, Any]:
+    """A run folder's state as plain values, also while a driver is writing."""
+    plan, trials, result = read_plan(folder), read_trials(folder), read_result(folder)
+    stages: dict[str, dict[str, int]] = {}
+    for trial in trials.values():
+        counts = stages.setdefault(trial.stage, {})
+        outcome = trial.outcome or ("unfinished" if trial.attempts else "waiting")
+        counts[outcome] = counts.get(outcome, 0) + 1
+    best = sorted(_scored(list(trials.values())), key=lambda t: (-(t.score or 0.0), t.id))
+    return {
+        "run": str(folder),
+        "study": plan.study,
+        "objective": plan.sections.search.objective,
+        "wanted": plan.sections.search.trials,
+        "stages": stages,
+        "compute": sum(trial.compute for trial in trials.values()),
+        "seconds": sum(trial.seconds for trial in trials.values()),
+        "best": [
+            {"trial": trial.id, "score": trial.score, "params": trial.params}
+            for trial in best[:_BEST_SHOWN]
+        ],
+        "failures": [
+            {"trial": trial.id, "outcome": trial.outcome, "reason": trial.reason}
+            for trial in trials.values()
+            if trial.outcome in ("diverged", "collapsed", "oom", "crashed")
+        ],
+        "result": asdict(result) if result else None,
+    }
+
+
+def status_text(folder: Path) -> str:
+    """The same for a person."""
+    state, trials = status(folder), read_trials(folder)
+    lines = [f"{state['study']}: {state['wanted']} trials wanted, objective {state['objective']}"]
+    for stage, counts in state["stages"].items():
+        words = ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items()))
+        lines.append(f"  {stage:<10} {words}")
+    lines.append(
+        f"  {state['compute']:.2e} training FLOPs in {state['seconds'] / 60:.1f} worker minutes"
+    )
+    if state["best"]:
+        lines.append("best explored (one seed each, so optimistic):")
+        for row in state["best"]:
+            trial = trials[row["trial"]]
+            lines.append(f"  trial {trial.id:>4}  {row['score']:.4f}  {parameters(trial, 8)}")
+    reasons = Counter(f"{row['outcome']}: {row['reason']}" for row in state["failures"])
+    if reasons:
+        lines.append("failures:")
+        lines += [f"  {n} x {reason}" for reason, n in reasons.most_common()]
+    if state["result"]:
+        lines.append(result_table(Run(folder)))
+    else:
+        lines.append("no winner yet: `trm sweep ... --resume` goes on")
+    return "\n".join(lines)
+
+
+def result_table(done: Run) -> str:
+    """The confirm stage's ranking and the winner's promise."""
+    result = done.best()
+    assert result is not None
+    trials = {trial.id: trial for trial in done.trials()}
+    winner = trials[result.winner]
+    lines = [f"confirmed over fresh seeds, by robust score ({result.confidence:.0%} bound):"]
+    lines += [_candidate_line(candidate) for candidate in result.candidates]
+    lines += [
+        f"winner: trial {result.winner}",
+        *(f"  {name} = {_short(value)}" for name, value in winner.params.items()),
+        f"promised {result.objective} of one fresh seed: {result.promise.low:.3f} to "
+        f"{result.promise.high:.3f} ({result.confidence:.0%})",
+        _promise_line("winner", result.promise),
+        _promise_line("reference recipe", result.reference),
+    ]
+    return "\n".join(lines)
+
+
+def _candidate_line(candidate: Candidate) -> str:
+    scores = " ".join(f"{score:.3f}" for score in candidate.scores)
+    failed = f"  {candidate.failures} failed" if candidate.failures else ""
+    return (
+        f"  trial {candidate.trial:>4}  robust {candidate.robust:.3f}  mean {candidate.mean:.3f}  "
+        f"seeds {scores}  (explored {candidate.explored:.3f}){failed}"
+    )
+
+
+def _promise_line(who: str, promise: Promise) -> str:
+    scores = " ".join(f"{score:.3f}" for score in promise.scores)
+    return (
+        f"  {who:<17} valid {promise.mean:.3f} over {len(promise.scores)} more seeds ({scores}), "
+        f"test {promise.test_mean:.3f}"
+    )
+
+
+def _scored(trials: list[Trial]) -> list[Trial]:
+    return [
+        trial
+        for trial in trials
+        if trial.stage == "explore" and trial.outcome == "completed" and trial.score is not None
+    ]
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,288 @@
+"""A whole sweep: explore, confirm, promise, export. Resumes wherever it was stopped."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cluster.connect import Cluster, ClusterError, connected
+from cluster.resources import Share, cores, default_parallel, worker_environment
+from search.confirm import (
+    Result,
+    Replicates,
+    confirm_trials,
+    finalists,
+    promise,
+    promise_trials,
+    rank,
+    read_result,
+)
+from search.config import load_tree, sweep_sections
+from search.engine import run_trials
+from search.explore import Explore
+from search.export import export
+from search.ledger import Ledger, Trial, read_curves, read_trials
+from search.live import SweepDisplay
+from search.plan import (
+    RUN_FILE,
+    Plan,
+    check_space,
+    read_plan,
+    refuse_changes,
+    replan,
+    resolve_plan,
+    write_atomically,
+    write_plan,
+)
+from trm.checkpoint import load_model
+from trm.config import experiment_from
+from trm.errors import UserError
+from trm.evaluation import evaluate, subset
+from trm.run_folder import cache_folder, create_folder
+from trm.tasks.base import Task
+
+BEST_FILE = "best.yaml"
+TEST_FILE = "test.json"
+
+
+class NoWinnerError(RuntimeError):
+    """A sweep that ended without one completed trial."""
+
+
+class Run:
+    """A run folder, finished or not, for notebooks.
+
+    >>> run = Run("runs/arrows4")                                            # doctest: +SKIP
+    >>> run.best().promise.mean, run.curves().to_pandas()                    # doctest: +SKIP
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.plan = read_plan(self.folder)
+
+    def trials(self) -> list[Trial]:
+        """Every trial, by id."""
+        return list(read_trials(self.folder).values())
+
+    def curves(self) -> Any:
+        """Every acknowledged report as a `pyarrow.Table`."""
+        return read_curves(self.folder)
+
+    def best(self) -> Result | None:
+        """What the confirm stage found; None while it has not ended."""
+        return read_result(self.folder)
+
+
+def sweep(
+    source: str | Path,
+    *,
+    sets: Iterable[str] = (),
+    out: Path | str | None = None,
+    trials: int | None = None,
+    resume: bool = False,
+    address: str | None = None,
+    parallel: int | None = None,
+    display: SweepDisplay | None = None,
+) -> Run:
+    """Search a config's space, confirm the best, and write `best.yaml`.
+
+    Args:
+        source: a YAML file or a preset's name.
+        sets: `key=value` settings on top of it.
+        out: the run folder; `runs/NAME` if None.
+        trials: explore trials, instead of the file's number; more than before extend a run.
+        resume: go on with the run in `out`.
+        address: a Ray cluster that is up, `auto` or `host:port`; None takes the file's.
+        parallel: trials at once; None takes the file's, or what the cluster has room for.
+        display: shows progress; None shows nothing.
+
+    Raises:
+        UserError: bad input; nothing has been started.
+        NoWinnerError: no trial completed.
+        KeyboardInterrupt: stopped by the user; `resume=True` goes on.
+    """
+    display = display or SweepDisplay(quiet=True)
+    tree = load_tree(source, sets)
+    if trials is not None:
+        tree = {**tree, "search": {**tree.get("search", {}), "trials": trials}}
+    space = check_space(tree)
+    default = experiment_from(space.default()[1])
+    sections = sweep_sections(tree)
+    folder = (Path(out) if out else Path("runs") / default.name).absolute()
+    create_folder(folder, RUN_FILE, resume=resume)
+    with display.preparing() as progress:
+        task = default.task.build(cache_folder(), progress)
+    with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
+        if (folder / RUN_FILE).exists():
+            plan = read_plan(folder)
+            refuse_changes(plan, tree)
+            plan = replan(plan, tree)
+        else:
+            torch.set_num_threads(default.train.threads)
+            plan = resolve_plan(tree, task, space)
+        write_plan(folder, plan)
+        _Stages(plan, ledger, task, display).run(address, parallel, explore=True)
+    return Run(folder)
+
+
+def stability(
+    folder: Path | str,
+    *,
+    candidates: int | None = None,
+    seeds: int | None = None,
+    promise_seeds: int | None = None,
+    address: str | None = None,
+    parallel: int | None = None,
+    display: SweepDisplay | None = None,
+) -> Run:
+    """Run the confirm stage of a run again, with more candidates or seeds.
+
+    What ran before is not run again. The promise seeds still take no part in the choice.
+    """
+    folder = Path(folder).absolute()
+    display = display or SweepDisplay(quiet=True)
+    plan = read_plan(folder)
+    asked = {"candidates": candidates, "seeds": seeds, "promise_seeds": promise_seeds}
+    wanted = {key: value for key, value in asked.items() if value is not None}
+    section = {**plan.tree.get("stability", {}), **wanted}
+    plan = replan(plan, {**plan.tree, "stability": section})
+    with display.preparing() as progress:
+        task = plan.default.task.build(cache_folder(), progress)
+    with Ledger.open(folder) as ledger:
+        write_plan(folder, plan)
+        _Stages(plan, ledger, task, display).run(address, parallel, explore=False)
+    return Run(folder)
+
+
+class _Stages:
+    """The stages of one run, on a cluster that is connected for as long as they need it."""
+
+    def __init__(self, plan: Plan, ledger: Ledger, task: Task, display: SweepDisplay) -> None:
+        self.plan = plan
+        self.ledger = ledger
+        self.task = task
+        self.display = display
+        self._parallel = 1
+        self._share = Share()
+        self._address: str | None = None
+        self._asked: int | None = None
+        self._stack = ExitStack()
+        self._cluster: Cluster | None = None
+
+    def run(self, address: str | None, parallel: int | None, *, explore: bool) -> None:
+        """Every stage that is not done yet, then the exported files."""
+        section = self.plan.sections.cluster
+        self._address = address or section.address
+        self._asked = parallel or section.parallel
+        if self._address is not None:
+            check_address(self._address)
+        with self._stack, self.display:
+            if explore:
+                self._explore()
+            if not finalists(self.plan, self.ledger):
+                raise NoWinnerError(_why_no_winner(self.ledger))
+            self._execute("confirm", confirm_trials(self.plan, self.ledger))
+            candidates = rank(self.plan, self.ledger, self._examples())
+            winner = self.ledger.trials[candidates[0].trial]
+            promised, reference = promise_trials(self.plan, self.ledger, winner)
+            self._execute("promise", [*promised, *reference])
+            confidence = self.plan.sections.stability.confidence
+            examples = self._examples()
+            result = Result(
+                winner=winner.id,
+                objective=self.plan.sections.search.objective,
+                confidence=confidence,
+                candidates=candidates,
+                promise=promise(promised, self._test(promised), confidence, examples),
+                reference=promise(reference, self._test(reference), confidence, examples),
+            )
+            result.save(self.ledger.folder)
+            text = export(self.ledger.folder, "trm", self.task)
+            write_atomically(self.ledger.folder / BEST_FILE, text)
+
+    def _explore(self) -> None:
+        source = Explore(self.plan, self.ledger, self.task.floor)
+        self.display.stage("explore", source.wanted)
+        if not source.exhausted():
+            self._connect()
+            run_trials(source, self.ledger, **self._placement())
+
+    def _execute(self, stage: str, trials: list[Trial]) -> None:
+        unique = list({trial.id: trial for trial in trials}.values())
+        self.display.stage(stage, len(unique))
+        objective = self.plan.sections.search.objective
+        source = Replicates(unique, objective, self.task.floor)
+        if not source.exhausted():
+            self._connect()
+            run_trials(source, self.ledger, **self._placement())
+
+    def _connect(self) -> None:
+        """Connect once, when the first trial has to run: looking at a finished run needs no Ray."""
+        if self._cluster is not None:
+            return
+        gpus = self.plan.sections.cluster.gpus_per_trial
+        if gpus is None:
+            gpus = 1.0 if torch.cuda.is_available() else 0.0
+        self._share = Share(self.plan.sections.cluster.cpus_per_trial, gpus)
+        try:
+            self._cluster = self._stack.enter_context(
+                connected(
+                    self._address,
+                    cpus=max(self._asked or 0, cores()) * self._share.cpus,
+                    environment=worker_environment(self._share),
+                )
+            )
+        except ClusterError as error:
+            raise UserError(str(error)) from error
+        self._parallel = self._asked or default_parallel(self._cluster.resources, self._share)
+
+    def _placement(self) -> dict[str, Any]:
+        return {
+            "parallel": self._parallel,
+            "resources": self._share,
+            "budget": self.plan.budget,
+            "marks": self.plan.marks,
+            "events": self.display,
+        }
+
+    def _examples(self) -> int:
+        """How many examples a score on `valid` is a share of."""
+        return len(subset(self.task.split("valid"), self.plan.default.train.valid_examples))
+
+    def _test(self, trials: Sequence[Trial]) -> list[float]:
+        """Exact accuracy on `test` of each trial, looked at once and then kept in `test.json`."""
+        path = self.ledger.folder / TEST_FILE
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        for trial in trials:
+            if str(trial.id) not in known:
+                known[str(trial.id)] = self._test_one(trial)
+        write_atomically(path, json.dumps(known, indent=1) + "\n")
+        return [float(known[str(trial.id)]) for trial in trials]
+
+    def _test_one(self, trial: Trial) -> float:
+        """Exact accuracy of a trial's last checkpoint; a failure stands at the floor."""
+        if trial.outcome != "completed" or trial.checkpoint is None:
+            return self.task.floor
+        model, head = load_model(self.ledger.folder / trial.checkpoint, self.task)
+        return evaluate(
+            model,
+            self.task,
+            self.task.split("test"),
+            steps=head.config.model.halt_max_steps,
+            batch_size=head.config.train.eval_batch_size,
+            device=torch.device(head.resolved.device),
+            loss=head.config.loss,
+        ).exact_accuracy
+
+
+def _why_no_winner(ledger: Ledger) -> str:
+    outcomes = Counter(trial.outcome for trial in ledger.trials.values())
+    words = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.most_common())
+    reasons = [trial.reason for trial in ledger.trials.values() if trial.reason]
+    return f"no trial completed ({words}); the last failure: {reasons[-1] if reasons else 'none'}"
