@@ -58,7 +58,7 @@ class SamplerConfig(Component):
         raise NotImplementedError(self.name)
 
 
-class TPEConfig(SamplerConfig):
+class TpeConfig(SamplerConfig):
     """Tree-structured Parzen estimator, multivariate, each conditional branch as its own group.
 
     Running trials count as bad ones ("constant liar"), so parallel draws spread out. Sources:
@@ -94,7 +94,7 @@ class RandomConfig(SamplerConfig):
         return optuna.samplers.RandomSampler(seed=seed)
 
 
-SAMPLERS: dict[str, type[SamplerConfig]] = {"tpe": TPEConfig, "random": RandomConfig}
+SAMPLERS: dict[str, type[SamplerConfig]] = {"tpe": TpeConfig, "random": RandomConfig}
 """The samplers that `search.sampler` can name; `by_name` takes a bare name or a mapping."""
 
 
