@@ -1,0 +1,199 @@
+"""A Ray cluster to run on: one made here for the purpose, or one that is already up."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TQDM": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+}
+_MARK = "TRM_RAY_SESSION"
+_OBJECT_STORE_BYTES = 100_000_000
+
+
+class ClusterError(ValueError):
+    """A cluster that cannot be had, in one line with the address and the remedy."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connected cluster.
+
+    Attributes:
+        local: whether it was made here and ends with this process.
+        nodes: machines that are up.
+        resources: what they have together, `CPU`, `GPU` and Ray's other names.
+    """
+
+    local: bool
+    nodes: int
+    resources: Mapping[str, float]
+
+
+@contextmanager
+def connected(
+    address: str | None = None,
+    *,
+    cpus: int | None = None,
+    gpus: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    timeout: float = 5.0,
+) -> Iterator[Cluster]:
+    """Connect to Ray, or start it here; disconnect, or stop it, at the end.
+
+    A Ray that this process is connected to already is used as it is and left running.
+
+    Args:
+        address: None starts a cluster of this machine alone; `auto` or `host:port` is one that
+            is up.
+        cpus: trials' cores of a cluster started here; None takes Ray's count.
+        gpus: the same for GPUs.
+        environment: variables of every worker process.
+        timeout: seconds to wait for an answer from `host:port`.
+
+    Raises:
+        ClusterError: the address is malformed, of the client protocol, or nobody answers there.
+    """
+    os.environ.update({key: os.environ.get(key, value) for key, value in _QUIET.items()})
+    if address is not None:
+        _check(address, timeout)
+    import ray
+
+    if ray.is_initialized():
+        yield _cluster(local=False)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="trm-ray-", dir=_short_temporary_folder()))
+    with _reaper(folder):
+        try:
+            with _working_directory(folder / "empty"):
+                if address is None:
+                    _start(folder, cpus, gpus, environment or {})
+                else:
+                    _join(address, environment or {})
+            yield _cluster(local=address is None)
+        finally:
+            ray.shutdown()
+
+
+def _start(
+    folder: Path, cpus: int | None, gpus: int | None, environment: Mapping[str, str]
+) -> None:
+    import ray
+
+    environment = {**environment, _MARK: str(folder)}
+    before = {key: os.environ.get(key) for key in environment}
+    os.environ.update(environment)
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            num_gpus=gpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _temp_dir=str(folder),
+        )
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+@contextmanager
+def _reaper(folder: Path) -> Iterator[None]:
+    """A process of its own that ends what this session leaves, even if we are killed."""
+    script = str(Path(__file__).with_name("reaper.py"))
+    mark = f"{_MARK}={folder}"
+    reaper = subprocess.Popen(
+        [sys.executable, "-I", "-S", script, str(os.getpid()), mark, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
+    assert reaper.stdin is not None
+    try:
+        yield
+    finally:
+        reaper.stdin.close()
+        reaper.wait()
+
+
+def _join(address: str, environment: Mapping[str, str]) -> None:
+    import ray
+
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            runtime_env={"env_vars": dict(environment)},
+        )
+    except (ConnectionError, RuntimeError, TimeoutError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        remedy = "start one with `ray start --head`, or give its host:port"
+        raise ClusterError(f"--address {address}: no Ray cluster ({reason}); {remedy}") from error
+
+
+def _check(address: str, timeout: float) -> None:
+    if address == "auto":
+        return
+    if address.startswith("ray://"):
+        raise ClusterError(
+            f"--address {address}: a Ray Client address would run the sweep on the far side, where "
+            "this machine's files are not; run it there: ray job submit --address "
+            f"http://{address[6:].split(':')[0]}:8265 -- trm sweep ... --address auto"
+        )
+    match = re.fullmatch(r"\[?([^\[\]/]+?)\]?:(\d{1,5})", address)
+    if match is None:
+        raise ClusterError(f"--address {address}: must be `auto` or host:port, as in 10.0.0.1:6379")
+    host, port = match[1], int(match[2])
+    try:
+        socket.create_connection((host, port), timeout).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(
+            f"--address {address}: nobody answers ({error}); check host and port, and that the "
+            "head node is up (`ray status` there)"
+        ) from error
+
+
+def _cluster(local: bool) -> Cluster:
+    import ray
+
+    nodes = sum(bool(node["Alive"]) for node in ray.nodes())
+    return Cluster(local, nodes, dict(ray.cluster_resources()))
+
+
+@contextmanager
+def _working_directory(folder: Path) -> Iterator[None]:
+    # Ray's workers get the driver's working directory as the first entry of their module path:
+    # a user's own search.py there would shadow ours.
+    folder.mkdir()
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _short_temporary_folder() -> str | None:
+    # A Unix socket's path has at most 107 bytes, and Ray puts about 70 behind this folder.
+    return None if len(tempfile.gettempdir()) < 20 or not os.path.isdir("/tmp") else "/tmp"

@@ -1,0 +1,64 @@
+"""How many trials run at once, and what each may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one trial gets: CPU cores, which are also its threads, and a share of a GPU."""
+
+    cpus: int = 1
+    gpus: float = 0.0
+
+    def request(self) -> dict[str, float]:
+        """The share in Ray's terms."""
+        return {"CPU": float(self.cpus), "GPU": self.gpus} if self.gpus else {"CPU": self.cpus}
+
+
+def default_parallel(available: Mapping[str, float], share: Share) -> int:
+    """Trials that fit at once, at least one.
+
+    Args:
+        available: what the whole cluster has, as `ray.cluster_resources()` says it.
+        share: what one trial gets.
+
+    >>> default_parallel({"CPU": 8.0, "GPU": 2.0}, Share(cpus=1, gpus=0.5))
+    4
+    >>> default_parallel({"CPU": 8.0}, Share(cpus=2))
+    4
+    """
+    fits = available.get("CPU", 0.0) / share.cpus
+    if share.gpus:
+        fits = min(fits, available.get("GPU", 0.0) / share.gpus)
+    return max(int(fits + 1e-6), 1)
+
+
+def cores() -> int:
+    """CPU cores that this process may use: its affinity, cut by the container's quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(min(allowed, _quota(Path("/sys/fs/cgroup/cpu.max"))), 1)
+
+
+def _quota(path: Path) -> int:
+    """Whole cores of a cgroup's `cpu.max` ("200000 100000"), many where there is no limit."""
+    try:
+        quota, period = path.read_text().split()
+        return max(int(float(quota) / float(period)), 1)
+    except (OSError, ValueError):
+        return 1 << 20
+
+
+def worker_environment(share: Share) -> dict[str, str]:
+    """Environment variables that give every worker's numeric libraries its share of threads.
+
+    They are read when a library loads, so a worker has to be started with them.
+    """
+    threads = str(share.cpus)
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    return dict.fromkeys(names, threads)

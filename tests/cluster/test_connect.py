@@ -1,0 +1,169 @@
+"""Connecting to Ray: quiet, unshadowed, and nothing left behind; bad addresses in one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cluster.connect import ClusterError, connected
+
+DRIVER = """
+import sys, time
+from cluster.connect import connected
+
+with connected(sys.argv[1] or None, cpus=1, environment={"TRM_TEST": "yes"}) as cluster:
+    import ray
+
+    @ray.remote(num_cpus=1)
+    def look():
+        import os, cluster, search, trm
+        return [m.__file__ for m in (search, cluster, trm)], os.environ["TRM_TEST"]
+
+    @ray.remote(num_cpus=1)
+    def spin():
+        while True:
+            pass
+
+    files, value = ray.get(look.remote())
+    assert value == "yes"
+    print(*files, flush=True)
+    if sys.argv[2] == "hang":
+        forever = spin.remote()
+        time.sleep(1)
+        print("ready", flush=True)
+        time.sleep(100)
+"""
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A working directory with a user's own modules of our names."""
+    (tmp_path / "cluster").mkdir()
+    for name in ("search.py", "trm.py", "curricula.py", "cluster/__init__.py"):
+        (tmp_path / name).write_text("raise SystemExit('a module of the user shadows ours')")
+    # Started like the console script: from a folder of its own, which is first on the path.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "driver.py").write_text(DRIVER)
+    return tmp_path
+
+
+def start(folder: Path, address: str, mode: str) -> subprocess.Popen[str]:
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "RAY_ADDRESS")}
+    return subprocess.Popen(
+        [sys.executable, str(folder / "bin" / "driver.py"), address, mode],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def descendants(root: int) -> set[int]:
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int(
+                    (entry / "stat").read_text().rpartition(")")[2].split()[1]
+                )
+            except OSError:
+                continue
+    found: set[int] = set()
+    while more := {p for p, parent in parents.items() if parent in found | {root}} - found:
+        found |= more
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    running = set()
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state != "Z":
+            running.add(pid)
+    return running
+
+
+def sessions() -> set[Path]:
+    return set(Path("/tmp").glob("trm-ray-*"))
+
+
+def test_the_users_own_modules_shadow_nothing_and_ray_is_quiet(hostile: Path) -> None:
+    before = sessions()
+    driver = start(hostile, "", "end")
+    out, err = driver.communicate(timeout=120)
+    assert driver.returncode == 0, err
+    assert len(out.splitlines()) == 1
+    assert str(hostile) not in out
+    assert err == ""
+    assert sessions() <= before
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+def test_a_killed_driver_leaves_no_process_and_no_files(hostile: Path) -> None:
+    before = sessions()
+    driver = start(hostile, "", "hang")
+    assert driver.stdout is not None
+    assert "search" in driver.stdout.readline()
+    assert driver.stdout.readline() == "ready\n"
+    processes = descendants(driver.pid)
+    assert len(processes) >= 4
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    end = time.monotonic() + 20
+    while (alive(processes) or sessions() - before) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not alive(processes)
+    assert sessions() <= before
+
+
+def test_a_cluster_that_is_up_is_joined_and_outlives_us(hostile: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    there = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        for _ in range(2):
+            driver = start(hostile, there.address, "end")
+            out, err = driver.communicate(timeout=120)
+            assert driver.returncode == 0, err
+            assert str(hostile) not in out
+    finally:
+        there.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("ray://10.0.0.1:10001", "ray job submit --address http://10.0.0.1:8265"),
+        ("nonsense", "must be `auto` or host:port"),
+        ("http://10.0.0.1:6379", "must be `auto` or host:port"),
+        ("localhost:99999", "nobody answers"),
+        ("no-such-host.invalid:6379", "nobody answers"),
+    ],
+)
+def test_bad_addresses_are_refused_in_one_line(address: str, message: str) -> None:
+    with (
+        pytest.raises(ClusterError, match=message.replace("/", r"\/")) as caught,
+        connected(address),
+    ):
+        pass
+    assert str(caught.value).startswith(f"--address {address}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_port_where_nobody_listens_is_refused_at_once() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    with pytest.raises(ClusterError, match="nobody answers"), connected(f"127.0.0.1:{port}"):
+        pass
