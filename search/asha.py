@@ -94,30 +94,45 @@ class Asha:
         """
         if trial in self.stopped:
             return "stop"
+        rung = self._enter(trial, progress, score)
         if score is None or not math.isfinite(score):
             self.stopped.add(trial)
             return "stop"
-        reached = sum(progress >= rung - ROUNDING for rung in self.rungs)
-        if reached == 0 or any(trial in seen for seen in self.scores[reached - 1 :]):
-            return "continue"
-        seen = self.scores[reached - 1]
-        seen[trial] = score if self.mode == "max" else -score
-        if reached == len(self.rungs) or self._is_top(seen, seen[trial]):
+        if rung is None or rung == len(self.rungs) - 1 or self._is_top(trial, rung):
             return "continue"
         self.stopped.add(trial)
         return "stop"
 
-    def replay(self, rows: Iterable[tuple[Trial, float, float | None]]) -> None:
-        """Take in (trial, progress, score) rows in the order in which they were decided on."""
-        for trial, progress, score in rows:
-            self.decide(trial, progress, score)
+    def replay(
+        self, rows: Iterable[tuple[Trial, float, float | None]], stopped: Iterable[Trial] = ()
+    ) -> None:
+        """Take in rows that were decided on before, and the trials that were told to stop.
 
-    def _is_top(self, seen: dict[Trial, float], score: float) -> bool:
+        Decides nothing: what became of a trial then is known, and need not be what would become
+        of it now. So only the order of each trial's own rows matters.
+        """
+        for trial, progress, score in rows:
+            self._enter(trial, progress, score)
+        self.stopped.update(stopped)
+
+    def _enter(self, trial: Trial, progress: float, score: float | None) -> int | None:
+        """Enter a score at the rung that it is the trial's first to reach; which one, if any."""
+        reached = sum(progress >= rung - ROUNDING for rung in self.rungs)
+        if score is None or not math.isfinite(score) or reached == 0:
+            return None
+        if any(trial in seen for seen in self.scores[reached - 1 :]):
+            return None
+        self.scores[reached - 1][trial] = score
+        return reached - 1
+
+    def _is_top(self, trial: Trial, rung: int) -> bool:
         """Ties with the last of the top go on: nothing tells them apart."""
+        seen = self.scores[rung]
         if len(seen) < self.eta:
             return True
-        kept = math.floor(len(seen) / self.eta)
-        return score >= sorted(seen.values(), reverse=True)[kept - 1]
+        sign = 1 if self.mode == "max" else -1
+        ranked = sorted((sign * score for score in seen.values()), reverse=True)
+        return sign * seen[trial] >= ranked[math.floor(len(seen) / self.eta) - 1]
 
 
 class SchedulerConfig(Component):
