@@ -170,16 +170,6 @@ class Space:
                 raise UserError(name, params[name], reason)
         return tree
 
-    def probes(self) -> Iterator[tuple[str, Tree]]:
-        """Trees that touch every option and every bound, the rest at the defaults.
-
-        Validating them finds the options and bounds that the schema refuses before anything runs.
-        Each comes with what it probes, such as `optimizer = muon`; the plain default comes first.
-        """
-        yield "the default of every parameter", self.default()[1]
-        for where, _, tree in self._probes():
-            yield where, tree
-
     def refused(
         self, check: Callable[[Tree], object], rng: np.random.Generator, draws: int = 20
     ) -> Iterator[tuple[str, ValueError]]:
