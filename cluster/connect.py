@@ -75,6 +75,7 @@ def connected(
     if ray.is_initialized():
         yield _cluster(local=False)
         return
+    _silence()
     folder = Path(tempfile.mkdtemp(prefix="trm-ray-", dir=_short_temporary_folder()))
     with _reaper(folder):
         try:
@@ -150,6 +151,16 @@ def _join(address: str, environment: Mapping[str, str]) -> None:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         remedy = "start one with `ray start --head`, or give its host:port"
         raise ClusterError(f"--address {address}: no Ray cluster ({reason}); {remedy}") from error
+
+
+def _silence() -> None:
+    # A worker's death is printed to standard output whatever `log_to_driver` says (ray 2.60); the
+    # setting to skip such lines is read when Ray is imported, which may be long ago.
+    from ray._private import worker
+
+    for name in ("stdout_deduplicator", "stderr_deduplicator"):
+        if hasattr(worker, name):
+            getattr(worker, name).skip_re = re.compile("")
 
 
 def _check(address: str, timeout: float) -> None:

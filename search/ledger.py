@@ -7,6 +7,8 @@ A run folder holds `log/` (what happened since the last compaction), `trials/` a
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from search.journal import Journal, Record, read_journal
+from search.journal import Journal, Record, read_journal, sync_folder
 from search.lock import FileLock
 from search.parts import (
     BLOCK,
@@ -39,7 +41,7 @@ from search.parts import (
 from trm.errors import UserError
 from trm.report import COLUMNS
 
-__all__ = ["Ledger", "Outcome", "StageName", "Trial", "read_curves", "read_trials"]
+__all__ = ["Ledger", "Outcome", "StageName", "Trial", "holds_ledger", "read_curves", "read_trials"]
 
 COMPACT_EVERY = 2000
 """Log records between two compactions; also the most curve rows that are held in memory."""
@@ -78,15 +80,13 @@ class Ledger:
                 str(path), None, f"cannot be written ({error.strerror}); choose another folder"
             ) from error
         try:
-            if (path / "trials").exists() or (path / "log").exists():
+            if holds_ledger(path):
                 raise UserError(
                     str(path),
                     None,
                     "already holds a run; resume it with --resume or choose another --out",
                 )
-            for name, schema in (("curves", CURVES), ("trials", TRIALS)):
-                (path / name).mkdir()
-                write_part(part(path / name, 0), [], schema, 0)
+            _make_folders(path)
             return cls(path, lock)
         except BaseException:
             lock.release()
@@ -250,6 +250,11 @@ class Ledger:
             self.compact()
 
 
+def holds_ledger(folder: Path | str) -> bool:
+    """Whether a run was started in a folder, so that it is to be opened and not created."""
+    return (_local(folder) / "trials").is_dir()
+
+
 def read_trials(folder: Path | str) -> dict[int, Trial]:
     """The trials of a run, without a lock: a driver may be writing."""
     return _State(_existing(folder)).trials
@@ -347,6 +352,18 @@ def _existing(folder: Path | str) -> Path:
     if not (path / "trials").is_dir() or not (path / "log").is_dir():
         raise UserError(str(path), None, "holds no run; check the path")
     return path
+
+
+def _make_folders(path: Path) -> None:
+    # `trials` says that a run is here, so it comes last: a creation cut short is begun anew.
+    hidden = path / ".trials"
+    for folder, schema in ((path / "log", None), (path / "curves", CURVES), (hidden, TRIALS)):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        if schema is not None:
+            write_part(part(folder, 0), [], schema, 0)
+    os.replace(hidden, path / "trials")
+    sync_folder(path)
 
 
 def _now() -> str:

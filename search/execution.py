@@ -1,0 +1,198 @@
+"""What happens to trials while workers run them: decisions and bookkeeping, without Ray."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol
+
+from search.job import Job
+from search.ledger import Ledger, Outcome, Trial
+from search.trainable import keep_only
+
+MAX_DEATHS = 3
+"""Times that a trial's worker may die in a row, without a report in between, and be replaced."""
+
+Decision = Literal["continue", "stop"]
+
+
+class Source(Protocol):
+    """Says which trials run, and for how long. It is plain Python and knows no Ray."""
+
+    floor: float
+    """The score of a trial that failed."""
+
+    def next(self) -> Trial | None:
+        """The next trial to start or to go on with, from the ledger; None if none right now."""
+
+    def exhausted(self) -> bool:
+        """Whether `next` will never give a trial again."""
+
+    def score(self, row: Mapping[str, Any]) -> float:
+        """The objective of a report."""
+
+    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Decision:
+        """Called for every report, after it was acknowledged; not for a diverged trial's last."""
+
+    def on_end(self, trial: Trial) -> None:
+        """Called once, after the ledger has the outcome."""
+
+
+class Events(Protocol):
+    """Is told what happens, for a display."""
+
+    def started(self, trial: Trial, worker: str) -> None:
+        """A worker (host and process id) has begun or resumed a trial."""
+
+    def reported(self, trial: Trial, row: Mapping[str, Any], score: float) -> None:
+        """A report was acknowledged."""
+
+    def ended(self, trial: Trial) -> None:
+        """A trial has its outcome."""
+
+
+class NoEvents:
+    """Tells nobody."""
+
+    def started(self, trial: Trial, worker: str) -> None: ...
+    def reported(self, trial: Trial, row: Mapping[str, Any], score: float) -> None: ...
+    def ended(self, trial: Trial) -> None: ...
+
+
+class Execution:
+    """The trials of one `run_trials`. Whoever runs the workers calls it, from one thread.
+
+    An attempt is known by the name that its executor gives it.
+    """
+
+    def __init__(
+        self, source: Source, ledger: Ledger, events: Events, job: Callable[[Trial, int], Job]
+    ) -> None:
+        self.source = source
+        self.ledger = ledger
+        self.events = events
+        self.job = job
+        self.live: dict[str, tuple[Trial, int]] = {}
+        self.again: deque[Trial] = deque()
+        self.deaths: Counter[int] = Counter()
+        self.rows: dict[int, dict[str, Any]] = {}
+        self.asked_to_stop: Callable[[], bool] = lambda: False
+        self.stopping = False
+        self.interrupted = False
+        self.error: BaseException | None = None
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Keep what the source or the ledger raised: Tune would wrap it, or log it and go on."""
+        try:
+            yield
+        except BaseException as error:
+            self.error = self.error or error
+            self.stopping = True
+            raise
+
+    def suggest(self, name: str) -> Job | Literal["finished"] | None:
+        """The next attempt's job; None for not now, `finished` for never again."""
+        with self.guarded():
+            if self.check_stop():
+                return "finished"
+            while (trial := self.again.popleft() if self.again else self.source.next()) is not None:
+                if not self._ended_already(trial):
+                    attempt = self.ledger.begin_attempt(trial.id)
+                    self.live[name] = (trial, attempt)
+                    return self.job(trial, attempt)
+            if self.source.exhausted() and not self.live:
+                return "finished"
+            return None
+
+    def on_message(self, name: str, message: Mapping[str, Any]) -> Decision:
+        """Act on a worker's message; the answer says whether the attempt goes on."""
+        with self.guarded():
+            trial, attempt = self.live[name]
+            if message["attempt"] != attempt or trial.outcome is not None:
+                return "stop"
+            if message["kind"] == "started":
+                self.events.started(trial, f"{message['host']}:{message['pid']}")
+                return "continue"
+            if message["kind"] == "report":
+                return self._on_report(trial, attempt, message)
+            self._end(trial, message["outcome"], message["reason"])
+            return "stop"
+
+    def on_death(self, name: str, reason: str) -> None:
+        """The worker died: the trial goes on elsewhere, unless this happens again and again."""
+        with self.guarded():
+            trial, attempt = self.live.pop(name, (None, 0))
+            if trial is None or self.stopping or trial.outcome is not None:
+                return
+            self.ledger.preempt(trial.id, attempt, reason)
+            self.deaths[trial.id] += 1
+            if self.deaths[trial.id] <= MAX_DEATHS:
+                self.again.append(trial)
+            else:
+                memory = "low on memory" in reason or "OutOfMemory" in reason
+                self._end(trial, "oom" if memory else "crashed", f"worker died: {reason}")
+
+    def on_end(self, name: str) -> None:
+        """Tune is done with an attempt."""
+        self.live.pop(name, None)
+
+    def check_stop(self) -> bool:
+        """Whether everything is to stop now."""
+        with self.guarded():
+            self.stopping = self.stopping or self.interrupted or self.asked_to_stop()
+        return self.stopping
+
+    def _on_report(self, trial: Trial, attempt: int, message: Mapping[str, Any]) -> Decision:
+        row = message["row"]
+        is_new = self.ledger.acknowledge(
+            trial.id, attempt, row, message.get("checkpoint"), message.get("provenance")
+        )
+        decision: Decision = "continue"
+        if is_new:
+            self.deaths.pop(trial.id, None)
+            self.rows[trial.id] = row
+            score = self.source.score(row)
+            self.events.reported(trial, row, score)
+            if not row["diverged"]:
+                decision = self.source.on_report(trial, row)
+        if row["diverged"]:
+            self._end(trial, "diverged", _diverged(row))
+        elif message["last"]:
+            self._end(trial, "completed", "")
+        elif decision == "stop":
+            self._end(trial, "pruned", "")
+        return "continue" if trial.outcome is None else "stop"
+
+    def _ended_already(self, trial: Trial) -> bool:
+        """Give a diverged trial the outcome that a killed driver had no time to give it."""
+        if trial.mark == 0:
+            return False
+        row = self._last_row(trial)
+        if row is not None and row["diverged"]:
+            self._end(trial, "diverged", _diverged(row))
+        return trial.outcome is not None
+
+    def _end(self, trial: Trial, outcome: Outcome, reason: str) -> None:
+        row = self._last_row(trial) if outcome in ("completed", "pruned") else None
+        score = self.source.floor if row is None else self.source.score(row)
+        if not math.isfinite(score):
+            outcome, reason, score = "diverged", f"the objective is {score}", self.source.floor
+        self.ledger.finish(trial.id, outcome, score, reason)
+        self.rows.pop(trial.id, None)
+        self.deaths.pop(trial.id, None)
+        keep_only(self.ledger.folder, trial.id, trial.checkpoint)
+        self.source.on_end(trial)
+        self.events.ended(trial)
+
+    def _last_row(self, trial: Trial) -> dict[str, Any] | None:
+        if trial.id not in self.rows:
+            curve = self.ledger.curve(trial.id)
+            return curve[-1] if curve else None
+        return self.rows[trial.id]
+
+
+def _diverged(row: Mapping[str, Any]) -> str:
+    return f"non-finite loss or gradient by step {row['step']}"
