@@ -73,23 +73,25 @@ def search(
     solution = np.zeros((total, box.cells), dtype=np.uint8)
     count = np.zeros(total, dtype=np.int32)
     effort = np.zeros(total, dtype=np.int32)
-    puzzles = np.arange(total)
-    roots = total  # the pool's first boards that nothing has touched yet
-    while len(puzzles):
-        pool, boards = boards[:-CHUNK], boards[-CHUNK:]
-        waiting, puzzles = puzzles[:-CHUNK], puzzles[-CHUNK:]
-        wanted = count[puzzles] < limit
-        boards, puzzles = propagate(boards[wanted], puzzles[wanted], box)
-        solved = (boards & (boards - np.uint16(1)) == 0).all(axis=1)
-        solution[puzzles[solved]] = digits(boards[solved])
-        count += np.bincount(puzzles[solved], minlength=total).astype(np.int32)
-        boards, parents = branch(boards[~solved])
-        puzzles = puzzles[~solved][parents]
-        effort += np.bincount(puzzles, minlength=total).astype(np.int32)
-        boards, puzzles = np.concatenate([pool, boards]), np.concatenate([waiting, puzzles])
-        if progress is not None and len(waiting) < roots:
-            roots = len(waiting)
-            progress("solving puzzles", 1 - roots / total)
+    begun = 0
+    pool, puzzles = boards[:0], np.arange(0)
+    while begun < total or len(puzzles):
+        end = min(total, begun + max(0, CHUNK - len(puzzles)))
+        chunk = np.concatenate([pool[-CHUNK:], boards[begun:end]])
+        owners = np.concatenate([puzzles[-CHUNK:], np.arange(begun, end)])
+        wanted = count[owners] < limit
+        chunk, owners = propagate(chunk[wanted], owners[wanted], box)
+        solved = (chunk & (chunk - np.uint16(1)) == 0).all(axis=1)
+        solution[owners[solved]] = digits(chunk[solved])
+        np.add.at(count, owners[solved], 1)
+        children, parents = branch(chunk[~solved])
+        owners = owners[~solved][parents]
+        np.add.at(effort, owners, 1)
+        pool = np.concatenate([pool[:-CHUNK], children])
+        puzzles = np.concatenate([puzzles[:-CHUNK], owners])
+        if progress is not None and end > begun:
+            progress("solving puzzles", end / total)
+        begun = end
     return Solutions(solution, np.minimum(count, limit), effort)
 
 

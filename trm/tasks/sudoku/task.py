@@ -22,7 +22,23 @@ DATA_VERSION = 1
 
 GENERATED_TRAIN = 10_000
 
-Pair = Annotated[tuple[int, int], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
+
+def _pair(value: Any) -> tuple[int, int]:
+    """YAML's list of two integers as a tuple."""
+    if not isinstance(value, list | tuple) or [type(part) for part in value] != [int, int]:
+        raise ValueError(f"{value!r} must be a list of two integers")
+    return value[0], value[1]
+
+
+def _count_or_pair(value: Any) -> int | tuple[int, int] | None:
+    if value is None or type(value) is int:
+        return value
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{value!r} must be an integer or a list of two")
+    return _pair(value)
+
+
+Pair = Annotated[tuple[int, int], BeforeValidator(_pair)]
 
 
 class SudokuConfig(TaskConfig):
@@ -44,7 +60,7 @@ class SudokuConfig(TaskConfig):
 
     name: Literal["sudoku"] = "sudoku"
     box: Pair = (3, 3)
-    blanks: Annotated[int, Field(ge=1)] | Pair | None = None
+    blanks: Annotated[int | tuple[int, int] | None, BeforeValidator(_count_or_pair)] = None
     train_examples: int | None = Field(default=None, ge=1)
     valid_examples: int = Field(default=1000, ge=1)
     test_examples: int = Field(default=1000, ge=1)
@@ -74,8 +90,8 @@ class SudokuConfig(TaskConfig):
         most = box.cells - MIN_CLUES[box.side]
         if not 1 <= low <= high <= most:
             raise ValueError(
-                f"blanks {self.blanks} must go from 1 to {most} for box {list(self.box)} "
-                f"({MIN_CLUES[box.side]} givens are the fewest with one solution), lower end first"
+                f"blanks {[low, high]} must be ascending and within 1 to {most}: "
+                f"box {list(self.box)} needs {MIN_CLUES[box.side]} givens for one solution"
             )
         return self
 
