@@ -24,7 +24,7 @@ from trm.flops import supervision_step_flops
 from trm.halting import Carry, begin, continue_target, halt, refill
 from trm.losses import act_loss
 from trm.model import TRM, Latent
-from trm.optimizers import apply_learning_rate, learning_rate_factor
+from trm.optimizers import learning_rate_factor
 from trm.report import Report
 from trm.state import State, flatten, unflatten
 from trm.tasks.base import Split, Task
@@ -183,10 +183,14 @@ class Trainer:
         self.stage = self.curriculum.at(self.progress)
         self._refill()
         self.model.train()
+        compute = counters.compute + self._flops(self.stage)
+        progress = min(compute / self.budget, 1.0)
+        if counters.step < config.optimizer.lr_warmup_steps:
+            counters.warmup_progress = progress
         factor = learning_rate_factor(
-            config.optimizer, counters.step, self.progress, counters.warmup_progress
+            config.optimizer, counters.step + 1, progress, counters.warmup_progress
         )
-        apply_learning_rate(self.optimizer, factor)
+        self.optimizer.set_factor(factor)
         carry = self.carry
         latent, output = self.model(
             carry.latent,
@@ -198,7 +202,7 @@ class Trainer:
         steps = carry.steps + 1
         target = self._continue_target(latent, steps)
         losses = act_loss(output, carry.labels, config.loss, target)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
         counters.grad_norm = self._clipped_norm()
         loss = float(losses.total.detach())
@@ -219,9 +223,7 @@ class Trainer:
         carry.latent, carry.steps, carry.halted = latent, steps, halted
         counters.learning_rate = config.optimizer.lr * factor
         counters.step += 1
-        counters.compute += self._flops(self.stage)
-        if counters.step <= config.optimizer.lr_warmup_steps:
-            counters.warmup_progress = self.progress
+        counters.compute = compute
 
     def _refill(self) -> None:
         count = int(self.carry.halted.sum())

@@ -1,0 +1,50 @@
+"""Exponential moving average of the weights, used for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA:
+    """shadow = decay * shadow + (1 - decay) * weight after each step, from the initial weights on.
+
+    Args:
+        model: its parameters are averaged; buffers never change.
+        decay: the share that is kept, as 0.999.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self._shadow = {name: p.detach().clone() for name, p in model.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the weights as they are now."""
+        weights = [p.detach() for p in model.parameters()]
+        torch._foreach_lerp_(list(self._shadow.values()), weights, 1.0 - self.decay)
+
+    @contextmanager
+    def swapped(self, model: nn.Module) -> Iterator[None]:
+        """The model has the averaged weights inside, its own again afterwards."""
+        live = {name: p.data for name, p in model.named_parameters()}
+        try:
+            for name, p in model.named_parameters():
+                p.data = self._shadow[name]
+            yield
+        finally:
+            for name, p in model.named_parameters():
+                p.data = live[name]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged weights by parameter name."""
+        return dict(self._shadow)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over averaged weights of the same model."""
+        assert state.keys() == self._shadow.keys()
+        for name, tensor in state.items():
+            self._shadow[name].copy_(tensor)

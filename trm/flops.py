@@ -1,0 +1,47 @@
+"""Training compute, counted analytically: matrix products only, two FLOPs a multiply-add."""
+
+from __future__ import annotations
+
+from trm.layers import swiglu_width
+from trm.model import ModelConfig
+
+
+def recursion_flops(config: ModelConfig, seq_len: int) -> float:
+    """Forward FLOPs of one pass of the shared network over one row."""
+    dim, positions = config.hidden_size, config.prefix + seq_len
+    inner = swiglu_width(dim, config.expansion, config.swiglu_multiple)
+    channels = 2.0 * positions * dim * inner * 3
+    if config.mixer == "mlp_t":
+        width = swiglu_width(positions, config.expansion, config.swiglu_multiple)
+        mixing = 2.0 * dim * positions * width * 3
+    else:
+        projections = 2.0 * positions * dim * dim * 4
+        mixing = projections + 2.0 * positions * positions * dim * 2
+    return config.L_layers * (channels + mixing)
+
+
+def supervision_step_flops(
+    config: ModelConfig,
+    seq_len: int,
+    vocab_size: int,
+    batch_size: int,
+    H_cycles: int | None = None,
+    L_cycles: int | None = None,
+) -> float:
+    """Training FLOPs of one supervision step of a batch, evaluation not included.
+
+    All H cycles run forward; the last one and the heads also run backward, at twice the cost of
+    their forward pass. The continue head costs one more forward step, for its target.
+
+    Args:
+        H_cycles: instead of the config's, as a depth curriculum has it.
+        L_cycles: likewise.
+    """
+    H = config.H_cycles if H_cycles is None else H_cycles
+    L = config.L_cycles if L_cycles is None else L_cycles
+    cycle = (L + 1) * recursion_flops(config, seq_len)
+    heads = 2.0 * seq_len * config.hidden_size * vocab_size + 2.0 * config.hidden_size * 2
+    total = (H - 1) * cycle + 3.0 * (cycle + heads)
+    if not config.no_ACT_continue:
+        total += H * cycle + heads
+    return batch_size * total

@@ -1,0 +1,119 @@
+"""The reference repository's names: state dict, arch config and command-line overrides.
+
+SamsungSAILMontreal/TinyRecursiveModels, `models/recursive_reasoning/trm.py`, `config/arch/trm.yaml`
+and `pretrain.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from trm.config import Experiment
+from trm.curriculum import NoDepthConfig
+from trm.errors import UserError
+from trm.model import ModelConfig
+from trm.tasks.base import Task
+from trm.yaml12 import dump_yaml
+
+CHECKPOINT_PREFIX = "_orig_mod.model."
+"""What compilation and the loss head put before the names in a saved checkpoint."""
+
+_WHOLE = {
+    "embed_tokens": "inner.embed_tokens.embedding_weight",
+    "embed_pos": "inner.embed_pos.embedding_weight",
+    "puzzle_emb": "inner.puzzle_emb.weights",
+    "H_init": "inner.H_init",
+    "L_init": "inner.L_init",
+}
+_OURS, _THEIRS = "layers.", "inner.L_level.layers."
+_SHARED_KEYS = (
+    "hidden_size",
+    "num_heads",
+    "L_layers",
+    "H_cycles",
+    "L_cycles",
+    "halt_max_steps",
+    "halt_exploration_prob",
+    "no_ACT_continue",
+    "puzzle_emb_len",
+)
+
+
+def import_state_dict(reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A reference state dict, saved with or without its prefixes, in our names."""
+    back = {theirs: ours for ours, theirs in _WHOLE.items()}
+    state = {}
+    for full, tensor in reference.items():
+        name = full.removeprefix("_orig_mod.").removeprefix("model.")
+        if name in back:
+            state[back[name]] = tensor
+        elif name.startswith(_THEIRS):
+            state[_OURS + name.removeprefix(_THEIRS)] = tensor
+        else:
+            state[name.removeprefix("inner.")] = tensor
+    return state
+
+
+def export_state_dict(state: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
+    """Our state dict in the reference's names; `CHECKPOINT_PREFIX` makes them a checkpoint's."""
+
+    def name_of(ours: str) -> str:
+        if ours in _WHOLE:
+            return _WHOLE[ours]
+        if ours.startswith(_OURS):
+            return _THEIRS + ours.removeprefix(_OURS)
+        return f"inner.{ours}"
+
+    return {prefix + name_of(ours): tensor for ours, tensor in state.items()}
+
+
+def model_config(arch: Mapping[str, Any]) -> ModelConfig:
+    """Our model config from a reference arch config, its own defaults filled in."""
+    mlp_t = bool(arch.get("mlp_t", False))
+    positions = arch.get("pos_encodings", "rope")
+    values = {key: arch[key] for key in _SHARED_KEYS if key in arch}
+    if not arch.get("puzzle_emb_ndim", 0):
+        # Without an embedding the reference ignores the length of its prefix.
+        values["puzzle_emb_len"] = 0
+    return ModelConfig(
+        **values,
+        expansion=float(arch.get("expansion", 4)),
+        mixer="mlp_t" if mlp_t else "attention",
+        pos_encodings="none" if mlp_t and positions == "rope" else positions,
+        puzzle_emb_ndim=arch.get("puzzle_emb_ndim", 0),
+        rope_theta=float(arch.get("rope_theta", 10_000.0)),
+        rms_norm_eps=float(arch.get("rms_norm_eps", 1e-5)),
+    )
+
+
+def arch_config(config: Experiment) -> dict[str, Any]:
+    """The reference's arch config of an experiment, as `config/arch/*.yaml` holds it.
+
+    Raises:
+        UserError: the expansion is no whole number times 1, which the reference's type allows,
+            or the SwiGLU widths differ because of their multiple.
+    """
+    model = config.model
+    return {
+        "name": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1",
+        "loss": {"name": "losses@ACTLossHead", "loss_type": config.loss.loss_type},
+        "halt_exploration_prob": model.halt_exploration_prob,
+        "halt_max_steps": model.halt_max_steps,
+        "H_cycles": model.H_cycles,
+        "L_cycles": model.L_cycles,
+        "H_layers": 0,
+        "L_layers": model.L_layers,
+        "hidden_size": model.hidden_size,
+        "num_heads": model.num_heads,
+        "expansion": model.expansion,
+        "puzzle_emb_ndim": model.embedding_dim,
+        "pos_encodings": model.positions,
+        "forward_dtype": "float32" if config.train.precision == "float32" else "bfloat16",
+        "mlp_t": model.mixer == "mlp_t",
+        "puzzle_emb_len": model.puzzle_emb_len,
+        "no_ACT_continue": model.no_ACT_continue,
+    }
