@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +45,8 @@ __all__ = ["Ledger", "Outcome", "StageName", "Trial", "holds_ledger", "read_curv
 
 COMPACT_EVERY = 2000
 """Log records between two compactions; also the most curve rows that are held in memory."""
+
+_CASTS: dict[str, Callable[[Any], int | float | bool]] = {"int": int, "float": float, "bool": bool}
 
 
 class Ledger:
@@ -158,7 +160,11 @@ class Ledger:
         record: Record = {
             "k": "row",
             "attempt": attempt,
-            "row": {name: row[name] for name in COLUMNS if row.get(name) is not None},
+            "row": {
+                name: _CASTS[kind](row[name])
+                for name, kind in COLUMNS.items()
+                if row.get(name) is not None
+            },
         }
         if checkpoint is not None:
             record["checkpoint"] = checkpoint

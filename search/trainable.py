@@ -39,6 +39,8 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first job."""
+        # What is loaded by now stays: collecting garbage between trials need not look at it.
+        gc.freeze()
         self._take(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

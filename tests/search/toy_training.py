@@ -20,9 +20,6 @@ from typing import Any
 from search.job import Job
 from trm.report import Report
 
-leak: list[int] = []
-"""Grows in a worker that is used again; a run that depended on it would differ."""
-
 
 class ToyTraining:
     def __init__(self, job: Job) -> None:
@@ -32,7 +29,7 @@ class ToyTraining:
         self.weight, self.step, self.mark, self.diverged = 1.0, 0, 0, False
         # A reused worker must look like a fresh one to the global generator too.
         self.shared = random.random()
-        leak.append(job.trial)
+        self.went_on_from = 0
 
     @property
     def finished(self) -> bool:
@@ -83,7 +80,8 @@ class ToyTraining:
     def load(self, folder: Path) -> None:
         state = json.loads((folder / "state.json").read_text())
         self.weight, self.step, self.mark, generator, self.shared = state
+        self.went_on_from = self.mark
         self.random.setstate((generator[0], tuple(generator[1]), generator[2]))
 
     def provenance(self) -> dict[str, Any]:
-        return {"data_hash": "toy", "pid": os.getpid()}
+        return {"data_hash": "toy", "went_on_from": self.went_on_from}

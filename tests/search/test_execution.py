@@ -1,0 +1,161 @@
+"""The engine's decisions in plain Python: whom to believe, how a trial ends, who runs next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.execution import MAX_DEATHS, Execution, NoEvents
+from search.job import Job
+from search.ledger import Ledger, Trial
+from trm.report import COLUMNS
+
+
+class Source:
+    floor = -1.0
+
+    def __init__(self, trials: list[Trial]) -> None:
+        self.waiting = trials
+        self.judged: list[int] = []
+        self.ended: list[Trial] = []
+
+    def next(self) -> Trial | None:
+        return self.waiting.pop(0) if self.waiting else None
+
+    def exhausted(self) -> bool:
+        return not self.waiting
+
+    def score(self, row: Any) -> float:
+        return float(row["exact_accuracy"])
+
+    def on_report(self, trial: Trial, row: Any) -> Any:
+        self.judged.append(row["mark"])
+        return "continue"
+
+    def on_end(self, trial: Trial) -> None:
+        self.ended.append(trial)
+
+
+def row(mark: int, **values: Any) -> dict[str, Any]:
+    return {**dict.fromkeys(COLUMNS, 0), "mark": mark, "exact_accuracy": mark / 10, **values}
+
+
+def report(attempt: int, mark: int, last: bool = False, **values: Any) -> dict[str, Any]:
+    return {
+        "kind": "report",
+        "attempt": attempt,
+        "row": row(mark, **values),
+        "last": last,
+        "checkpoint": f"checkpoints/0/{attempt}/{mark}",
+    }
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger.create(tmp_path / "run") as ledger:
+        ledger.add_trial(stage="explore", params={}, config={}, seed=5)
+        yield ledger
+
+
+def execution(ledger: Ledger) -> Execution:
+    def job(trial: Trial, attempt: int) -> Job:
+        return Job("", trial.id, attempt, {}, trial.seed, 1.0, (1.0,), trial.checkpoint)
+
+    waiting = [trial for trial in ledger.trials.values() if trial.outcome is None]
+    return Execution(Source(waiting), ledger, NoEvents(), job)
+
+
+def test_an_attempt_from_start_to_end(ledger: Ledger) -> None:
+    run = execution(ledger)
+    job = run.suggest("a")
+    assert isinstance(job, Job)
+    assert (job.trial, job.attempt, job.seed, job.checkpoint) == (0, 1, 5, None)
+    assert run.suggest("b") is None, "the running trial may have to be run again"
+    assert run.on_message("a", {"kind": "started", "attempt": 1, "host": "h", "pid": 1}) == (
+        "continue"
+    )
+    assert run.on_message("a", report(1, 1)) == "continue"
+    assert run.on_message("a", report(1, 2, last=True)) == "stop"
+    assert ledger.trials[0].outcome == "completed"
+    assert ledger.trials[0].score == 0.2
+    run.on_end("a")
+    assert run.suggest("c") == "finished"
+
+
+def test_a_worker_that_dies_is_replaced_and_goes_on(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.suggest("a")
+    run.on_message("a", report(1, 1))
+    run.on_death("a", "gone")
+    job = run.suggest("b")
+    assert isinstance(job, Job)
+    assert (job.attempt, job.checkpoint) == (2, "checkpoints/0/1/1")
+    # Reports count deaths anew.
+    for attempt in range(2, 2 + MAX_DEATHS):
+        assert ledger.trials[0].outcome is None
+        run.on_death("b", "gone")
+        assert isinstance(run.suggest("b"), Job), attempt
+    run.on_message("b", report(2 + MAX_DEATHS, 2))
+    for _ in range(MAX_DEATHS):
+        run.on_death("b", "gone")
+        assert isinstance(run.suggest("b"), Job)
+    run.on_death("b", "the node is low on memory")
+    assert ledger.trials[0].outcome == "oom"
+    assert ledger.trials[0].score == -1.0
+    assert run.suggest("c") == "finished"
+
+
+def test_marks_that_are_known_are_not_judged_again(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.suggest("a")
+    run.on_message("a", report(1, 1))
+    run.on_death("a", "gone")
+    run.suggest("b")
+    assert run.on_message("b", report(2, 1)) == "continue"
+    assert run.on_message("b", report(1, 2)) == "stop", "a stale attempt"
+    assert run.on_message("b", report(2, 2, last=True)) == "stop"
+    assert run.source.judged == [1, 2]  # type: ignore[attr-defined]
+    assert [r["attempt"] for r in ledger.curve(0)] == [1, 2]
+
+
+def test_a_driver_killed_between_last_report_and_outcome_is_made_good(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.suggest("a")
+    ledger.acknowledge(0, 1, row(1), "checkpoints/0/1/1")
+    run = execution(ledger)
+    assert isinstance(run.suggest("b"), Job)
+    end = {"kind": "end", "attempt": 2, "outcome": "completed", "reason": ""}
+    assert run.on_message("b", end) == "stop"
+    assert (ledger.trials[0].outcome, ledger.trials[0].score) == ("completed", 0.1)
+
+
+def test_a_diverged_trial_is_not_run_again_after_a_killed_driver(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.suggest("a")
+    ledger.acknowledge(0, 1, row(1, step=7, diverged=True))
+    run = execution(ledger)
+    assert run.suggest("b") == "finished"
+    assert (ledger.trials[0].outcome, ledger.trials[0].score) == ("diverged", -1.0)
+    assert run.source.ended == [ledger.trials[0]]  # type: ignore[attr-defined]
+
+
+def test_a_score_that_is_no_number_is_a_failure(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.suggest("a")
+    assert run.on_message("a", report(1, 1, last=True, exact_accuracy=math.nan)) == "stop"
+    trial = ledger.trials[0]
+    assert (trial.outcome, trial.score, trial.reason) == ("diverged", -1.0, "the objective is nan")
+
+
+def test_stopping_leaves_the_trial_unfinished(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.suggest("a")
+    run.asked_to_stop = lambda: True
+    assert run.check_stop()
+    run.on_death("a", "killed by us")
+    assert run.suggest("b") == "finished"
+    assert (ledger.trials[0].outcome, ledger.trials[0].preempted) == (None, 0)
