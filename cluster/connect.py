@@ -69,7 +69,7 @@ def connected(
     """
     os.environ.update({key: os.environ.get(key, value) for key, value in _QUIET.items()})
     if address is not None:
-        _check(address, timeout)
+        check_address(address, timeout)
     import ray
 
     if ray.is_initialized():
@@ -163,7 +163,12 @@ def _silence() -> None:
             getattr(worker, name).skip_re = re.compile("")
 
 
-def _check(address: str, timeout: float) -> None:
+def check_address(address: str, timeout: float = 5.0) -> None:
+    """Make sure that somebody answers at an address, before anything is started.
+
+    Raises:
+        ClusterError: the address is malformed, of the client protocol, or nobody answers there.
+    """
     if address == "auto":
         return
     if address.startswith("ray://"):

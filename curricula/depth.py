@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from curricula.stage import Stage
 
@@ -49,7 +50,7 @@ class Stages:
         shares = [stage.at for stage in self.stages]
         if not shares or shares[0] != 0.0:
             raise ValueError("stages: the first stage must start at 0.0")
-        if any(a >= b for a, b in zip(shares, shares[1:], strict=False)) or shares[-1] >= 1.0:
+        if any(a >= b for a, b in pairwise(shares)) or shares[-1] >= 1.0:
             raise ValueError(f"stages: {shares} must rise and stay below 1.0")
         if any(stage.H_cycles < 1 or stage.L_cycles < 1 for stage in self.stages):
             raise ValueError("stages: H_cycles and L_cycles must be at least 1")

@@ -78,7 +78,9 @@ def _overview(arguments: list[str]) -> int:
     print("Find the Tiny Recursive Model that trains reliably, not luckily.\n")
     for name, line in COMMANDS.items():
         print(f"  {name:<{width}}  {line}")
-    print("\n`trm COMMAND --help` says more. Exit codes: 0 done, 1 failed at run time, 2 bad input,")
+    print(
+        "\n`trm COMMAND --help` says more. Exit codes: 0 done, 1 failed at run time, 2 bad input,"
+    )
     print("130 interrupted (with the command that resumes).")
     return OK
 

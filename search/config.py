@@ -67,7 +67,7 @@ class ClusterConfig(Component):
 
     address: str | None = None
     parallel: int | None = Field(default=None, ge=1)
-    cpus_per_trial: float = Field(default=1.0, gt=0.0)
+    cpus_per_trial: int = Field(default=1, ge=1)
     gpus_per_trial: float | None = Field(default=None, ge=0.0)
 
 
@@ -120,5 +120,3 @@ def _path_of(source: str | Path) -> Path:
         return known[str(source)]
     hint = nearest(str(source), list(known))
     raise UserError(f"{source}: neither a file nor a preset: {hint}")
-
-

@@ -153,7 +153,7 @@ def finalists(plan: Plan, ledger: Ledger) -> list[Trial]:
 
 
 def confirm_trials(plan: Plan, ledger: Ledger) -> list[Trial]:
-    """The confirm stage's trials, seed by seed: those of earlier runs, and new ones where missing."""
+    """The confirm stage's trials, seed by seed: those that are there, and new ones."""
     base = plan.default.train.seed + CONFIRM_SEEDS
     return [
         _replicate(ledger, "confirm", trial.id, base + index, trial.params, trial.config)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,7 +64,10 @@ class TrainDisplay:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar:
             self._bar.stop()
@@ -89,5 +91,3 @@ def report_line(report: Report) -> str:
         f"H{report.H_cycles} L{report.L_cycles}  lr {report.learning_rate:.1e}  "
         f"{report.seconds:6.1f} s"
     )
-
-

@@ -93,17 +93,17 @@ class Explore:
 
     def _restore_decisions(self) -> None:
         """Fill the rungs from the ledger; decide anew only what was reported but not decided."""
-        open_rows = []
+        undecided: list[tuple[Trial, dict[str, Any]]] = []
         for trial in self._trials:
             rows = self._ledger.curve(trial.id)
             if trial.outcome is None and rows:
-                open_rows.append((trial, rows.pop()))
-            for row in rows:
-                self._asha.decide(trial.id, row["progress"], self.score(row))
-                # The outcome in the ledger, not the order of this replay, says who was stopped.
-                self._asha.stopped.discard(trial.id)
-        for trial, row in open_rows:
-            if self.on_report(trial, row) == "stop":
+                undecided.append((trial, rows.pop()))
+            stopped = [trial.id] if trial.outcome == "pruned" else []
+            self._asha.replay(
+                ((trial.id, row["progress"], self.score(row)) for row in rows), stopped
+            )
+        for trial, row in undecided:
+            if not row["diverged"] and self.on_report(trial, row) == "stop":
                 self._ledger.finish(trial.id, "pruned", self.score(row))
 
     def _rebuild_study(self) -> optuna.Study:

@@ -10,8 +10,9 @@ from search.ledger import Trial, read_trials
 from search.plan import Plan, read_plan
 from trm.config import Experiment, PromiseConfig, experiment_from
 from trm.errors import UserError
-from trm.reference import reference_overrides
+from trm.reference import reference_file
 from trm.tasks.base import Task
+from trm.trainer import step_flops
 from trm.yaml12 import dump_yaml
 
 FORMATS = ("trm", "reference")
@@ -36,7 +37,7 @@ def export(folder: Path, format: str, task: Task, trial_id: int | None = None) -
     config = exported_config(plan, trial, promised)
     head = "".join(f"# {line}\n" for line in _head(plan, trial, promised, config))
     if format == "reference":
-        return head + reference_overrides(config, task)
+        return head + reference_file(config, task, round(plan.budget / step_flops(config, task)))
     assert format == "trm", format
     return head + dump_yaml(config.tree())
 
@@ -78,9 +79,7 @@ def _trial(
     return trials[trial_id]
 
 
-def _head(
-    plan: Plan, trial: Trial, result: Result | None, config: Experiment
-) -> list[str]:
+def _head(plan: Plan, trial: Trial, result: Result | None, config: Experiment) -> list[str]:
     lines = [f"trial {trial.id} of sweep {plan.study}"]
     if result is None:
         score = "none" if trial.score is None else f"{trial.score:.4f}"

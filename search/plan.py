@@ -16,7 +16,6 @@ import numpy as np
 
 from search.asha import Asha, starts_slowly
 from search.config import SweepSections, sweep_sections
-from search.distributions import Choice, Distribution
 from search.space import Space
 from trm.config import Experiment, experiment_from
 from trm.errors import UserError
@@ -30,7 +29,6 @@ SWEEP_FILE = "sweep.yaml"
 RUN_FILE = "run.json"
 _FIXED = ("train.budget", "train.reports", "train.seed", "train.valid_examples")
 """Values that must be the same in every trial, or scores would not compare."""
-_PROBE_DRAWS = 20
 
 
 @dataclass(frozen=True)
@@ -83,39 +81,9 @@ def check_space(tree: Mapping[str, Any]) -> Space:
     experiment_from(space.default()[1])
     space.require_searchable()
     rng = np.random.default_rng(0)
-    for distribution in space.parameters.values():
-        for value in _ends(distribution):
-            _refuse_impossible(space, distribution, value, rng)
+    for where, error in space.refused(experiment_from, rng):
+        raise UserError(f"{where}: no draw with it is valid: {error}") from error
     return space
-
-
-def _ends(distribution: Distribution) -> tuple[Any, ...]:
-    if isinstance(distribution, Choice):
-        return distribution.options
-    return tuple(dict.fromkeys((distribution.low, distribution.high)))
-
-
-def _refuse_impossible(
-    space: Space, distribution: Distribution, value: Any, rng: np.random.Generator
-) -> None:
-    """Refuse an option or bound if no draw with it is valid.
-
-    The defaults come first; random draws after, since a rule across parameters may refuse this
-    combination and not the value.
-    """
-    forced = {**dict(distribution.condition), distribution.name: value}
-    first: UserError | None = None
-    for draw in range(_PROBE_DRAWS + 1):
-        tree = space.draw(
-            lambda n, d: forced[n] if n in forced else d.sample(rng) if draw else d.first()
-        )[1]
-        try:
-            experiment_from(tree)
-        except UserError as error:
-            first = first or error
-        else:
-            return
-    raise UserError(f"{distribution.name} = {value}: no draw with it is valid: {first}") from first
 
 
 def resolve_plan(tree: Mapping[str, Any], task: Task, space: Space) -> Plan:
@@ -147,11 +115,15 @@ def read_plan(folder: Path) -> Plan:
         UserError: the folder holds no run, or one of a newer version.
     """
     if not (folder / SWEEP_FILE).is_file():
-        raise UserError(f"{folder}: holds no sweep (no {SWEEP_FILE}): give the folder of `trm sweep`")
+        raise UserError(
+            f"{folder}: holds no sweep (no {SWEEP_FILE}): give the folder of `trm sweep`"
+        )
     head = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     if head["schema_version"] > RUN_VERSION:
         version = head["schema_version"]
-        raise UserError(f"{folder / RUN_FILE}: schema_version", version, "is newer than this program")
+        raise UserError(
+            f"{folder / RUN_FILE}: schema_version", version, "is newer than this program"
+        )
     return _plan(read_yaml(folder / SWEEP_FILE), head["study"])
 
 
@@ -173,8 +145,8 @@ def refuse_changes(plan: Plan, tree: Mapping[str, Any]) -> None:
     for path in sorted(old.keys() | new.keys()):
         if old.get(path) != new.get(path):
             raise UserError(
-                f"{path}: the run has {old.get(path)!r}, the file {new.get(path)!r}: resume with the "
-                "run's own values, or start another run with another --out"
+                f"{path}: the run has {old.get(path)!r}, the file {new.get(path)!r}: resume "
+                "with the run's own values, or start another run with another --out"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -13,9 +14,10 @@ import torch
 
 from cluster.connect import Cluster, ClusterError, connected
 from cluster.resources import Share, cores, default_parallel, worker_environment
+from search.config import load_tree
 from search.confirm import (
-    Result,
     Replicates,
+    Result,
     confirm_trials,
     finalists,
     promise,
@@ -23,7 +25,6 @@ from search.confirm import (
     rank,
     read_result,
 )
-from search.config import load_tree, sweep_sections
 from search.engine import run_trials
 from search.explore import Explore
 from search.export import export
@@ -113,12 +114,11 @@ def sweep(
         tree = {**tree, "search": {**tree.get("search", {}), "trials": trials}}
     space = check_space(tree)
     default = experiment_from(space.default()[1])
-    sections = sweep_sections(tree)
     folder = (Path(out) if out else Path("runs") / default.name).absolute()
     create_folder(folder, RUN_FILE, resume=resume)
     with display.preparing() as progress:
         task = default.task.build(cache_folder(), progress)
-    with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
+    with Ledger.open(folder) if (folder / "log").exists() else Ledger.create(folder) as ledger:
         if (folder / RUN_FILE).exists():
             plan = read_plan(folder)
             refuse_changes(plan, tree)
@@ -180,8 +180,6 @@ class _Stages:
         section = self.plan.sections.cluster
         self._address = address or section.address
         self._asked = parallel or section.parallel
-        if self._address is not None:
-            check_address(self._address)
         with self._stack, self.display:
             if explore:
                 self._explore()
@@ -249,6 +247,8 @@ class _Stages:
             "budget": self.plan.budget,
             "marks": self.plan.marks,
             "events": self.display,
+            "cache": cache_folder(),
+            "path": [os.getcwd()] if self.plan.default.plugins else [],
         }
 
     def _examples(self) -> int:

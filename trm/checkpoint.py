@@ -53,8 +53,10 @@ class Head:
     provenance: dict[str, Any]
 
 
-def save_checkpoint(folder: Path, trainer: Trainer, provenance: dict[str, Any] | None = None) -> None:
-    """Write the trainer's full state to a new folder, which then holds the whole of it or is absent."""
+def save_checkpoint(
+    folder: Path, trainer: Trainer, provenance: dict[str, Any] | None = None
+) -> None:
+    """Write the trainer's full state to a new folder, which holds the whole of it or is absent."""
     assert not folder.exists(), folder
     state = trainer.state_dict()
     head = {

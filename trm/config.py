@@ -20,7 +20,7 @@ from trm.optimizers import OPTIMIZERS, AdamAtan2Config, OptimizerConfig
 from trm.tasks import TASKS
 from trm.tasks.base import TaskConfig
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 
 class BudgetConfig(Component):
@@ -86,14 +86,12 @@ class Experiment(Component):
     halting: HaltingConfig = HaltingConfig()
     loss: LossConfig = LossConfig()
     optimizer: SerializeAsAny[
-        Annotated[
-            OptimizerConfig, BeforeValidator(lambda s: by_name(OPTIMIZERS, s, "adam_atan2"))
-        ]
+        Annotated[OptimizerConfig, BeforeValidator(lambda s: by_name(OPTIMIZERS, s, "adam_atan2"))]
     ] = AdamAtan2Config()
     curriculum: CurriculumConfig = CurriculumConfig()
     train: TrainConfig = TrainConfig()
     promise: PromiseConfig | None = None
-    plugins: list[str] = []
+    plugins: list[str] = Field(default_factory=list)
 
     def tree(self) -> dict[str, Any]:
         """The whole config as plain values, every default written out."""

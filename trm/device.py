@@ -44,7 +44,9 @@ def resolve(train: TrainConfig) -> Resolved:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError("train.device", name, "is no torch device: use auto, cpu or cuda") from error
+        raise UserError(
+            "train.device", name, "is no torch device: use auto, cpu or cuda"
+        ) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("train.device", name, "is not there: use auto or cpu")
     on_gpu = device.type == "cuda"

@@ -106,15 +106,11 @@ def evaluate(
     Args:
         halt_threshold: halting probability above which the model would stop.
     """
-    thinking = solve(
-        model, split, steps=steps, batch_size=batch_size, device=device, loss=loss
-    )
+    thinking = solve(model, split, steps=steps, batch_size=batch_size, device=device, loss=loss)
     return score(thinking, task, split, halt_threshold)
 
 
-def score(
-    thinking: Thinking, task: Task, split: Split, halt_threshold: float = 0.5
-) -> Evaluation:
+def score(thinking: Thinking, task: Task, split: Split, halt_threshold: float = 0.5) -> Evaluation:
     """The metrics of answers that are already there."""
     counted = split.labels != IGNORE
     right = (thinking.answers == split.labels) | ~counted
@@ -167,4 +163,3 @@ def subset(split: Split, count: int | None) -> Split:
         split.difficulty[:count],
         split.puzzle_identifiers[:count],
     )
-

@@ -128,7 +128,7 @@ def halt(
 
 
 def continue_target(following: Output, last: Tensor) -> Tensor:
-    """Target of the continue head `[batch]`: the next step's better chance, or halting's at the end.
+    """Target of the continue head `[batch]`: the next step's better chance; halting's at the end.
 
     sigmoid(q_halt') on the last step, else sigmoid(max(q_halt', q_continue')).
 

@@ -27,9 +27,7 @@ def truncated_normal_(tensor: Tensor, std: float, generator: torch.Generator) ->
     if std == 0.0:
         return tensor.zero_()
     wide = std / _CUT_STD
-    return nn.init.trunc_normal_(
-        tensor, std=wide, a=-2.0 * wide, b=2.0 * wide, generator=generator
-    )
+    return nn.init.trunc_normal_(tensor, std=wide, a=-2.0 * wide, b=2.0 * wide, generator=generator)
 
 
 def rms_norm(x: Tensor, eps: float) -> Tensor:

@@ -48,7 +48,10 @@ def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         float32 `[...]`, 0 where ignored.
     """
     flat = F.cross_entropy(
-        logits.float().flatten(0, -2), labels.long().flatten(), ignore_index=IGNORE, reduction="none"
+        logits.float().flatten(0, -2),
+        labels.long().flatten(),
+        ignore_index=IGNORE,
+        reduction="none",
     )
     return flat.view(labels.shape)
 

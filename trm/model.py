@@ -228,7 +228,7 @@ class TRM(nn.Module):
         )
 
     def embed(self, inputs: Tensor, puzzle_identifiers: Tensor) -> Tensor:
-        """Tokens `[batch, seq_len]` and identifiers `[batch]` as `[batch, prefix + seq_len, hidden]`."""
+        """Tokens `[batch, seq_len]` and identifiers `[batch]` as `[batch, positions, hidden]`."""
         x = F.embedding(inputs, self.embed_tokens)
         if self.puzzle_emb is not None:
             puzzle = F.embedding(puzzle_identifiers, self.puzzle_emb)
@@ -248,7 +248,7 @@ class TRM(nn.Module):
         H_cycles: int | None = None,
         L_cycles: int | None = None,
     ) -> tuple[Latent, Output]:
-        """One supervision step: recursion, of which the last H cycle has a gradient, and both heads.
+        """One supervision step: recursion, with a gradient in the last H cycle, and both heads.
 
         Args:
             latent: the carried state.

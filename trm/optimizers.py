@@ -202,4 +202,3 @@ def learning_rate_factor(
     share = (progress - warmup_progress) / max(1.0 - warmup_progress, 1e-12)
     cosine = 0.5 * (1.0 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
     return config.lr_min_ratio + (1.0 - config.lr_min_ratio) * cosine
-

@@ -28,7 +28,9 @@ def _revision() -> str:
         return ""
     git = ["git", "-C", str(home)]
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)
+        head = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10
+        )
         changes = subprocess.run(
             [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10
         )

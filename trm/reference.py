@@ -6,7 +6,6 @@ and `pretrain.py`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,6 @@ from torch import Tensor
 
 from trm.config import Experiment
 from trm.curriculum import NoDepthConfig
-from trm.errors import UserError
 from trm.model import ModelConfig
 from trm.tasks.base import Task
 from trm.yaml12 import dump_yaml
@@ -91,12 +89,7 @@ def model_config(arch: Mapping[str, Any]) -> ModelConfig:
 
 
 def arch_config(config: Experiment) -> dict[str, Any]:
-    """The reference's arch config of an experiment, as `config/arch/*.yaml` holds it.
-
-    Raises:
-        UserError: the expansion is no whole number times 1, which the reference's type allows,
-            or the SwiGLU widths differ because of their multiple.
-    """
+    """The reference's arch config of an experiment, as `config/arch/*.yaml` holds it."""
     model = config.model
     return {
         "name": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1",
@@ -117,3 +110,72 @@ def arch_config(config: Experiment) -> dict[str, Any]:
         "puzzle_emb_len": model.puzzle_emb_len,
         "no_ACT_continue": model.no_ACT_continue,
     }
+
+
+def inexpressible(config: Experiment) -> list[str]:
+    """Settings of an experiment that the reference's code cannot express, one line each."""
+    found = []
+
+    def note(key: str, value: object, instead: object) -> None:
+        if value != instead:
+            found.append(f"{key} {value}: the reference has {instead}")
+
+    note("optimizer.name", config.optimizer.name, "adam_atan2")
+    note("optimizer.grad_clip", config.optimizer.grad_clip, None)
+    note("loss.halt_weight", config.loss.halt_weight, 0.5)
+    note("halting.threshold", config.halting.threshold, 0.5)
+    note("model.swiglu_multiple", config.model.swiglu_multiple, 256)
+    if not config.model.no_ACT_continue:
+        note("loss.continue_weight", config.loss.continue_weight, 0.5)
+        found.append("model.no_ACT_continue false: the reference's code fails with it")
+    if config.loss.loss_type != "stablemax_cross_entropy":
+        found.append(f"loss.loss_type {config.loss.loss_type}: the reference's code fails with it")
+    if not isinstance(config.curriculum.depth, NoDepthConfig):
+        found.append(
+            f"curriculum.depth {config.curriculum.depth.name}: the reference has no stages"
+        )
+    return found
+
+
+def overrides(config: Experiment, task: Task, steps: int) -> list[str]:
+    """The overrides for `pretrain.py` that make the same run: `steps` steps of the same recipe.
+
+    The reference counts epochs over its puzzles (groups), one example of each; its total steps are
+    epochs * puzzles / batch size. `eval_interval` must divide `epochs`.
+    """
+    train, optimizer = config.train, config.optimizer
+    epochs = steps * train.batch_size / len(task.split("train"))
+    interval = max(round(epochs / train.reports), 1)
+    values: dict[str, Any] = {
+        "global_batch_size": train.batch_size,
+        "epochs": max(round(epochs / interval), 1) * interval,
+        "eval_interval": interval,
+        "lr": optimizer.lr,
+        "lr_min_ratio": optimizer.lr_min_ratio,
+        "lr_warmup_steps": optimizer.lr_warmup_steps,
+        "beta1": optimizer.beta1,
+        "beta2": optimizer.beta2,
+        "weight_decay": optimizer.weight_decay,
+        "puzzle_emb_lr": optimizer.puzzle_emb_lr,
+        "puzzle_emb_weight_decay": optimizer.puzzle_emb_weight_decay,
+        "seed": train.seed,
+        "ema": bool(train.ema),
+    }
+    if train.ema:
+        values["ema_rate"] = train.ema
+    return [f"{key}={value}" for key, value in values.items()]
+
+
+def reference_file(config: Experiment, task: Task, steps: int, name: str = "trm_best") -> str:
+    """The arch YAML as text, with the command that trains it and what it cannot say as comments."""
+    lines = [
+        f"save this as config/arch/{name}.yaml of the reference repository, then:",
+        f"  python pretrain.py arch={name} data_paths=[YOUR_DATA] evaluators=[] \\",
+        *(f"    {override} \\" for override in overrides(config, task, steps)[:-1]),
+        f"    {overrides(config, task, steps)[-1]}",
+    ]
+    missing = inexpressible(config)
+    if missing:
+        lines += ["NOT expressible there, so that run will differ:", *(f"  {m}" for m in missing)]
+    head = "".join(f"# {line}\n" for line in lines)
+    return head + dump_yaml(arch_config(config))

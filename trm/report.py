@@ -28,7 +28,7 @@ class Report:
         train_exact_accuracy: share of the training examples that were right when they halted.
         train_steps: mean supervision steps of the training examples that halted.
         halt_accuracy: share of final halting decisions (q > 0) that match correctness.
-        halt_auc: area under the ROC curve of q against correctness, over every step; 0.5 if one class.
+        halt_auc: area under the ROC curve of q against correctness, all steps; 0.5 if one class.
         mean_steps: mean first step at which the model would halt (the maximum if it never would).
         early_exact_accuracy: exact accuracy when every example stops at its first halt.
         live_exact_accuracy: exact accuracy of the weights without EMA (equal when EMA is off).

@@ -66,8 +66,9 @@ def checkpoint_in(path: Path) -> Path:
         return path
     latest = latest_checkpoint(path)
     if latest is None or not (latest / "checkpoint.json").is_file():
-        raise UserError(f"{path}: holds no checkpoint: give the folder of `trm train` or one of its "
-                        "checkpoints")  # fmt: skip
+        raise UserError(
+            f"{path}: holds no checkpoint: give the folder of `trm train` or a checkpoint in it"
+        )
     return latest
 
 

@@ -35,8 +35,10 @@ def flatten(tree: Any, path: str = "") -> tuple[dict[str, Tensor], Any]:
     if isinstance(tree, Tensor):
         return {path: tree}, {"tensor": path}
     if isinstance(tree, Mapping):
-        items = [(key, flatten(value, f"{path}/{key}" if path else str(key)))
-                 for key, value in tree.items()]
+        items = [
+            (key, flatten(value, f"{path}/{key}" if path else str(key)))
+            for key, value in tree.items()
+        ]
         tensors = {name: t for _, (part, _) in items for name, t in part.items()}
         return tensors, {"items": [[key, rest] for key, (_, rest) in items]}
     if isinstance(tree, list | tuple):
@@ -50,7 +52,7 @@ def flatten(tree: Any, path: str = "") -> tuple[dict[str, Tensor], Any]:
 
 def unflatten(tensors: Mapping[str, Tensor], rest: Any) -> Any:
     """The tree that `flatten` split."""
-    (kind, content), = rest.items()
+    ((kind, content),) = rest.items()
     if kind == "tensor":
         return tensors[content]
     if kind == "items":
@@ -68,4 +70,3 @@ def contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
         name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
     }
-

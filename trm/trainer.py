@@ -30,6 +30,7 @@ from trm.state import State, flatten, unflatten
 from trm.tasks.base import Split, Task
 
 _WEIGHTS, _EXPLORATION = 0, 3
+_SUMS = ("loss", "rows", "halted", "halted_exact", "halted_steps")
 
 
 def even_marks(reports: int) -> tuple[float, ...]:
@@ -96,9 +97,6 @@ class Counters:
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_SUMS, 0.0))
 
 
-_SUMS = ("loss", "rows", "halted", "halted_exact", "halted_steps")
-
-
 class Trainer:
     """One training run, as a stream of reports.
 
@@ -125,7 +123,8 @@ class Trainer:
         self.device = torch.device(self.resolved.device)
         self.budget = budget_flops(config, task) if budget is None else budget
         self.marks = tuple(marks) if marks is not None else even_marks(config.train.reports)
-        assert self.marks and self.marks[-1] == 1.0 and list(self.marks) == sorted(set(self.marks))
+        assert list(self.marks) == sorted(set(self.marks)), self.marks
+        assert self.marks[-1] == 1.0, self.marks
         seed = config.train.seed
         self.model = build_model(config, task, self.resolved, seed)
         self.optimizer = config.optimizer.build(self.model)

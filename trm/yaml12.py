@@ -1,4 +1,7 @@
-"""YAML read with YAML 1.2's numbers and booleans (PyYAML alone reads `1e-4` as a string, `off` as false)."""
+"""YAML read with YAML 1.2's numbers and booleans.
+
+PyYAML alone follows YAML 1.1: it reads `1e-4` as a string and `off` as false.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ _Loader.add_implicit_resolver(
 _Loader.add_constructor(
     # PyYAML's own reads 010 as octal; YAML 1.2 reads it as ten.
     "tag:yaml.org,2002:int",
-    lambda loader, node: int(loader.construct_scalar(node), 10),
+    lambda loader, node: int(str(loader.construct_scalar(node)), 10),  # type: ignore[arg-type]
 )
 
 
@@ -82,7 +85,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def _load(text: str, source: str) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
+        return yaml.load(text, Loader=_Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
@@ -111,14 +114,12 @@ def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
 
 def _represent_str(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     ambiguous = not isinstance(_load_plain(value), str)
-    return dumper.represent_scalar(
-        "tag:yaml.org,2002:str", value, style='"' if ambiguous else None
-    )
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if ambiguous else None)
 
 
 def _load_plain(value: str) -> Any:
     try:
-        return yaml.load(value, Loader=_Loader)  # noqa: S506
+        return yaml.load(value, Loader=_Loader)
     except yaml.YAMLError:
         return value
 

@@ -1,7 +1,7 @@
 """Evaluate a checkpoint: exact accuracy, cells, halting, and accuracy against steps.
 
-  trm eval runs/sudoku4-train
-  trm eval runs/sudoku9-train --data puzzles.txt --steps 32 --json
+trm eval runs/sudoku4-train
+trm eval runs/sudoku9-train --data puzzles.txt --steps 32 --json
 """
 
 from __future__ import annotations
@@ -69,9 +69,7 @@ def run(args: argparse.Namespace) -> int:
         loss=head.config.loss,
     )
     result = score(thinking, task, split, threshold)
-    by_step = [
-        float((answers == split.labels).all(axis=1).mean()) for answers in thinking.answers
-    ]
+    by_step = [float((answers == split.labels).all(axis=1).mean()) for answers in thinking.answers]
     if args.json:
         print(json.dumps(asdict(result) | {"exact_accuracy_by_step": by_step}))
     else:
@@ -94,4 +92,3 @@ def _print(result: Evaluation, by_step: list[float], source: str, threshold: flo
     for label, value in rows:
         print(f"  {label:<{width}}  {value:.4f}")
     print("  exact by step  " + "  ".join(f"{i}:{a:.3f}" for i, a in enumerate(by_step, 1)))
-

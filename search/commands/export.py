@@ -1,7 +1,8 @@
 """Write a run's best config, or one trial's.
 
-Format `trm` is a config that `trm train` takes. Format `reference` is the arch YAML of the reference
-repository with the exact overrides for its `pretrain.py`; it lists what the reference cannot express.
+Format `trm` is a config that `trm train` takes. Format `reference` is the arch YAML of the
+reference repository with the exact overrides for its `pretrain.py`; it lists what the reference
+cannot express.
 
   trm export runs/mine --out best.yaml
   trm export runs/mine --format reference --out trm_best.yaml

@@ -73,5 +73,6 @@ def _puzzle(text: str, task: Task) -> Tokens:
         split = task.split(name)  # type: ignore[arg-type]  # one of the three
         if not index.isdigit() or int(index) >= len(split):
             raise UserError("puzzle", text, f"needs an index from 0 to {len(split) - 1}")
-        return split.inputs[int(index)]
+        puzzle: Tokens = split.inputs[int(index)]
+        return puzzle
     return task.parse(text)

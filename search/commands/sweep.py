@@ -1,8 +1,8 @@
 """Search a config's space, confirm the best candidates over fresh seeds, and export the winner.
 
 Any value of the config may be a distribution instead, as in `lr: {loguniform: [1e-4, 1e-2]}`. The
-run folder holds `sweep.yaml` (the sweep as resolved), `trials/` and `curves/` (Parquet), `study.log`
-(an Optuna journal), `checkpoints/`, `result.json` and, at the end, `best.yaml`.
+run folder holds `sweep.yaml` (the sweep as resolved), `trials/` and `curves/` (Parquet),
+`study.log` (an Optuna journal), `checkpoints/`, `result.json` and, at the end, `best.yaml`.
 
   trm sweep sudoku4
   trm sweep my.yaml --trials 200 --out runs/mine --address auto

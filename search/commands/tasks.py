@@ -1,8 +1,8 @@
 """List the tasks, preview the data that a config makes, or write it to a file.
 
-  trm tasks                                      # every task with its settings
-  trm tasks sudoku6 --show 2                     # sizes, difficulty, two examples
-  trm tasks sudoku6 --split train --write train.csv
+trm tasks                                      # every task with its settings
+trm tasks sudoku6 --show 2                     # sizes, difficulty, two examples
+trm tasks sudoku6 --split train --write train.csv
 """
 
 from __future__ import annotations

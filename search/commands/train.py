@@ -14,7 +14,7 @@ import json
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -46,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
     from search.config import load_tree
     from search.display import note, task_progress
     from search.lock import FileLock
-    from trm.provenance import provenance
     from search.space import Space
     from trm.checkpoint import resume, save_checkpoint
     from trm.config import experiment_from
+    from trm.provenance import provenance
     from trm.run_folder import cache_folder, create_folder, latest_checkpoint
     from trm.trainer import Trainer
     from trm.yaml12 import dump_yaml
@@ -113,7 +113,7 @@ def _drop_later_reports(curve: Path, mark: int) -> None:
 
 
 @contextmanager
-def _stop_request() -> Iterator[object]:
+def _stop_request() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C and SIGTERM into a request to stop between two steps."""
     requested = False
 

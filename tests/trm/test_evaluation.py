@@ -44,8 +44,6 @@ def test_metrics_by_hand() -> None:
     assert result.lm_loss == 0.25
     assert result.halt_loss == pytest.approx(np.log1p(np.exp(-2.0)), rel=1e-6)
     assert result.halt_auc == 1.0
-    eager = score(
-        Thinking(np.stack([wrong, mixed]), q, np.zeros(n, np.float32)), task, split, 0.2
-    )
+    eager = score(Thinking(np.stack([wrong, mixed]), q, np.zeros(n, np.float32)), task, split, 0.2)
     assert eager.mean_steps == 1.0
     assert eager.early_exact_accuracy == 0.0

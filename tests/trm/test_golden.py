@@ -213,7 +213,11 @@ def test_parameters_and_their_average_after_four_steps(golden: Golden) -> None:
     model, ema, _ = trained(golden, torch.float32)
     exact_model, exact_ema, _ = trained(golden, torch.float64)
     pairs = [
-        (golden.group("after/"), dict(model.named_parameters()), dict(exact_model.named_parameters())),
+        (
+            golden.group("after/"),
+            dict(model.named_parameters()),
+            dict(exact_model.named_parameters()),
+        ),
         (golden.group("ema/model."), ema.state_dict(), exact_ema.state_dict()),
     ]
     for reference, ours, true in pairs:

@@ -104,11 +104,11 @@ class ArrowsTask(Task):
         )
 
     def verify(self, inputs: Tokens, answers: Tokens) -> NDArray[np.bool_]:
-        return (answers == trace(inputs, self.size)).all(axis=1)
+        return np.asarray((answers == trace(inputs, self.size)).all(axis=1))
 
     def unknown(self, inputs: Tokens) -> NDArray[np.bool_]:
         """Visited cells except the start: the only ones whose label differs from the input."""
-        return trace(inputs, self.size) != inputs
+        return np.asarray(trace(inputs, self.size) != inputs)
 
     def parse(self, text: str) -> Tokens:
         """Letters u, r, d, l row by row (spaces and line ends ignored), the start in upper case."""
@@ -166,7 +166,7 @@ def trace(inputs: Tokens, size: int) -> Tokens:
 
 
 def canonical(inputs: Tokens, size: int) -> Tokens:
-    """The least of each grid's eight rotations and reflections, `[n, size * size]`, cell by cell."""
+    """The least of each grid's eight rotations and reflections, compared cell by cell."""
     cells, tokens = _symmetries(size)
     images = np.stack([tokens[k][inputs[:, cells[k]]] for k in range(8)])
     best = images[0]
@@ -175,11 +175,11 @@ def canonical(inputs: Tokens, size: int) -> Tokens:
         first = differs.argmax(axis=1)[:, None]
         less = np.take_along_axis(image, first, 1) < np.take_along_axis(best, first, 1)
         best = np.where(less, image, best)
-    return best
+    return np.asarray(best)
 
 
 def _symmetries(size: int) -> tuple[NDArray[np.intp], Tokens]:
-    """For each of the 8 symmetries: the source cell of each cell `[8, cells]`, and token map `[8, 9]`.
+    """The source cell of each cell `[8, cells]` and the map of tokens `[8, 9]`, by symmetry.
 
     A clockwise quarter turn sends direction d to d + 1; mirroring left-right swaps right and left.
     """

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.component import Component
+from trm.errors import UserError
 
 IGNORE = -100
 """Label of a cell that no loss and no metric counts (the reference's IGNORE_LABEL_ID)."""
@@ -78,6 +79,14 @@ class Task(ABC):
         Raises:
             UserError: the text is not a puzzle of this task.
         """
+
+    def read(self, path: Path) -> Split:
+        """Puzzles of a file, with their answers.
+
+        Raises:
+            UserError: the file is no good, or this task reads no files.
+        """
+        raise UserError(f"{path}: the task {self.name} reads no files")
 
     @abstractmethod
     def show(self, tokens: Tokens, given: Tokens | None = None) -> str:

@@ -98,6 +98,17 @@ def from_file(path: Path, box: Box, sizes: Sizes, seed: int, progress: Progress 
     return _drawn(path, box, {"valid": sizes.valid, "test": sizes.test}, sizes.train, rng, progress)
 
 
+def whole_file(path: Path, box: Box, progress: Progress | None = None) -> Split:
+    """Every puzzle of a file, in its order.
+
+    Raises:
+        UserError: as `read_puzzles` and `solve_file`.
+    """
+    file = read_puzzles(path, box, progress)
+    found = solve_file(file, box, progress)
+    return _split(file.puzzles, found.solution, found.effort)
+
+
 def from_hub(
     train: Path, test: Path, box: Box, sizes: Sizes, seed: int, progress: Progress | None
 ) -> Splits:

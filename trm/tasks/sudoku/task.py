@@ -15,7 +15,7 @@ from trm.tasks.cache import cached_splits, data_hash, file_hash
 from trm.tasks.sudoku import grid, hub, symmetry
 from trm.tasks.sudoku.files import readable
 from trm.tasks.sudoku.rules import MIN_CLUES, Boards, Box, is_solved, keeps_givens
-from trm.tasks.sudoku.sources import Sizes, Splits, from_file, from_hub, generated
+from trm.tasks.sudoku.sources import Sizes, Splits, from_file, from_hub, generated, whole_file
 
 DATA_VERSION = 1
 """Part of the cache's key: raise it when the same config gives other puzzles."""
@@ -184,6 +184,9 @@ class SudokuTask(Task):
 
     def parse(self, text: str) -> Tokens:
         return grid.parse(text, self.box).astype(np.int32) + 1
+
+    def read(self, path: Path) -> Split:
+        return whole_file(path, self.box)
 
     def show(self, tokens: Tokens, given: Tokens | None = None) -> str:
         before = None if given is None else self._boards(given)
