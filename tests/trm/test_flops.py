@@ -35,7 +35,7 @@ CASES = {
 
 
 def counted(config: ModelConfig, H: int | None = None, L: int | None = None) -> float:
-    """One training step as torch counts it; in bfloat16 attention is plain products, all counted."""
+    """One training step as torch counts it; bfloat16, where attention is plain products."""
     model = TRM(
         config,
         seq_len=SEQ_LEN,
