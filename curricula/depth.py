@@ -16,11 +16,14 @@ from curricula.stage import Stage
 
 @dataclass(frozen=True)
 class DepthStage:
-    """From the share `at` of the compute budget on, train with at most this depth."""
+    """From the share `at` of the compute budget on, train with at most this depth.
+
+    None is the model's own.
+    """
 
     at: float
-    H_cycles: int
-    L_cycles: int
+    H_cycles: int | None = None
+    L_cycles: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Stages:
     A stage deeper than the model's own depth is cut to it, so that one list of stages can serve
     a search over depth.
 
-    >>> growth = Stages([DepthStage(0.0, 1, 1), DepthStage(0.3, 2, 1), DepthStage(0.6, 2, 2)])
+    >>> growth = Stages([DepthStage(0.0, 1, 1), DepthStage(0.3, 2, 1), DepthStage(0.6)])
     >>> growth.at(0.5, Stage(H_cycles=2, L_cycles=2))
     Stage(H_cycles=2, L_cycles=1)
     """
@@ -52,14 +55,18 @@ class Stages:
             raise ValueError("stages: the first stage must start at 0.0")
         if any(a >= b for a, b in pairwise(shares)) or shares[-1] >= 1.0:
             raise ValueError(f"stages: {shares} must rise and stay below 1.0")
-        if any(stage.H_cycles < 1 or stage.L_cycles < 1 for stage in self.stages):
+        depths = [depth for s in self.stages for depth in (s.H_cycles, s.L_cycles)]
+        if any(depth is not None and depth < 1 for depth in depths):
             raise ValueError("stages: H_cycles and L_cycles must be at least 1")
 
     def at(self, progress: float, full: Stage) -> Stage:
         """The stage at `progress` (a share of the compute budget, in [0, 1])."""
         index = bisect_right([stage.at for stage in self.stages], progress) - 1
         stage = self.stages[max(index, 0)]
-        return Stage(min(stage.H_cycles, full.H_cycles), min(stage.L_cycles, full.L_cycles))
+        return Stage(
+            full.H_cycles if stage.H_cycles is None else min(stage.H_cycles, full.H_cycles),
+            full.L_cycles if stage.L_cycles is None else min(stage.L_cycles, full.L_cycles),
+        )
 
 
 DepthSchedule = Constant | Stages

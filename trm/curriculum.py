@@ -31,11 +31,11 @@ class NoDepthConfig(DepthConfig):
 
 
 class DepthStageConfig(Component):
-    """One stage: from the share `at` of the compute budget on, at most this depth."""
+    """One stage: from the share `at` of the budget on, at most this depth (null: the model's)."""
 
     at: float = Field(ge=0.0, lt=1.0)
-    H_cycles: int = Field(ge=1)
-    L_cycles: int = Field(ge=1)
+    H_cycles: int | None = Field(default=None, ge=1)
+    L_cycles: int | None = Field(default=None, ge=1)
 
 
 class StagesConfig(DepthConfig):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from curricula.depth import Constant, DepthStage, Stages
 from curricula.stage import Stage
 
-GROWTH = Stages([DepthStage(0.0, 1, 1), DepthStage(0.3, 2, 1), DepthStage(0.6, 2, 2)])
+GROWTH = Stages([DepthStage(0.0, 1, 1), DepthStage(0.3, 2, 1), DepthStage(0.6)])
 
 
 def test_the_staged_growth_of_the_arrows_study() -> None:
@@ -26,6 +26,7 @@ def test_depth_stays_between_one_and_the_models_own(progress: float, h: int, l_:
     stage = GROWTH.at(progress, full)
     assert 1 <= stage.H_cycles <= h
     assert 1 <= stage.L_cycles <= l_
+    assert progress < 0.6 or stage == full
     assert Constant().at(progress, full) == full
 
 
