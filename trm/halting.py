@@ -102,6 +102,7 @@ def halt(
     config: ModelConfig,
     halting: HaltingConfig,
     generator: torch.Generator,
+    max_steps: int | None = None,
 ) -> Tensor:
     """Which rows halt after a training step, bool `[batch]`.
 
@@ -111,8 +112,9 @@ def halt(
     Args:
         steps: supervision steps that each row has had, this one included, `[batch]`.
         generator: a CPU generator.
+        max_steps: the last step, instead of the config's, as a curriculum has it.
     """
-    limit = config.halt_max_steps
+    limit = config.halt_max_steps if max_steps is None else max_steps
     last = steps >= limit
     if limit == 1:
         return last
@@ -127,6 +129,7 @@ def halt(
     return last | (wants & (steps >= least.to(steps.device)))
 
 
+@torch.no_grad()
 def continue_target(following: Output, last: Tensor) -> Tensor:
     """Target of the continue head `[batch]`: the next step's better chance; halting's at the end.
 

@@ -91,7 +91,7 @@ def model_config(arch: Mapping[str, Any]) -> ModelConfig:
 def arch_config(config: Experiment) -> dict[str, Any]:
     """The reference's arch config of an experiment, as `config/arch/*.yaml` holds it."""
     model = config.model
-    return {
+    arch = {
         "name": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1",
         "loss": {"name": "losses@ACTLossHead", "loss_type": config.loss.loss_type},
         "halt_exploration_prob": model.halt_exploration_prob,
@@ -110,6 +110,11 @@ def arch_config(config: Experiment) -> dict[str, Any]:
         "puzzle_emb_len": model.puzzle_emb_len,
         "no_ACT_continue": model.no_ACT_continue,
     }
+    # The shipped file leaves these two to the reference's own defaults, which are ours too.
+    for key in ("rope_theta", "rms_norm_eps"):
+        if getattr(model, key) != ModelConfig.model_fields[key].default:
+            arch[key] = getattr(model, key)
+    return arch
 
 
 def inexpressible(config: Experiment) -> list[str]:

@@ -80,6 +80,21 @@ def test_a_single_step_always_halts() -> None:
         assert decide(output([-9.0, 9.0]), [1, 1], model) == [True, True]
 
 
+def test_a_curriculum_can_lower_the_last_step() -> None:
+    model = config(halt_max_steps=16, halt_exploration_prob=1.0)
+    for limit in (1, 2, 3):
+        for step in range(1, 5):
+            halted = halt(
+                output([-9.0] * 50),
+                torch.full((50,), step),
+                config=model,
+                halting=HaltingConfig(),
+                generator=torch.Generator().manual_seed(0),
+                max_steps=limit,
+            )
+            assert halted.tolist() == [step >= limit] * 50
+
+
 def test_no_row_explores_past_the_last_step() -> None:
     model = config(halt_exploration_prob=1.0)
     assert all(decide(output([9.0] * 500), [4] * 500, model))
@@ -119,6 +134,12 @@ def test_the_continue_target_by_hand() -> None:
     target = continue_target(following, torch.tensor([False, False, True]))
     expected = [1 / (1 + math.exp(-x)) for x in (3.0, 1.0, -2.0)]
     assert target.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_no_gradient_flows_through_the_continue_target() -> None:
+    following = output([1.0], [3.0])
+    following.q_continue.requires_grad_()
+    assert not continue_target(following, torch.tensor([False])).requires_grad
 
 
 @pytest.fixture(scope="module")
