@@ -60,7 +60,7 @@ def run_trials(
     events: Events | None = None,
     stop: Callable[[], bool] = lambda: False,
     cache: Path | None = None,
-    path: Sequence[str] = (),
+    path: Sequence[str] | None = None,
     factory: str | None = None,
 ) -> None:
     """Run a source's trials until it is exhausted, on the Ray that is connected.
@@ -75,14 +75,16 @@ def run_trials(
         events: is told what happens.
         stop: asked about ten times a second; once true, the workers are stopped and the call
             returns. Unfinished trials stay unfinished.
-        cache: where generated data is kept.
-        path: folders in which workers also look for modules.
+        cache: where generated data is kept; None is each worker's own cache folder.
+        path: folders in which workers also look for plug-ins, after all others; None is the
+            working directory.
         factory: `module:callable` that makes trainers of jobs, in place of the TRM trainer.
 
     Raises:
         KeyboardInterrupt: SIGINT or SIGTERM came; the workers were stopped in the same way.
         Exception: what the source or the ledger raised.
     """
+    folders = (os.getcwd(),) if path is None else tuple(path)
 
     def job(trial: Trial, attempt: int) -> Job:
         return Job(
@@ -95,7 +97,7 @@ def run_trials(
             marks=tuple(marks),
             checkpoint=trial.checkpoint,
             cache=None if cache is None else str(cache),
-            path=tuple(path),
+            path=folders,
             factory=factory,
         )
 

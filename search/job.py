@@ -12,6 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+# Bound here, before `build_trainer` puts the user's folders on the path: an editable installation
+# is found after every folder of the path.
+import cluster  # noqa: F401
+import curricula  # noqa: F401
+import trm  # noqa: F401
+
 if TYPE_CHECKING:
     from trm.report import Report
     from trm.tasks.base import Task
@@ -31,7 +37,7 @@ class Job:
         budget: training FLOPs.
         marks: shares of the budget at which to report.
         checkpoint: where to go on from, relative to the folder; None starts afresh.
-        cache: where generated data is kept; None builds it anew in every worker.
+        cache: where generated data is kept; None is the worker's own cache folder.
         path: folders in which the worker also looks for modules (plug-ins), after all others.
         factory: `module:callable` that makes the trainer; None is the TRM trainer.
     """
@@ -149,12 +155,13 @@ _tasks: dict[tuple[str, str | None], Task] = {}
 
 def _task(section: str, cache_folder: str | None, tree: dict[str, Any]) -> Task:
     """A task's data, built once per worker process; only the last task is kept."""
+    from trm import run_folder
     from trm.config import experiment_from
 
     key = (section, cache_folder)
     if key not in _tasks:
         _tasks.clear()
-        folder = None if cache_folder is None else Path(cache_folder)
+        folder = run_folder.cache_folder() if cache_folder is None else Path(cache_folder)
         _tasks[key] = experiment_from(tree).task.build(folder)
     return _tasks[key]
 

@@ -170,6 +170,7 @@ def test_outcomes_reports_and_reuse(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_worker_that_always_dies_is_given_up(
     ray_cluster: Any, sources: Any, tmp_path: Path
 ) -> None:
@@ -181,7 +182,7 @@ def test_a_worker_that_always_dies_is_given_up(
         assert trial.reason.startswith("worker died: ")
 
 
-@pytest.mark.parametrize("how", ["callable", "signal"])
+@pytest.mark.parametrize("how", ["signal", pytest.param("callable", marks=pytest.mark.slow)])
 def test_a_stop_is_prompt_and_leaves_trials_unfinished(
     how: str, ray_cluster: Any, sources: Any, tmp_path: Path
 ) -> None:
@@ -233,6 +234,53 @@ def test_what_the_source_raises_comes_out(ray_cluster: Any, sources: Any, tmp_pa
         assert ledger.trials[0].mark == 1
         sweep(ledger, sources.FixedSource(ledger))
         assert ledger.trials[0].outcome == "completed"
+
+
+@pytest.mark.slow
+def test_real_training_survives_the_death_of_its_worker(
+    ray_cluster: Any, sources: Any, tmp_path: Path
+) -> None:
+    config = {
+        "task": {"name": "arrows", "train_examples": 60, "valid_examples": 20, "test_examples": 9},
+        "model": {
+            "mixer": "mlp_t",
+            "hidden_size": 16,
+            "expansion": 1.0,
+            "swiglu_multiple": 16,
+            "puzzle_emb_len": 1,
+            "H_cycles": 1,
+            "L_cycles": 2,
+            "halt_max_steps": 2,
+        },
+        "optimizer": {"name": "adamw", "lr": 1e-2},
+        "train": {"batch_size": 8, "budget": {"steps": 1000}, "valid_examples": 16},
+    }
+    workers: dict[int, str] = {}
+
+    class Events:
+        def started(self, trial: Trial, worker: str) -> None:
+            workers[trial.id] = worker
+
+        def ended(self, trial: Trial) -> None: ...
+        def reported(self, trial: Trial, row: Mapping[str, Any], score: float) -> None:
+            if trial.id == 1 and trial.attempts == 1 and row["mark"] == 2:
+                os.kill(int(workers[1].rpartition(":")[2]), signal.SIGKILL)
+
+    more: dict[str, Any] = {"factory": None, "budget": 1e8, "cache": tmp_path / "cache"}
+    with Ledger.create(tmp_path / "run") as ledger:
+        sources.add_trials(ledger, [config] * 3)
+        sweep(ledger, sources.FixedSource(ledger), events=Events(), **more)
+        trials = list(ledger.trials.values())
+        assert [t.outcome for t in trials] == ["completed"] * 3
+        assert [t.attempts for t in trials] == [1, 2, 1]
+        for trial in trials:
+            job = Job(str(tmp_path), 9, 1, config, trial.seed, 1e8, MARKS, cache=str(more["cache"]))
+            expected = [report.row() for report in build_trainer(job).run()]
+            clock = ("seconds", "train_seconds")
+            for mine, theirs in zip(rows(ledger, trial.id), expected, strict=True):
+                assert {k: v for k, v in mine.items() if k not in clock} == {
+                    k: v for k, v in theirs.items() if k not in clock
+                }
 
 
 def processes_of(folder: Path) -> list[str]:

@@ -95,11 +95,11 @@ def test_a_worker_that_dies_is_replaced_and_goes_on(ledger: Ledger) -> None:
     assert isinstance(job, Job)
     assert (job.attempt, job.checkpoint) == (2, "checkpoints/0/1/1")
     # Reports count deaths anew.
-    for attempt in range(2, 2 + MAX_DEATHS):
+    for attempt in range(2, 1 + MAX_DEATHS):
         assert ledger.trials[0].outcome is None
         run.on_death("b", "gone")
         assert isinstance(run.suggest("b"), Job), attempt
-    run.on_message("b", report(2 + MAX_DEATHS, 2))
+    run.on_message("b", report(1 + MAX_DEATHS, 2))
     for _ in range(MAX_DEATHS):
         run.on_death("b", "gone")
         assert isinstance(run.suggest("b"), Job)
