@@ -59,7 +59,9 @@ class StabilityConfig(Component):
 
 
 class ClusterConfig(Component):
-    """Where trials run. `parallel: null` takes one trial a core, or one a GPU where there are any.
+    """Where trials run. `parallel: null` takes as many trials as the cluster has room for.
+
+    `cpus_per_trial: null` is `train.threads`; `gpus_per_trial: null` is one if there are any.
 
     `address: null` starts Ray on this machine and stops it afterwards; `auto` or `host:port`
     joins a cluster that is already up.
@@ -67,7 +69,7 @@ class ClusterConfig(Component):
 
     address: str | None = None
     parallel: int | None = Field(default=None, ge=1)
-    cpus_per_trial: int = Field(default=1, ge=1)
+    cpus_per_trial: int | None = Field(default=None, ge=1)
     gpus_per_trial: float | None = Field(default=None, ge=0.0)
 
 
@@ -102,6 +104,10 @@ def load_tree(source: str | Path, sets: Iterable[str] = ()) -> dict[str, Any]:
     for key in tree:
         if key not in known:
             raise UserError(f"{key}: unknown section: {nearest(str(key), known)}")
+    task = tree.get("task")
+    if isinstance(task, dict) and isinstance(task.get("file"), str):
+        # Workers have another working directory, and so has whoever trains an exported config.
+        tree["task"] = {**task, "file": str(Path(task["file"]).expanduser().absolute())}
     return tree
 
 

@@ -14,7 +14,7 @@ import torch
 
 from cluster.connect import Cluster, ClusterError, connected
 from cluster.resources import Share, cores, default_parallel, worker_environment
-from search.config import load_tree
+from search.config import load_tree, sweep_sections
 from search.confirm import (
     Replicates,
     Result,
@@ -111,9 +111,10 @@ def sweep(
     display = display or SweepDisplay(quiet=True)
     tree = load_tree(source, sets)
     if trials is not None:
-        tree = {**tree, "search": {**tree.get("search", {}), "trials": trials}}
+        tree = _with_trials(tree, trials)
     space = check_space(tree)
     default = experiment_from(space.default()[1])
+    address = _reachable(address or sweep_sections(tree).cluster.address)
     folder = (Path(out) if out else Path("runs") / default.name).absolute()
     create_folder(folder, RUN_FILE, resume=resume)
     with display.preparing() as progress:
@@ -122,7 +123,8 @@ def sweep(
         if (folder / RUN_FILE).exists():
             plan = read_plan(folder)
             refuse_changes(plan, tree)
-            plan = replan(plan, tree)
+            wanted = max(plan.sections.search.trials, sweep_sections(tree).search.trials)
+            plan = replan(plan, _with_trials(tree, wanted))
         else:
             torch.set_num_threads(default.train.threads)
             plan = resolve_plan(tree, task, space)
@@ -152,6 +154,7 @@ def stability(
     wanted = {key: value for key, value in asked.items() if value is not None}
     section = {**plan.tree.get("stability", {}), **wanted}
     plan = replan(plan, {**plan.tree, "stability": section})
+    address = _reachable(address or plan.sections.cluster.address)
     with display.preparing() as progress:
         task = plan.default.task.build(cache_folder(), progress)
     with Ledger.open(folder) as ledger:
@@ -177,9 +180,8 @@ class _Stages:
 
     def run(self, address: str | None, parallel: int | None, *, explore: bool) -> None:
         """Every stage that is not done yet, then the exported files."""
-        section = self.plan.sections.cluster
-        self._address = address or section.address
-        self._asked = parallel or section.parallel
+        self._address = address
+        self._asked = parallel or self.plan.sections.cluster.parallel
         with self._stack, self.display:
             if explore:
                 self._explore()
@@ -224,15 +226,16 @@ class _Stages:
         """Connect once, when the first trial has to run: looking at a finished run needs no Ray."""
         if self._cluster is not None:
             return
-        gpus = self.plan.sections.cluster.gpus_per_trial
+        section = self.plan.sections.cluster
+        gpus = section.gpus_per_trial
         if gpus is None:
             gpus = 1.0 if torch.cuda.is_available() else 0.0
-        self._share = Share(self.plan.sections.cluster.cpus_per_trial, gpus)
+        self._share = Share(section.cpus_per_trial or self.plan.default.train.threads, gpus)
         try:
             self._cluster = self._stack.enter_context(
                 connected(
                     self._address,
-                    cpus=max(self._asked or 0, cores()) * self._share.cpus,
+                    cpus=max(cores(), (self._asked or 1) * self._share.cpus),
                     environment=worker_environment(self._share),
                 )
             )
@@ -279,6 +282,20 @@ class _Stages:
             device=torch.device(head.resolved.device),
             loss=head.config.loss,
         ).exact_accuracy
+
+
+def _with_trials(tree: dict[str, Any], trials: int) -> dict[str, Any]:
+    return {**tree, "search": {**tree.get("search", {}), "trials": trials}}
+
+
+def _reachable(address: str | None) -> str | None:
+    """The address, once somebody answers there: before a folder is made or a trial drawn."""
+    if address is not None:
+        try:
+            check_address(address)
+        except ClusterError as error:
+            raise UserError(str(error)) from error
+    return address
 
 
 def _why_no_winner(ledger: Ledger) -> str:
