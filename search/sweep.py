@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from cluster.connect import Cluster, ClusterError, connected
+from cluster.connect import Cluster, ClusterError, check_address, connected
 from cluster.resources import Share, cores, default_parallel, worker_environment
 from search.config import load_tree, sweep_sections
 from search.confirm import (
