@@ -95,7 +95,7 @@ def build_trainer(job: Job) -> Training:
     else:
         module, _, name = job.factory.partition(":")
         training = getattr(importlib.import_module(module), name)(job)
-    if False:
+    if job.checkpoint is not None:
         training.load(Path(job.folder) / job.checkpoint)
     return training
 

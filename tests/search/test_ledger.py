@@ -244,6 +244,7 @@ def test_compaction_survives_a_fault_at_every_step(
             shutil.copytree(original, folder)
             ledger = Ledger.open(folder)
             assert ledger.acknowledge(1, 1, row(3), "late")
+            assert ledger.preempt(1, 1, "gone")
             fill(ledger, 1, 2)
             before = state(ledger)
             raised = False
