@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from trm.errors import UserError
 
@@ -21,15 +22,26 @@ class Component(BaseModel):
 
 
 C = TypeVar("C", bound=Component)
+Location = tuple[str | int, ...]
 
 
 class _SectionError(ValueError):
     """A named section's own errors, carried through pydantic so that their paths are not lost."""
 
-    def __init__(self, error: ValidationError, known: list[str]) -> None:
+    def __init__(self, error: ValidationError, kind: type[BaseModel]) -> None:
         super().__init__(str(error))
         self.error = error
-        self.known = known
+        self.kind = kind
+
+
+class _UnknownNameError(ValueError):
+    """A section's `name` is not in the registry."""
+
+    def __init__(self, name: Any, remedy: str, key: str) -> None:
+        super().__init__(f"unknown name {name!r}: {remedy}")
+        self.name = name
+        self.remedy = remedy
+        self.key = key
 
 
 def nearest(word: str, words: list[str]) -> str:
@@ -51,18 +63,23 @@ def by_name(registry: Mapping[str, type[C]], section: Any, default: str | None =
     """
     if isinstance(section, Component):
         return section  # type: ignore[return-value]  # validated when it was made
+    key = "name"
     if isinstance(section, str):
-        section = {"name": section}
+        section, key = {"name": section}, ""
     if not isinstance(section, Mapping):
-        raise ValueError(f"must be a mapping with a `name` key; known: {', '.join(registry)}")
+        raise ValueError(
+            f"{shown(section)} must be a section with a `name`; known: {', '.join(registry)}"
+        )
     name = section.get("name", default)
-    if name not in registry:
-        raise ValueError(f"unknown name {name!r}: {nearest(str(name), list(registry))}")
+    if name is None:
+        raise ValueError(f"needs a `name`; known: {', '.join(registry)}")
+    if not isinstance(name, str) or name not in registry:
+        raise _UnknownNameError(name, nearest(str(name), list(registry)), key)
     kind = registry[name]
     try:
         return kind.model_validate({**section, "name": name})
     except ValidationError as error:
-        raise _SectionError(error, list(kind.model_fields)) from error
+        raise _SectionError(error, kind) from error
 
 
 def validate(kind: type[C], tree: Any, path: str = "") -> C:
@@ -77,50 +94,107 @@ def validate(kind: type[C], tree: Any, path: str = "") -> C:
         raise _user_error(error, (path,) if path else (), kind) from error
 
 
-def _user_error(
-    error: ValidationError, prefix: tuple[str | int, ...], kind: type[BaseModel] | None
-) -> UserError:
-    first, count = error.errors()[0], error.error_count()
+def shown(value: Any) -> str:
+    """A value as YAML would have it, for a message.
+
+    >>> shown(None), shown(True), shown("a"), shown(1e-4)
+    ('null', 'true', "'a'", '0.0001')
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _user_error(error: ValidationError, prefix: Location, kind: type[BaseModel]) -> UserError:
+    errors = error.errors()
+    # A misspelt key is the reason why the right one is missing, so it comes first.
+    first = min(errors, key=lambda found: found["type"] != "extra_forbidden")
     location = prefix + first["loc"]
     inner = first.get("ctx", {}).get("error")
     if isinstance(inner, _SectionError):
-        return _user_error_of_section(inner, location)
+        return _user_error(inner.error, location, inner.kind)
+    if isinstance(inner, _UnknownNameError):
+        where = _path((*location, inner.key) if inner.key else location)
+        return UserError(f"{where}: unknown name {shown(inner.name)}: {inner.remedy}")
     where = _path(location)
-    more = f" ({count - 1} more)" if count > 1 else ""
-    if first["type"] == "extra_forbidden":
-        known = _fields_at(kind, first["loc"][:-1])
-        remedy = nearest(str(location[-1]), known) if known else "remove it"
-        return UserError(f"{where}: unknown key: {remedy}{more}")
-    if first["type"] == "missing":
-        return UserError(f"{where}: is missing: give it a value{more}")
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    message = message.replace("Input should be", "should be")
-    if isinstance(inner, ValueError) or isinstance(first["input"], dict | list):
-        return UserError(f"{where}: {message}{more}" if where else f"{message}{more}")
-    return UserError(where, first["input"], message + more)
+    text = _message(first, kind)
+    more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
+    return UserError(f"{where}: {text}{more}" if where else text + more)
 
 
-def _user_error_of_section(inner: _SectionError, location: tuple[str | int, ...]) -> UserError:
-    first = inner.error.errors()[0]
-    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-        where = _path(location + first["loc"])
-        return UserError(f"{where}: unknown key: {nearest(str(first['loc'][0]), inner.known)}")
-    return _user_error(inner.error, location, None)
+def _message(error: ErrorDetails, kind: type[BaseModel]) -> str:
+    """The value and what is wrong with it."""
+    what, context, value = error["type"], error.get("ctx", {}), error["input"]
+    if what == "extra_forbidden":
+        owner = _kind_at(kind, error["loc"][:-1])
+        known = list(owner.model_fields) if owner else []
+        return f"unknown key: {nearest(str(error['loc'][-1]), known) if known else 'remove it'}"
+    if what == "missing":
+        return "is missing: give it a value"
+    if what in ("value_error", "assertion_error"):
+        return str(context["error"])
+    if what == "invalid_key":
+        return "unknown key: keys must be text"
+    if what in ("model_type", "model_attributes_type", "dict_type"):
+        owner = _kind_at(kind, error["loc"])
+        keys = f", with keys such as {', '.join([*owner.model_fields][:3])}" if owner else ""
+        return f"{shown(value)} must be a section{keys}"
+    if what == "literal_error":
+        options = [option.strip("'") for option in _literals(str(context["expected"]))]
+        if len(options) == 1:
+            return f"{shown(value)} must be {options[0]}"
+        return f"{shown(value)} is unknown: {nearest(str(value), options)}"
+    if isinstance(value, float) and value != value:
+        return "nan must be a finite number"
+    if what in _MESSAGES:
+        return f"{shown(value)} {_MESSAGES[what].format(**context)}"
+    return f"{shown(value)} {error['msg'].replace('Input should be', 'must be')}"
 
 
-def _path(location: tuple[str | int, ...]) -> str:
+_MESSAGES = {
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "list_type": "must be a list",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "too_short": "must have at least {min_length} item(s)",
+    "too_long": "must have at most {max_length} item(s)",
+    "string_too_short": "must not be empty",
+}
+
+
+def _literals(expected: str) -> Iterator[str]:
+    """pydantic's "'a', 'b' or 'c'" as a, b, c."""
+    for part in expected.split(", "):
+        yield from part.split(" or ")
+
+
+def _path(location: Location) -> str:
     text = ""
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text.lstrip(".")
 
 
-def _fields_at(kind: type[BaseModel] | None, location: tuple[str | int, ...]) -> list[str]:
+def _kind_at(kind: type[BaseModel], location: Location) -> type[BaseModel] | None:
+    """The section class that stands at a location below a section of class `kind`."""
+    found: type[BaseModel] | None = kind
     for part in location:
-        if kind is None or part not in kind.model_fields:
-            return []
-        annotation = kind.model_fields[str(part)].annotation
-        kind = annotation if isinstance(annotation, type) else None
-        if kind is not None and not issubclass(kind, BaseModel):
-            return []
-    return list(kind.model_fields) if kind else []
+        if isinstance(part, str):
+            if found is None or part not in found.model_fields:
+                return None
+            found = _section_in(found.model_fields[part].annotation)
+    return found
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_section_in, get_args(annotation))), None)

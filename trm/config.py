@@ -36,8 +36,10 @@ class BudgetConfig(Component):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> BudgetConfig:
-        if sum(value is not None for value in (self.steps, self.flops, self.minutes)) != 1:
-            raise ValueError("needs exactly one of steps, flops or minutes")
+        given = [key for key, value in self if value is not None]
+        if len(given) != 1:
+            found = f"holds {' and '.join(given)}" if given else "is empty"
+            raise ValueError(f"{found}: give one of steps, flops or minutes, the others null")
         return self
 
 
@@ -121,15 +123,16 @@ def import_plugins(tree: Mapping[str, Any]) -> None:
     The working directory comes last on the path, so that nothing in it can shadow a package.
     """
     modules = tree.get("plugins") or []
-    if not isinstance(modules, list):
+    if not isinstance(modules, list) or not all(isinstance(name, str) for name in modules):
         raise UserError("plugins", modules, "must be a list of module names")
     if modules and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     for module in modules:
         try:
             importlib.import_module(module)
-        except ImportError as error:
-            raise UserError("plugins", module, f"cannot be imported: {error}") from error
+        except Exception as error:  # whatever a user's module does while it is imported
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError("plugins", module, f"cannot be imported: {reason}") from error
 
 
 def set_value(tree: dict[str, Any], path: str, value: Any) -> None:
@@ -141,6 +144,8 @@ def set_value(tree: dict[str, Any], path: str, value: Any) -> None:
     {'train': {'seed': 3}}
     """
     *parents, last = path.split(".")
+    if not all((*parents, last)):
+        raise UserError("--set", path, "holds an empty key: write it as in train.seed=3")
     for key in parents:
         child = tree.setdefault(key, {})
         if not isinstance(child, dict):

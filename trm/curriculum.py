@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
 from curricula.depth import Constant, DepthSchedule, DepthStage, Stages
 from curricula.stage import Stage
@@ -42,15 +42,23 @@ class StagesConfig(DepthConfig):
     """Depth that changes at fixed shares of the compute budget, cut to the model's own depth."""
 
     name: Literal["stages"] = "stages"
-    stages: list[DepthStageConfig]
+    stages: list[DepthStageConfig] = Field(min_length=1)
 
-    @model_validator(mode="after")
-    def _in_order(self) -> StagesConfig:
-        self.build()
-        return self
+    @field_validator("stages")
+    @classmethod
+    def _in_order(cls, stages: list[DepthStageConfig]) -> list[DepthStageConfig]:
+        try:
+            _schedule(stages)
+        except ValueError as error:
+            raise ValueError(str(error).removeprefix("stages: ")) from error
+        return stages
 
     def build(self) -> DepthSchedule:
-        return Stages([DepthStage(s.at, s.H_cycles, s.L_cycles) for s in self.stages])
+        return _schedule(self.stages)
+
+
+def _schedule(stages: list[DepthStageConfig]) -> DepthSchedule:
+    return Stages([DepthStage(s.at, s.H_cycles, s.L_cycles) for s in stages])
 
 
 DEPTH_SCHEDULES: dict[str, type[DepthConfig]] = {"none": NoDepthConfig, "stages": StagesConfig}

@@ -47,7 +47,9 @@ def resolve(train: TrainConfig) -> Resolved:
         raise UserError(
             "train.device", name, "is no torch device: use auto, cpu or cuda"
         ) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if device.type not in ("cpu", "cuda"):
+        raise UserError("train.device", name, "is not supported: use auto, cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError("train.device", name, "is not there: use auto or cpu")
     on_gpu = device.type == "cuda"
     precision = train.precision

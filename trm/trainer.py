@@ -74,10 +74,12 @@ def _flops_per_second(config: Experiment, task: Task, seconds: float) -> float:
     trainer.prepare()
     for _ in range(3):
         trainer.train_step()
-    spent, begun = trainer.counters.compute, time.perf_counter()
+    steps, begun = 0, time.perf_counter()
     while time.perf_counter() - begun < seconds:
         trainer.train_step()
-    return (trainer.counters.compute - spent) / (time.perf_counter() - begun)
+        steps += 1
+    # Not the counted compute: a run that diverges at once counts none, but takes its time.
+    return steps * step_flops(config, task, trainer.stage) / (time.perf_counter() - begun)
 
 
 @dataclass
@@ -164,17 +166,16 @@ class Trainer:
         """
         while not self.finished:
             self.prepare()
-            begun = time.perf_counter()
-            goal = self.marks[self.counters.mark] * self.budget
-            stopped = False
-            while self.counters.compute < goal and not self.counters.diverged and not stopped:
+            goal = self._goal(self.marks[self.counters.mark])
+            while self.counters.compute < goal and not self.counters.diverged:
+                begun = time.perf_counter()
                 self.train_step()
-                stopped = stop()
-            self.counters.train_seconds += time.perf_counter() - begun
-            if stopped:
-                self.counters.seconds += time.perf_counter() - begun
-                return
-            yield self._report(begun)
+                spent = time.perf_counter() - begun
+                self.counters.train_seconds += spent
+                self.counters.seconds += spent
+                if stop():
+                    return
+            yield self._report()
 
     def train_step(self) -> None:
         """One supervision step of the whole batch and one optimiser step."""
@@ -341,10 +342,15 @@ class Trainer:
         self.counters = Counters(**state.values["counters"])
         self.stage = self.curriculum.at(self.progress)
 
-    def _report(self, begun: float) -> Report:
+    def _goal(self, mark: float) -> float:
+        # Sums and products of FLOPs round; a step that meets a mark must not miss it by that.
+        return mark * self.budget * (1.0 - 1e-12)
+
+    def _report(self) -> Report:
         counters = self.counters
+        begun = time.perf_counter()
         # A step can pass several marks at once; they are one report, that of the last.
-        passed = sum(mark * self.budget <= counters.compute for mark in self.marks)
+        passed = sum(self._goal(mark) <= counters.compute for mark in self.marks)
         counters.mark = max(passed, counters.mark + 1)
         result = self.evaluate()
         live = self.evaluate(live=True) if self.ema is not None else result
