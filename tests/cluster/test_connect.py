@@ -24,7 +24,8 @@ with connected(sys.argv[1] or None, cpus=1, environment={"TRM_TEST": "yes"}) as 
     @ray.remote(num_cpus=1)
     def look():
         import os, cluster, search, trm
-        return [m.__file__ for m in (search, cluster, trm)], os.environ["TRM_TEST"]
+        session = os.path.dirname(os.getcwd())
+        return [session, *(m.__file__ for m in (search, cluster, trm))], os.environ["TRM_TEST"]
 
     @ray.remote(num_cpus=1)
     def spin():
@@ -94,37 +95,34 @@ def alive(pids: set[int]) -> set[int]:
     return running
 
 
-def sessions() -> set[Path]:
-    return set(Path("/tmp").glob("trm-ray-*"))
-
-
 def test_the_users_own_modules_shadow_nothing_and_ray_is_quiet(hostile: Path) -> None:
-    before = sessions()
     driver = start(hostile, "", "end")
     out, err = driver.communicate(timeout=120)
     assert driver.returncode == 0, err
     assert len(out.splitlines()) == 1
     assert str(hostile) not in out
     assert err == ""
-    assert sessions() <= before
+    session = Path(out.split()[0])
+    assert session.name.startswith("trm-ray-")
+    assert not session.exists()
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
 def test_a_killed_driver_leaves_no_process_and_no_files(hostile: Path) -> None:
-    before = sessions()
     driver = start(hostile, "", "hang")
     assert driver.stdout is not None
-    assert "search" in driver.stdout.readline()
+    session = Path(driver.stdout.readline().split()[0])
+    assert session.is_dir()
     assert driver.stdout.readline() == "ready\n"
     processes = descendants(driver.pid)
     assert len(processes) >= 4
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
     end = time.monotonic() + 20
-    while (alive(processes) or sessions() - before) and time.monotonic() < end:
+    while (alive(processes) or session.exists()) and time.monotonic() < end:
         time.sleep(0.1)
     assert not alive(processes)
-    assert sessions() <= before
+    assert not session.exists()
 
 
 def test_a_cluster_that_is_up_is_joined_and_outlives_us(hostile: Path) -> None:
