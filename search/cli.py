@@ -32,6 +32,17 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see `{self.prog} --help`")
 
+    def parse_all(self, arguments: list[str]) -> argparse.Namespace:
+        """Parse, and name the nearest option where one is unknown."""
+        parsed, unknown = self.parse_known_args(arguments)
+        if unknown:
+            known = [text for action in self._actions for text in action.option_strings]
+            word = unknown[0].partition("=")[0]
+            remedy = nearest(word, known) if word.startswith("-") else f"see `{self.prog} --help`"
+            what = "option" if word.startswith("-") else "argument that it takes"
+            raise UserError(self.prog, word, f"is no {what}: {remedy}")
+        return parsed
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 failed, 2 bad input, 130 interrupted."""
@@ -39,8 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except UserError as error:
-        print(f"trm: error: {error}", file=sys.stderr)
+        print(f"trm: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return BAD_INPUT
+    except SystemExit as leave:  # argparse after --help
+        return int(leave.code or OK)
     except KeyboardInterrupt:
         print("trm: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -51,19 +64,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    command = next((word for word in arguments if not word.startswith("-")), None)
-    if not arguments or command is None:
+    if not arguments or arguments[0].startswith("-"):
         return _overview(arguments)
-    if command not in COMMANDS or arguments[0] != command:
-        raise UserError("trm", arguments[0], f"is no command: {nearest(command, list(COMMANDS))}")
+    command = arguments[0]
+    if command not in COMMANDS:
+        raise UserError("trm", command, f"is no command: {nearest(command, list(COMMANDS))}")
     module = importlib.import_module(f"search.commands.{command}")
     parser = _Parser(
         prog=f"trm {command}",
         description=(module.__doc__ or "").strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     module.add_arguments(parser)
-    return int(module.run(parser.parse_args(arguments[1:])))
+    return int(module.run(parser.parse_all(arguments[1:])))
 
 
 def _overview(arguments: list[str]) -> int:
@@ -72,7 +86,9 @@ def _overview(arguments: list[str]) -> int:
         return OK
     unknown = [word for word in arguments if word not in ("-h", "--help")]
     if unknown:
-        raise UserError("trm", unknown[0], "is no option: see `trm --help`")
+        raise UserError(
+            "trm", unknown[0], "does not stand here: `trm COMMAND ...`, or `trm --help`"
+        )
     width = max(map(len, COMMANDS))
     print("usage: trm COMMAND ...\n")
     print("Find the Tiny Recursive Model that trains reliably, not luckily.\n")

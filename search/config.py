@@ -99,7 +99,7 @@ def load_tree(source: str | Path, sets: Iterable[str] = ()) -> dict[str, Any]:
         path, equals, text = setting.partition("=")
         if not equals or not path:
             raise UserError("--set", setting, "must be key=value, as in train.seed=3")
-        set_value(tree, path, parse_value(text))
+        set_value(tree, path, parse_value(text, f"--set {path}"))
     known = [*SECTIONS, *SweepSections.model_fields]
     for key in tree:
         if key not in known:

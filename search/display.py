@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -47,16 +47,14 @@ class TrainDisplay:
     """A line per report, and a bar with the time left; JSON lines instead where asked for."""
 
     def __init__(self, name: str, budget: float, *, json_lines: bool) -> None:
-        self.last: Report | None = None
         self._json = json_lines
-        self._began = time.monotonic()
         self._bar: Progress | None = None
         if console.is_terminal and not json_lines:
             self._bar = Progress(
-                TextColumn(name), BarColumn(), TextColumn("{task.fields[state]}"),
-                TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True,
+                TextColumn(name), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+                console=console, transient=True,
             )  # fmt: skip
-            self._task = self._bar.add_task(name, total=1.0, state="")
+            self._task = self._bar.add_task(name, total=1.0)
 
     def __enter__(self) -> Self:
         if self._bar:
@@ -72,14 +70,28 @@ class TrainDisplay:
         if self._bar:
             self._bar.stop()
 
+    def moved(self, progress: float) -> None:
+        """Move the bar to a share of the compute budget."""
+        if self._bar:
+            self._bar.update(self._task, completed=progress)
+
     def show(self, report: Report) -> None:
         """Take in one report."""
-        self.last = report
         if self._json:
-            print(json.dumps(report.row()), flush=True)
+            print(report_json(report), flush=True)
         elif self._bar:
             self._bar.update(self._task, completed=report.progress)
             self._bar.console.print(report_line(report), highlight=False)
+
+
+def report_json(report: Report) -> str:
+    """One report as a line of JSON, which knows no NaN and no infinity: they become null."""
+    row = report.row()
+    finite = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
+    return json.dumps(finite, allow_nan=False)
 
 
 def report_line(report: Report) -> str:

@@ -13,6 +13,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from trm.component import shown
 from trm.config import Experiment, experiment_from
 from trm.device import Resolved
 from trm.errors import UserError
@@ -100,22 +103,28 @@ def read_head(folder: Path) -> Head:
     version = head.get("schema_version") if isinstance(head, dict) else None
     if version != CHECKPOINT_VERSION:
         raise UserError(f"{path}: schema_version", version, f"is not {CHECKPOINT_VERSION}")
-    return Head(
-        experiment_from(head["config"]),
-        Resolved(**head["resolved"]),
-        head["budget"],
-        tuple(head["marks"]),
-        head["values"],
-        head["provenance"],
-    )
+    try:
+        return Head(
+            experiment_from(head["config"]),
+            Resolved(**head["resolved"]),
+            float(head["budget"]),
+            tuple(head["marks"]),
+            dict(head["values"]),
+            {"data_hash": None, **head["provenance"]},
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: damaged: {_line(error)}: use another checkpoint") from error
 
 
 def read_state(folder: Path, head: Head) -> State:
-    """The tensors of a checkpoint and its values."""
-    ema = folder / "ema.safetensors"
+    """The tensors of a checkpoint and its values.
+
+    Raises:
+        UserError: a file is missing, damaged, or no safetensors file.
+    """
     return State(
         weights=_tensors(folder / "weights.safetensors"),
-        ema=_tensors(ema) if ema.exists() else {},
+        ema=_tensors(folder / "ema.safetensors") if head.config.train.ema else {},
         training=_tensors(folder / "training.safetensors"),
         values=head.values,
     )
@@ -125,47 +134,108 @@ def load_checkpoint(folder: Path, trainer: Trainer) -> None:
     """Restore the full state into a trainer of the same config and data.
 
     Raises:
-        UserError: the checkpoint belongs to other data, or to another config.
+        UserError: the checkpoint is damaged, or belongs to other data or to another config.
     """
-    head = read_head(folder)
-    if head.provenance["data_hash"] != trainer.task.data_hash:
-        raise UserError(f"{folder}: was trained on other data: give it the same task section")
-    if _identity(head.config) != _identity(trainer.config):
-        raise UserError(f"{folder}: was trained with another config: use its own, or start anew")
-    trainer.load_state_dict(read_state(folder, head))
+    _load(folder, read_head(folder), trainer)
 
 
 def resume(folder: Path, task: Task) -> Trainer:
-    """A trainer that goes on where the checkpoint stands, with its config and decisions."""
+    """A trainer that goes on where the checkpoint stands, with its config and decisions.
+
+    Raises:
+        UserError: the checkpoint is damaged, or belongs to other data.
+    """
     head = read_head(folder)
     trainer = Trainer(head.config, task, head.budget, head.marks, head.resolved)
-    load_checkpoint(folder, trainer)
+    _load(folder, head, trainer)
     return trainer
+
+
+def require_same_data(folder: Path, head: Head, task: Task) -> None:
+    """
+    Raises:
+        UserError: the checkpoint was trained on other data than the task holds now.
+    """
+    if head.provenance["data_hash"] != task.data_hash:
+        raise UserError(
+            f"{folder}: was trained on other data than its task section gives now: "
+            "restore the puzzle file or the version that made the data"
+        )
+
+
+def require_same_config(path: Path, old: Experiment, new: Experiment) -> None:
+    """
+    Raises:
+        UserError: `new` has another value somewhere than `old`, which `path` holds; the name of
+            the experiment does not count.
+    """
+    before, after = _leaves(old.tree()), _leaves(new.tree())
+    for key in [*before, *(key for key in after if key not in before)]:
+        if key != "name" and before.get(key) != after.get(key):
+            raise UserError(
+                f"{key}: {shown(after.get(key))} differs from {shown(before.get(key))} in {path}: "
+                "use the same config, or start a new run"
+            )
 
 
 def load_model(folder: Path, task: Task, resolved: Resolved | None = None) -> tuple[TRM, Head]:
     """The model to evaluate: with EMA weights where the run kept them."""
     head = read_head(folder)
     model = build_model(head.config, task, resolved or head.resolved, head.config.train.seed)
-    state = read_state(folder, head)
-    model.load_state_dict(state.weights)
-    if state.ema:
-        model.load_state_dict(state.ema, strict=False)
+    weights = _tensors(folder / "weights.safetensors")
+    if head.config.train.ema:
+        weights |= _tensors(folder / "ema.safetensors")
+    with _fitting(folder):
+        model.load_state_dict(weights)
     model.eval()
     return model, head
 
 
-def _identity(config: Experiment) -> dict[str, Any]:
-    tree = config.tree()
-    del tree["name"]
-    return tree
+def _load(folder: Path, head: Head, trainer: Trainer) -> None:
+    require_same_data(folder, head, trainer.task)
+    require_same_config(folder, head.config, trainer.config)
+    state = read_state(folder, head)
+    with _fitting(folder):
+        trainer.load_state_dict(state)
+
+
+@contextmanager
+def _fitting(folder: Path) -> Iterator[None]:
+    """Turn what loading raises for missing or misshapen content into one line."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"{folder}: damaged, its parts do not fit together ({_line(error)}): "
+            "use another checkpoint"
+        ) from error
+
+
+def _leaves(tree: Any, path: str = "") -> dict[str, Any]:
+    """The values of a config tree by dotted path."""
+    if not isinstance(tree, dict):
+        return {path: tree}
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= _leaves(value, f"{path}.{key}" if path else key)
+    return found
+
+
+def _line(error: Exception) -> str:
+    """An exception as part of one line."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _tensors(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"{path}: is missing: use another checkpoint")
     try:
         return dict(load_file(path))
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: damaged or missing: {error}") from error
+        raise UserError(
+            f"{path}: damaged, or no safetensors file ({_line(error)}): use another checkpoint"
+        ) from error
 
 
 def _fsync(path: Path) -> None:

@@ -32,8 +32,11 @@ class Resolved:
         return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
 
 
-def resolve(train: TrainConfig) -> Resolved:
+def resolve(train: TrainConfig, key: str = "train.device") -> Resolved:
     """Turn `auto` into facts for this machine.
+
+    Args:
+        key: what an error names as the place where the device was chosen.
 
     Raises:
         UserError: the device is unknown or absent.
@@ -44,13 +47,11 @@ def resolve(train: TrainConfig) -> Resolved:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(
-            "train.device", name, "is no torch device: use auto, cpu or cuda"
-        ) from error
+        raise UserError(key, name, "is no torch device: use auto, cpu or cuda") from error
     if device.type not in ("cpu", "cuda"):
-        raise UserError("train.device", name, "is not supported: use auto, cpu or cuda")
+        raise UserError(key, name, "is not supported: use auto, cpu or cuda")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError("train.device", name, "is not there: use auto or cpu")
+        raise UserError(key, name, "is not there: use auto or cpu")
     on_gpu = device.type == "cuda"
     precision = train.precision
     if precision == "auto":

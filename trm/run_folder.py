@@ -7,6 +7,9 @@ from pathlib import Path
 
 from trm.errors import UserError
 
+LOCK = "lock"
+"""The file that a run's process holds locked."""
+
 
 def create_folder(folder: Path, marker: str, *, resume: bool) -> None:
     """Make a run folder, or make sure that it may be used.
@@ -22,13 +25,15 @@ def create_folder(folder: Path, marker: str, *, resume: bool) -> None:
     """
     if "://" in str(folder):
         raise UserError("--out", str(folder), "must be a local folder")
+    if folder.exists() and not folder.is_dir():
+        raise UserError("--out", str(folder), "is a file: name a folder")
     begun = (folder / marker).exists()
     if begun and not resume:
         raise UserError(
             "--out", str(folder), "already holds a run: add --resume, or name another folder"
         )
     # On resume, a run that was stopped before its marker was written is begun anew.
-    if not begun and not resume and folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and not begun and not resume and not _unused(folder):
         raise UserError("--out", str(folder), "is not empty: name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,6 +75,11 @@ def checkpoint_in(path: Path) -> Path:
             f"{path}: holds no checkpoint: give the folder of `trm train` or a checkpoint in it"
         )
     return latest
+
+
+def _unused(folder: Path) -> bool:
+    """Whether a folder is empty, or holds nothing but the lock of a run that never began."""
+    return all(path.name == LOCK for path in folder.iterdir())
 
 
 def _can_write(folder: Path) -> bool:

@@ -56,13 +56,13 @@ _Loader.add_constructor(
 )
 
 
-def parse_value(text: str) -> Any:
-    """One YAML value, as after `--set key=`.
+def parse_value(text: str, source: str = "value") -> Any:
+    """One YAML value, as after `--set key=`; `source` is what an error names as its place.
 
     >>> parse_value("1e-4"), parse_value("off"), parse_value("[1, 2]")
     (0.0001, 'off', [1, 2])
     """
-    return _load(text, "--set value")
+    return _load(text, source)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

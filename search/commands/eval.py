@@ -1,7 +1,10 @@
 """Evaluate a checkpoint: exact accuracy, cells, halting, and accuracy against steps.
 
-trm eval runs/sudoku4-train
-trm eval runs/sudoku9-train --data puzzles.txt --steps 32 --json
+The averaged weights (EMA) are used where the run kept them. Every puzzle runs all its supervision
+steps; what stopping early would give stands beside it.
+
+  trm eval runs/sudoku4-train
+  trm eval runs/sudoku9-train --data puzzles.txt --steps 32 --json
 """
 
 from __future__ import annotations
@@ -44,19 +47,24 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from search.display import task_progress
-    from trm.checkpoint import load_model, read_head
+    from trm.checkpoint import load_model, read_head, require_same_data
     from trm.device import resolve
     from trm.evaluation import score, solve, subset
     from trm.run_folder import cache_folder, checkpoint_in
+    from trm.tasks.base import IGNORE
 
     folder = checkpoint_in(args.checkpoint)
     head = read_head(folder)
     train = head.config.train
     with task_progress() as progress:
         task = head.config.task.build(cache_folder(), progress)
-    resolved = resolve(train.model_copy(update={"device": args.device}))
+    resolved = resolve(train.model_copy(update={"device": args.device}), "--device")
     torch.set_num_threads(resolved.threads)
-    split = task.read(args.data) if args.data else task.split(args.split)
+    if args.data:
+        split = task.read(args.data)
+    else:
+        require_same_data(folder, head, task)
+        split = task.split(args.split)
     split = subset(split, args.examples)
     model, _ = load_model(folder, task, resolved)
     threshold = args.halt_threshold or head.config.halting.eval_threshold or 0.5
@@ -69,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
         loss=head.config.loss,
     )
     result = score(thinking, task, split, threshold)
-    by_step = [float((answers == split.labels).all(axis=1).mean()) for answers in thinking.answers]
+    right = (thinking.answers == split.labels) | (split.labels == IGNORE)
+    by_step = [float(share) for share in right.all(axis=2).mean(axis=1)]
     if args.json:
         print(json.dumps(asdict(result) | {"exact_accuracy_by_step": by_step}))
     else:

@@ -1,7 +1,8 @@
 """Solve one puzzle and show the answer after each supervision step, with the halting probability.
 
-PUZZLE is written as the task writes it (for Sudoku 81 characters, `0` or `.` for a blank), or is
-`-` to read it from standard input, or `valid:3` for the fourth example of a split.
+PUZZLE is written as its task has it, or is `-` to read it from standard input, or `valid:3` for
+the fourth example of a split. Sudoku: the cells row by row, `0` or `.` for a blank (81 of them for
+9x9). Arrows: letters u, r, d, l row by row, the start in upper case.
 
   trm solve runs/sudoku4-train .3....2..1....4.
 """
@@ -25,7 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm solve`."""
     parser.add_argument("checkpoint", type=Path, help="a checkpoint, or the folder of `trm train`")
     parser.add_argument("puzzle", help="the puzzle, `-` for standard input, or SPLIT:INDEX")
-    parser.add_argument("--steps", type=positive, metavar="N", help="supervision steps")
+    parser.add_argument(
+        "--steps", type=positive, metavar="N",
+        help="supervision steps (default: the model's halt_max_steps)",
+    )  # fmt: skip
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.add_argument("--json", action="store_true", help="print one JSON line a step")
 
 
@@ -34,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
     import torch
 
+    from search.display import task_progress
     from trm.checkpoint import load_model, read_head
     from trm.device import resolve
     from trm.evaluation import think
@@ -41,9 +47,10 @@ def run(args: argparse.Namespace) -> int:
 
     folder = checkpoint_in(args.checkpoint)
     head = read_head(folder)
-    task = head.config.task.build(cache_folder())
+    with task_progress() as progress:
+        task = head.config.task.build(cache_folder(), progress)
     inputs = _puzzle(args.puzzle, task)
-    resolved = resolve(head.config.train)
+    resolved = resolve(head.config.train.model_copy(update={"device": args.device}), "--device")
     torch.set_num_threads(resolved.threads)
     model, _ = load_model(folder, task, resolved)
     if not args.json:

@@ -1,8 +1,8 @@
 """List the tasks, preview the data that a config makes, or write it to a file.
 
-trm tasks                                      # every task with its settings
-trm tasks sudoku6 --show 2                     # sizes, difficulty, two examples
-trm tasks sudoku6 --split train --write train.csv
+  trm tasks                                     # every task with its settings
+trm tasks arrows4 --show 2                    # sizes, difficulty, two examples
+trm tasks arrows4 --split train --write train.csv
 """
 
 from __future__ import annotations
@@ -21,13 +21,20 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm tasks`."""
-    parser.add_argument("config", nargs="?", help="a YAML file or a preset's name")
+    parser.add_argument(
+        "config", nargs="?", help="a YAML file or a preset's name (default: list the tasks)"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
         help="override one value, as in task.seed=3; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--split", choices=["train", "valid", "test"], default="valid")
-    parser.add_argument("--show", type=positive, default=1, metavar="N", help="examples to show")
+    parser.add_argument(
+        "--split", choices=["train", "valid", "test"], default="valid",
+        help="which examples (default: valid)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--show", type=positive, default=1, metavar="N", help="examples to show (default: 1)"
+    )
     parser.add_argument(
         "--write", type=Path, metavar="FILE",
         help="write the split as CSV: input, label (tokens, space-separated), difficulty",
@@ -57,13 +64,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list() -> int:
+    from trm.component import shown
     from trm.tasks import TASKS
 
     for name, kind in TASKS.items():
         print(f"{name}: {(kind.__doc__ or '').strip().splitlines()[0]}")
         for key, field in kind.model_fields.items():
             if key != "name":
-                default = "(needed)" if field.is_required() else f"= {field.default!r}"
+                default = "(needed)" if field.is_required() else f"= {shown(field.default)}"
                 print(f"  {key} {default}")
     print("\n`trm tasks CONFIG` previews the data of a config or preset.")
     return 0

@@ -3,28 +3,38 @@
 Values that the file leaves to a search are taken at their defaults. The run folder holds
 `config.yaml` (every value written out), `reports.jsonl` (the learning curve) and `checkpoints/`.
 
+Ctrl-C stops between two steps and saves; the command that resumes is printed. The exit code is 1
+when training diverges (a non-finite loss or gradient).
+
   trm train sudoku4
   trm train best.yaml --set train.seed=7 --out runs/seed7
+  trm train best.yaml --set train.seed=7 --out runs/seed7 --resume
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import shlex
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trm.report import Report
+    from trm.config import Experiment
+    from trm.tasks.base import Task
     from trm.trainer import Trainer
 
 KEPT_CHECKPOINTS = 2
+CHECKPOINT_SECONDS = 600.0
+"""A checkpoint at least so often, however far apart the reports are."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="run folder (default: runs/NAME-train)"
     )
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument(
+        "--resume", action="store_true",
+        help="go on with the run in --out where it stands, or begin it; needs the same config",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print each report as a line of JSON")
 
 
@@ -47,58 +60,102 @@ def run(args: argparse.Namespace) -> int:
     from search.display import note, task_progress
     from search.lock import FileLock
     from search.space import Space
-    from trm.checkpoint import resume, save_checkpoint
     from trm.config import experiment_from
-    from trm.provenance import provenance
-    from trm.run_folder import cache_folder, create_folder, latest_checkpoint
-    from trm.trainer import Trainer
-    from trm.yaml12 import dump_yaml
+    from trm.run_folder import LOCK, cache_folder, create_folder
 
-    tree = load_tree(args.config, args.sets)
-    space = Space.parse(tree)
-    _, drawn = space.default()
-    config = experiment_from(drawn)
+    space = Space.parse(load_tree(args.config, args.sets))
+    config = experiment_from(space.default()[1])
     if space.searches:
         note(f"{len(space.parameters)} searched values are taken at their defaults")
-    out = args.out or Path("runs") / f"{config.name}-train"
+    out: Path = args.out or Path("runs") / f"{config.name}-train"
     create_folder(out, "config.yaml", resume=args.resume)
     with ExitStack() as stack:
-        stack.callback(FileLock(out / "lock").release)
-        progress = stack.enter_context(task_progress())
-        start = latest_checkpoint(out) if args.resume else None
-        task = config.task.build(cache_folder(), progress)
-        if start is None:
-            (out / "config.yaml").write_text(dump_yaml(config.tree()), encoding="utf-8")
-            (out / "reports.jsonl").unlink(missing_ok=True)
-            trainer = Trainer(config, task)
-        else:
-            trainer = resume(start, task)
-            _drop_later_reports(out / "reports.jsonl", trainer.counters.mark)
-            note(f"going on from step {trainer.counters.step}")
-        origin = provenance()
-        with _stop_request() as stop, (out / "reports.jsonl").open("a") as curve:
-            from search.display import TrainDisplay
+        stack.callback(FileLock(out / LOCK).release)
+        try:
+            with task_progress() as progress:
+                task = config.task.build(cache_folder(), progress)
+            trainer = _begin(config, task, out, args.resume)
+            finished = _train(trainer, out, args.json)
+            where = f" at step {trainer.counters.step}"
+        except KeyboardInterrupt:
+            finished, where = False, ""
+    if not finished:
+        sets = [word for setting in args.sets for word in ("--set", setting)]
+        again = shlex.join(["trm", "train", args.config, *sets, "--out", str(out), "--resume"])
+        print(f"trm: interrupted{where}; resume with: {again}", file=sys.stderr)
+        return 130
+    return _conclude(trainer, out, args.json)
 
-            with TrainDisplay(config.name, trainer.budget, json_lines=args.json) as display:
-                for report in trainer.run(stop):
-                    curve.write(json.dumps(report.row()) + "\n")
-                    curve.flush()
-                    _checkpoint(out, trainer, origin)
-                    display.show(report)
-                last = display.last
+
+def _begin(config: Experiment, task: Task, out: Path, again: bool) -> Trainer:
+    """A new run, or the one in the folder where it stands."""
+    from search.display import note
+    from trm.checkpoint import require_same_config, resume
+    from trm.config import experiment_from
+    from trm.run_folder import latest_checkpoint
+    from trm.trainer import Trainer
+    from trm.yaml12 import dump_yaml, read_yaml
+
+    recorded = out / "config.yaml"
+    if recorded.exists():
+        require_same_config(recorded, experiment_from(read_yaml(recorded)), config)
+    start = latest_checkpoint(out) if again else None
+    if start is not None:
+        trainer = resume(start, task)
+        note(f"going on from step {trainer.counters.step}")
+    else:
+        trainer = Trainer(config, task)
+        _write(recorded, dump_yaml(config.tree()))
+    # Reports past the checkpoint are made again; they must not stand twice.
+    rows = [row for row in _rows(out) if row["mark"] <= trainer.counters.mark]
+    _write(out / "reports.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    for partial in (out / "checkpoints").glob(".*"):
+        shutil.rmtree(partial, ignore_errors=True)
+    return trainer
+
+
+def _train(trainer: Trainer, out: Path, json_lines: bool) -> bool:
+    """Train to the end, or until a signal asks to stop; returns whether it is the end."""
+    from search.display import TrainDisplay, report_json
+    from trm.provenance import provenance
+
+    origin = provenance()
+    saved = time.monotonic()
+
+    def save() -> None:
+        nonlocal saved
+        _checkpoint(out, trainer, origin)
+        saved = time.monotonic()
+
+    with (
+        _stop_request() as stop,
+        (out / "reports.jsonl").open("a", encoding="utf-8") as curve,
+        TrainDisplay(trainer.config.name, trainer.budget, json_lines=json_lines) as display,
+    ):
+
+        def between_steps() -> bool:
+            display.moved(trainer.progress)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                save()
+            return stop()
+
+        for report in trainer.run(between_steps):
+            curve.write(report_json(report) + "\n")
+            curve.flush()
+            os.fsync(curve.fileno())
+            save()
+            display.show(report)
         if not trainer.finished:
-            save_checkpoint(out / "checkpoints" / f"{trainer.counters.step:09d}", trainer, origin)
-            again = f"trm train {args.config} --out {out} --resume"
-            print(f"trm: interrupted at step {trainer.counters.step}; resume with: {again}",
-                  file=sys.stderr)  # fmt: skip
-            return 130
-    return _conclude(trainer, last, out, args.json)
+            save()
+    return trainer.finished
 
 
 def _checkpoint(out: Path, trainer: Trainer, origin: dict[str, str]) -> None:
     from trm.checkpoint import save_checkpoint
 
-    folder = out / "checkpoints" / f"{trainer.counters.step:09d}"
+    counters = trainer.counters
+    # With the mark: a run stopped right at a mark has a checkpoint before and after its report.
+    folder = out / "checkpoints" / f"{counters.step:09d}-{counters.mark:04d}"
     if not folder.exists():
         save_checkpoint(folder, trainer, origin)
     kept = sorted(path for path in folder.parent.iterdir() if not path.name.startswith("."))
@@ -106,20 +163,31 @@ def _checkpoint(out: Path, trainer: Trainer, origin: dict[str, str]) -> None:
         shutil.rmtree(old)
 
 
-def _drop_later_reports(curve: Path, mark: int) -> None:
-    """Reports past the checkpoint are made again on resume; they must not stand twice."""
-    rows = [json.loads(line) for line in curve.read_text().splitlines() if line.endswith("}")]
-    curve.write_text("".join(json.dumps(row) + "\n" for row in rows if row["mark"] <= mark))
+def _rows(out: Path) -> list[dict[str, Any]]:
+    """The reports in a run folder; a line that was cut off when the process died does not count."""
+    try:
+        lines = (out / "reports.jsonl").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file as a whole."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
 
 
 @contextmanager
 def _stop_request() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a request to stop between two steps."""
+    """Turn Ctrl-C and SIGTERM into a request to stop between two steps; a second one is obeyed."""
     requested = False
 
     def request(number: int, frame: FrameType | None) -> None:
         nonlocal requested
         requested = True
+        signal.signal(number, signal.default_int_handler)
 
     previous = {s: signal.signal(s, request) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -129,7 +197,7 @@ def _stop_request() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _conclude(trainer: Trainer, last: Report | None, out: Path, as_json: bool) -> int:
+def _conclude(trainer: Trainer, out: Path, as_json: bool) -> int:
     if trainer.counters.diverged:
         print(
             f"trm: training diverged at step {trainer.counters.step}: a non-finite loss or "
@@ -137,18 +205,12 @@ def _conclude(trainer: Trainer, last: Report | None, out: Path, as_json: bool) -
             file=sys.stderr,
         )
         return 1
-    if last is not None and not as_json:
+    rows = _rows(out)
+    if rows and not as_json:
+        last = rows[-1]
         print(
-            f"exact accuracy {last.exact_accuracy:.3f} on valid "
-            f"(cells {last.cell_accuracy:.3f}, mean steps {last.mean_steps:.2f}) "
-            f"after {last.step} steps in {last.seconds:.0f} s; saved in {out}"
+            f"exact accuracy {last['exact_accuracy']:.3f} on valid "
+            f"(cells {last['cell_accuracy']:.3f}, mean steps {last['mean_steps']:.2f}) "
+            f"after {last['step']} steps in {last['seconds']:.0f} s; saved in {out}"
         )
-        promise = trainer.config.promise
-        if promise is not None:
-            value = last.row()[promise.column]
-            where = "inside" if promise.low <= value <= promise.high else "OUTSIDE"
-            print(
-                f"promised {promise.column} {promise.low:.3f} to {promise.high:.3f} "
-                f"({promise.confidence:.0%}): {value:.3f} is {where}"
-            )
     return 0
