@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -250,8 +249,6 @@ class _Stages:
             "budget": self.plan.budget,
             "marks": self.plan.marks,
             "events": self.display,
-            "cache": cache_folder(),
-            "path": [os.getcwd()] if self.plan.default.plugins else [],
         }
 
     def _examples(self) -> int:

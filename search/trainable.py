@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 from ray.tune import Trainable
 
 from search.job import Job, Training, build_trainer
@@ -107,7 +108,8 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         if not report.diverged:
             message["checkpoint"] = self._save(self._training, report.mark)
         if not self._provenance_sent:
-            message["provenance"] = self._training.provenance()
+            node = ray.get_runtime_context().get_node_id()
+            message["provenance"] = {**self._training.provenance(), "node": node}
             self._provenance_sent = True
         return message
 
