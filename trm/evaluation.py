@@ -123,6 +123,8 @@ def score(thinking: Thinking, task: Task, split: Split, halt_threshold: float = 
     steps = len(q)
     first = np.where(halts.any(axis=0), halts.argmax(axis=0), steps - 1)
     final = exact[-1]
+    with np.errstate(invalid="ignore"):  # a diverged model's q is infinite or nan
+        halt_loss = float(np.mean(np.logaddexp(0.0, q[-1]) - q[-1] * final))
     return Evaluation(
         examples=len(split),
         exact_accuracy=float(final.mean()),
@@ -130,7 +132,7 @@ def score(thinking: Thinking, task: Task, split: Split, halt_threshold: float = 
         blank_accuracy=float((right[-1] & blank).sum() / max(blank.sum(), 1)),
         valid_rate=float(task.verify(split.inputs, thinking.answers[-1]).mean()),
         lm_loss=float(thinking.lm_loss.mean()),
-        halt_loss=float(np.mean(np.logaddexp(0.0, q[-1]) - q[-1] * final)),
+        halt_loss=halt_loss,
         halt_accuracy=float((halts[-1] == final).mean()),
         halt_auc=auc(q.ravel(), exact.ravel()),
         mean_steps=float(first.mean() + 1.0),

@@ -1,0 +1,58 @@
+"""A tiny experiment that trains in about a second, and a cache folder of the session's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Tiny = Callable[..., dict[str, Any]]
+
+TREE: dict[str, Any] = {
+    "name": "tiny",
+    "task": {
+        "name": "arrows", "size": 3, "visited": [2, 4],
+        "train_examples": 150, "valid_examples": 40, "test_examples": 30,
+    },
+    "model": {
+        "mixer": "mlp_t", "hidden_size": 16, "num_heads": 2, "L_layers": 1, "H_cycles": 2,
+        "L_cycles": 2, "expansion": 1.0, "swiglu_multiple": 16, "puzzle_emb_len": 1,
+        "halt_max_steps": 3, "halt_exploration_prob": 0.3,
+    },
+    "optimizer": {
+        "name": "adamw", "lr": 1e-2, "lr_warmup_steps": 5, "lr_min_ratio": 0.1,
+        "weight_decay": 0.1,
+    },
+    "train": {"batch_size": 16, "budget": {"steps": 20}, "reports": 2, "ema": None},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where tasks keep their data while the tests run."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("TRM_CACHE")
+    os.environ["TRM_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["TRM_CACHE"]
+    else:
+        os.environ["TRM_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Tiny:
+    """`tiny({"train.seed": 3})`: the tree of a tiny experiment, with values set by path."""
+    from trm.config import set_value
+
+    def tree(changes: dict[str, Any] | None = None) -> dict[str, Any]:
+        changed = deepcopy(TREE)
+        for path, value in (changes or {}).items():
+            set_value(changed, path, deepcopy(value))
+        return changed
+
+    return tree
