@@ -42,6 +42,11 @@ class Explore:
         """Trials that the stage is to have, not counting infeasible draws."""
         return self.plan.sections.search.trials
 
+    @property
+    def done(self) -> int:
+        """Trials that have ended, not counting infeasible draws."""
+        return sum(trial.outcome not in (None, "infeasible") for trial in self._trials)
+
     def next(self) -> Trial | None:
         """The next trial to start or to go on with; None when there are enough."""
         if self._waiting:

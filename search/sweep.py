@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from cluster.connect import Cluster, ClusterError, check_address, connected
+from cluster.connect import ClusterError, check_address, connected
 from cluster.resources import Share, cores, default_parallel, worker_environment
 from search.config import load_tree, sweep_sections
 from search.confirm import (
@@ -128,7 +127,7 @@ def sweep(
             torch.set_num_threads(default.train.threads)
             plan = resolve_plan(tree, task, space)
         write_plan(folder, plan)
-        _Stages(plan, ledger, task, display).run(address, parallel, explore=True)
+        _finish(plan, ledger, task, display, address, parallel, explore=True)
     return Run(folder)
 
 
@@ -158,102 +157,102 @@ def stability(
         task = plan.default.task.build(cache_folder(), progress)
     with Ledger.open(folder) as ledger:
         write_plan(folder, plan)
-        _Stages(plan, ledger, task, display).run(address, parallel, explore=False)
+        _finish(plan, ledger, task, display, address, parallel, explore=False)
     return Run(folder)
 
 
 class _Stages:
-    """The stages of one run, on a cluster that is connected for as long as they need it."""
+    """The stages of one run as one source for the engine, so that they share worker processes.
 
-    def __init__(self, plan: Plan, ledger: Ledger, task: Task, display: SweepDisplay) -> None:
+    A stage is drawn up once the one before has ended: its trials depend on all results before it.
+    """
+
+    def __init__(
+        self, plan: Plan, ledger: Ledger, task: Task, display: SweepDisplay, *, explore: bool
+    ) -> None:
         self.plan = plan
         self.ledger = ledger
         self.task = task
-        self.display = display
-        self._parallel = 1
-        self._share = Share()
-        self._address: str | None = None
-        self._asked: int | None = None
-        self._stack = ExitStack()
-        self._cluster: Cluster | None = None
+        self.floor = task.floor
+        self.result: Result | None = None
+        self._display = display
+        self._sources = self._stages(explore)
+        self._current: Explore | Replicates | None = None
+        self._running = 0
+        self._first: Trial | None = None
 
-    def run(self, address: str | None, parallel: int | None, *, explore: bool) -> None:
-        """Every stage that is not done yet, then the exported files."""
-        self._address = address
-        self._asked = parallel or self.plan.sections.cluster.parallel
-        with self._stack, self.display:
-            if explore:
-                self._explore()
-            if not finalists(self.plan, self.ledger):
-                raise NoWinnerError(_why_no_winner(self.ledger))
-            self._execute("confirm", confirm_trials(self.plan, self.ledger))
-            candidates = rank(self.plan, self.ledger, self._examples())
-            winner = self.ledger.trials[candidates[0].trial]
-            promised, reference = promise_trials(self.plan, self.ledger, winner)
-            self._execute("promise", [*promised, *reference])
-            confidence = self.plan.sections.stability.confidence
-            examples = self._examples()
-            result = Result(
-                winner=winner.id,
-                objective=self.plan.sections.search.objective,
-                confidence=confidence,
-                candidates=candidates,
-                promise=promise(promised, self._test(promised), confidence, examples),
-                reference=promise(reference, self._test(reference), confidence, examples),
-            )
-            result.save(self.ledger.folder)
-            text = export(self.ledger.folder, "trm", self.task)
-            write_atomically(self.ledger.folder / BEST_FILE, text)
+    def has_work(self) -> bool:
+        """Whether any trial has to run: looking at a finished run needs no Ray."""
+        self._first = self.next()
+        return self._first is not None
 
-    def _explore(self) -> None:
-        source = Explore(self.plan, self.ledger, self.task.floor)
-        self.display.stage("explore", source.wanted)
-        if not source.exhausted():
-            self._connect()
-            run_trials(source, self.ledger, **self._placement())
+    def next(self) -> Trial | None:
+        """The next trial of the current stage; None while the stage waits for its last ones."""
+        if self._first is not None:
+            trial, self._first = self._first, None
+            return trial
+        while not self.exhausted():
+            assert self._current is not None
+            chosen = self._current.next()
+            if chosen is not None:
+                self._running += 1
+                return chosen
+            if self._running:
+                return None
+        return None
 
-    def _execute(self, stage: str, trials: list[Trial]) -> None:
-        unique = list({trial.id: trial for trial in trials}.values())
-        self.display.stage(stage, len(unique))
+    def exhausted(self) -> bool:
+        """Whether every stage has ended; enters the next stage once the current one has."""
+        while self.result is None and not self._running and self._first is None:
+            if self._current is not None and not self._current.exhausted():
+                return False
+            self._current = next(self._sources, None)
+            if self._current is None:
+                return True
+        return self.result is not None
+
+    def score(self, row: Mapping[str, Any]) -> float:
+        """The objective of a report."""
+        return float(row[self.plan.sections.search.objective])
+
+    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Literal["continue", "stop"]:
+        """Only exploring trials are ever stopped."""
+        assert self._current is not None
+        return self._current.on_report(trial, row)
+
+    def on_end(self, trial: Trial) -> None:
+        """A trial of the current stage has its outcome."""
+        assert self._current is not None
+        self._running -= 1
+        self._current.on_end(trial)
+
+    def _stages(self, explore: bool) -> Iterator[Explore | Replicates]:
         objective = self.plan.sections.search.objective
-        source = Replicates(unique, objective, self.task.floor)
-        if not source.exhausted():
-            self._connect()
-            run_trials(source, self.ledger, **self._placement())
-
-    def _connect(self) -> None:
-        """Connect once, when the first trial has to run: looking at a finished run needs no Ray."""
-        if self._cluster is not None:
-            return
-        section = self.plan.sections.cluster
-        gpus = section.gpus_per_trial
-        if gpus is None:
-            gpus = 1.0 if torch.cuda.is_available() else 0.0
-        self._share = Share(section.cpus_per_trial or self.plan.default.train.threads, gpus)
-        try:
-            self._cluster = self._stack.enter_context(
-                connected(
-                    self._address,
-                    cpus=max(cores(), (self._asked or 1) * self._share.cpus),
-                    environment=worker_environment(self._share),
-                )
-            )
-        except ClusterError as error:
-            raise UserError(str(error)) from error
-        self._parallel = self._asked or default_parallel(self._cluster.resources, self._share)
-
-    def _placement(self) -> dict[str, Any]:
-        return {
-            "parallel": self._parallel,
-            "resources": self._share,
-            "budget": self.plan.budget,
-            "marks": self.plan.marks,
-            "events": self.display,
-        }
-
-    def _examples(self) -> int:
-        """How many examples a score on `valid` is a share of."""
-        return len(subset(self.task.split("valid"), self.plan.default.train.valid_examples))
+        if explore:
+            exploring = Explore(self.plan, self.ledger, self.floor)
+            self._display.stage("explore", exploring.wanted, exploring.done)
+            yield exploring
+        if not finalists(self.plan, self.ledger):
+            raise NoWinnerError(_why_no_winner(self.ledger))
+        trials = confirm_trials(self.plan, self.ledger)
+        self._display.stage("confirm", len(trials), _ended(trials))
+        yield Replicates(trials, objective, self.floor)
+        examples = len(subset(self.task.split("valid"), self.plan.default.train.valid_examples))
+        candidates = rank(self.plan, self.ledger, examples)
+        winner = self.ledger.trials[candidates[0].trial]
+        promised, reference = promise_trials(self.plan, self.ledger, winner)
+        trials = list({trial.id: trial for trial in (*promised, *reference)}.values())
+        self._display.stage("promise", len(trials), _ended(trials))
+        yield Replicates(trials, objective, self.floor)
+        confidence = self.plan.sections.stability.confidence
+        self.result = Result(
+            winner=winner.id,
+            objective=objective,
+            confidence=confidence,
+            candidates=candidates,
+            promise=promise(promised, self._test(promised), confidence, examples),
+            reference=promise(reference, self._test(reference), confidence, examples),
+        )
 
     def _test(self, trials: Sequence[Trial]) -> list[float]:
         """Exact accuracy on `test` of each trial, looked at once and then kept in `test.json`."""
@@ -279,6 +278,49 @@ class _Stages:
             device=torch.device(head.resolved.device),
             loss=head.config.loss,
         ).exact_accuracy
+
+
+def _finish(
+    plan: Plan,
+    ledger: Ledger,
+    task: Task,
+    display: SweepDisplay,
+    address: str | None,
+    parallel: int | None,
+    *,
+    explore: bool,
+) -> None:
+    """Run every stage that is not done yet, and write what came of them."""
+    stages = _Stages(plan, ledger, task, display, explore=explore)
+    section = plan.sections.cluster
+    gpus = section.gpus_per_trial
+    if gpus is None:
+        gpus = 1.0 if torch.cuda.is_available() else 0.0
+    share = Share(section.cpus_per_trial or plan.default.train.threads, gpus)
+    asked = parallel or section.parallel
+    with display:
+        if stages.has_work():
+            with connected(
+                address,
+                cpus=max(cores(), (asked or 1) * share.cpus),
+                environment=worker_environment(share),
+            ) as cluster:
+                run_trials(
+                    stages,
+                    ledger,
+                    parallel=asked or default_parallel(cluster.resources, share),
+                    budget=plan.budget,
+                    marks=plan.marks,
+                    resources=share,
+                    events=display,
+                )
+    assert stages.result is not None
+    stages.result.save(ledger.folder)
+    write_atomically(ledger.folder / BEST_FILE, export(ledger.folder, "trm", task))
+
+
+def _ended(trials: Sequence[Trial]) -> int:
+    return sum(trial.outcome is not None for trial in trials)
 
 
 def _with_trials(tree: dict[str, Any], trials: int) -> dict[str, Any]:
