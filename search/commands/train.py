@@ -213,4 +213,12 @@ def _conclude(trainer: Trainer, out: Path, as_json: bool) -> int:
             f"(cells {last['cell_accuracy']:.3f}, mean steps {last['mean_steps']:.2f}) "
             f"after {last['step']} steps in {last['seconds']:.0f} s; saved in {out}"
         )
+        promise = trainer.config.promise
+        if promise is not None:
+            value = last[promise.column]
+            where = "inside" if promise.low <= value <= promise.high else "OUTSIDE"
+            print(
+                f"promised {promise.column} {promise.low:.3f} to {promise.high:.3f} "
+                f"({promise.confidence:.0%}): {value:.3f} is {where}"
+            )
     return 0
