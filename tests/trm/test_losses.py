@@ -151,6 +151,8 @@ def test_a_row_without_labels_costs_no_tokens_and_stays_finite() -> None:
     labels[2] = IGNORE
     step = output(logits.requires_grad_(), [0.0] * 4)
     losses = act_loss(step, labels, LossConfig(halt_weight=0.0))
+    assert losses.lm.isfinite()
+    assert losses.total.isfinite()
     losses.total.backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
