@@ -3,8 +3,8 @@
 Recursion amplifies rounding up to tenfold a supervision step with the random weights of the files
 with a prefix, so that two float32 runs of one model drift apart: at the last step our float32
 logits are up to 7e-3 away from our own float64 run. Each bound is therefore the one that was asked
-for (`..._BOUND`), or, where it is larger, `ROUNDING_FACTOR` times the distance between our float32 and
-our float64 runs. That distance does not know the reference, so an error of ours cannot widen it.
+for (`..._BOUND`), or, where it is larger, `ROUNDING_FACTOR` times the distance between our float32
+and our float64 runs. It does not know the reference, so an error of ours cannot widen it.
 Our float64 run must lie within the same bound of the reference: what is not rounding stays there.
 """
 
