@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from trm.errors import UserError
@@ -23,7 +24,7 @@ def create_folder(folder: Path, marker: str, *, resume: bool) -> None:
     Raises:
         UserError: the folder holds another run or other files, or cannot be written.
     """
-    if "://" in str(folder):
+    if re.match("[a-z][a-z0-9+.-]+:/", str(folder)):  # a URI: a Path holds it with one slash
         raise UserError("--out", str(folder), "must be a local folder")
     if folder.exists() and not folder.is_dir():
         raise UserError("--out", str(folder), "is a file: name a folder")

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trm.config import TrainConfig
+from trm.device import Resolved, resolve
+from trm.errors import UserError
+
+
+def gpus(monkeypatch: pytest.MonkeyPatch, count: int, bf16: bool = True) -> None:
+    """As if this machine had so many GPUs."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Imaginary 9000")
+
+
+def test_auto_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus(monkeypatch, 0)
+    assert resolve(TrainConfig(threads=3)) == Resolved("cpu", "cpu", "float32", 3)
+    assert resolve(TrainConfig()).dtype == torch.float32
+
+
+def test_auto_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus(monkeypatch, 2)
+    assert resolve(TrainConfig()) == Resolved("cuda", "Imaginary 9000", "bfloat16", 1)
+    assert resolve(TrainConfig(device="cuda:1")).device == "cuda:1"
+    assert resolve(TrainConfig(device="cpu")) == Resolved("cpu", "cpu", "float32", 1)
+    gpus(monkeypatch, 1, bf16=False)
+    assert resolve(TrainConfig()).precision == "float32"
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_a_chosen_precision_is_kept(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    gpus(monkeypatch, 1)
+    assert resolve(TrainConfig(device=device, precision="float32")).precision == "float32"
+    assert resolve(TrainConfig(device="cpu", precision="bfloat16")).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("gpu", "is no torch device"),
+        ("", "is no torch device"),
+        ("meta", "is not supported"),
+        ("cuda", "is not there"),
+        ("cuda:2", "is not there"),
+    ],
+)
+def test_a_device_that_cannot_be_used_is_refused(
+    monkeypatch: pytest.MonkeyPatch, device: str, words: str
+) -> None:
+    gpus(monkeypatch, 2 if device == "cuda:2" else 0)
+    with pytest.raises(UserError, match=f"^train.device: '{device}' {words}: use auto"):
+        resolve(TrainConfig(device=device))
+    with pytest.raises(UserError, match=r"^--device: "):
+        resolve(TrainConfig(device=device), "--device")

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trm.errors import UserError
+from trm.run_folder import LOCK, cache_folder, checkpoint_in, create_folder, latest_checkpoint
+
+
+def refused(folder: Path, *, resume: bool = False) -> str:
+    with pytest.raises(UserError) as error:
+        create_folder(folder, "marker", resume=resume)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_new_folder_is_made_with_its_parents(tmp_path: Path) -> None:
+    for resume in (False, True):
+        folder = tmp_path / f"a{resume}" / "b"
+        create_folder(folder, "marker", resume=resume)
+        assert list(folder.iterdir()) == []
+        create_folder(folder, "marker", resume=resume)  # an empty one will do
+
+
+def test_a_folder_with_a_run_is_only_for_resume(tmp_path: Path) -> None:
+    (tmp_path / "marker").touch()
+    assert "already holds a run: add --resume" in refused(tmp_path)
+    create_folder(tmp_path, "marker", resume=True)
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    assert "is not empty" in refused(tmp_path)
+
+
+def test_a_run_that_never_began_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / LOCK).touch()
+    create_folder(tmp_path, "marker", resume=False)
+
+
+def test_what_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "is a file" in refused(tmp_path / "file")
+    assert "cannot be made: Not a directory" in refused(tmp_path / "file" / "run")
+    assert "cannot be made" in refused(Path("/proc/no/such"))
+    assert "is not empty" in refused(Path("/proc"))
+    assert "cannot be written" in refused(Path("/proc/self/task"), resume=True)
+    assert "must be a local folder" in refused(Path("s3://bucket/run"))
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRM_CACHE", "~/mine")
+    assert cache_folder() == Path.home() / "mine"
+    monkeypatch.delenv("TRM_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert cache_folder() == Path("/xdg/trm-search")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "trm-search"
+
+
+def test_a_checkpoint_is_found_from_its_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no checkpoint"):
+        checkpoint_in(tmp_path)
+    for name in ("000000100-0001", "000000099-0001", ".000000200-0002.1.partial"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+        (tmp_path / "checkpoints" / name / "checkpoint.json").touch()
+    newest = tmp_path / "checkpoints" / "000000100-0001"
+    assert latest_checkpoint(tmp_path) == checkpoint_in(tmp_path) == checkpoint_in(newest) == newest
+    (newest / "checkpoint.json").unlink()
+    with pytest.raises(UserError, match="holds no checkpoint"):
+        checkpoint_in(tmp_path)
