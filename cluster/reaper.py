@@ -24,17 +24,38 @@ def wait_for_the_end_of(driver: int) -> None:
             return
 
 
-def marked(mark: bytes) -> list[int]:
-    """Processes whose environment held the mark when they started."""
+def belonging(mark: bytes, folder: str) -> list[int]:
+    """Processes that started with the mark in their environment, or have a file of the folder open.
+
+    Neither alone is enough: a process that sets its title may overwrite its environment, as Ray's
+    agents do, and a process that just started has nothing open yet.
+    """
+    names = os.listdir("/proc") if os.path.isdir("/proc") else []
+    others = [name for name in names if name.isdigit() and int(name) != os.getpid()]
+    return [int(name) for name in others if mark in _environment(name) or _open_files(name, folder)]
+
+
+def _environment(pid: str) -> "list[bytes]":
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return []
+
+
+def _open_files(pid: str, folder: str) -> "list[str]":
+    try:
+        descriptors = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return []
     found = []
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+    for descriptor in descriptors:
         try:
-            if name.isdigit():
-                with open(f"/proc/{name}/environ", "rb") as file:
-                    if mark in file.read().split(b"\0"):
-                        found.append(int(name))
+            path = os.readlink(f"/proc/{pid}/fd/{descriptor}")
         except OSError:
             continue
+        if path.startswith(folder + "/"):
+            found.append(path)
     return found
 
 
@@ -44,7 +65,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     wait_for_the_end_of(driver)
     end = time.monotonic() + GRACE_SECONDS
-    while (pids := marked(mark)) and time.monotonic() < end:
+    while (pids := belonging(mark, folder)) and time.monotonic() < end:
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -8,35 +8,39 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+NOT_AVERAGED = "puzzle_emb"
+
 
 class EMA:
     """shadow = decay * shadow + (1 - decay) * weight after each step, from the initial weights on.
 
     Args:
-        model: its parameters are averaged; buffers never change.
+        model: its parameters are averaged, except the puzzle embedding: it is sparse, most rows
+            seldom change, and the reference does not average it either.
         decay: the share that is kept, as 0.999.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self._shadow = {name: p.detach().clone() for name, p in model.named_parameters()}
+        self._shadow = {name: p.detach().clone() for name, p in _averaged(model).items()}
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Take in the weights as they are now."""
-        weights = [p.detach() for p in model.parameters()]
+        weights = [p.detach() for p in _averaged(model).values()]
         torch._foreach_lerp_(list(self._shadow.values()), weights, 1.0 - self.decay)
 
     @contextmanager
     def swapped(self, model: nn.Module) -> Iterator[None]:
         """The model has the averaged weights inside, its own again afterwards."""
-        live = {name: p.data for name, p in model.named_parameters()}
+        parameters = _averaged(model)
+        live = {name: p.data for name, p in parameters.items()}
         try:
-            for name, p in model.named_parameters():
+            for name, p in parameters.items():
                 p.data = self._shadow[name]
             yield
         finally:
-            for name, p in model.named_parameters():
+            for name, p in parameters.items():
                 p.data = live[name]
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -48,3 +52,7 @@ class EMA:
         assert state.keys() == self._shadow.keys()
         for name, tensor in state.items():
             self._shadow[name].copy_(tensor)
+
+
+def _averaged(model: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in model.named_parameters() if name != NOT_AVERAGED}

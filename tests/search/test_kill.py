@@ -64,7 +64,9 @@ def test_five_kills_lose_and_repeat_nothing(
                 break
             time.sleep(0.5)
         time.sleep(wait)
-        children = psutil.Process(driver.pid).children(recursive=True) if driver.poll() is None else []
+        children = (
+            psutil.Process(driver.pid).children(recursive=True) if driver.poll() is None else []
+        )
         driver.kill()
         driver.wait()
         psutil.wait_procs(children, timeout=20)
@@ -97,4 +99,3 @@ def test_five_kills_lose_and_repeat_nothing(
         assert [{k: v for k, v in r.items() if k not in clock} for r in mine] == [
             {k: v for k, v in r.items() if k not in clock} for r in alone
         ]
-

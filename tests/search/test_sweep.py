@@ -73,7 +73,9 @@ def without_clock(row: dict[str, Any]) -> dict[str, Any]:
 
 def curves(run: Path) -> dict[int, list[dict[str, Any]]]:
     rows: dict[int, list[dict[str, Any]]] = {}
-    for row in Run(run).curves().sort_by([("trial", "ascending"), ("mark", "ascending")]).to_pylist():
+    for row in (
+        Run(run).curves().sort_by([("trial", "ascending"), ("mark", "ascending")]).to_pylist()
+    ):
         rows.setdefault(row["trial"], []).append(without_clock(row))
     return rows
 

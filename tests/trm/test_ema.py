@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from trm.ema import EMA
+from trm.model import TRM, ModelConfig
 
 
 def model(seed: int = 0) -> nn.Module:
@@ -94,3 +95,21 @@ def test_a_saved_average_goes_on_bit_for_bit() -> None:
     for name, tensor in ema.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name])
         assert not torch.equal(tensor, saved[name])
+
+
+def test_the_puzzle_embedding_is_not_averaged() -> None:
+    config = ModelConfig(hidden_size=8, num_heads=2, expansion=1.0, swiglu_multiple=8)
+    generator = torch.Generator().manual_seed(0)
+    model = TRM(config, seq_len=4, vocab_size=5, num_puzzle_identifiers=3, generator=generator)
+    ema = EMA(model, 0.5)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(1.0)
+    ema.update(model)
+    assert "puzzle_emb" not in ema.state_dict()
+    live = model.lm_head.weight.detach().clone()
+    assert model.puzzle_emb is not None
+    with ema.swapped(model):
+        assert torch.equal(model.puzzle_emb, torch.ones(3, 8))
+        assert torch.allclose(model.lm_head.weight, live - 0.5)
+    assert torch.equal(model.lm_head.weight, live)
