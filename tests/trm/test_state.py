@@ -13,7 +13,6 @@ from trm.optimizers import AdamAtan2
 from trm.state import contiguous, flatten, unflatten
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
-KEYS = st.text(min_size=1, alphabet="abc/") | st.integers(0, 5)
 TREES = st.recursive(
     LEAVES | st.just(torch.arange(3)),
     lambda inner: (

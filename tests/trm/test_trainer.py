@@ -283,7 +283,6 @@ def test_a_run_that_diverges_says_so_and_ends_at_once(make: Make, optimizer: str
 def test_the_step_that_diverges_changes_no_weight(make: Make) -> None:
     trainer = make()
     trainer.train_step()
-    assert trainer.model.lm_head.weight.requires_grad
     with torch.no_grad():
         trainer.model.lm_head.weight[0, 0] = math.nan
     before = tensors(trainer)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trm.config import experiment_from
+from trm.tasks import TASKS
+from trm.yaml12 import read_yaml
+
+
+def test_it_lists_every_task_with_its_settings(cli: Any) -> None:
+    result = cli("tasks")
+    assert (result.code, result.err) == (0, "")
+    for name, kind in TASKS.items():
+        assert f"{name}: " in result.out
+        for key in kind.model_fields:
+            assert key == "name" or f"  {key} " in result.out
+    assert "visited = null" in result.out
+    assert "augment = false" in result.out
+
+
+def test_it_previews_sizes_difficulty_and_examples(cli: Any, config: Callable[..., Path]) -> None:
+    result = cli("tasks", config(), "--show", "2", "--split", "train")
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert lines[0].startswith("arrows: 3 x 3 cells, 9 tokens, ")
+    assert [line.split()[:2] for line in lines[1:4]] == [
+        ["train", "150"], ["valid", "40"], ["test", "30"],
+    ]  # fmt: skip
+    assert "train:0  difficulty" in result.out
+    assert "train:1  difficulty" in result.out
+    assert "train:2" not in result.out
+
+
+def test_set_changes_the_data(cli: Any, config: Callable[..., Path]) -> None:
+    first, other = (cli("tasks", config(), "--set", f"task.seed={seed}").out for seed in (0, 1))
+    assert first != other
+
+
+def test_it_writes_a_split(
+    cli: Any, config: Callable[..., Path], tmp_path: Path, cache: Path
+) -> None:
+    path, file = config(), tmp_path / "valid.csv"
+    result = cli("tasks", path, "--write", file)
+    assert result.out == f"40 valid examples written to {file}\n"
+    split = experiment_from(read_yaml(path)).task.build(cache).split("valid")
+    rows = list(csv.DictReader(file.open()))
+    inputs = np.array([[int(t) for t in row["input"].split()] for row in rows])
+    labels = np.array([[int(t) for t in row["label"].split()] for row in rows])
+    assert np.array_equal(inputs, split.inputs)
+    assert np.array_equal(labels, split.labels)
+    assert np.allclose([float(row["difficulty"]) for row in rows], split.difficulty, rtol=1e-5)
+
+
+def test_bad_input(
+    refused: Callable[..., str], config: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = config()
+    cases: list[tuple[list[Any], str]] = [
+        (["arrows44"], "did you mean arrows4"),
+        ([path, "--set", "task.size=40"], "task.size: 40 must be at most 12"),
+        ([path, "--set", "task.name=arows"], "task.name: unknown name 'arows'"),
+        ([path, "--show", "0"], "must be a whole number from 1"),
+        ([path, "--write", tmp_path / "no" / "x.csv"], "cannot be written: No such file"),
+        ([path, "--write", tmp_path], "cannot be written: Is a directory"),
+        ([path, "--splt", "test"], "'--splt' is no option: did you mean --split"),
+    ]
+    for words, message in cases:
+        assert message in refused("tasks", *words)
