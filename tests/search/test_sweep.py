@@ -145,7 +145,7 @@ def test_status_and_export_of_a_finished_run(
     assert main(["export", str(finished), "--trial", "1", "--out", str(one)]) == 0
     assert read_yaml(one)["model"] == {
         **read_yaml(one)["model"],
-        **{k: v for k, v in read_trials(finished)[1].config["model"].items()},
+        **read_trials(finished)[1].config["model"],
     }
     assert main(["export", str(finished), "--trial", "99"]) == 2
 
@@ -196,7 +196,7 @@ def test_failures_end_as_what_they_are_and_the_sweep_goes_on(tiny: Path, tmp_pat
     script = [str(Path(sys.executable).with_name("trm")), "sweep", str(tiny), "--out", str(run)]
     sets = [
         "plugins=[crashing]",
-        "optimizer.lr={choice: [0.01, 1e30]}",
+        "optimizer.lr={choice: [0.01, 1000.0]}",
         "optimizer.name={choice: [adamw, crashing]}",
         "model.mixer={choice: [mlp_t, attention]}",
         "model.num_heads={choice: [2, 3]}",
@@ -214,7 +214,7 @@ def test_failures_end_as_what_they_are_and_the_sweep_goes_on(tiny: Path, tmp_pat
         infeasible = trial.params["model.mixer"] == "attention" and (
             trial.params["model.num_heads"] == "3"
         )
-        diverges = trial.params["optimizer.lr"] == "1e+30"
+        diverges = trial.params["optimizer.lr"] == "1000.0"
         expected = (
             "infeasible" if infeasible
             else "crashed" if crashes

@@ -21,7 +21,7 @@ def address(tmp_path: Path) -> Iterator[str]:
     """Two raylets with a core each, started from the command line as a user would."""
     quiet = {"capture_output": True, "text": True, "check": True, "timeout": 120}
     head = [RAY, "start", "--head", "--port=26379", "--num-cpus=1", "--include-dashboard=false",
-            "--disable-usage-stats", f"--temp-dir=/tmp/trm-two-{tmp_path.stat().st_ino}"]  # fmt: skip
+            "--disable-usage-stats", f"--temp-dir=/tmp/trm2-{tmp_path.stat().st_ino}"]  # fmt: skip
     subprocess.run([RAY, "stop", "--force"], **quiet)
     try:
         subprocess.run(head, **quiet)

@@ -80,6 +80,7 @@ EVERYTHING = {
     "task.augment": True,
     "train.ema": 0.9,
     "train.budget.steps": 75,
+    "train.batch_size": 8,
     "model.halt_exploration_prob": 0.5,
     # 100 steps or so at this depth curriculum; the cut at 50 lies inside the warm-up.
     "optimizer.lr_warmup_steps": 60,
@@ -96,6 +97,7 @@ RESUMED: dict[str, dict[str, Any]] = {
     },
     "bfloat16, no EMA, constant rate": {
         "train.precision": "bfloat16",
+        "train.batch_size": 4,
         "train.budget.steps": 100,
         "optimizer.lr_min_ratio": 1.0,
         "model.pos_encodings": "learned",

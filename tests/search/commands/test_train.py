@@ -253,8 +253,8 @@ def test_a_corrupt_checkpoint_is_named_on_resume(
 
 
 LONG = {
-    "train.budget.steps": 320, "train.reports": 8, "train.ema": 0.9, "task.augment": True,
-    "train.valid_examples": 10,
+    "train.budget.steps": 300, "train.reports": 8, "train.ema": 0.9, "task.augment": True,
+    "train.valid_examples": 10, "train.batch_size": 8, "model.H_cycles": 1, "model.L_cycles": 1,
 }  # fmt: skip
 
 
@@ -330,7 +330,7 @@ def test_resume_of_a_finished_run_says_how_it_ended(
     shutil.copytree(whole, tmp_path / "out")
     result = cli("train", path, "--out", tmp_path / "out", "--resume")
     assert result.code == 0
-    assert "after 320 steps" in result.out
+    assert "after 300 steps" in result.out
     assert_same_run(tmp_path / "out", whole)
 
 
