@@ -261,6 +261,18 @@ def test_timing_a_config_that_diverges_still_gives_a_budget(make: Make) -> None:
     assert budget_flops(experiment_from(tree), trainer.task, 0.05) > 0
 
 
+def test_the_rate_warms_up_and_falls_as_the_reference_has_it_at_constant_depth(
+    make: Make,
+) -> None:
+    trainer, warmup, steps, least = make(), 5, 20, 0.1
+    for n in range(1, steps + 1):
+        trainer.train_step()
+        share = (n - warmup) / (steps - warmup)
+        cosine = least + (1 - least) * 0.5 * (1 + math.cos(math.pi * share))
+        factor = n / warmup if n < warmup else cosine
+        assert trainer.counters.learning_rate == pytest.approx(1e-2 * factor, rel=1e-9)
+
+
 def test_even_marks_end_at_one() -> None:
     for reports in range(1, 60):
         assert even_marks(reports)[-1] == 1.0
