@@ -113,8 +113,9 @@ def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
 
 
 def _represent_str(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    ambiguous = not isinstance(_load_plain(value), str)
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if ambiguous else None)
+    # Breaks that only Unicode knows are folded to spaces unless they are escaped.
+    quoted = not isinstance(_load_plain(value), str) or any(c in value for c in "\x85\u2028\u2029")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if quoted else None)
 
 
 def _load_plain(value: str) -> Any:

@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trm.errors import UserError
@@ -43,6 +43,7 @@ PLAIN = st.recursive(
 
 
 @given(st.dictionaries(st.text(min_size=1), PLAIN, max_size=4))
+@example({":\x85": None, "a": "b\u2028 c\x85"})
 def test_what_is_dumped_reads_back(tree: dict[str, Any]) -> None:
     assert parse_value(dump_yaml(tree)) == tree
 
