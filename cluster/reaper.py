@@ -24,15 +24,27 @@ def wait_for_the_end_of(driver: int) -> None:
             return
 
 
-def belonging(mark: bytes, folder: str) -> list[int]:
-    """Processes that started with the mark in their environment, or have a file of the folder open.
+def belonging(mark: bytes, folder: str) -> "list[int]":
+    """Processes that started with the mark in their environment, and Ray's agents of the session.
 
-    Neither alone is enough: a process that sets its title may overwrite its environment, as Ray's
-    agents do, and a process that just started has nothing open yet.
+    The agents set their titles, which overwrites their environment; they have logs of the session's
+    folder open. So has the driver, which may be alive and well, and whoever reads the logs.
     """
     names = os.listdir("/proc") if os.path.isdir("/proc") else []
-    others = [name for name in names if name.isdigit() and int(name) != os.getpid()]
-    return [int(name) for name in others if mark in _environment(name) or _open_files(name, folder)]
+    return [
+        int(name)
+        for name in names
+        if name.isdigit()
+        and (mark in _environment(name) or (_is_rays(name) and _open_files(name, folder)))
+    ]
+
+
+def _is_rays(pid: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().startswith(b"ray::")
+    except OSError:
+        return False
 
 
 def _environment(pid: str) -> "list[bytes]":
