@@ -41,8 +41,8 @@ class SweepDisplay:
     """
 
     def __init__(self, quiet: bool = False) -> None:
-        self._live = None if quiet or not console.is_terminal else self._new_live()
-        self._quiet = self._live is None
+        self._quiet = quiet or not console.is_terminal
+        self._live: Live | None = None
         self._stage = "preparing"
         self._wanted = 0
         self._outcomes: Counter[str] = Counter()
@@ -51,20 +51,18 @@ class SweepDisplay:
         self._progress_done = 0.0
         self._begun = time.monotonic()
 
-    def _new_live(self) -> Live:
-        return Live(
-            get_renderable=self.render,
-            console=console,
-            refresh_per_second=_REFRESH_PER_SECOND,
-            transient=True,
-        )
-
     def preparing(self) -> AbstractContextManager[Callable[[str, float], None] | None]:
         """Progress of making the task's data, before the sweep itself is drawn."""
         return _nothing() if self._quiet else task_progress()
 
     def __enter__(self) -> Self:
-        if self._live:
+        if not self._quiet:
+            self._live = Live(
+                get_renderable=self.render,
+                console=console,
+                refresh_per_second=_REFRESH_PER_SECOND,
+                transient=True,
+            )
             self._live.start()
         return self
 
