@@ -20,7 +20,10 @@ from trm.errors import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm export`."""
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder of `trm sweep`")
-    parser.add_argument("--format", choices=["trm", "reference"], default="trm")
+    parser.add_argument(
+        "--format", choices=["trm", "reference"], default="trm",
+        help="trm: for `trm train`; reference: for the reference repository (default: trm)",
+    )  # fmt: skip
     parser.add_argument(
         "--trial", type=int, metavar="ID", help="an explore trial instead of the winner"
     )

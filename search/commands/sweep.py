@@ -7,6 +7,8 @@ run folder holds `sweep.yaml` (the sweep as resolved), `trials/` and `curves/` (
   trm sweep sudoku4
   trm sweep my.yaml --trials 200 --out runs/mine --address auto
   trm sweep my.yaml --out runs/mine --resume
+
+Stopped by Ctrl-C or a crash, the same command with --resume goes on from the last checkpoints.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _FORMAT = 1
 
 
 class ArrowsConfig(TaskConfig):
-    """The `arrows` task.
+    """Follow the arrows from the start until they leave the grid or close; mark the visited cells.
 
     `visited` bounds the number of visited cells, which is the difficulty; every number between is
     drawn equally often (null: 2-8 on a 4x4 grid, 3-10 on 5x5, 4-12 on 6x6). `augment` rotates and
