@@ -10,9 +10,9 @@ from search.ledger import Trial, read_trials
 from search.plan import Plan, read_plan
 from trm.config import Experiment, PromiseConfig, experiment_from
 from trm.errors import UserError
+from trm.flops import step_flops
 from trm.reference import reference_file
 from trm.tasks.base import Task
-from trm.trainer import step_flops
 from trm.yaml12 import dump_yaml
 
 FORMATS = ("trm", "reference")

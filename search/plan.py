@@ -21,7 +21,7 @@ from trm.config import Experiment, experiment_from
 from trm.errors import UserError
 from trm.provenance import provenance
 from trm.tasks.base import Task
-from trm.trainer import budget_flops, even_marks
+from trm.trainer import budget_flops
 from trm.yaml12 import dump_yaml, read_yaml
 
 RUN_VERSION = 1
@@ -60,7 +60,7 @@ class Plan:
     @property
     def marks(self) -> tuple[float, ...]:
         """Shares of the budget at which trials report: evenly spread, and every rung."""
-        return tuple(sorted({*even_marks(self.default.train.reports), *self.asha().rungs}))
+        return tuple(sorted({*self.default.train.marks, *self.asha().rungs}))
 
     def asha(self) -> Asha:
         """Fresh early-stopping decisions of this sweep."""

@@ -113,8 +113,9 @@ def sweep(
     space = check_space(tree)
     default = experiment_from(space.default()[1])
     address = _reachable(address or sweep_sections(tree).cluster.address)
-    folder = (Path(out) if out else Path("runs") / default.name).absolute()
+    folder = Path(out) if out else Path("runs") / default.name
     create_folder(folder, RUN_FILE, resume=resume)
+    folder = folder.absolute()
     with display.preparing() as progress:
         task = default.task.build(cache_folder(), progress)
     with Ledger.open(folder) if (folder / "log").exists() else Ledger.create(folder) as ledger:

@@ -63,6 +63,11 @@ class TrainConfig(Component):
     valid_examples: int | None = Field(default=None, ge=1)
     eval_batch_size: int = Field(default=512, ge=1)
 
+    @property
+    def marks(self) -> tuple[float, ...]:
+        """Shares of the compute budget at which a run reports, the last at 1."""
+        return tuple((index + 1) / self.reports for index in range(self.reports))
+
 
 class PromiseConfig(Component):
     """What an exported config's own sweep says of one fresh seed, on `valid`.

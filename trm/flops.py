@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from curricula.stage import Stage
+from trm.config import Experiment
 from trm.layers import swiglu_width
 from trm.model import ModelConfig
+from trm.tasks.base import Task
 
 
 def recursion_flops(config: ModelConfig, seq_len: int) -> float:
@@ -45,3 +48,15 @@ def supervision_step_flops(
     if not config.no_ACT_continue:
         total += H * cycle + heads
     return batch_size * total
+
+
+def step_flops(config: Experiment, task: Task, stage: Stage | None = None) -> float:
+    """The same for an experiment's batch and task, at full depth or at a stage's."""
+    return supervision_step_flops(
+        config.model,
+        task.seq_len,
+        task.vocab_size,
+        config.train.batch_size,
+        stage.H_cycles if stage else None,
+        stage.L_cycles if stage else None,
+    )

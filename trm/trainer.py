@@ -20,7 +20,7 @@ from trm.data import ExampleStream
 from trm.device import Resolved, resolve
 from trm.ema import EMA
 from trm.evaluation import Evaluation, evaluate, subset
-from trm.flops import supervision_step_flops
+from trm.flops import step_flops
 from trm.halting import Carry, begin, continue_target, halt, refill
 from trm.losses import act_loss
 from trm.model import TRM, Latent
@@ -31,27 +31,6 @@ from trm.tasks.base import Split, Task
 
 _WEIGHTS, _EXPLORATION = 0, 3
 _SUMS = ("loss", "rows", "halted", "halted_exact", "halted_steps")
-
-
-def even_marks(reports: int) -> tuple[float, ...]:
-    """Shares of the compute budget at which a run reports: `reports` of them, the last at 1.
-
-    >>> even_marks(4)
-    (0.25, 0.5, 0.75, 1.0)
-    """
-    return tuple((index + 1) / reports for index in range(reports))
-
-
-def step_flops(config: Experiment, task: Task, stage: Stage | None = None) -> float:
-    """Training FLOPs of one supervision step of the whole batch, at full depth or at a stage's."""
-    return supervision_step_flops(
-        config.model,
-        task.seq_len,
-        task.vocab_size,
-        config.train.batch_size,
-        stage.H_cycles if stage else None,
-        stage.L_cycles if stage else None,
-    )
 
 
 def budget_flops(config: Experiment, task: Task, seconds_to_time: float = 4.0) -> float:
@@ -124,7 +103,7 @@ class Trainer:
         self.resolved = resolved or resolve(config.train)
         self.device = torch.device(self.resolved.device)
         self.budget = budget_flops(config, task) if budget is None else budget
-        self.marks = tuple(marks) if marks is not None else even_marks(config.train.reports)
+        self.marks = tuple(marks) if marks is not None else config.train.marks
         assert list(self.marks) == sorted(set(self.marks)), self.marks
         assert self.marks[-1] == 1.0, self.marks
         seed = config.train.seed

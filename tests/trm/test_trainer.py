@@ -18,14 +18,14 @@ from safetensors.torch import load_file
 
 from curricula.stage import Stage
 from trm.checkpoint import save_checkpoint
-from trm.config import Experiment, experiment_from
+from trm.config import Experiment, TrainConfig, experiment_from
 from trm.device import resolve
 from trm.errors import UserError
-from trm.flops import supervision_step_flops
+from trm.flops import step_flops, supervision_step_flops
 from trm.report import Report
 from trm.tasks.arrows import ArrowsTask
 from trm.tasks.base import Split, SplitName, Task
-from trm.trainer import Trainer, budget_flops, even_marks, step_flops
+from trm.trainer import Trainer, budget_flops
 
 Make = Callable[..., Trainer]
 
@@ -275,8 +275,9 @@ def test_the_rate_warms_up_and_falls_as_the_reference_has_it_at_constant_depth(
 
 def test_even_marks_end_at_one() -> None:
     for reports in range(1, 60):
-        assert even_marks(reports)[-1] == 1.0
-        assert len(even_marks(reports)) == reports
+        marks = TrainConfig(reports=reports).marks
+        assert marks[-1] == 1.0
+        assert len(marks) == reports
 
 
 # --- ends --------------------------------------------------------------------------------------

@@ -14,10 +14,12 @@ def download(repository: str, filename: str) -> Path:
         UserError: `huggingface_hub` is not installed, or the file cannot be had.
     """
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import hf_hub_download, logging
     except ImportError as error:
         remedy = "needs huggingface_hub: pip install 'trm-search[hub]'"
         raise UserError("task.hub", repository, remedy) from error
+    # It warns of every retry; one line at the end says it all.
+    logging.set_verbosity_error()
     try:
         return Path(hf_hub_download(repository, filename, repo_type="dataset"))
     except (OSError, ValueError) as error:  # the hub's errors derive from these
