@@ -39,7 +39,7 @@ def export(folder: Path, format: str, task: Task, trial_id: int | None = None) -
     if format == "reference":
         return head + reference_file(config, task, round(plan.budget / step_flops(config, task)))
     assert format == "trm", format
-    return head + dump_yaml(config.tree())
+    return f"{head}# train it with `trm train THIS_FILE`\n{dump_yaml(config.tree())}"
 
 
 def exported_config(plan: Plan, trial: Trial, result: Result | None) -> Experiment:
@@ -96,5 +96,5 @@ def _head(plan: Plan, trial: Trial, result: Result | None, config: Experiment) -
             f"{result.reference.test_mean:.4f}",
         ]
     budget = config.train.budget.flops
-    lines.append(f"compute {budget:.3e} training FLOPs; train it with `trm train THIS_FILE`")
+    lines.append(f"compute {budget:.3e} training FLOPs")
     return lines

@@ -175,7 +175,7 @@ def reference_file(config: Experiment, task: Task, steps: int, name: str = "trm_
     """The arch YAML as text, with the command that trains it and what it cannot say as comments."""
     lines = [
         f"save this as config/arch/{name}.yaml of the reference repository, then:",
-        f"  python pretrain.py arch={name} data_paths=[YOUR_DATA] evaluators=[] \\",
+        f"  python pretrain.py arch={name} 'data_paths=[YOUR_DATA]' 'evaluators=[]' \\",
         *(f"    {override} \\" for override in overrides(config, task, steps)[:-1]),
         f"    {overrides(config, task, steps)[-1]}",
     ]

@@ -1,7 +1,7 @@
 """Show a run folder: trials by outcome, the best, failures and the result; also while it runs.
 
-  trm status runs/mine
-  watch trm status runs/mine
+trm status runs/mine
+watch trm status runs/mine
 """
 
 from __future__ import annotations

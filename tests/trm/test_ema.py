@@ -74,9 +74,7 @@ def test_training_goes_on_after_swapping() -> None:
     weights = [p.detach().clone() for p in net.parameters()]
     net(torch.ones(1, 3)).sum().backward()
     optimizer.step()
-    assert any(
-        not torch.equal(old, p) for old, p in zip(weights, net.parameters(), strict=True)
-    )
+    assert any(not torch.equal(old, p) for old, p in zip(weights, net.parameters(), strict=True))
     for name, tensor in ema.state_dict().items():
         assert torch.equal(tensor, before[name])
 

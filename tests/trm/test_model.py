@@ -155,9 +155,7 @@ def test_depth_can_be_overridden() -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 @given(rows=st.integers(2, 6), row=st.integers(0, 5), seed=st.integers(0, 10_000))
 @settings(max_examples=8, deadline=None)
-def test_a_row_does_not_depend_on_the_others(
-    variant: str, rows: int, row: int, seed: int
-) -> None:
+def test_a_row_does_not_depend_on_the_others(variant: str, rows: int, row: int, seed: int) -> None:
     net, row = build(config(**VARIANTS[variant])), row % rows
     inputs, identifiers = batch(rows, seed)
     other_inputs, other_identifiers = batch(rows, seed + 1)

@@ -107,9 +107,7 @@ def test_a_state_dict_survives_the_round_trip(changes: dict[str, Any], prefix: s
 
 
 def test_the_shipped_arch_config_is_our_default() -> None:
-    assert model_config(ARCH) == ModelConfig(
-        pos_encodings="rope", puzzle_emb_ndim=512
-    )
+    assert model_config(ARCH) == ModelConfig(pos_encodings="rope", puzzle_emb_ndim=512)
     assert arch_config(experiment()) == ARCH
 
 
@@ -127,9 +125,7 @@ def test_the_shipped_arch_config_is_our_default() -> None:
     ],
 )
 def test_an_arch_config_says_everything_about_the_model(changes: dict[str, Any]) -> None:
-    given = ModelConfig.model_validate(
-        SMALL | {"swiglu_multiple": 256, "expansion": 2.5} | changes
-    )
+    given = ModelConfig.model_validate(SMALL | {"swiglu_multiple": 256, "expansion": 2.5} | changes)
     back = model_config(arch_config(experiment(model=given.model_dump())))
     filled = {"pos_encodings": given.positions, "puzzle_emb_ndim": given.embedding_dim}
     assert back == given.model_copy(update=filled)
@@ -145,8 +141,10 @@ def test_mlp_t_with_the_references_default_positions() -> None:
 
 def as_values(lines: list[str]) -> dict[str, Any]:
     assert all(line.count("=") == 1 for line in lines)
-    return {key: float(value) if value[0].isdigit() else value == "True"
-            for key, value in (line.split("=") for line in lines)}
+    return {
+        key: float(value) if value[0].isdigit() else value == "True"
+        for key, value in (line.split("=") for line in lines)
+    }
 
 
 def test_overrides_are_keys_of_the_references_config(task: Task) -> None:
