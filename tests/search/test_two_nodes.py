@@ -9,27 +9,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray.cluster_utils import Cluster
 
+from cluster.connect import check_address
 from search.ledger import read_trials
 
-RAY = str(Path(sys.executable).with_name("ray"))
 TRM = str(Path(sys.executable).with_name("trm"))
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """Two raylets with a core each, started from the command line as a user would."""
-    quiet = {"capture_output": True, "text": True, "check": True, "timeout": 120}
-    head = [RAY, "start", "--head", "--port=26379", "--num-cpus=1", "--include-dashboard=false",
-            "--disable-usage-stats", f"--temp-dir=/tmp/trm2-{tmp_path.stat().st_ino}"]  # fmt: skip
-    subprocess.run([RAY, "stop", "--force"], **quiet)
+def address() -> Iterator[str]:
+    """Two raylets with a core each, as two machines would have them."""
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     try:
-        subprocess.run(head, **quiet)
-        join = [RAY, "start", "--address=127.0.0.1:26379", "--num-cpus=1", "--disable-usage-stats"]
-        subprocess.run(join, **quiet)
-        yield "127.0.0.1:26379"
+        cluster.add_node(num_cpus=1)
+        yield cluster.address
     finally:
-        subprocess.run([RAY, "stop", "--force"], **quiet)
+        cluster.shutdown()
 
 
 @pytest.mark.slow
@@ -47,5 +45,4 @@ def test_the_demos_sweep_runs_on_both_nodes(address: str, tmp_path: Path) -> Non
     assert min(nodes.values()) >= 2, nodes
     assert {trial.outcome for trial in trials} <= {"completed", "pruned"}
     # The cluster is not ours to stop.
-    status = subprocess.run([RAY, "status", "--address", address], capture_output=True, text=True)
-    assert status.returncode == 0, status.stderr
+    check_address(address)
