@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from trm.errors import UserError
@@ -14,12 +15,12 @@ def download(repository: str, filename: str) -> Path:
         UserError: `huggingface_hub` is not installed, or the file cannot be had.
     """
     try:
-        from huggingface_hub import hf_hub_download, logging
+        from huggingface_hub import hf_hub_download
     except ImportError as error:
         remedy = "needs huggingface_hub: pip install 'trm-search[hub]'"
         raise UserError("task.hub", repository, remedy) from error
     # It warns of every retry; one line at the end says it all.
-    logging.set_verbosity_error()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return Path(hf_hub_download(repository, filename, repo_type="dataset"))
     except (OSError, ValueError) as error:  # the hub's errors derive from these
