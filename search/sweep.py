@@ -26,7 +26,7 @@ from search.confirm import (
 from search.engine import run_trials
 from search.explore import Explore
 from search.export import export
-from search.ledger import Ledger, Trial, read_curves, read_trials
+from search.ledger import Ledger, Trial, holds_ledger, read_curves, read_trials
 from search.live import SweepDisplay
 from search.plan import (
     RUN_FILE,
@@ -118,7 +118,7 @@ def sweep(
     folder = folder.absolute()
     with display.preparing() as progress:
         task = default.task.build(cache_folder(), progress)
-    with Ledger.open(folder) if (folder / "log").exists() else Ledger.create(folder) as ledger:
+    with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
         if (folder / RUN_FILE).exists():
             plan = read_plan(folder)
             refuse_changes(plan, tree)
