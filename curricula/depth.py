@@ -1,72 +1,208 @@
-"""Depth curricula: how many H and L cycles a supervision step has, by share of the compute budget.
+"""How deep a supervision step recurses. Evaluation is always at full depth.
 
-Staged growth of recursion depth follows CGAR (arXiv 2511.08653, section 3): shallow first, full
-depth last, the switch points fixed shares of the run.
+Every schedule stays between one cycle and the model's own depth, so that one schedule can serve a
+search over depth.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+import math
+from typing import Annotated, Any, Literal
 
-from curricula.stage import Stage
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
+from curricula.feedback import Feedback
+from curricula.ladder import Ladder
+from curricula.named import by_name
+from curricula.pacing import AnyCurve, Curve, Linear, require_within
+from curricula.schedule import ROUNDING, Schedule, State, in_force, require_rising, starts_of
+from curricula.stage import Depth
 
-@dataclass(frozen=True)
-class DepthStage:
-    """From the share `at` of the compute budget on, train with at most this depth.
-
-    None is the model's own.
-    """
-
-    at: float
-    H_cycles: int | None = None
-    L_cycles: int | None = None
+Driven = Literal["both", "H", "L"]
+"""Which of the two depths a share drives; the other stays full."""
 
 
-@dataclass(frozen=True)
-class Constant:
+class DepthSchedule(Schedule):
+    """Depth over a run; subclasses fix `name`."""
+
+    name: str
+
+    def at(self, progress: float, full: Depth, state: State) -> Depth:
+        """The depth at `progress`, between (1, 1) and `full`."""
+        raise NotImplementedError(self.name)
+
+
+class FullDepth(DepthSchedule):
     """Full depth all the time."""
 
-    def at(self, progress: float, full: Stage) -> Stage:
-        """The stage at `progress` (a share of the compute budget, in [0, 1])."""
+    name: Literal["none"] = "none"
+
+    def at(self, progress: float, full: Depth, state: State) -> Depth:
         return full
 
 
-@dataclass(frozen=True)
-class Stages:
-    """Depth that changes at fixed shares of the compute budget.
+class DepthStage(Schedule):
+    """From the share `at` of the run on, at most this depth (null: the model's own)."""
 
-    A stage deeper than the model's own depth is cut to it, so that one list of stages can serve
-    a search over depth.
+    at: float = Field(ge=0.0, lt=1.0)
+    H_cycles: int | None = Field(default=None, ge=1)
+    L_cycles: int | None = Field(default=None, ge=1)
 
-    >>> growth = Stages([DepthStage(0.0, 1, 1), DepthStage(0.3, 2, 1), DepthStage(0.6)])
-    >>> growth.at(0.5, Stage(H_cycles=2, L_cycles=2))
-    Stage(H_cycles=2, L_cycles=1)
+
+class Stages(DepthSchedule):
+    """Depth that changes at fixed shares of the run, cut to the model's own depth.
+
+    >>> growth = Stages(stages=[DepthStage(at=0.0, H_cycles=1), DepthStage(at=0.6)])
+    >>> growth.at(0.5, Depth(3, 2), {}), growth.at(0.6, Depth(3, 2), {})
+    (Depth(H_cycles=1, L_cycles=2), Depth(H_cycles=3, L_cycles=2))
     """
 
-    stages: Sequence[DepthStage]
+    name: Literal["stages"] = "stages"
+    stages: list[DepthStage] = Field(min_length=1)
 
-    def __post_init__(self) -> None:
-        shares = [stage.at for stage in self.stages]
-        if not shares or shares[0] != 0.0:
-            raise ValueError("stages: the first stage must start at 0.0")
-        if any(a >= b for a, b in pairwise(shares)) or shares[-1] >= 1.0:
-            raise ValueError(f"stages: {shares} must rise and stay below 1.0")
-        depths = [depth for s in self.stages for depth in (s.H_cycles, s.L_cycles)]
-        if any(depth is not None and depth < 1 for depth in depths):
-            raise ValueError("stages: H_cycles and L_cycles must be at least 1")
+    @field_validator("stages")
+    @classmethod
+    def _in_order(cls, stages: list[DepthStage]) -> list[DepthStage]:
+        require_rising("stage", [stage.at for stage in stages])
+        return stages
 
-    def at(self, progress: float, full: Stage) -> Stage:
-        """The stage at `progress` (a share of the compute budget, in [0, 1])."""
-        index = bisect_right([stage.at for stage in self.stages], progress) - 1
-        stage = self.stages[max(index, 0)]
-        return Stage(
-            full.H_cycles if stage.H_cycles is None else min(stage.H_cycles, full.H_cycles),
-            full.L_cycles if stage.L_cycles is None else min(stage.L_cycles, full.L_cycles),
-        )
+    def at(self, progress: float, full: Depth, state: State) -> Depth:
+        stage = self.stages[in_force([stage.at for stage in self.stages], progress)]
+        return _cut(stage.H_cycles, stage.L_cycles, full)
 
 
-DepthSchedule = Constant | Stages
+class DepthSegment(Schedule):
+    """At most this depth for `length` over the sum of all lengths of the run."""
+
+    length: float = Field(default=1.0, gt=0.0, le=1e6)
+    H_cycles: int | None = Field(default=None, ge=1)
+    L_cycles: int | None = Field(default=None, ge=1)
+
+
+class DepthSegments(DepthSchedule):
+    """Stages with relative lengths: in order by construction, so that lengths can be searched."""
+
+    name: Literal["segments"] = "segments"
+    segments: list[DepthSegment] = Field(min_length=1)
+
+    def at(self, progress: float, full: Depth, state: State) -> Depth:
+        starts = starts_of([segment.length for segment in self.segments])
+        segment = self.segments[in_force(starts, progress)]
+        return _cut(segment.H_cycles, segment.L_cycles, full)
+
+
+class DepthRamp(DepthSchedule):
+    """A share of the full depth, rounded up, that follows a curve within [0, 1]."""
+
+    name: Literal["ramp"] = "ramp"
+    curve: AnyCurve = Linear(start=0.0, end=1.0, hold=0.4)
+    drives: Driven = "both"
+
+    @field_validator("curve")
+    @classmethod
+    def _shares(cls, curve: Curve) -> Curve:
+        require_within(curve, 0.0, 1.0)
+        return curve
+
+    def at(self, progress: float, full: Depth, state: State) -> Depth:
+        return _share(self.curve.at(progress), full, self.drives)
+
+
+class Cgar(DepthSchedule):
+    """A third of the depth, two thirds, then all of it, each rounded up.
+
+    Progressive Depth Curriculum of CGAR (arXiv 2511.08653, section 3.3): at (H, L) = (3, 6) it is
+    (1, 2), from 30 % of the run on (2, 4), from 60 % on (3, 6).
+
+    Attributes:
+        first: share of the run at a third of the depth.
+        second: share of the rest at two thirds; 3/7 of 0.7 is the paper's 0.3.
+    """
+
+    name: Literal["cgar"] = "cgar"
+    first: float = Field(default=0.3, ge=0.0, lt=1.0)
+    second: float = Field(default=3 / 7, ge=0.0, lt=1.0)
+
+    def at(self, progress: float, full: Depth, state: State) -> Depth:
+        middle = self.first + self.second * (1.0 - self.first)
+        thirds = 1 + (progress + ROUNDING >= self.first) + (progress + ROUNDING >= middle)
+        return Depth(-(-thirds * full.H_cycles // 3), -(-thirds * full.L_cycles // 3))
+
+
+class Rsm(DepthSchedule):
+    """H and L grow by one at milestones of their own, from `start` to the model's own depth.
+
+    The growth schedule of the Recursive Stem Model (arXiv 2603.15641), whose milestones are the
+    defaults. `stretch` scales their distances: below 1 the growth ends earlier.
+    """
+
+    name: Literal["rsm"] = "rsm"
+    start: int = Field(default=2, ge=1)
+    H_at: list[float] = Field(default=[0.201, 0.401, 0.551, 0.651, 0.751, 0.851])
+    L_at: list[float] = Field(default=[0.301, 0.501, 0.701, 0.801, 0.841])
+    stretch: float = Field(default=1.0, gt=0.0, le=1.0)
+
+    @field_validator("H_at", "L_at")
+    @classmethod
+    def _in_order(cls, shares: list[float]) -> list[float]:
+        require_rising("milestone", [0.0, *shares])
+        return shares
+
+    def at(self, progress: float, full: Depth, state: State) -> Depth:
+        grown = [
+            self.start + sum(progress + ROUNDING >= share * self.stretch for share in shares)
+            for shares in (self.H_at, self.L_at)
+        ]
+        return _cut(grown[0], grown[1], full)
+
+
+class CompetenceDepth(Ladder, DepthSchedule):
+    """Deeper, in `levels` equal shares of the full depth, when training is good at the level."""
+
+    name: Literal["competence"] = "competence"
+    levels: int = Field(default=3, ge=2)
+    drives: Driven = "both"
+
+    def observe(self, state: State, feedback: Feedback, full: Any = None) -> State:
+        return self.climb(state, feedback, self.levels - 1)
+
+    def at(self, progress: float, full: Depth, state: State) -> Depth:
+        level = self.level(progress, state, self.levels - 1)
+        return _share((level + 1) / self.levels, full, self.drives)
+
+
+class HaltGrowthDepth(CompetenceDepth):
+    """Deeper when halting is well calibrated."""
+
+    name: Literal["halt_growth"] = "halt_growth"  # type: ignore[assignment]
+    metric: Literal["exact_accuracy", "halt_accuracy"] = "halt_accuracy"
+    threshold: float = Field(default=0.8, ge=0.0, le=1.0)
+
+
+DEPTH_SCHEDULES: dict[str, type[DepthSchedule]] = {
+    "none": FullDepth,
+    "stages": Stages,
+    "segments": DepthSegments,
+    "ramp": DepthRamp,
+    "cgar": Cgar,
+    "rsm": Rsm,
+    "competence": CompetenceDepth,
+    "halt_growth": HaltGrowthDepth,
+}
+AnyDepth = SerializeAsAny[
+    Annotated[DepthSchedule, BeforeValidator(lambda section: by_name(DEPTH_SCHEDULES, section))]
+]
+
+
+def _cut(H_cycles: int | None, L_cycles: int | None, full: Depth) -> Depth:
+    return Depth(
+        full.H_cycles if H_cycles is None else min(H_cycles, full.H_cycles),
+        full.L_cycles if L_cycles is None else min(L_cycles, full.L_cycles),
+    )
+
+
+def _share(share: float, full: Depth, drives: Driven) -> Depth:
+    H_cycles, L_cycles = (max(math.ceil(share * depth - ROUNDING), 1) for depth in full)
+    return Depth(
+        full.H_cycles if drives == "L" else H_cycles, full.L_cycles if drives == "H" else L_cycles
+    )

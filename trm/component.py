@@ -1,15 +1,17 @@
-"""The base of every config section, and lookup of a section's class by its `name`."""
+"""The base of every config section, and its validation with one-line errors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterator
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from curricula.named import SectionError, UnknownNameError, by_name, nearest, shown
 from trm.errors import UserError
+
+__all__ = ["Component", "by_name", "nearest", "shown", "validate"]
 
 
 class Component(BaseModel):
@@ -21,65 +23,8 @@ class Component(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
 
-C = TypeVar("C", bound=Component)
+C = TypeVar("C", bound=BaseModel)
 Location = tuple[str | int, ...]
-
-
-class _SectionError(ValueError):
-    """A named section's own errors, carried through pydantic so that their paths are not lost."""
-
-    def __init__(self, error: ValidationError, kind: type[BaseModel]) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.kind = kind
-
-
-class _UnknownNameError(ValueError):
-    """A section's `name` is not in the registry."""
-
-    def __init__(self, name: Any, remedy: str, key: str) -> None:
-        super().__init__(f"unknown name {name!r}: {remedy}")
-        self.name = name
-        self.remedy = remedy
-        self.key = key
-
-
-def nearest(word: str, words: list[str]) -> str:
-    """The remedy for an unknown word: the closest known ones first, else all of them.
-
-    >>> nearest("adamw2", ["adamw", "adam_atan2"])
-    'did you mean adamw, adam_atan2?'
-    """
-    close = get_close_matches(word, words, n=3, cutoff=0.5)
-    return f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(sorted(words))}"
-
-
-def by_name(registry: Mapping[str, type[C]], section: Any, default: str | None = None) -> C:
-    """Validate a section with the class that its `name` key picks from `registry`.
-
-    Raises:
-        ValueError: the section has no known `name`, or breaks its class's rules; `validate`
-            turns either into one line with the whole path.
-    """
-    if isinstance(section, Component):
-        return section  # type: ignore[return-value]  # validated when it was made
-    key = "name"
-    if isinstance(section, str):
-        section, key = {"name": section}, ""
-    if not isinstance(section, Mapping):
-        raise ValueError(
-            f"{shown(section)} must be a section with a `name`; known: {', '.join(registry)}"
-        )
-    name = section.get("name", default)
-    if name is None:
-        raise ValueError(f"needs a `name`; known: {', '.join(registry)}")
-    if not isinstance(name, str) or name not in registry:
-        raise _UnknownNameError(name, nearest(str(name), list(registry)), key)
-    kind = registry[name]
-    try:
-        return kind.model_validate({**section, "name": name})
-    except ValidationError as error:
-        raise _SectionError(error, kind) from error
 
 
 def validate(kind: type[C], tree: Any, path: str = "") -> C:
@@ -94,27 +39,15 @@ def validate(kind: type[C], tree: Any, path: str = "") -> C:
         raise _user_error(error, (path,) if path else (), kind) from error
 
 
-def shown(value: Any) -> str:
-    """A value as YAML would have it, for a message.
-
-    >>> shown(None), shown(True), shown("a"), shown(1e-4)
-    ('null', 'true', "'a'", '0.0001')
-    """
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def _user_error(error: ValidationError, prefix: Location, kind: type[BaseModel]) -> UserError:
     errors = error.errors()
     # A misspelt key is the reason why the right one is missing, so it comes first.
     first = min(errors, key=lambda found: found["type"] != "extra_forbidden")
     location = prefix + first["loc"]
     inner = first.get("ctx", {}).get("error")
-    if isinstance(inner, _SectionError):
+    if isinstance(inner, SectionError):
         return _user_error(inner.error, location, inner.kind)
-    if isinstance(inner, _UnknownNameError):
+    if isinstance(inner, UnknownNameError):
         where = _path((*location, inner.key) if inner.key else location)
         return UserError(f"{where}: unknown name {shown(inner.name)}: {inner.remedy}")
     where = _path(location)

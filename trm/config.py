@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
+from curricula.curriculum import AnyCurriculum
+from curricula.published import CustomCurriculum
 from trm.component import Component, by_name, validate
-from trm.curriculum import CurriculumConfig
 from trm.errors import UserError
 from trm.halting import HaltingConfig
 from trm.losses import LossConfig
@@ -95,7 +96,7 @@ class Experiment(Component):
     optimizer: SerializeAsAny[
         Annotated[OptimizerConfig, BeforeValidator(lambda s: by_name(OPTIMIZERS, s, "adam_atan2"))]
     ] = AdamAtan2Config()
-    curriculum: CurriculumConfig = CurriculumConfig()
+    curriculum: AnyCurriculum = CustomCurriculum()
     train: TrainConfig = TrainConfig()
     promise: PromiseConfig | None = None
     plugins: list[str] = Field(default_factory=list)

@@ -1,89 +1,102 @@
-"""The `curriculum` section: which schedules of `curricula` drive a training run."""
+"""What a training run's curriculum starts from and what it tells the curriculum."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import dataclass, field
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
+import numpy as np
+from numpy.typing import NDArray
 
-from curricula.depth import Constant, DepthSchedule, DepthStage, Stages
+from curricula.curriculum import Course
+from curricula.feedback import Feedback
 from curricula.stage import Stage
-from trm.component import Component, by_name
+from trm.config import Experiment
+from trm.errors import UserError
+from trm.tasks.base import Task
 
 
-class DepthConfig(Component):
-    """A schedule of recursion depth; subclasses have their own `name`."""
-
-    name: str
-
-    def build(self) -> DepthSchedule:
-        """The schedule as a pure function of progress."""
-        raise NotImplementedError(self.name)
-
-
-class NoDepthConfig(DepthConfig):
-    """Full depth all the time."""
-
-    name: Literal["none"] = "none"
-
-    def build(self) -> DepthSchedule:
-        return Constant()
+def full_stage(config: Experiment) -> Stage:
+    """The values in force without a curriculum: those of the config's other sections."""
+    model = config.model
+    return Stage(
+        H_cycles=model.H_cycles,
+        L_cycles=model.L_cycles,
+        supervision_steps=model.halt_max_steps,
+        halt_weight=config.loss.halt_weight,
+        exploration=model.halt_exploration_prob,
+    )
 
 
-class DepthStageConfig(Component):
-    """One stage: from the share `at` of the budget on, at most this depth (null: the model's)."""
+def begin_course(config: Experiment, task: Task) -> Course:
+    """A run's way through its curriculum, at the start.
 
-    at: float = Field(ge=0.0, lt=1.0)
-    H_cycles: int | None = Field(default=None, ge=1)
-    L_cycles: int | None = Field(default=None, ge=1)
-
-
-class StagesConfig(DepthConfig):
-    """Depth that changes at fixed shares of the compute budget, cut to the model's own depth."""
-
-    name: Literal["stages"] = "stages"
-    stages: list[DepthStageConfig] = Field(min_length=1)
-
-    @field_validator("stages")
-    @classmethod
-    def _in_order(cls, stages: list[DepthStageConfig]) -> list[DepthStageConfig]:
-        try:
-            _schedule(stages)
-        except ValueError as error:
-            raise ValueError(str(error).removeprefix("stages: ")) from error
-        return stages
-
-    def build(self) -> DepthSchedule:
-        return _schedule(self.stages)
-
-
-def _schedule(stages: list[DepthStageConfig]) -> DepthSchedule:
-    return Stages([DepthStage(s.at, s.H_cycles, s.L_cycles) for s in stages])
-
-
-DEPTH_SCHEDULES: dict[str, type[DepthConfig]] = {"none": NoDepthConfig, "stages": StagesConfig}
-
-
-class CurriculumConfig(Component):
-    """What changes over a run. Progress is the share of the compute budget that is spent."""
-
-    depth: SerializeAsAny[
-        Annotated[DepthConfig, BeforeValidator(lambda s: by_name(DEPTH_SCHEDULES, s))]
-    ] = NoDepthConfig()
-
-
-class Curriculum:
-    """The composed schedules of one run.
-
-    Args:
-        config: which schedules.
-        full: the model's own depth, at which evaluation always runs.
+    Raises:
+        UserError: the curriculum names a source that the task does not have.
     """
+    try:
+        return Course(config.curriculum, full_stage(config), task.sources)
+    except ValueError as error:
+        raise UserError(f"curriculum.sources.{error}") from error
 
-    def __init__(self, config: CurriculumConfig, full: Stage) -> None:
-        self.full = full
-        self._depth = config.depth.build()
 
-    def at(self, progress: float) -> Stage:
-        """The stage in force at a share of the compute budget in [0, 1]."""
-        return self._depth.at(progress, self.full)
+@dataclass
+class Window:
+    """Sums over the training steps since the last feedback; everything in it is plain JSON."""
+
+    loss: float = 0.0
+    steps: int = 0
+    halted: int = 0
+    halted_right: int = 0
+    right: int = 0
+    right_and_halting: int = 0
+    wrong: int = 0
+    wrong_and_halting: int = 0
+    bins: list[list[int]] = field(default_factory=list)
+
+    def count(
+        self,
+        loss: float,
+        right: NDArray[np.bool_],
+        halting: NDArray[np.bool_],
+        halted: NDArray[np.bool_],
+        difficulty: NDArray[np.float32],
+        bins: int,
+    ) -> None:
+        """Take in one training step.
+
+        Args:
+            loss: its loss.
+            right: rows with every labelled cell right, `[batch]`.
+            halting: rows at which the model would halt, `[batch]`.
+            halted: rows that did halt, `[batch]`.
+            difficulty: the rows' place in the order of difficulty, in [0, 1), `[batch]`.
+            bins: equal bins of difficulty to tell apart.
+        """
+        self.loss += loss
+        self.steps += 1
+        self.halted += int(halted.sum())
+        self.halted_right += int((halted & right).sum())
+        self.right += int(right.sum())
+        self.right_and_halting += int((right & halting).sum())
+        self.wrong += int((~right).sum())
+        self.wrong_and_halting += int((~right & halting).sum())
+        if bins:
+            places = np.minimum((difficulty * bins).astype(np.int64), bins - 1)
+            seen = np.bincount(places[halted], minlength=bins).tolist()
+            solved = np.bincount(places[halted & right], minlength=bins).tolist()
+            before = self.bins or [[0, 0]] * bins
+            self.bins = [
+                [n + more, ok + good]
+                for (n, ok), more, good in zip(before, seen, solved, strict=True)
+            ]
+
+    def feedback(self) -> Feedback:
+        """The window in means."""
+        recall = self.right_and_halting / max(self.right, 1)
+        specificity = 1.0 - self.wrong_and_halting / self.wrong if self.wrong else recall
+        return Feedback(
+            loss=self.loss / max(self.steps, 1),
+            exact_accuracy=self.halted_right / max(self.halted, 1),
+            halt_accuracy=0.5 * (recall + specificity),
+            by_difficulty=tuple((n, ok / max(n, 1)) for n, ok in self.bins),
+        )

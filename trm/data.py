@@ -1,4 +1,4 @@
-"""The order in which a run sees its training examples: seeded, resumable, never ending."""
+"""Which training examples a run sees, and in what order: seeded, resumable, never ending."""
 
 from __future__ import annotations
 
@@ -6,49 +6,92 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trm.tasks.base import Split, Task, Tokens
+from curricula.stage import Slice
+from trm.tasks.base import Task, Tokens
 
-_ORDER, _AUGMENT = 1, 2
+_ORDER, _AUGMENT, _MIX = 1, 2, 4
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Fresh training examples: tokens `[n, seq_len]`, labels alike, puzzle identifiers `[n]`."""
+    """Fresh training examples, in the order in which they are to be used.
+
+    Attributes:
+        inputs: tokens `[n, seq_len]`.
+        labels: tokens `[n, seq_len]`.
+        puzzle_identifiers: `[n]`.
+        difficulty: place in the order of difficulty within the source, in [0, 1), `[n]`.
+    """
 
     inputs: Tokens
     labels: Tokens
     puzzle_identifiers: Tokens
+    difficulty: NDArray[np.float32]
 
 
 class ExampleStream:
-    """Every example once an epoch, in an order drawn from (seed, epoch), augmented on the way."""
+    """The training examples, epoch after epoch, each in an order drawn from (seed, epoch).
 
-    def __init__(self, task: Task, split: Split, seed: int) -> None:
+    Without a mix an epoch has every example once. A mix thins epochs out: each example that is not
+    wanted as much as the most wanted ones is passed over with a chance drawn from (seed, epoch),
+    so that examples are still not repeated within an epoch, and the position says it all.
+    """
+
+    def __init__(self, task: Task, seed: int) -> None:
         self._task = task
-        self._split = split
+        self._split = task.split("train")
         self._seed = seed
         self._rng = np.random.default_rng([seed, _AUGMENT])
         self.drawn = 0
         self._epoch = -1
         self._order = np.empty(0, dtype=np.int64)
+        self._chances = np.empty(0)
+        self._source = task.source_of("train")
+        self._rank, self._size = places(self._split.difficulty, self._source)
 
-    def take(self, count: int) -> Examples:
-        """The next `count` examples, over the end of an epoch if need be."""
+    def take(
+        self,
+        count: int,
+        difficulty: tuple[Slice, ...] = (),
+        sources: tuple[float, ...] = (),
+    ) -> Examples:
+        """The next `count` examples, over the end of an epoch if need be.
+
+        Args:
+            difficulty: where they come from, as in `Stage.difficulty`.
+            sources: each source's share of them, as in `Stage.sources`.
+        """
         size = len(self._split)
-        positions = np.arange(self.drawn, self.drawn + count)
-        rows = np.empty(count, dtype=np.int64)
-        for epoch in range(self.drawn // size, (self.drawn + count - 1) // size + 1):
-            if epoch != self._epoch:
-                self._epoch = epoch
-                self._order = np.random.default_rng([self._seed, _ORDER, epoch]).permutation(size)
-            here = positions // size == epoch
-            rows[here] = self._order[positions[here] % size]
-        self.drawn += count
+        rows = np.empty(0, dtype=np.int64)
+        mixed = bool(difficulty or sources)
+        idle = 0
+        while len(rows) < count:
+            # Up to the end of the epoch, and no more than might be wanted.
+            begin = self.drawn % size
+            self._enter(self.drawn // size)
+            end = min(begin + (size if mixed else count - len(rows)), size)
+            here = self._order[begin:end]
+            wanted = np.arange(len(here))
+            if mixed:
+                share = self._share(here, difficulty, sources)
+                wanted = np.flatnonzero(self._chances[begin:end] < share)
+            wanted = wanted[: count - len(rows)]
+            rows = np.concatenate((rows, here[wanted]))
+            enough = len(rows) == count
+            self.drawn += int(wanted[-1]) + 1 if enough else end - begin
+            idle = 0 if len(wanted) else idle + 1
+            assert idle < 100_000, (difficulty, sources)
         inputs, labels = self._task.augment(
             self._split.inputs[rows], self._split.labels[rows], self._rng
         )
-        return Examples(inputs, labels, self._split.puzzle_identifiers[rows])
+        return Examples(
+            inputs,
+            labels,
+            self._split.puzzle_identifiers[rows],
+            (self._rank[rows] / self._size[rows]).astype(np.float32),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Position and augmentation state, as plain JSON values."""
@@ -58,3 +101,48 @@ class ExampleStream:
         """Go on exactly where `state_dict` was taken."""
         self.drawn = state["drawn"]
         self._rng.bit_generator.state = state["augment"]
+
+    def _enter(self, epoch: int) -> None:
+        if epoch == self._epoch:
+            return
+        size = len(self._split)
+        self._epoch = epoch
+        self._order = np.random.default_rng([self._seed, _ORDER, epoch]).permutation(size)
+        self._chances = np.random.default_rng([self._seed, _MIX, epoch]).random(size)
+
+    def _share(
+        self, rows: NDArray[np.int64], difficulty: tuple[Slice, ...], sources: tuple[float, ...]
+    ) -> NDArray[np.float64]:
+        """How much each row is wanted, as a share of the most wanted, `[rows]`."""
+        share = np.ones(len(rows))
+        if difficulty:
+            # An example stands for its n-th of the order: a slice narrower than that still has one.
+            width = 1.0 / self._size[rows]
+            low = self._rank[rows] * width
+            densities = [part.weight / (part.high - part.low) for part in difficulty]
+            share = np.zeros(len(rows))
+            for part, density in zip(difficulty, densities, strict=True):
+                overlap = np.minimum(low + width, part.high) - np.maximum(low, part.low)
+                share += density * np.clip(overlap, 0.0, None) / width
+            share /= max(densities)
+        if sources:
+            have = np.bincount(self._source, minlength=len(sources)) / len(self._source)
+            factor = np.array(sources) / np.maximum(have, 1e-12)
+            share *= factor[self._source[rows]] / factor[have > 0].max()
+        return share
+
+
+def places(
+    difficulty: NDArray[np.float32], source: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each example's rank by difficulty within its source, from 0, and that source's size, `[n]`.
+
+    Equally difficult examples keep their order, so that any share of them can be cut off.
+    """
+    rank = np.empty(len(difficulty), dtype=np.int64)
+    size = np.empty(len(difficulty), dtype=np.int64)
+    for kind in np.unique(source):
+        (members,) = np.nonzero(source == kind)
+        rank[members[np.argsort(difficulty[members], kind="stable")]] = np.arange(len(members))
+        size[members] = len(members)
+    return rank, size

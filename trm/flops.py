@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curricula.stage import Stage
+from curricula.stage import Depth
 from trm.config import Experiment
 from trm.layers import swiglu_width
 from trm.model import ModelConfig
@@ -50,13 +50,13 @@ def supervision_step_flops(
     return batch_size * total
 
 
-def step_flops(config: Experiment, task: Task, stage: Stage | None = None) -> float:
-    """The same for an experiment's batch and task, at full depth or at a stage's."""
+def step_flops(config: Experiment, task: Task, depth: Depth | None = None) -> float:
+    """The same for an experiment's batch and task, at full depth or at a curriculum's."""
     return supervision_step_flops(
         config.model,
         task.seq_len,
         task.vocab_size,
         config.train.batch_size,
-        stage.H_cycles if stage else None,
-        stage.L_cycles if stage else None,
+        depth.H_cycles if depth else None,
+        depth.L_cycles if depth else None,
     )

@@ -103,6 +103,7 @@ def halt(
     halting: HaltingConfig,
     generator: torch.Generator,
     max_steps: int | None = None,
+    exploration: float | None = None,
 ) -> Tensor:
     """Which rows halt after a training step, bool `[batch]`.
 
@@ -113,20 +114,27 @@ def halt(
         steps: supervision steps that each row has had, this one included, `[batch]`.
         generator: a CPU generator.
         max_steps: the last step, instead of the config's, as a curriculum has it.
+        exploration: the chance of it, likewise.
     """
     limit = config.halt_max_steps if max_steps is None else max_steps
+    chance = config.halt_exploration_prob if exploration is None else exploration
     last = steps >= limit
     if limit == 1:
         return last
-    if config.no_ACT_continue:
-        threshold = math.log(halting.threshold / (1.0 - halting.threshold))
-        wants = output.q_halt > threshold
-    else:
-        wants = output.q_halt > output.q_continue
+    wants = wants_to_halt(output, config, halting)
     rows = len(steps)
-    explores = torch.rand(rows, generator=generator) < config.halt_exploration_prob
+    explores = torch.rand(rows, generator=generator) < chance
     least = torch.randint(2, limit + 1, (rows,), generator=generator) * explores
     return last | (wants & (steps >= least.to(steps.device)))
+
+
+@torch.no_grad()
+def wants_to_halt(output: Output, config: ModelConfig, halting: HaltingConfig) -> Tensor:
+    """Rows at which the model would stop, bool `[batch]`."""
+    if config.no_ACT_continue:
+        threshold = math.log(halting.threshold / (1.0 - halting.threshold))
+        return output.q_halt > threshold
+    return output.q_halt > output.q_continue
 
 
 @torch.no_grad()

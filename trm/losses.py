@@ -100,7 +100,13 @@ class Losses:
 
 
 def act_loss(
-    output: Output, labels: Tensor, config: LossConfig, target_continue: Tensor | None = None
+    output: Output,
+    labels: Tensor,
+    config: LossConfig,
+    target_continue: Tensor | None = None,
+    *,
+    halt_weight: float | None = None,
+    weights: Tensor | None = None,
 ) -> Losses:
     """Token loss (mean over each row's labelled cells) plus weighted binary cross-entropies of q.
 
@@ -109,20 +115,29 @@ def act_loss(
     Args:
         labels: `[batch, seq_len]`, tokens or `IGNORE`.
         target_continue: targets of the continue head `[batch]`; None leaves that loss out.
+        halt_weight: weight of the halting loss instead of the config's, as a curriculum has it.
+        weights: what each row's loss counts in `total`, `[batch]`; None: 1.
     """
     counted = labels != IGNORE
     right = (output.logits.detach().argmax(-1) == labels) | ~counted
     exact = right.all(dim=-1)
     per_cell = TOKEN_LOSSES[config.loss_type](output.logits, labels)
-    lm = (per_cell.sum(-1) / counted.sum(-1).clamp(min=1)).sum()
+    lm = per_cell.sum(-1) / counted.sum(-1).clamp(min=1)
     halt = F.binary_cross_entropy_with_logits(
-        output.q_halt, exact.to(output.q_halt.dtype), reduction="sum"
+        output.q_halt, exact.to(output.q_halt.dtype), reduction="none"
     )
-    total = lm + config.halt_weight * halt
     cont = torch.zeros_like(halt)
     if target_continue is not None:
         cont = F.binary_cross_entropy_with_logits(
-            output.q_continue, target_continue, reduction="sum"
+            output.q_continue, target_continue, reduction="none"
         )
-        total = total + config.continue_weight * cont
-    return Losses(total / len(labels), lm, halt, cont, exact)
+
+    def total_of(loss: Tensor) -> Tensor:
+        return loss.sum() if weights is None else (weights * loss).sum()
+
+    total = total_of(lm) + (config.halt_weight if halt_weight is None else halt_weight) * total_of(
+        halt
+    )
+    if target_continue is not None:
+        total = total + config.continue_weight * total_of(cont)
+    return Losses(total / len(labels), lm.sum(), halt.sum(), cont.sum(), exact)

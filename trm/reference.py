@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
+from curricula.curriculum import Curriculum
 from trm.config import Experiment
-from trm.curriculum import NoDepthConfig
 from trm.model import ModelConfig
 from trm.tasks.base import Task
 from trm.yaml12 import dump_yaml
@@ -135,10 +135,12 @@ def inexpressible(config: Experiment) -> list[str]:
         found.append("model.no_ACT_continue false: the reference's code fails with it")
     if config.loss.loss_type != "stablemax_cross_entropy":
         found.append(f"loss.loss_type {config.loss.loss_type}: the reference's code fails with it")
-    if not isinstance(config.curriculum.depth, NoDepthConfig):
-        found.append(
-            f"curriculum.depth {config.curriculum.depth.name}: the reference has no stages"
-        )
+    still = Curriculum()
+    for part in Curriculum.model_fields:
+        value = getattr(config.curriculum, part)
+        if part not in ("name", "feedback_every") and value != getattr(still, part):
+            name = getattr(value, "name", value)
+            found.append(f"curriculum.{part} {name}: the reference has no curriculum")
     return found
 
 

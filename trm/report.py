@@ -36,6 +36,13 @@ class Report:
         grad_norm: global gradient norm of the last step, before clipping.
         H_cycles: H cycles of the last training step.
         L_cycles: L cycles of the last training step.
+        supervision_steps: step at which an example halted at the latest, at the last training step.
+        halt_weight: weight of the halting loss at the last training step.
+        exploration: exploration probability at the last training step.
+        latent_noise: standard deviation of the latent noise at the last training step.
+        lr_factor: the curriculum's factor on the learning rate at the last training step.
+        train_difficulty: mean place in the order of difficulty, in [0, 1), of the training
+            examples begun since the last report (0.5 where all are alike).
         diverged: training met a non-finite loss, gradient or state and stopped.
     """
 
@@ -64,6 +71,12 @@ class Report:
     grad_norm: float
     H_cycles: int
     L_cycles: int
+    supervision_steps: int = 0
+    halt_weight: float = 0.0
+    exploration: float = 0.0
+    latent_noise: float = 0.0
+    lr_factor: float = 1.0
+    train_difficulty: float = 0.5
     diverged: bool = False
 
     def row(self) -> dict[str, Any]:

@@ -13,24 +13,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curricula.stage import Stage
+from curricula.stage import Depth, Stage
 from trm.config import Experiment
-from trm.curriculum import Curriculum
+from trm.curriculum import Window, begin_course
 from trm.data import ExampleStream
 from trm.device import Resolved, resolve
 from trm.ema import EMA
 from trm.evaluation import Evaluation, evaluate, subset
 from trm.flops import step_flops
-from trm.halting import Carry, begin, continue_target, halt, refill
+from trm.halting import Carry, begin, continue_target, halt, refill, wants_to_halt
 from trm.losses import act_loss
-from trm.model import TRM, Latent
+from trm.model import TRM, Latent, Output
 from trm.optimizers import learning_rate_factor
 from trm.report import Report
 from trm.state import State, flatten, unflatten
 from trm.tasks.base import Split, Task
 
-_WEIGHTS, _EXPLORATION = 0, 3
-_SUMS = ("loss", "rows", "halted", "halted_exact", "halted_steps")
+_WEIGHTS, _EXPLORATION, _NOISE = 0, 3, 5
+_SUMS = ("loss", "rows", "halted", "halted_exact", "halted_steps", "begun", "difficulty")
 
 
 def budget_flops(config: Experiment, task: Task, seconds_to_time: float = 4.0) -> float:
@@ -58,7 +58,7 @@ def _flops_per_second(config: Experiment, task: Task, seconds: float) -> float:
         trainer.train_step()
         steps += 1
     # Not the counted compute: a run that diverges at once counts none, but takes its time.
-    return steps * step_flops(config, task, trainer.stage) / (time.perf_counter() - begun)
+    return steps * step_flops(config, task, trainer.stage.depth) / (time.perf_counter() - begun)
 
 
 @dataclass
@@ -76,6 +76,11 @@ class Counters:
     grad_norm: float = 0.0
     diverged: bool = False
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_SUMS, 0.0))
+
+    @classmethod
+    def restored(cls, values: dict[str, Any]) -> Counters:
+        """Stored counters; a sum that an older version did not keep starts at 0."""
+        return cls(**{**values, "sums": {**dict.fromkeys(_SUMS, 0.0), **values["sums"]}})
 
 
 class Trainer:
@@ -110,16 +115,21 @@ class Trainer:
         self.model = build_model(config, task, self.resolved, seed)
         self.optimizer = config.optimizer.build(self.model)
         self.ema = EMA(self.model, config.train.ema) if config.train.ema else None
-        self.curriculum = Curriculum(
-            config.curriculum, Stage(config.model.H_cycles, config.model.L_cycles)
-        )
-        self.stage = self.curriculum.at(0.0)
-        self.stream = ExampleStream(task, task.split("train"), seed)
+        self.course = begin_course(config, task)
+        self.stream = ExampleStream(task, seed)
         self.exploration = _generator(seed, _EXPLORATION)
+        self.noise = _generator(seed, _NOISE)
         self.carry = begin(self.model, config.train.batch_size, task.seq_len, self.device)
         self.counters = Counters()
+        self.window = Window()
+        self._difficulty = np.zeros(config.train.batch_size, dtype=np.float32)
         self._valid = subset(task.split("valid"), config.train.valid_examples)
-        self._step_flops: dict[Stage, float] = {}
+        self._step_flops: dict[Depth, float] = {}
+
+    @property
+    def stage(self) -> Stage:
+        """What the curriculum has set for the current training step."""
+        return self.course.stage
 
     @property
     def progress(self) -> float:
@@ -159,28 +169,43 @@ class Trainer:
     def train_step(self) -> None:
         """One supervision step of the whole batch and one optimiser step."""
         config, counters = self.config, self.counters
-        self.stage = self.curriculum.at(self.progress)
+        stage = self.course.advance(self.progress)
         self._refill()
         self.model.train()
-        compute = counters.compute + self._flops(self.stage)
+        compute = counters.compute + self._flops(stage.depth)
         progress = min(compute / self.budget, 1.0)
         if counters.step < config.optimizer.lr_warmup_steps:
             counters.warmup_progress = progress
-        factor = learning_rate_factor(
+        factor = stage.lr_factor * learning_rate_factor(
             config.optimizer, counters.step + 1, progress, counters.warmup_progress
         )
         self.optimizer.set_factor(factor)
         carry = self.carry
         latent, output = self.model(
-            carry.latent,
+            self._disturbed(carry.latent),
             carry.inputs,
             carry.puzzle_identifiers,
-            H_cycles=self.stage.H_cycles,
-            L_cycles=self.stage.L_cycles,
+            H_cycles=stage.H_cycles,
+            L_cycles=stage.L_cycles,
         )
         steps = carry.steps + 1
-        target = self._continue_target(latent, steps)
-        losses = act_loss(output, carry.labels, config.loss, target)
+        halted = halt(
+            output,
+            steps,
+            config=config.model,
+            halting=config.halting,
+            generator=self.exploration,
+            max_steps=stage.supervision_steps,
+            exploration=stage.exploration,
+        )
+        losses = act_loss(
+            output,
+            carry.labels,
+            config.loss,
+            self._continue_target(latent, steps),
+            halt_weight=stage.halt_weight,
+            weights=_loss_weights(stage, steps, halted),
+        )
         self.optimizer.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
         counters.grad_norm = self._clipped_norm()
@@ -191,25 +216,48 @@ class Trainer:
         self.optimizer.step()
         if self.ema is not None:
             self.ema.update(self.model)
-        halted = halt(
-            output,
-            steps,
-            config=config.model,
-            halting=config.halting,
-            generator=self.exploration,
-        )
         self._count(loss, halted, losses.exact, steps)
         carry.latent, carry.steps, carry.halted = latent, steps, halted
         counters.learning_rate = config.optimizer.lr * factor
         counters.step += 1
         counters.compute = compute
+        if config.curriculum.is_adaptive:
+            self._give_feedback(loss, output, losses.exact, halted)
+
+    def _give_feedback(self, loss: float, output: Output, exact: Tensor, halted: Tensor) -> None:
+        halting = wants_to_halt(output, self.config.model, self.config.halting)
+        self.window.count(
+            loss=loss,
+            right=exact.cpu().numpy(),
+            halting=halting.cpu().numpy(),
+            halted=halted.cpu().numpy(),
+            difficulty=self._difficulty,
+            bins=self.course.bins,
+        )
+        if self.course.wants_feedback(self.progress):
+            self.course.observe(self.progress, self.window.feedback())
+            self.window = Window()
+
+    def _disturbed(self, latent: Latent) -> Latent:
+        """The carried state with the curriculum's noise on it (as EqR has it, arXiv 2605.21488)."""
+        if not self.stage.latent_noise:
+            return latent
+
+        def noisy(z: Tensor) -> Tensor:
+            noise = torch.randn(z.shape, generator=self.noise).to(z.device, z.dtype)
+            return z + self.stage.latent_noise * noise
+
+        return Latent(noisy(latent.z_H), noisy(latent.z_L))
 
     def _refill(self) -> None:
         count = int(self.carry.halted.sum())
         if not count:
             return
-        fresh = self.stream.take(count)
+        fresh = self.stream.take(count, self.stage.difficulty, self.stage.sources)
+        self._difficulty[self.carry.halted.cpu().numpy()] = fresh.difficulty
         self.counters.examples += count
+        self.counters.sums["begun"] += count
+        self.counters.sums["difficulty"] += float(fresh.difficulty.sum(dtype=np.float64))
         self.carry = refill(
             self.model,
             self.carry,
@@ -230,7 +278,7 @@ class Trainer:
                 H_cycles=self.stage.H_cycles,
                 L_cycles=self.stage.L_cycles,
             )
-        return continue_target(following, steps >= self.config.model.halt_max_steps)
+        return continue_target(following, steps >= self.stage.supervision_steps)
 
     def _clipped_norm(self) -> float:
         parameters = [p for p in self.model.parameters() if p.grad is not None]
@@ -248,10 +296,10 @@ class Trainer:
         sums["halted_exact"] += float((halted & exact).sum())
         sums["halted_steps"] += float(steps[halted].sum())
 
-    def _flops(self, stage: Stage) -> float:
-        if stage not in self._step_flops:
-            self._step_flops[stage] = step_flops(self.config, self.task, stage)
-        return self._step_flops[stage]
+    def _flops(self, depth: Depth) -> float:
+        if depth not in self._step_flops:
+            self._step_flops[depth] = step_flops(self.config, self.task, depth)
+        return self._step_flops[depth]
 
     def evaluate(self, split: Split | None = None, live: bool = False) -> Evaluation:
         """Evaluate on `valid` (or a given split) at full depth, with EMA weights unless `live`."""
@@ -284,6 +332,8 @@ class Trainer:
             "carry/labels": carry.labels,
             "carry/puzzle_identifiers": carry.puzzle_identifiers,
             "exploration": self.exploration.get_state(),
+            "noise": self.noise.get_state(),
+            "difficulty": torch.from_numpy(self._difficulty),
         }
         return State(
             weights=dict(self.model.state_dict()),
@@ -292,6 +342,8 @@ class Trainer:
             values={
                 "counters": asdict(self.counters),
                 "stream": self.stream.state_dict(),
+                "course": self.course.state_dict(),
+                "window": asdict(self.window),
                 "optimizer": optimizer_values,
             },
         )
@@ -318,8 +370,14 @@ class Trainer:
         )
         self.exploration.set_state(state.training["exploration"].cpu())
         self.stream.load_state_dict(state.values["stream"])
-        self.counters = Counters(**state.values["counters"])
-        self.stage = self.curriculum.at(self.progress)
+        self.counters = Counters.restored(state.values["counters"])
+        if "course" in state.values:
+            self.noise.set_state(state.training["noise"].cpu())
+            self._difficulty = state.training["difficulty"].cpu().numpy().copy()
+            self.course.load_state_dict(state.values["course"])
+            self.window = Window(**state.values["window"])
+        else:  # written before curricula had a state: only fixed depth was driven then
+            self.course.advance(self.progress)
 
     def _goal(self, mark: float) -> float:
         # Sums and products of FLOPs round; a step that meets a mark must not miss it by that.
@@ -355,9 +413,27 @@ class Trainer:
             grad_norm=counters.grad_norm,
             H_cycles=self.stage.H_cycles,
             L_cycles=self.stage.L_cycles,
+            supervision_steps=self.stage.supervision_steps,
+            halt_weight=self.stage.halt_weight,
+            exploration=self.stage.exploration,
+            latent_noise=self.stage.latent_noise,
+            lr_factor=self.stage.lr_factor,
+            train_difficulty=sums["difficulty"] / sums["begun"] if sums["begun"] else 0.5,
             diverged=counters.diverged,
             **columns,
         )
+
+
+def _loss_weights(stage: Stage, steps: Tensor, halted: Tensor) -> Tensor | None:
+    """What the loss of each row counts, `[batch]`; None where every row counts 1."""
+    weights = None
+    if stage.supervision_weights:
+        table = torch.tensor(stage.supervision_weights, device=steps.device)
+        # A row may be past the last step when the curriculum has just lowered it.
+        weights = table[(steps - 1).clamp(max=len(table) - 1).long()]
+    if stage.last_step_only:
+        weights = halted.float() if weights is None else weights * halted
+    return weights
 
 
 def build_model(config: Experiment, task: Task, resolved: Resolved, seed: int) -> TRM:

@@ -66,7 +66,12 @@ def test_every_default_is_the_references() -> None:
     assert loss["loss_type"] == "stablemax_cross_entropy"
     assert (loss["halt_weight"], loss["continue_weight"]) == (0.5, 0.5)
     assert tree["halting"] == {"threshold": 0.5, "eval_threshold": None}
-    assert tree["curriculum"] == {"depth": {"name": "none"}}
+    curriculum = tree["curriculum"]
+    parts = ("depth", "supervision", "supervision_weights", "difficulty", "sources")
+    assert [curriculum.pop(part) for part in parts] == [{"name": "none"}] * len(parts)
+    assert curriculum.pop("feedback_every") == 0.01
+    assert curriculum.pop("name") == "custom"
+    assert set(curriculum.values()) == {None, 0}
     assert (train["batch_size"], train["ema"], train["seed"]) == (768, 0.999, 0)
 
 

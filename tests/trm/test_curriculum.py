@@ -1,56 +1,70 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from curricula.stage import Stage
-from trm.component import validate
-from trm.curriculum import DEPTH_SCHEDULES, Curriculum, CurriculumConfig
+from trm.config import experiment_from
+from trm.curriculum import Window, begin_course, full_stage
 from trm.errors import UserError
 
-GROWTH = {
-    "name": "stages",
-    "stages": [
-        {"at": 0.0, "H_cycles": 1, "L_cycles": 1},
-        {"at": 0.3, "H_cycles": 2, "L_cycles": 1},
-        {"at": 0.6, "H_cycles": 3, "L_cycles": 6},
-    ],
-}
+TinyTree = Callable[..., dict[str, Any]]
 
 
-def curriculum(depth: Any, full: Stage) -> Curriculum:
-    return Curriculum(validate(CurriculumConfig, {"depth": depth}, "curriculum"), full)
+def test_the_full_stage_is_the_rest_of_the_config(tiny: TinyTree, cache: Path) -> None:
+    config = experiment_from(tiny({"loss.halt_weight": 0.25}))
+    full = full_stage(config)
+    assert full == Stage(2, 2, supervision_steps=3, halt_weight=0.25, exploration=0.3)
+    assert begin_course(config, config.task.build(cache)).advance(0.5) == full
 
 
-@pytest.mark.parametrize("progress", [0.0, 0.5, 1.0])
-def test_without_schedule_the_depth_is_full(progress: float) -> None:
-    assert curriculum("none", Stage(3, 6)).at(progress) == Stage(3, 6)
-    assert Curriculum(CurriculumConfig(), Stage(3, 6)).at(progress) == Stage(3, 6)
+def test_a_source_that_the_task_lacks_is_named(tiny: TinyTree, cache: Path) -> None:
+    mixture = {"name": "mixture", "weights": {"hub": 1.0}}
+    config = experiment_from(tiny({"curriculum.sources": mixture}))
+    with pytest.raises(UserError, match=r"^curriculum\.sources\.weights\.hub: no such source"):
+        begin_course(config, config.task.build(cache))
 
 
-@pytest.mark.parametrize(
-    ("progress", "stage"),
-    [(0.0, (1, 1)), (0.2999, (1, 1)), (0.3, (2, 1)), (0.6, (3, 6)), (1.0, (3, 6))],
-)
-def test_stages_start_at_their_share(progress: float, stage: tuple[int, int]) -> None:
-    assert curriculum(GROWTH, Stage(3, 6)).at(progress) == Stage(*stage)
+def random_steps(seed: int, batch: int = 40) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+    return [
+        {
+            "loss": float(rng.random()),
+            "right": rng.random(batch) < 0.4,
+            "halting": rng.random(batch) < 0.5,
+            "halted": rng.random(batch) < 0.6,
+            "difficulty": rng.random(batch).astype(np.float32),
+        }
+        for _ in range(7)
+    ]
 
 
-def test_stages_are_cut_to_the_models_own_depth() -> None:
-    small = curriculum(GROWTH, Stage(1, 2))
-    assert [small.at(p) for p in (0.0, 0.4, 0.9)] == [Stage(1, 1), Stage(1, 1), Stage(1, 2)]
+@pytest.mark.parametrize("seed", range(5))
+def test_feedback_is_the_means_over_all_rows_of_the_window(seed: int) -> None:
+    steps = random_steps(seed)
+    window = Window()
+    for step in steps:
+        window.count(**step, bins=4)
+    feedback = window.feedback()
+    rows = {key: np.concatenate([np.atleast_1d(s[key]) for s in steps]) for key in steps[0]}
+    right, halting, halted = rows["right"], rows["halting"], rows["halted"]
+    assert feedback.loss == pytest.approx(rows["loss"].mean())
+    assert feedback.exact_accuracy == pytest.approx(right[halted].mean())
+    balanced = (halting[right].mean() + (~halting[~right]).mean()) / 2
+    assert feedback.halt_accuracy == pytest.approx(balanced)
+    for index, (count, share) in enumerate(feedback.by_difficulty):
+        here = halted & (np.floor(rows["difficulty"] * 4) == index)
+        assert count == here.sum()
+        assert share == pytest.approx(right[here].mean())
 
 
-def test_names_match_the_registry() -> None:
-    for name in DEPTH_SCHEDULES:
-        section = GROWTH if name == "stages" else {"name": name}
-        config = validate(CurriculumConfig, {"depth": section})
-        assert config.depth.name == name
-        assert validate(CurriculumConfig, config.model_dump()) == config
-
-
-def test_a_stage_in_the_wrong_place_names_its_path() -> None:
-    late = {"name": "stages", "stages": GROWTH["stages"][1:]}
-    with pytest.raises(UserError, match=r"^curriculum\.depth\.stages: the first stage must start"):
-        curriculum(late, Stage(1, 1))
+def test_halting_that_never_stops_is_not_called_calibrated() -> None:
+    nothing = np.zeros(8, dtype=bool)
+    window = Window()
+    window.count(1.0, nothing, nothing, ~nothing, np.zeros(8, dtype=np.float32), bins=0)
+    assert window.feedback().halt_accuracy == 0.5
+    assert Window().feedback().halt_accuracy == 0.0

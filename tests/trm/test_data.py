@@ -26,7 +26,7 @@ def tasks(tiny: Callable[..., dict[str, Any]], cache: Path) -> dict[bool, Task]:
 
 
 def stream(task: Task, seed: int = 0) -> ExampleStream:
-    return ExampleStream(task, task.split("train"), seed)
+    return ExampleStream(task, seed)
 
 
 def rows(examples: Examples) -> list[bytes]:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from curricula.stage import Stage
+from curricula.stage import Depth
 from trm.checkpoint import save_checkpoint
 from trm.config import Experiment, TrainConfig, experiment_from
 from trm.device import resolve
@@ -217,24 +217,24 @@ def test_compute_is_the_sum_over_steps_of_their_stages(make: Make) -> None:
     total, stages = 0.0, []
     while trainer.counters.compute < trainer.budget:
         trainer.train_step()
-        stages.append(trainer.stage)
+        stages.append(trainer.stage.depth)
         total += supervision_step_flops(
             model, 9, 9, train.batch_size, trainer.stage.H_cycles, trainer.stage.L_cycles
         )
         assert trainer.counters.compute == pytest.approx(total, rel=1e-12)
-    assert list(dict.fromkeys(stages)) == [Stage(1, 1), Stage(2, 1), Stage(2, 2)]
+    assert list(dict.fromkeys(stages)) == [Depth(1, 1), Depth(2, 1), Depth(2, 2)]
 
 
 def test_stages_change_at_their_share_of_compute(make: Make) -> None:
     trainer = make({**GROWTH, "train.budget.steps": 50})
-    previous = trainer.stage
+    previous = trainer.stage.depth
     while trainer.counters.compute < trainer.budget:
         before = trainer.progress
         trainer.train_step()
-        if trainer.stage != previous:
-            share = {Stage(2, 1): 0.2, Stage(2, 2): 0.6}[trainer.stage]
+        if trainer.stage.depth != previous:
+            share = {Depth(2, 1): 0.2, Depth(2, 2): 0.6}[trainer.stage.depth]
             assert share <= before < share + 0.03
-        previous = trainer.stage
+        previous = trainer.stage.depth
 
 
 def test_a_depth_curriculum_buys_more_steps_for_the_same_compute(make: Make) -> None:

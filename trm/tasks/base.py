@@ -51,12 +51,18 @@ class Task(ABC):
     seq_len: int
     grid_shape: tuple[int, int]
     num_puzzle_identifiers: int = 1
+    sources: tuple[str, ...] = ()
+    """Names of the sources of its examples, where there are several."""
     floor: float = 0.0
     """The score of a trial that failed: what knowing nothing is worth."""
 
     @abstractmethod
     def split(self, name: SplitName) -> Split:
         """One split's examples, the same on every call."""
+
+    def source_of(self, name: SplitName) -> NDArray[np.int32]:
+        """The index in `sources` of each example of a split, int32 `[n]`."""
+        return np.zeros(len(self.split(name)), dtype=np.int32)
 
     def augment(
         self, inputs: Tokens, labels: Tokens, rng: np.random.Generator

@@ -1,0 +1,83 @@
+"""A section of a config whose `name` says what it is, looked up in a plain dict registry.
+
+Plug-ins extend a registry by adding to the dict; their sections are validated like ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class SectionError(ValueError):
+    """A named section's own errors, carried through pydantic so that their paths are not lost."""
+
+    def __init__(self, error: ValidationError, kind: type[BaseModel]) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.kind = kind
+
+
+class UnknownNameError(ValueError):
+    """A section's `name` is not in the registry."""
+
+    def __init__(self, name: Any, remedy: str, key: str) -> None:
+        super().__init__(f"unknown name {name!r}: {remedy}")
+        self.name = name
+        self.remedy = remedy
+        self.key = key
+
+
+def nearest(word: str, words: list[str]) -> str:
+    """The remedy for an unknown word: the closest known ones first, else all of them.
+
+    >>> nearest("adamw2", ["adamw", "adam_atan2"])
+    'did you mean adamw, adam_atan2?'
+    """
+    close = get_close_matches(word, words, n=3, cutoff=0.5)
+    return f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(sorted(words))}"
+
+
+def by_name(registry: Mapping[str, type[S]], section: Any, default: str | None = None) -> S:
+    """Validate a section with the class that its `name` key picks from `registry`.
+
+    Raises:
+        ValueError: the section has no known `name`, or breaks its class's rules; `validate`
+            turns either into one line with the whole path (in `trm.component`).
+    """
+    if isinstance(section, BaseModel):
+        return section  # type: ignore[return-value]  # validated when it was made
+    key = "name"
+    if isinstance(section, str):
+        section, key = {"name": section}, ""
+    if not isinstance(section, Mapping):
+        raise ValueError(
+            f"{shown(section)} must be a section with a `name`; known: {', '.join(registry)}"
+        )
+    name = section.get("name", default)
+    if name is None:
+        raise ValueError(f"needs a `name`; known: {', '.join(registry)}")
+    if not isinstance(name, str) or name not in registry:
+        raise UnknownNameError(name, nearest(str(name), list(registry)), key)
+    kind = registry[name]
+    try:
+        return kind.model_validate({**section, "name": name})
+    except ValidationError as error:
+        raise SectionError(error, kind) from error
+
+
+def shown(value: Any) -> str:
+    """A value as YAML would have it, for a message.
+
+    >>> shown(None), shown(True), shown("a"), shown(1e-4)
+    ('null', 'true', "'a'", '0.0001')
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

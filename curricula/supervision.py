@@ -1,0 +1,179 @@
+"""How many supervision steps an example gets in training, and what the loss of each counts."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
+
+from curricula.feedback import Feedback
+from curricula.ladder import Ladder
+from curricula.named import by_name
+from curricula.pacing import AnyCurve, Curve, Linear, require_within
+from curricula.schedule import ROUNDING, Schedule, State, in_force, require_rising
+
+
+class SupervisionSchedule(Schedule):
+    """The step at which an example halts at the latest; subclasses fix `name`."""
+
+    name: str
+
+    def at(self, progress: float, full: int, state: State) -> int:
+        """The last step at `progress`, from 1 to `full`, which is `model.halt_max_steps`."""
+        raise NotImplementedError(self.name)
+
+
+class FullSupervision(SupervisionSchedule):
+    """All steps all the time."""
+
+    name: Literal["none"] = "none"
+
+    def at(self, progress: float, full: int, state: State) -> int:
+        return full
+
+
+class SupervisionStage(Schedule):
+    """From the share `at` of the run on, at most `steps` steps (null: the model's own)."""
+
+    at: float = Field(ge=0.0, lt=1.0)
+    steps: int | None = Field(default=None, ge=1)
+
+
+class SupervisionStages(SupervisionSchedule):
+    """A last step that changes at fixed shares of the run."""
+
+    name: Literal["stages"] = "stages"
+    stages: list[SupervisionStage] = Field(min_length=1)
+
+    @field_validator("stages")
+    @classmethod
+    def _in_order(cls, stages: list[SupervisionStage]) -> list[SupervisionStage]:
+        require_rising("stage", [stage.at for stage in stages])
+        return stages
+
+    def at(self, progress: float, full: int, state: State) -> int:
+        steps = self.stages[in_force([stage.at for stage in self.stages], progress)].steps
+        return full if steps is None else min(steps, full)
+
+
+class SupervisionRamp(SupervisionSchedule):
+    """From `least` steps to all of them along a curve within [0, 1], rounded down.
+
+    With a line it is the supervision curriculum that was proposed for the reference repository
+    (its pull request 10): linear from a minimum to the maximum over a warm-up.
+    """
+
+    name: Literal["ramp"] = "ramp"
+    least: int = Field(default=1, ge=1)
+    curve: AnyCurve = Linear(start=0.0, end=1.0, hold=0.5)
+
+    @field_validator("curve")
+    @classmethod
+    def _shares(cls, curve: Curve) -> Curve:
+        require_within(curve, 0.0, 1.0)
+        return curve
+
+    def at(self, progress: float, full: int, state: State) -> int:
+        least = min(self.least, full)
+        return least + math.floor((full - least) * self.curve.at(progress) + ROUNDING)
+
+
+class HaltGrowth(Ladder, SupervisionSchedule):
+    """One step more whenever halting is well calibrated, from `least` on.
+
+    As a fork of the reference repository does (adamritter/TinyRecursiveModels).
+    """
+
+    name: Literal["halt_growth"] = "halt_growth"
+    least: int = Field(default=1, ge=1)
+    metric: Literal["exact_accuracy", "halt_accuracy"] = "halt_accuracy"
+    threshold: float = Field(default=0.8, ge=0.0, le=1.0)
+
+    def observe(self, state: State, feedback: Feedback, full: Any = None) -> State:
+        return self.climb(state, feedback, full - min(self.least, full))
+
+    def at(self, progress: float, full: int, state: State) -> int:
+        least = min(self.least, full)
+        return least + self.level(progress, state, full - least)
+
+
+class CompetenceSupervision(HaltGrowth):
+    """One step more whenever training is good at what it has."""
+
+    name: Literal["competence"] = "competence"  # type: ignore[assignment]
+    metric: Literal["exact_accuracy", "halt_accuracy"] = "exact_accuracy"
+    threshold: float = Field(default=0.7, ge=0.0, le=1.0)
+
+
+SUPERVISION_SCHEDULES: dict[str, type[SupervisionSchedule]] = {
+    "none": FullSupervision,
+    "stages": SupervisionStages,
+    "ramp": SupervisionRamp,
+    "halt_growth": HaltGrowth,
+    "competence": CompetenceSupervision,
+}
+AnySupervision = SerializeAsAny[
+    Annotated[
+        SupervisionSchedule,
+        BeforeValidator(lambda section: by_name(SUPERVISION_SCHEDULES, section)),
+    ]
+]
+
+
+class SupervisionWeights(Schedule):
+    """What the loss of each supervision step counts; subclasses fix `name`."""
+
+    name: str
+
+    @property
+    def last_step_only(self) -> bool:
+        """Whether only the step at which an example halts has a loss."""
+        return False
+
+    def at(self, steps: int) -> tuple[float, ...]:
+        """The weights of steps 1 to `steps`; empty where each counts 1."""
+        return ()
+
+
+class EqualWeights(SupervisionWeights):
+    """Every step counts 1, as in the reference."""
+
+    name: Literal["none"] = "none"
+
+
+class DecayingWeights(SupervisionWeights):
+    """rate^(t-1) / Z at step t, Z the sum of rate^(t-1) over all steps in force.
+
+    Hierarchical Supervision Weighting of CGAR (arXiv 2511.08653, section 3.5).
+    """
+
+    name: Literal["decay"] = "decay"
+    rate: float = Field(default=0.7, gt=0.0, le=1.0)
+
+    def at(self, steps: int) -> tuple[float, ...]:
+        powers = [self.rate**t for t in range(steps)]
+        total = sum(powers)
+        return tuple(power / total for power in powers)
+
+
+class LastStepOnly(SupervisionWeights):
+    """Only the step at which an example halts counts, as in RSM (arXiv 2603.15641)."""
+
+    name: Literal["last_step"] = "last_step"
+
+    @property
+    def last_step_only(self) -> bool:
+        return True
+
+
+SUPERVISION_WEIGHTS: dict[str, type[SupervisionWeights]] = {
+    "none": EqualWeights,
+    "decay": DecayingWeights,
+    "last_step": LastStepOnly,
+}
+AnyWeights = SerializeAsAny[
+    Annotated[
+        SupervisionWeights, BeforeValidator(lambda section: by_name(SUPERVISION_WEIGHTS, section))
+    ]
+]
