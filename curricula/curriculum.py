@@ -55,7 +55,7 @@ class Curriculum(Schedule):
     latent_noise: AnyCurve | None = None
     learning_rate: AnyCurve | None = None
     rewarm_steps: int = Field(default=0, ge=0)
-    feedback_every: float = Field(default=0.01, gt=0.0, le=1.0)
+    feedback_every: float = Field(default=0.01, ge=1e-6, le=1.0)
 
     @field_validator("halt_weight", "exploration", "latent_noise", "learning_rate")
     @classmethod
@@ -130,7 +130,9 @@ class Course:
         full = {"depth": self.full.depth, "supervision": self.full.supervision_steps}
         for part in Curriculum.DRIVES:
             schedule: Schedule = getattr(self.curriculum, part)
-            self._states[part] = schedule.observe(self._states[part], feedback, full.get(part))
+            self._states[part] = schedule.observe(
+                self._states[part], feedback, progress, full.get(part)
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the rest of the course depends on, as JSON values."""

@@ -13,9 +13,17 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
 from curricula.feedback import Feedback
 from curricula.ladder import Ladder
-from curricula.named import by_name
+from curricula.named import Section, by_name
 from curricula.pacing import AnyCurve, Curve, Linear, require_within
-from curricula.schedule import ROUNDING, Schedule, State, in_force, require_rising, starts_of
+from curricula.schedule import (
+    ROUNDING,
+    Schedule,
+    State,
+    in_force,
+    require_rising,
+    require_starts,
+    starts_of,
+)
 from curricula.stage import Depth
 
 Driven = Literal["both", "H", "L"]
@@ -41,7 +49,7 @@ class FullDepth(DepthSchedule):
         return full
 
 
-class DepthStage(Schedule):
+class DepthStage(Section):
     """From the share `at` of the run on, at most this depth (null: the model's own)."""
 
     at: float = Field(ge=0.0, lt=1.0)
@@ -63,7 +71,7 @@ class Stages(DepthSchedule):
     @field_validator("stages")
     @classmethod
     def _in_order(cls, stages: list[DepthStage]) -> list[DepthStage]:
-        require_rising("stage", [stage.at for stage in stages])
+        require_starts("stage", [stage.at for stage in stages])
         return stages
 
     def at(self, progress: float, full: Depth, state: State) -> Depth:
@@ -71,7 +79,7 @@ class Stages(DepthSchedule):
         return _cut(stage.H_cycles, stage.L_cycles, full)
 
 
-class DepthSegment(Schedule):
+class DepthSegment(Section):
     """At most this depth for `length` over the sum of all lengths of the run."""
 
     length: float = Field(default=1.0, gt=0.0, le=1e6)
@@ -145,7 +153,7 @@ class Rsm(DepthSchedule):
     @field_validator("H_at", "L_at")
     @classmethod
     def _in_order(cls, shares: list[float]) -> list[float]:
-        require_rising("milestone", [0.0, *shares])
+        require_rising(shares)
         return shares
 
     def at(self, progress: float, full: Depth, state: State) -> Depth:
@@ -160,11 +168,11 @@ class CompetenceDepth(Ladder, DepthSchedule):
     """Deeper, in `levels` equal shares of the full depth, when training is good at the level."""
 
     name: Literal["competence"] = "competence"
-    levels: int = Field(default=3, ge=2)
+    levels: int = Field(default=3, ge=2, le=1000)
     drives: Driven = "both"
 
-    def observe(self, state: State, feedback: Feedback, full: Any = None) -> State:
-        return self.climb(state, feedback, self.levels - 1)
+    def observe(self, state: State, feedback: Feedback, progress: float, full: Any = None) -> State:
+        return self.climb(state, feedback, progress, self.levels - 1)
 
     def at(self, progress: float, full: Depth, state: State) -> Depth:
         level = self.level(progress, state, self.levels - 1)

@@ -125,8 +125,8 @@ class CompetenceDifficulty(Ladder, DifficultySchedule):
     levels: int = Field(default=4, ge=2, le=int(1 / NARROWEST))
     order: Literal["easy_to_hard", "hard_to_easy"] = "easy_to_hard"
 
-    def observe(self, state: State, feedback: Feedback, full: Any = None) -> State:
-        return self.climb(state, feedback, self.levels - 1)
+    def observe(self, state: State, feedback: Feedback, progress: float, full: Any = None) -> State:
+        return self.climb(state, feedback, progress, self.levels - 1)
 
     def at(self, progress: float, state: State) -> tuple[Slice, ...]:
         level = self.level(progress, state, self.levels - 1)
@@ -134,12 +134,12 @@ class CompetenceDifficulty(Ladder, DifficultySchedule):
 
 
 class Bandit(DifficultySchedule):
-    """More of the bins of difficulty in which accuracy is moving.
+    """More of the bins of difficulty in which accuracy is moving, up or down.
 
-    A bin's weight is its learning progress, an average of |change of accuracy| over windows that
-    forgets with `rate`, as share of all; a part `explore` of the examples is drawn from all bins
-    alike. Absolute learning progress of Matiisen et al., "Teacher-Student Curriculum Learning"
-    (arXiv 1707.00183), sections 3 and 4.
+    With r the change of a bin's accuracy since its last window, its learning progress is
+    Q = rate * r + (1 - rate) * Q, and its weight is its share of the sum of |Q|; a part `explore`
+    of the examples is drawn from all bins alike. The online algorithm of Matiisen et al.,
+    "Teacher-Student Curriculum Learning" (arXiv 1707.00183), with weights in proportion to |Q|.
 
     Attributes:
         arms: equal bins of difficulty.
@@ -160,21 +160,21 @@ class Bandit(DifficultySchedule):
     def begin(self) -> State:
         return {"accuracy": [None] * self.arms, "gain": [0.0] * self.arms}
 
-    def observe(self, state: State, feedback: Feedback, full: Any = None) -> State:
+    def observe(self, state: State, feedback: Feedback, progress: float, full: Any = None) -> State:
         accuracy, gain = list(state["accuracy"]), list(state["gain"])
         for arm, (count, share) in enumerate(feedback.by_difficulty):
             if not count:
                 continue  # nothing of this bin halted: what is known stays
             before = accuracy[arm]
             if before is not None:
-                gain[arm] += self.rate * (abs(share - before) - gain[arm])
+                gain[arm] += self.rate * (share - before - gain[arm])
             accuracy[arm] = share
         return {"accuracy": accuracy, "gain": gain}
 
     def at(self, progress: float, state: State) -> tuple[Slice, ...]:
-        total = sum(state["gain"])
-        alike = 1.0 / self.arms
-        shares = [gain / total if total > 0.0 else alike for gain in state["gain"]]
+        gains = [abs(gain) for gain in state["gain"]]
+        total, alike = sum(gains), 1.0 / self.arms
+        shares = [gain / total if total > 0.0 else alike for gain in gains]
         return _bins([self.explore * alike + (1.0 - self.explore) * share for share in shares])
 
 

@@ -23,9 +23,10 @@ class Ladder(Schedule):
         threshold: how good.
         patience: for how many windows in a row.
         fall_back: step down one level when a window's loss is more than this many times the
-            median of the last windows; null: never. Wait `patience` windows after any change.
+            median of the last windows at the level, or not finite; null: never.
         deadline: share of the run by which the top is reached even without merit, the levels
-            before it at equal distances; null: no deadline, so the top may never be reached.
+            before it at equal distances; no step down goes below the level that is due. Null: no
+            deadline, so the top may never be reached.
     """
 
     adaptive = True
@@ -37,33 +38,36 @@ class Ladder(Schedule):
     deadline: float | None = Field(default=0.7, gt=0.0, le=1.0)
 
     def begin(self) -> State:
-        return {"level": 0, "streak": 0, "wait": 0, "losses": []}
+        return {"level": 0, "streak": 0, "losses": []}
 
-    def climb(self, state: State, feedback: Feedback, top: int) -> State:
-        """The state after one more window; levels are 0 to `top`."""
-        level, streak, wait = state["level"], state["streak"], max(state["wait"] - 1, 0)
-        losses = list(state["losses"])
-        streak = streak + 1 if getattr(feedback, self.metric) >= self.threshold else 0
+    def climb(self, state: State, feedback: Feedback, progress: float, top: int) -> State:
+        """The state after the window that ends at `progress`; levels are 0 to `top`."""
+        level, losses = int(state["level"]), list(state["losses"])
+        good = getattr(feedback, self.metric) >= self.threshold
+        streak = state["streak"] + 1 if good else 0
         spike = (
             self.fall_back is not None
             and len(losses) >= WINDOWS // 2
             and not feedback.loss <= self.fall_back * median(losses)
         )
-        if math.isfinite(feedback.loss) and not spike:
-            losses = [*losses, feedback.loss][-WINDOWS:]
         moved = level
-        if not wait and spike:
-            moved = max(level - 1, 0)
-        elif not wait and streak >= self.patience:
-            moved = min(level + 1, top)
+        if spike:
+            moved = level - 1
+        elif streak >= self.patience:
+            moved = level + 1
+        moved = min(max(moved, self._due(progress, top)), top)
         if moved != level:
             # The loss of another level is another loss: the median starts anew.
-            return {"level": moved, "streak": 0, "wait": self.patience, "losses": []}
-        return {"level": level, "streak": streak, "wait": wait, "losses": losses}
+            return {"level": moved, "streak": 0, "losses": []}
+        if math.isfinite(feedback.loss):
+            losses = [*losses, feedback.loss][-WINDOWS:]
+        return {"level": level, "streak": streak, "losses": losses}
 
     def level(self, progress: float, state: State, top: int) -> int:
         """The level in force: the one that was earned, or the one that is due."""
-        due = 0
-        if self.deadline is not None:
-            due = math.floor(progress / self.deadline * top + ROUNDING)
-        return min(max(int(state["level"]), due), top)
+        return min(max(int(state["level"]), self._due(progress, top)), top)
+
+    def _due(self, progress: float, top: int) -> int:
+        if self.deadline is None:
+            return 0
+        return math.floor(min(progress / self.deadline, 1.0) * top + ROUNDING)

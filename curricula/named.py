@@ -9,9 +9,15 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 S = TypeVar("S", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """Frozen plain values that refuse unknown keys and other types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
 
 class SectionError(ValueError):

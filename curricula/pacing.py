@@ -11,8 +11,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
-from curricula.named import by_name
-from curricula.schedule import ROUNDING, Schedule, in_force, require_rising, starts_of
+from curricula.named import Section, by_name
+from curricula.schedule import ROUNDING, Schedule, in_force, require_starts, starts_of
 
 
 class Curve(Schedule):
@@ -154,13 +154,13 @@ class Step(Ramp):
     """`levels` equal jumps: each level, the first at `start`, lasts equally long."""
 
     name: Literal["step"] = "step"
-    levels: int = Field(default=3, ge=2)
+    levels: int = Field(default=3, ge=2, le=1000)
 
     def shape(self, x: float) -> float:
         return min(math.floor(x * self.levels + ROUNDING), self.levels - 1) / (self.levels - 1)
 
 
-class Milestone(Schedule):
+class Milestone(Section):
     """From the share `at` of the run on, `value`; the label is for people and pictures."""
 
     at: float = Field(ge=0.0, lt=1.0)
@@ -178,7 +178,7 @@ class Piecewise(Curve):
     @field_validator("milestones")
     @classmethod
     def _in_order(cls, milestones: list[Milestone]) -> list[Milestone]:
-        require_rising("milestone", [milestone.at for milestone in milestones])
+        require_starts("milestone", [milestone.at for milestone in milestones])
         return milestones
 
     def at(self, progress: float) -> float:
@@ -193,7 +193,7 @@ class Piecewise(Curve):
         return min(values), max(values)
 
 
-class ValueSegment(Schedule):
+class ValueSegment(Section):
     """`value` for a share of the run that is `length` over the sum of all lengths."""
 
     length: float = Field(default=1.0, gt=0.0, le=1e6)
@@ -223,8 +223,9 @@ def _on(starts: list[float], values: list[float], interpolate: str, progress: fl
     if interpolate == "hold" or index + 1 == len(values):
         return values[index]
     x = (progress - starts[index]) / (starts[index + 1] - starts[index])
-    x = min(max(x, 0.0), 1.0)
-    return (1.0 - x) * values[index] + x * values[index + 1]
+    before, after = values[index], values[index + 1]
+    value = before + min(max(x, 0.0), 1.0) * (after - before)
+    return min(max(value, min(before, after)), max(before, after))
 
 
 CURVES: dict[str, type[Curve]] = {
@@ -243,7 +244,7 @@ CURVES: dict[str, type[Curve]] = {
 
 def _curve(section: object) -> Curve:
     if isinstance(section, int | float) and not isinstance(section, bool):
-        return Constant(value=float(section))
+        return by_name(CURVES, {"name": "constant", "value": section})
     return by_name(CURVES, section)
 
 

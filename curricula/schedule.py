@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
 from curricula.feedback import Feedback
+from curricula.named import Section
 
 State = Mapping[str, Any]
 """What an adaptive schedule remembers, as JSON values; empty for a fixed one."""
@@ -23,10 +22,8 @@ ROUNDING = 1e-9
 """Progress is a quotient of sums of FLOPs: it may miss a breakpoint by this much."""
 
 
-class Schedule(BaseModel):
+class Schedule(Section):
     """A value that changes over a run. Subclasses have a `name` and an `at` for what they drive."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
     adaptive: ClassVar[bool] = False
     """Whether the schedule depends on feedback."""
@@ -35,8 +32,8 @@ class Schedule(BaseModel):
         """The state at the start of a run."""
         return {}
 
-    def observe(self, state: State, feedback: Feedback, full: Any = None) -> State:
-        """The state after one more window of training; `full` is what `at` takes as such."""
+    def observe(self, state: State, feedback: Feedback, progress: float, full: Any = None) -> State:
+        """The state after the window that ends at `progress`; `full` is what `at` takes as such."""
         return state
 
 
@@ -59,12 +56,20 @@ def starts_of(lengths: Sequence[float]) -> list[float]:
     return [sum(lengths[:index]) / total for index in range(len(lengths))]
 
 
-def require_rising(what: str, starts: Sequence[float]) -> None:
+def require_rising(shares: Sequence[float]) -> None:
+    """
+    Raises:
+        ValueError: the shares of the run do not rise, or leave [0, 1).
+    """
+    if not all(a < b for a, b in pairwise([*shares, 1.0])) or min(shares, default=0.0) < 0.0:
+        raise ValueError(f"{list(shares)} must rise from at least 0.0 and stay below 1.0")
+
+
+def require_starts(what: str, starts: Sequence[float]) -> None:
     """
     Raises:
         ValueError: the starts do not begin at 0, do not rise, or reach 1.
     """
     if not starts or starts[0] != 0.0:
         raise ValueError(f"the first {what} must start at 0.0")
-    if any(a >= b for a, b in pairwise(starts)) or starts[-1] >= 1.0:
-        raise ValueError(f"{list(starts)} must rise and stay below 1.0")
+    require_rising(starts)

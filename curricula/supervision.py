@@ -9,9 +9,9 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
 from curricula.feedback import Feedback
 from curricula.ladder import Ladder
-from curricula.named import by_name
+from curricula.named import Section, by_name
 from curricula.pacing import AnyCurve, Curve, Linear, require_within
-from curricula.schedule import ROUNDING, Schedule, State, in_force, require_rising
+from curricula.schedule import ROUNDING, Schedule, State, in_force, require_starts
 
 
 class SupervisionSchedule(Schedule):
@@ -33,7 +33,7 @@ class FullSupervision(SupervisionSchedule):
         return full
 
 
-class SupervisionStage(Schedule):
+class SupervisionStage(Section):
     """From the share `at` of the run on, at most `steps` steps (null: the model's own)."""
 
     at: float = Field(ge=0.0, lt=1.0)
@@ -49,7 +49,7 @@ class SupervisionStages(SupervisionSchedule):
     @field_validator("stages")
     @classmethod
     def _in_order(cls, stages: list[SupervisionStage]) -> list[SupervisionStage]:
-        require_rising("stage", [stage.at for stage in stages])
+        require_starts("stage", [stage.at for stage in stages])
         return stages
 
     def at(self, progress: float, full: int, state: State) -> int:
@@ -90,8 +90,8 @@ class HaltGrowth(Ladder, SupervisionSchedule):
     metric: Literal["exact_accuracy", "halt_accuracy"] = "halt_accuracy"
     threshold: float = Field(default=0.8, ge=0.0, le=1.0)
 
-    def observe(self, state: State, feedback: Feedback, full: Any = None) -> State:
-        return self.climb(state, feedback, full - min(self.least, full))
+    def observe(self, state: State, feedback: Feedback, progress: float, full: Any = None) -> State:
+        return self.climb(state, feedback, progress, full - min(self.least, full))
 
     def at(self, progress: float, full: int, state: State) -> int:
         least = min(self.least, full)

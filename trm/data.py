@@ -12,6 +12,8 @@ from curricula.stage import Slice
 from trm.tasks.base import Task, Tokens
 
 _ORDER, _AUGMENT, _MIX = 1, 2, 4
+_AHEAD = 4096
+"""Examples that a mix looks at in one go: a whole epoch may be millions."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,12 @@ class ExampleStream:
         size = len(self._split)
         rows = np.empty(0, dtype=np.int64)
         mixed = bool(difficulty or sources)
-        idle = 0
+        idle_since = self.drawn
         while len(rows) < count:
             # Up to the end of the epoch, and no more than might be wanted.
             begin = self.drawn % size
             self._enter(self.drawn // size)
-            end = min(begin + (size if mixed else count - len(rows)), size)
+            end = min(begin + (_AHEAD if mixed else count - len(rows)), size)
             here = self._order[begin:end]
             wanted = np.arange(len(here))
             if mixed:
@@ -81,8 +83,8 @@ class ExampleStream:
             rows = np.concatenate((rows, here[wanted]))
             enough = len(rows) == count
             self.drawn += int(wanted[-1]) + 1 if enough else end - begin
-            idle = 0 if len(wanted) else idle + 1
-            assert idle < 100_000, (difficulty, sources)
+            idle_since = self.drawn if len(wanted) else idle_since
+            assert self.drawn - idle_since < 100_000 * size, (difficulty, sources)
         inputs, labels = self._task.augment(
             self._split.inputs[rows], self._split.labels[rows], self._rng
         )
