@@ -104,11 +104,26 @@ def load_tree(source: str | Path, sets: Iterable[str] = ()) -> dict[str, Any]:
     for key in tree:
         if key not in known:
             raise UserError(f"{key}: unknown section: {nearest(str(key), known)}")
-    task = tree.get("task")
-    if isinstance(task, dict) and isinstance(task.get("file"), str):
-        # Workers have another working directory, and so has whoever trains an exported config.
-        tree["task"] = {**task, "file": str(Path(task["file"]).expanduser().absolute())}
+    if "task" in tree:
+        tree["task"] = _absolute_files(tree["task"])
     return tree
+
+
+def _absolute_files(node: Any) -> Any:
+    """A copy of a task section in which each `file`, those of sections within too, is absolute.
+
+    Workers have another working directory, and so has whoever trains an exported config.
+    """
+    if isinstance(node, list):
+        return [_absolute_files(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: str(Path(child).expanduser().absolute())
+        if key == "file" and isinstance(child, str)
+        else _absolute_files(child)
+        for key, child in node.items()
+    }
 
 
 def presets() -> dict[str, Path]:

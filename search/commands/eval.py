@@ -18,7 +18,11 @@ from typing import TYPE_CHECKING
 from search.arguments import positive, probability
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from trm.evaluation import Evaluation
+    from trm.tasks.base import Task
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,11 +83,27 @@ def run(args: argparse.Namespace) -> int:
     result = score(thinking, task, split, threshold)
     right = (thinking.answers == split.labels) | (split.labels == IGNORE)
     by_step = [float(share) for share in right.all(axis=2).mean(axis=1)]
+    exact = right[-1].all(axis=1)
+    by_source = {} if args.data else _by_source(task, task.source_of(args.split), exact)
     if args.json:
-        print(json.dumps(asdict(result) | {"exact_accuracy_by_step": by_step}))
+        more = {"exact_accuracy_by_source": by_source} if by_source else {}
+        print(json.dumps(asdict(result) | {"exact_accuracy_by_step": by_step} | more))
     else:
         _print(result, by_step, str(args.data or args.split), threshold)
+        if by_source:
+            shares = "  ".join(f"{name}:{share:.3f}" for name, share in by_source.items())
+            print(f"  exact by source  {shares}")
     return 0
+
+
+def _by_source(task: Task, source: NDArray[np.int32], exact: NDArray[np.bool_]) -> dict[str, float]:
+    """Exact accuracy of each source that occurs among the first examples of a split."""
+    shares = {}
+    for index, name in enumerate(task.sources):
+        here = exact[source[: len(exact)] == index]
+        if len(here):
+            shares[name] = float(here.mean())
+    return shares
 
 
 def _print(result: Evaluation, by_step: list[float], source: str, threshold: float) -> None:

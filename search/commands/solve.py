@@ -2,7 +2,8 @@
 
 PUZZLE is written as its task has it, or is `-` to read it from standard input, or `valid:3` for
 the fourth example of a split. Sudoku: the cells row by row, `0` or `.` for a blank (81 of them for
-9x9). Arrows: letters u, r, d, l row by row, the start in upper case.
+9x9). Arrows: letters u, r, d, l row by row, the start in upper case. Mixture: as the first of its
+tasks has it that takes the text.
 
   trm solve runs/sudoku4-train .3....2..1....4.
 """
@@ -49,16 +50,16 @@ def run(args: argparse.Namespace) -> int:
     head = read_head(folder)
     with task_progress() as progress:
         task = head.config.task.build(cache_folder(), progress)
-    inputs = _puzzle(args.puzzle, task)
+    inputs, identifiers = _puzzle(args.puzzle, task)
     resolved = resolve(head.config.train.model_copy(update={"device": args.device}), "--device")
     torch.set_num_threads(resolved.threads)
     model, _ = load_model(folder, task, resolved)
     if not args.json:
         print(task.show(inputs))
     batch = torch.from_numpy(inputs[None]).to(resolved.device)
-    identifiers = torch.zeros(1, dtype=torch.int32, device=resolved.device)
+    rows = torch.from_numpy(identifiers).to(resolved.device)
     steps = args.steps or head.config.model.halt_max_steps
-    for step, (logits, q_halt) in enumerate(think(model, batch, identifiers, steps), start=1):
+    for step, (logits, q_halt) in enumerate(think(model, batch, rows, steps), start=1):
         answer = logits[0].argmax(-1).to(torch.int32).cpu().numpy()
         probability = float(q_halt[0].float().sigmoid())
         solved = bool(task.verify(inputs[None], answer[None])[0])
@@ -72,14 +73,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _puzzle(text: str, task: Task) -> Tokens:
-    if text == "-":
-        return task.parse(sys.stdin.read())
+def _puzzle(text: str, task: Task) -> tuple[Tokens, Tokens]:
+    """A puzzle's tokens `[seq_len]` and its row of the puzzle embedding, `[1]`."""
     name, colon, index = text.partition(":")
     if colon and name in ("train", "valid", "test"):
         split = task.split(name)  # type: ignore[arg-type]  # one of the three
         if not index.isdigit() or int(index) >= len(split):
             raise UserError("puzzle", text, f"needs an index from 0 to {len(split) - 1}")
-        puzzle: Tokens = split.inputs[int(index)]
-        return puzzle
-    return task.parse(text)
+        row = int(index)
+        return split.inputs[row], split.puzzle_identifiers[row : row + 1]
+    tokens = task.parse(sys.stdin.read() if text == "-" else text)
+    return tokens, task.identify(tokens[None])

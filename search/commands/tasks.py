@@ -16,7 +16,10 @@ from search.arguments import positive
 from trm.errors import UserError
 
 if TYPE_CHECKING:
-    from trm.tasks.base import Split, SplitName, Task
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from trm.tasks.base import SplitName, Task, Tokens
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--write", type=Path, metavar="FILE",
-        help="write the split as CSV: input, label (tokens, space-separated), difficulty",
+        help="write the split as CSV: input, label (tokens, space-separated), difficulty; "
+        "source, if there are several",
     )  # fmt: skip
 
 
@@ -56,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     with task_progress() as progress:
         task = config.task.build(cache_folder(), progress)
     if args.write:
-        _write(args.write, task.split(args.split))
+        _write(args.write, task, args.split)
         print(f"{len(task.split(args.split)):,} {args.split} examples written to {args.write}")
     else:
         _preview(task, args.split, args.show)
@@ -78,37 +82,56 @@ def _list() -> int:
 
 
 def _preview(task: Task, chosen: SplitName, examples: int) -> None:
-    import numpy as np
-
     rows, columns = task.grid_shape
     print(f"{task.name}: {rows} x {columns} cells, {task.vocab_size} tokens, {task.data_hash[:12]}")
     names: tuple[SplitName, ...] = ("train", "valid", "test")
+    width = max(map(len, task.sources), default=0)
     for name in names:
-        split = task.split(name)
-        low, middle, high = np.quantile(split.difficulty, [0.0, 0.5, 1.0])
-        blanks = task.unknown(split.inputs[:1000]).sum(axis=1).mean()
-        print(
-            f"  {name:<5} {len(split):>9,} examples  difficulty {low:.1f} / {middle:.1f} / "
-            f"{high:.1f} (least, median, most)  {blanks:.1f} unknown cells"
-        )
+        split, source = task.split(name), task.source_of(name)
+        if not task.sources:
+            print(f"  {name:<5} {_summary(task, split.inputs, split.difficulty)}")
+        for index, label in enumerate(task.sources):
+            here = source == index
+            summary = _summary(task, split.inputs[here], split.difficulty[here])
+            print(f"  {name:<5} {label:<{width}} {summary}")
     split = task.split(chosen)
-    for index in range(min(examples, len(split))):
-        print(f"\n{chosen}:{index}  difficulty {split.difficulty[index]:.2f}")
+    for index, label in enumerate(_labels(task, chosen)[:examples]):
+        source_label = f"  {label}" if label else ""
+        print(f"\n{chosen}:{index}{source_label}  difficulty {split.difficulty[index]:.2f}")
         print(task.show(split.inputs[index]))
         print()
         print(task.show(split.labels[index], split.inputs[index]))
 
 
-def _write(path: Path, split: Split) -> None:
+def _summary(task: Task, inputs: Tokens, difficulty: NDArray[np.float32]) -> str:
+    import numpy as np
+
+    low, middle, high = np.quantile(difficulty, [0.0, 0.5, 1.0])
+    blanks = task.unknown(inputs[:1000]).sum(axis=1).mean()
+    return (
+        f"{len(inputs):>9,} examples  difficulty {low:.1f} / {middle:.1f} / "
+        f"{high:.1f} (least, median, most)  {blanks:.1f} unknown cells"
+    )
+
+
+def _labels(task: Task, name: SplitName) -> list[str]:
+    """Each example's source, empty where the task has no several."""
+    if not task.sources:
+        return [""] * len(task.split(name))
+    return [task.sources[index] for index in task.source_of(name)]
+
+
+def _write(path: Path, task: Task, name: SplitName) -> None:
+    split = task.split(name)
+    more = ["source"] if task.sources else []
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(["input", "label", "difficulty"])
-            for inputs, labels, difficulty in zip(
-                split.inputs, split.labels, split.difficulty, strict=True
+            writer.writerow(["input", "label", "difficulty", *more])
+            for inputs, labels, difficulty, source in zip(
+                split.inputs, split.labels, split.difficulty, _labels(task, name), strict=True
             ):
-                writer.writerow(
-                    [" ".join(map(str, inputs)), " ".join(map(str, labels)), f"{difficulty:g}"]
-                )
+                row = [" ".join(map(str, inputs)), " ".join(map(str, labels)), f"{difficulty:g}"]
+                writer.writerow([*row, source] if more else row)
     except OSError as error:
         raise UserError("--write", str(path), f"cannot be written: {error.strerror}") from error

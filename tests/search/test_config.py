@@ -9,6 +9,7 @@ from search.config import SweepSections, load_tree, presets, sweep_sections
 from search.space import Space
 from trm.config import experiment_from
 from trm.errors import UserError
+from trm.yaml12 import dump_yaml
 
 
 def refused(tree: dict[str, Any]) -> str:
@@ -73,6 +74,23 @@ def test_a_file_and_its_settings(tmp_path: Path) -> None:
         "name": "a=b",
     }
     assert load_tree(str(path)) == {"task": {"name": "arrows", "size": 4}, "train": {"seed": 1}}
+
+
+def test_puzzle_files_are_made_absolute_wherever_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sudoku, hub = {"name": "sudoku", "file": "puzzles.txt"}, {"name": "sudoku", "hub": "a/b"}
+    absolute = {"name": "sudoku", "file": str(tmp_path / "puzzles.txt")}
+    for task, expected in (
+        (sudoku, absolute),
+        ({"name": "mixture", "tasks": {"a": sudoku, "b": hub}},
+         {"name": "mixture", "tasks": {"a": absolute, "b": hub}}),
+        ({"choice": [sudoku, hub]}, {"choice": [absolute, hub]}),
+        ("sudoku", "sudoku"),
+    ):  # fmt: skip
+        (tmp_path / "a.yaml").write_text(dump_yaml({"task": task}))
+        assert load_tree("a.yaml") == {"task": expected}
 
 
 def test_a_file_wins_over_a_preset_of_its_name(

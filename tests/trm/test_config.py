@@ -136,8 +136,11 @@ def stages(*changes: dict[str, Any]) -> dict[str, Any]:
             "curriculum.depth", "staged",
             "curriculum.depth: unknown name 'staged': did you mean stages?",
         ),
-        ("task", None, "task: null must be a section with a `name`; known: arrows, sudoku"),
-        ("task", {}, "task: needs a `name`; known: arrows, sudoku"),
+        (
+            "task", None,
+            "task: null must be a section with a `name`; known: arrows, sudoku, mixture",
+        ),
+        ("task", {}, "task: needs a `name`; known: arrows, sudoku, mixture"),
         ("task.name", "arows", "task.name: unknown name 'arows': did you mean arrows?"),
         ("task.name", ["arrows"], "task.name: unknown name ['arrows']: did you mean arrows?"),
         (

@@ -2,6 +2,11 @@
 
 from trm.tasks.arrows import ArrowsConfig
 from trm.tasks.base import TaskConfig
+from trm.tasks.mixture import MixtureConfig
 from trm.tasks.sudoku import SudokuConfig
 
-TASKS: dict[str, type[TaskConfig]] = {"arrows": ArrowsConfig, "sudoku": SudokuConfig}
+TASKS: dict[str, type[TaskConfig]] = {
+    "arrows": ArrowsConfig,
+    "sudoku": SudokuConfig,
+    "mixture": MixtureConfig,
+}

@@ -78,13 +78,14 @@ class ArrowsTask(Task):
     """
 
     name = "arrows"
+    vocabulary = "arrows"
     vocab_size = 9
 
     def __init__(self, config: ArrowsConfig, splits: dict[SplitName, Split]) -> None:
         self.size = config.size
         self.seq_len = config.size**2
         self.grid_shape = (config.size, config.size)
-        self._augment = config.augment
+        self.augments = config.augment
         self._splits = splits
 
     def split(self, name: SplitName) -> Split:
@@ -93,7 +94,7 @@ class ArrowsTask(Task):
     def augment(
         self, inputs: Tokens, labels: Tokens, rng: np.random.Generator
     ) -> tuple[Tokens, Tokens]:
-        if not self._augment:
+        if not self.augments:
             return inputs, labels
         cells, tokens = _symmetries(self.size)
         choice = rng.integers(8, size=len(inputs))[:, None]
@@ -102,6 +103,9 @@ class ArrowsTask(Task):
             tokens[choice, np.take_along_axis(inputs, source, 1)],
             tokens[choice, np.take_along_axis(labels, source, 1)],
         )
+
+    def symmetry_keys(self, inputs: Tokens, labels: Tokens) -> list[bytes]:
+        return [form.tobytes() for form in canonical(inputs, self.size)]
 
     def verify(self, inputs: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         return np.asarray((answers == trace(inputs, self.size)).all(axis=1))

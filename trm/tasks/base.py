@@ -55,6 +55,11 @@ class Task(ABC):
     """Names of the sources of its examples, where there are several."""
     floor: float = 0.0
     """The score of a trial that failed: what knowing nothing is worth."""
+    vocabulary: str | None = None
+    """What the tokens mean. Tasks of one class with equal ones mean the same by every token, and
+    have the same rules and symmetries where their grids are equal too; None is like no other."""
+    augments: bool = False
+    """Whether `augment` changes anything."""
 
     @abstractmethod
     def split(self, name: SplitName) -> Split:
@@ -63,6 +68,17 @@ class Task(ABC):
     def source_of(self, name: SplitName) -> NDArray[np.int32]:
         """The index in `sources` of each example of a split, int32 `[n]`."""
         return np.zeros(len(self.split(name)), dtype=np.int32)
+
+    def identify(self, inputs: Tokens) -> Tokens:
+        """Rows of the puzzle embedding, int32 `[n]`, for puzzles that come from no split."""
+        return np.zeros(len(inputs), dtype=np.int32)
+
+    def symmetry_keys(self, inputs: Tokens, labels: Tokens) -> list[bytes]:
+        """A key per example: symmetry-equivalent puzzles have equal keys.
+
+        A task without symmetries needs no other than this, under which equal puzzles have them.
+        """
+        return [row.tobytes() for row in np.ascontiguousarray(inputs)]
 
     def augment(
         self, inputs: Tokens, labels: Tokens, rng: np.random.Generator

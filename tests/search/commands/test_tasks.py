@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,3 +72,58 @@ def test_bad_input(
     ]
     for words, message in cases:
         assert message in refused("tasks", *words)
+
+
+SIZES = {"train_examples": 60, "valid_examples": 20, "test_examples": 10}
+MIXTURE = {
+    "name": "mixture",
+    "tasks": {
+        "small": {"name": "arrows", "size": 3, "visited": [2, 4], **SIZES},
+        "large": {"name": "arrows", "size": 4, **SIZES},
+    },
+}
+
+
+def test_a_mixture_is_shown_by_source(
+    cli: Any, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = config({"task": MIXTURE})
+    result = cli("tasks", path, "--show", "2")
+    assert (result.code, result.err) == (0, "")
+    lines = result.out.splitlines()
+    assert lines[0].startswith("mixture: 4 x 4 cells, 9 tokens, ")
+    assert [line.split()[:3] for line in lines[1:7]] == [
+        [name, source, size]
+        for name, size in (("train", "60"), ("valid", "20"), ("test", "10"))
+        for source in ("small", "large")
+    ]
+    assert "valid:0  small  difficulty" in result.out
+    assert "valid:1  large  difficulty" in result.out
+    file = tmp_path / "valid.csv"
+    assert cli("tasks", path, "--write", file).code == 0
+    assert [row["source"] for row in csv.DictReader(file.open())] == ["small", "large"] * 20
+
+
+def test_a_mixture_trains_evaluates_and_solves(
+    cli: Any, refused: Callable[..., str], config: Callable[..., Path], tmp_path: Path
+) -> None:
+    falling = {"name": "linear", "start": 1.0, "end": 0.5}
+    weights = {"small": falling, "large": 1.0}
+    sources = {"name": "mixture", "weights": weights}
+    path = config({"task": MIXTURE, "curriculum.sources": sources, "train.budget.steps": 4})
+    out = tmp_path / "out"
+    assert cli("train", path, "--out", out).code == 0
+    row = json.loads(cli("eval", out, "--json").out)
+    assert row["examples"] == 40
+    assert row["exact_accuracy_by_source"].keys() == {"small", "large"}
+    assert sum(row["exact_accuracy_by_source"].values()) / 2 == row["exact_accuracy"]
+    assert "  exact by source  small:" in cli("eval", out).out
+    for puzzle, rows in (("Rdl udl lll", 3), ("Rdlu ddll uuuu rrrr", 4), ("valid:1", 4)):
+        shown = cli("solve", out, puzzle, "--steps", "1").out
+        assert len(shown.partition("\n\nstep 1")[0].splitlines()) == rows
+    assert "no source takes it: small: 'Rdl' needs 9" in refused("solve", out, "Rdl")
+    nested = "task.tasks.small.size=40"
+    assert "task.tasks.small.size: 40 must be" in refused("train", path, "--set", nested)
+    weight = "curriculum.sources.weights={smal: 1}"
+    message = refused("train", path, "--set", weight, "--out", tmp_path / "other")
+    assert message.startswith("curriculum.sources.weights.smal: no such source: did you mean small")

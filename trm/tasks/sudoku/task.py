@@ -158,11 +158,12 @@ class SudokuTask(Task):
 
     def __init__(self, box: Box, splits: Splits, augment: bool = True) -> None:
         self.box = box
+        self.vocabulary = f"box {box.rows}x{box.cols}"
         self.vocab_size = box.side + 2
         self.seq_len = box.cells
         self.grid_shape = (box.side, box.side)
         self._splits = splits
-        self._augment = augment
+        self.augments = augment
 
     def split(self, name: SplitName) -> Split:
         return self._splits[name]
@@ -171,8 +172,11 @@ class SudokuTask(Task):
         self, inputs: Tokens, labels: Tokens, rng: np.random.Generator
     ) -> tuple[Tokens, Tokens]:
         return (
-            symmetry.augment(inputs, labels, self.box, rng) if self._augment else (inputs, labels)
+            symmetry.augment(inputs, labels, self.box, rng) if self.augments else (inputs, labels)
         )
+
+    def symmetry_keys(self, inputs: Tokens, labels: Tokens) -> list[bytes]:
+        return symmetry.class_keys(self._boards(inputs), self._boards(labels), self.box)
 
     def verify(self, inputs: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         solutions = self._boards(answers)
