@@ -136,16 +136,31 @@ class Asha:
 
 
 class SchedulerConfig(Component):
-    """Which trials end early. Subclasses fix `name`."""
+    """How training is cut up and steered. Subclasses fix `name`."""
 
     name: str
 
-    def build(self, slow_start: bool, mode: Literal["max", "min"] = "max") -> Asha:
-        """The decisions; `slow_start` says that searched parameters act late in training."""
+    def marks(self, slow_start: bool) -> tuple[float, ...]:
+        """Shares of the budget at which the scheduler needs a report, the last 1.
+
+        Args:
+            slow_start: searched parameters act late in training.
+        """
         raise NotImplementedError(self.name)
 
 
-class AshaConfig(SchedulerConfig):
+class EarlyStoppingConfig(SchedulerConfig):
+    """Which trials end early."""
+
+    def build(self, slow_start: bool, mode: Literal["max", "min"] = "max") -> Asha:
+        """The decisions; `slow_start` as in `marks`."""
+        raise NotImplementedError(self.name)
+
+    def marks(self, slow_start: bool) -> tuple[float, ...]:
+        return self.build(slow_start).rungs
+
+
+class AshaConfig(EarlyStoppingConfig):
     """Asynchronous successive halving.
 
     `eta`: one in eta trials survives a rung. `min_share`: the first rung's share of the budget
@@ -161,14 +176,10 @@ class AshaConfig(SchedulerConfig):
         return Asha(rungs(max(self.min_share, least), self.eta), self.eta, mode)
 
 
-class NoSchedulerConfig(SchedulerConfig):
+class NoSchedulerConfig(EarlyStoppingConfig):
     """Every trial runs to its end unless its score is not finite."""
 
     name: Literal["none"] = "none"
 
     def build(self, slow_start: bool, mode: Literal["max", "min"] = "max") -> Asha:
         return Asha((1.0,), mode=mode)
-
-
-SCHEDULERS: dict[str, type[SchedulerConfig]] = {"asha": AshaConfig, "none": NoSchedulerConfig}
-"""The schedulers that `search.scheduler` can name; `by_name` takes a bare name or a mapping."""

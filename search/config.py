@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from search.asha import SCHEDULERS, AshaConfig, SchedulerConfig
+from search.asha import AshaConfig, SchedulerConfig
+from search.objective import ObjectiveName
 from search.samplers import SAMPLERS, SamplerConfig, TpeConfig
+from search.schedulers import SCHEDULERS
 from trm.component import Component, by_name, nearest, validate
 from trm.config import SECTIONS, set_value
 from trm.errors import UserError
@@ -31,15 +33,7 @@ class SearchConfig(Component):
         Annotated[SchedulerConfig, BeforeValidator(lambda s: by_name(SCHEDULERS, s))]
     ] = AshaConfig()
     trials: int = Field(default=64, ge=1)
-    objective: Literal[
-        "exact_accuracy",
-        "cell_accuracy",
-        "blank_accuracy",
-        "valid_rate",
-        "early_exact_accuracy",
-        "live_exact_accuracy",
-        "halt_auc",
-    ] = "exact_accuracy"
+    objective: ObjectiveName = "exact_accuracy"
     seed: int = Field(default=0, ge=0)
 
 

@@ -138,17 +138,26 @@ def read_result(folder: Path) -> Result | None:
     )
 
 
+def is_candidate(trial: Trial, generations: int = 0) -> bool:
+    """Whether a trial has trained a whole config: then it can be confirmed and win.
+
+    Args:
+        generations: of the population, if there is one; only its last has whole runs.
+    """
+    if trial.outcome != "completed" or trial.score is None:
+        return False
+    return trial.stage == "explore" or (
+        trial.stage == "population" and trial.params["generation"] == generations - 1
+    )
+
+
 def finalists(plan: Plan, ledger: Ledger) -> list[Trial]:
-    """The completed explore trials with the best scores, each config once, the best first."""
-    completed = [
-        trial
-        for trial in ledger.trials.values()
-        if trial.stage == "explore" and trial.outcome == "completed" and trial.score is not None
-    ]
+    """The candidates with the best scores of the search, each config once, the best first."""
+    completed = [trial for trial in ledger.trials.values() if is_candidate(trial, plan.generations)]
     completed.sort(key=lambda trial: (-(trial.score or 0.0), trial.id))
     chosen: dict[str, Trial] = {}
     for trial in completed:
-        chosen.setdefault(json.dumps(trial.params, sort_keys=True), trial)
+        chosen.setdefault(json.dumps(trial.config, sort_keys=True), trial)
     return list(chosen.values())[: plan.sections.stability.candidates]
 
 

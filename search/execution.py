@@ -15,7 +15,8 @@ from search.trainable import keep_only
 MAX_DEATHS = 3
 """Times that a trial's worker may die in a row, without a report in between, and be replaced."""
 
-Decision = Literal["continue", "stop"]
+Decision = Literal["continue", "stop", "complete"]
+"""Go on; end early, `pruned`; or end as planned, `completed`, short of the whole budget."""
 
 
 class Source(Protocol):
@@ -160,7 +161,7 @@ class Execution:
                 decision = self.source.on_report(trial, row)
         if row["diverged"]:
             self._end(trial, "diverged", _diverged(row))
-        elif message["last"]:
+        elif message["last"] or decision == "complete":
             self._end(trial, "completed", "")
         elif decision == "stop":
             self._end(trial, "pruned", "")

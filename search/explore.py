@@ -40,7 +40,7 @@ class Explore:
     @property
     def wanted(self) -> int:
         """Trials that the stage is to have, not counting infeasible draws."""
-        return self.plan.sections.search.trials
+        return self.plan.wanted
 
     @property
     def done(self) -> int:

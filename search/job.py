@@ -54,6 +54,17 @@ class Job:
     path: tuple[str, ...] = ()
     factory: str | None = None
 
+    @property
+    def checkpoints(self) -> str:
+        """Where the trial's own checkpoints lie, relative to the run folder."""
+        return f"checkpoints/{self.trial}"
+
+    @property
+    def forks(self) -> bool:
+        """Whether the attempt goes on from another trial's checkpoint."""
+        own = self.checkpoint is None or self.checkpoint.startswith(f"{self.checkpoints}/")
+        return not own
+
     def to_json(self) -> str:
         """The job as text."""
         return json.dumps(asdict(self))
@@ -110,6 +121,7 @@ class TRMTraining:
         tree = {**job.config, "train": {**job.config.get("train", {}), "seed": job.seed}}
         self._experiment = experiment_from(tree)
         self._task = _task(json.dumps(job.config["task"], sort_keys=True), job.cache, tree)
+        self._forks = job.forks
         self._trainer: Trainer = Trainer(self._experiment, self._task, job.budget, job.marks)
 
     @property
@@ -138,7 +150,8 @@ class TRMTraining:
             self._trainer = Trainer(
                 self._experiment, self._task, old.budget, old.marks, head.resolved
             )
-        load_checkpoint(folder, self._trainer)
+        # A run that goes on from another trial's checkpoint goes on with a curriculum of its own.
+        load_checkpoint(folder, self._trainer, other_curriculum=self._forks)
 
     def provenance(self) -> dict[str, Any]:
         """Versions, revision, data hash and machine decisions."""

@@ -117,8 +117,13 @@ class Ledger:
         config: Mapping[str, Any],
         seed: int,
         candidate: int | None = None,
+        checkpoint: str | None = None,
     ) -> Trial:
-        """A new trial; without `candidate` it is its own."""
+        """A new trial; without `candidate` it is its own.
+
+        Args:
+            checkpoint: another trial's, from which this one goes on.
+        """
         number = len(self.trials)
         self._record(
             number,
@@ -129,6 +134,7 @@ class Ledger:
                 "seed": seed,
                 "params": dict(params),
                 "config": dict(config),
+                "checkpoint": checkpoint,
             },
         )
         return self.trials[number]
@@ -320,6 +326,7 @@ def _apply(trials: dict[int, Trial], record: Record) -> Row | None:
             seed=record["seed"],
             params=record["params"],
             config=record["config"],
+            checkpoint=record.get("checkpoint"),
         )
         return None
     trial = trials[number]

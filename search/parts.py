@@ -22,7 +22,7 @@ from trm.report import COLUMNS
 BLOCK = 256
 """Trials per file."""
 
-StageName = Literal["explore", "confirm", "promise", "reference"]
+StageName = Literal["explore", "population", "confirm", "promise", "reference"]
 Outcome = Literal[
     "completed", "pruned", "diverged", "collapsed", "oom", "crashed", "infeasible", "stopped"
 ]
@@ -47,7 +47,8 @@ class Trial:
         seconds: training and evaluation seconds at that mark, all attempts together.
         attempts: executions begun.
         preempted: executions that ended because their worker process died.
-        checkpoint: the last acknowledged checkpoint's path, relative to the run folder.
+        checkpoint: the last acknowledged checkpoint's path, relative to the run folder; before the
+            first, another trial's from which this one goes on, if any.
         started: when the first attempt began, UTC, ISO 8601.
         finished: when the outcome was known, UTC, ISO 8601.
         provenance: versions, git and data hash, device and resolved decisions of the last attempt.

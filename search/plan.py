@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from search.asha import Asha, starts_slowly
+from search.asha import Asha, EarlyStoppingConfig, starts_slowly
 from search.config import SweepSections, sweep_sections
+from search.pbt import PbtConfig
 from search.space import Space
 from trm.config import Experiment, experiment_from
 from trm.errors import UserError
@@ -59,12 +60,29 @@ class Plan:
 
     @property
     def marks(self) -> tuple[float, ...]:
-        """Shares of the budget at which trials report: evenly spread, and every rung."""
-        return tuple(sorted({*self.default.train.marks, *self.asha().rungs}))
+        """Shares of the budget at which trials report: evenly spread, and the scheduler's."""
+        needed = self.sections.search.scheduler.marks(starts_slowly(self.space.parameters))
+        return tuple(sorted({*self.default.train.marks, *needed}))
+
+    @property
+    def generations(self) -> int:
+        """Generations of the population that learns a curriculum; 0 if there is none."""
+        scheduler = self.sections.search.scheduler
+        return scheduler.generations if isinstance(scheduler, PbtConfig) else 0
+
+    @property
+    def wanted(self) -> int:
+        """Trials that the search is to have, before any is confirmed."""
+        scheduler = self.sections.search.scheduler
+        if isinstance(scheduler, PbtConfig):
+            return scheduler.members * scheduler.generations
+        return self.sections.search.trials
 
     def asha(self) -> Asha:
         """Fresh early-stopping decisions of this sweep."""
-        return self.sections.search.scheduler.build(starts_slowly(self.space.parameters))
+        scheduler = self.sections.search.scheduler
+        assert isinstance(scheduler, EarlyStoppingConfig), scheduler
+        return scheduler.build(starts_slowly(self.space.parameters))
 
 
 def check_space(tree: Mapping[str, Any]) -> Space:
@@ -79,7 +97,8 @@ def check_space(tree: Mapping[str, Any]) -> Space:
         if any(name == fixed or name.startswith((fixed + ".", fixed + "[")) for fixed in _FIXED):
             raise UserError(f"{name}: cannot be searched: scores would not compare; give one value")
     experiment_from(space.default()[1])
-    space.require_searchable()
+    if not isinstance(sweep_sections(tree).search.scheduler, PbtConfig):
+        space.require_searchable()
     rng = np.random.default_rng(0)
     for where, error in space.refused(experiment_from, rng):
         raise UserError(f"{where}: no draw with it is valid: {error}") from error

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from search.confirm import Candidate, Promise, read_result
-from search.ledger import Trial, read_trials
+from search.confirm import Candidate, Promise, is_candidate, read_result
+from search.ledger import read_trials
 from search.live import parameters
 from search.plan import read_plan
 from search.sweep import Run
@@ -24,12 +24,13 @@ def status(folder: Path) -> dict[str, Any]:
         counts = stages.setdefault(trial.stage, {})
         outcome = trial.outcome or ("unfinished" if trial.attempts else "waiting")
         counts[outcome] = counts.get(outcome, 0) + 1
-    best = sorted(_scored(list(trials.values())), key=lambda t: (-(t.score or 0.0), t.id))
+    scored = [trial for trial in trials.values() if is_candidate(trial, plan.generations)]
+    best = sorted(scored, key=lambda t: (-(t.score or 0.0), t.id))
     return {
         "run": str(folder),
         "study": plan.study,
         "objective": plan.sections.search.objective,
-        "wanted": plan.sections.search.trials,
+        "wanted": plan.wanted,
         "stages": stages,
         "compute": sum(trial.compute for trial in trials.values()),
         "seconds": sum(trial.seconds for trial in trials.values()),
@@ -106,14 +107,6 @@ def _promise_line(who: str, promise: Promise) -> str:
         f"  {who:<17} valid {promise.mean:.3f} over {len(promise.scores)} more seeds ({scores}), "
         f"test {promise.test_mean:.3f}"
     )
-
-
-def _scored(trials: list[Trial]) -> list[Trial]:
-    return [
-        trial
-        for trial in trials
-        if trial.stage == "explore" and trial.outcome == "completed" and trial.score is not None
-    ]
 
 
 def _short(value: Any) -> str:

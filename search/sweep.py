@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -24,10 +24,12 @@ from search.confirm import (
     read_result,
 )
 from search.engine import run_trials
+from search.execution import Decision
 from search.explore import Explore
 from search.export import export
 from search.ledger import Ledger, Trial, holds_ledger, read_curves, read_trials
 from search.live import SweepDisplay
+from search.pbt import PbtConfig
 from search.plan import (
     RUN_FILE,
     Plan,
@@ -39,6 +41,7 @@ from search.plan import (
     write_atomically,
     write_plan,
 )
+from search.population import Population
 from trm.checkpoint import load_model
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -109,6 +112,10 @@ def sweep(
     display = display or SweepDisplay(quiet=True)
     tree = load_tree(source, sets)
     if trials is not None:
+        if isinstance(sweep_sections(tree).search.scheduler, PbtConfig):
+            raise UserError(
+                "--trials", trials, "does not count with pbt: set search.scheduler.members"
+            )
         tree = _with_trials(tree, trials)
     space = check_space(tree)
     default = experiment_from(space.default()[1])
@@ -178,7 +185,7 @@ class _Stages:
         self.result: Result | None = None
         self._display = display
         self._sources = self._stages(explore)
-        self._current: Explore | Replicates | None = None
+        self._current: Explore | Population | Replicates | None = None
         self._running = 0
         self._first: Trial | None = None
 
@@ -216,8 +223,8 @@ class _Stages:
         """The objective of a report."""
         return float(row[self.plan.sections.search.objective])
 
-    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Literal["continue", "stop"]:
-        """Only exploring trials are ever stopped."""
+    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Decision:
+        """Only exploring trials are ever stopped, and only stretches complete early."""
         assert self._current is not None
         return self._current.on_report(trial, row)
 
@@ -227,9 +234,13 @@ class _Stages:
         self._running -= 1
         self._current.on_end(trial)
 
-    def _stages(self, explore: bool) -> Iterator[Explore | Replicates]:
+    def _stages(self, explore: bool) -> Iterator[Explore | Population | Replicates]:
         objective = self.plan.sections.search.objective
-        if explore:
+        if explore and isinstance(self.plan.sections.search.scheduler, PbtConfig):
+            population = Population(self.plan, self.ledger, self.floor)
+            self._display.stage("population", population.wanted, population.done)
+            yield population
+        elif explore:
             exploring = Explore(self.plan, self.ledger, self.floor)
             self._display.stage("explore", exploring.wanted, exploring.done)
             yield exploring

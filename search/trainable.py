@@ -82,7 +82,9 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         self._training = None
         self._reports = None
         self._provenance_sent = False
-        self._checkpoints = [self._job.checkpoint] if self._job.checkpoint else []
+        job = self._job
+        # Another trial's checkpoint, from which this one goes on, is not this trial's to remove.
+        self._checkpoints = [job.checkpoint] if job.checkpoint and not job.forks else []
         gc.collect()
         # Nothing of ours draws from the global generators, but a plug-in may.
         random.seed(self._job.seed)
@@ -115,7 +117,7 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
 
     def _save(self, training: Training, mark: int) -> str:
         job = self._job
-        path = f"checkpoints/{job.trial}/{job.attempt}/{mark}"
+        path = f"{job.checkpoints}/{job.attempt}/{mark}"
         shutil.rmtree(Path(job.folder, path), ignore_errors=True)
         training.save(Path(job.folder, path))
         self._checkpoints.append(path)

@@ -130,13 +130,18 @@ def read_state(folder: Path, head: Head) -> State:
     )
 
 
-def load_checkpoint(folder: Path, trainer: Trainer) -> None:
+def load_checkpoint(folder: Path, trainer: Trainer, *, other_curriculum: bool = False) -> None:
     """Restore the full state into a trainer of the same config and data.
+
+    Args:
+        other_curriculum: the trainer's curriculum may be another one: it goes on from here.
 
     Raises:
         UserError: the checkpoint is damaged, or belongs to other data or to another config.
     """
-    _load(folder, read_head(folder), trainer)
+    _load(
+        folder, read_head(folder), trainer, except_for=("curriculum",) if other_curriculum else ()
+    )
 
 
 def resume(folder: Path, task: Task) -> Trainer:
@@ -163,13 +168,18 @@ def require_same_data(folder: Path, head: Head, task: Task) -> None:
         )
 
 
-def require_same_config(path: Path, old: Experiment, new: Experiment) -> None:
+def require_same_config(
+    path: Path, old: Experiment, new: Experiment, except_for: tuple[str, ...] = ()
+) -> None:
     """
     Raises:
         UserError: `new` has another value somewhere than `old`, which `path` holds; the name of
-            the experiment does not count.
+            the experiment and the sections `except_for` do not count.
     """
-    before, after = _leaves(old.tree()), _leaves(new.tree())
+    before, after = (
+        _leaves({key: value for key, value in tree.items() if key not in except_for})
+        for tree in (old.tree(), new.tree())
+    )
     for key in [*before, *(key for key in after if key not in before)]:
         if key != "name" and before.get(key) != after.get(key):
             raise UserError(
@@ -191,9 +201,9 @@ def load_model(folder: Path, task: Task, resolved: Resolved | None = None) -> tu
     return model, head
 
 
-def _load(folder: Path, head: Head, trainer: Trainer) -> None:
+def _load(folder: Path, head: Head, trainer: Trainer, except_for: tuple[str, ...] = ()) -> None:
     require_same_data(folder, head, trainer.task)
-    require_same_config(folder, head.config, trainer.config)
+    require_same_config(folder, head.config, trainer.config, except_for)
     state = read_state(folder, head)
     with _fitting(folder):
         trainer.load_state_dict(state)

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.asha import SCHEDULERS, Asha, AshaConfig, NoSchedulerConfig, rungs, starts_slowly
+from search.asha import (
+    Asha,
+    AshaConfig,
+    EarlyStoppingConfig,
+    NoSchedulerConfig,
+    rungs,
+    starts_slowly,
+)
+from search.schedulers import SCHEDULERS
 from trm.component import by_name
 
 SHARES = (1 / 9, 1 / 3, 1.0)
@@ -171,7 +179,9 @@ def test_without_a_scheduler_only_broken_scores_stop() -> None:
 def test_schedulers_are_registered_under_their_name(name: str) -> None:
     config = by_name(SCHEDULERS, name)
     assert config.name == name
-    assert config.build(False).rungs[-1] == 1.0
+    assert config.marks(False)[-1] == 1.0
+    if isinstance(config, EarlyStoppingConfig):
+        assert config.build(False).rungs == config.marks(False)
 
 
 @pytest.mark.parametrize(

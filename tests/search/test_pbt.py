@@ -1,0 +1,73 @@
+"""Population decisions: who is replaced, by whom, and that nothing but the inputs matters."""
+
+from __future__ import annotations
+
+import math
+from random import getstate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curricula.learned import knobs_of
+from curricula.stage import Stage
+from search.pbt import PbtConfig, next_generation
+
+KNOBS = {
+    name: knob
+    for name, knob in knobs_of(Stage(4, 4)).items()
+    if name in ("H_cycles", "learning_rate")
+}
+SCORES = st.one_of(st.none(), st.just(math.nan), st.floats(0, 1))
+
+
+def settings_of(count: int) -> dict[int, dict[str, float]]:
+    return {member: {"H_cycles": 2, "learning_rate": 1.0 + member} for member in range(count)}
+
+
+def test_the_worst_take_over_the_best_and_change_the_rest_go_on() -> None:
+    scores = dict(enumerate([0.1, 0.9, 0.5, 0.6, 0.2, 0.8, 0.4, 0.3]))
+    config = PbtConfig(members=8, quantile=0.25)
+    steps = next_generation(config, KNOBS, settings_of(8), scores, "0/1")
+    for member in (1, 2, 3, 5, 6, 7):
+        assert steps[member].parent == member
+        assert steps[member].settings == settings_of(8)[member]
+    for member in (0, 4):
+        assert steps[member].parent in (1, 5)
+        assert steps[member].settings != settings_of(8)[steps[member].parent]
+
+
+def test_a_failed_member_is_always_replaced() -> None:
+    scores = {0: None, 1: 0.4, 2: math.nan, 3: None}
+    config = PbtConfig(members=4, quantile=0.25)
+    steps = next_generation(config, KNOBS, settings_of(4), scores, "0/1")
+    assert [steps[member].parent for member in range(4)] == [1, 1, 1, 1]
+    assert steps[1].settings == settings_of(4)[1]
+
+
+def test_nobody_left_is_an_error() -> None:
+    with pytest.raises(ValueError, match="every member"):
+        next_generation(PbtConfig(members=2), KNOBS, settings_of(2), {0: None, 1: None}, "0")
+
+
+@given(st.lists(SCORES, min_size=2, max_size=12), st.floats(0.01, 0.5), st.integers(0, 99))
+def test_decisions_depend_on_the_inputs_alone(
+    values: list[float | None], quantile: float, seed: int
+) -> None:
+    scores = dict(enumerate(values))
+    alive = [s for s in values if s is not None and math.isfinite(s)]
+    if not alive:
+        return
+    config = PbtConfig(members=len(values), quantile=quantile)
+    before = getstate()
+    steps = next_generation(config, KNOBS, settings_of(len(values)), scores, f"{seed}/1")
+    turned = dict(reversed(scores.items()))
+    assert steps == next_generation(config, KNOBS, settings_of(len(values)), turned, f"{seed}/1")
+    assert getstate() == before
+    assert sorted(steps) == sorted(scores)
+    for member, step in steps.items():
+        parent = scores[step.parent]
+        assert parent is not None
+        if step.parent != member:
+            best = sorted(alive)[::-1][: max(1, math.floor(quantile * len(values)))]
+            assert parent in best
