@@ -120,7 +120,7 @@ class TRMTraining:
 
         tree = {**job.config, "train": {**job.config.get("train", {}), "seed": job.seed}}
         self._experiment = experiment_from(tree)
-        self._task = _task(json.dumps(job.config["task"], sort_keys=True), job.cache, tree)
+        self._task = _task(json.dumps(job.config["task"]), job.cache, tree)
         self._forks = job.forks
         self._trainer: Trainer = Trainer(self._experiment, self._task, job.budget, job.marks)
 

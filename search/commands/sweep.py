@@ -107,11 +107,21 @@ def _again(args: argparse.Namespace) -> str:
 def _dry_run(args: argparse.Namespace) -> int:
     import numpy as np
 
-    from search.config import load_tree
+    from search.config import load_tree, sweep_sections
+    from search.pbt import PbtConfig
     from search.plan import check_space
     from trm.config import experiment_from
 
-    space = check_space(load_tree(args.config, args.sets))
+    tree = load_tree(args.config, args.sets)
+    space = check_space(tree)
+    scheduler = sweep_sections(tree).search.scheduler
+    if isinstance(scheduler, PbtConfig):
+        print(
+            f"population of {scheduler.members} members over {scheduler.generations} generations, "
+            f"learning {', '.join(scheduler.learn)}"
+        )
+        if not space.parameters:
+            return 0
     print(space.size_text)
     for name, text, default, condition in space.describe():
         print(f"  {name}  {text}  default {default}" + (f"  if {condition}" if condition else ""))
