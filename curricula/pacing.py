@@ -66,13 +66,13 @@ class Ramp(Curve):
 
     def at(self, progress: float) -> float:
         moving = (1.0 - self.warmup) * (1.0 - self.hold)
-        x = (progress - self.warmup) / moving
-        if x <= 0.0:
+        moved = progress - self.warmup
+        if moved <= 0.0:
             return self.start
-        if x >= 1.0 - ROUNDING:
+        if moved >= moving - ROUNDING:
             return self.end
         low, high = self.bounds
-        return min(max(self.between(x), low), high)
+        return min(max(self.between(moved / moving), low), high)
 
     def between(self, x: float) -> float:
         """The value at a share `x` in (0, 1) of the way."""
