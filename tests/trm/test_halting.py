@@ -12,7 +12,15 @@ from torch import Tensor
 
 from trm.component import validate
 from trm.errors import UserError
-from trm.halting import Carry, HaltingConfig, begin, continue_target, halt, refill
+from trm.halting import (
+    Carry,
+    HaltingConfig,
+    begin,
+    continue_target,
+    halt,
+    refill,
+    wants_to_halt,
+)
 from trm.model import TRM, ModelConfig, Output
 
 SEQ_LEN, VOCAB = 4, 5
@@ -74,6 +82,17 @@ def test_the_continue_head_halts_where_halting_is_better() -> None:
     assert decide(out, [1, 1, 1, 4], model) == [False, True, True, True]
 
 
+def test_wanting_to_halt_is_the_decision_without_limits_and_exploration() -> None:
+    model = config(halt_exploration_prob=1.0, halt_max_steps=2)
+    out = output([1.0, -1.0, 2.0, 0.0], [2.0, -2.0, 0.0, 0.0])
+    assert wants_to_halt(out, model, HaltingConfig()).tolist() == [True, False, True, False]
+    assert wants_to_halt(out, model, HaltingConfig(threshold=0.8)).tolist() == [
+        False, False, True, False,
+    ]  # fmt: skip
+    other = config(no_ACT_continue=False)
+    assert wants_to_halt(out, other, HaltingConfig()).tolist() == [False, True, True, False]
+
+
 def test_a_single_step_always_halts() -> None:
     for probability in (0.0, 1.0):
         model = config(halt_max_steps=1, halt_exploration_prob=probability)
@@ -93,6 +112,25 @@ def test_a_curriculum_can_lower_the_last_step() -> None:
                 max_steps=limit,
             )
             assert halted.tolist() == [step >= limit] * 50
+
+
+@pytest.mark.parametrize("limit", [2, 3, 16])
+def test_a_curriculum_sets_how_often_and_how_long_rows_explore(limit: int) -> None:
+    model, rows = config(halt_max_steps=16, halt_exploration_prob=0.9), 4000
+    for chance in (0.0, 0.25, 1.0):
+        halted = halt(
+            output([9.0] * rows),
+            torch.full((rows,), 2),
+            config=model,
+            halting=HaltingConfig(),
+            generator=torch.Generator().manual_seed(0),
+            max_steps=limit,
+            exploration=chance,
+        )
+        # Of {2, ..., limit}, all but 2 hold a willing row back at step 2.
+        expected = chance * (limit - 2) / (limit - 1)
+        share = 1.0 - float(halted.float().mean())
+        assert share == pytest.approx(expected, abs=5 * math.sqrt(expected / rows) + 1e-6)
 
 
 def test_no_row_explores_past_the_last_step() -> None:

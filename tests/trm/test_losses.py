@@ -176,3 +176,78 @@ def test_an_unknown_loss_names_the_nearest() -> None:
         validate(LossConfig, {"loss_type": "stablemax_cross_entropi"}, "loss")
     with pytest.raises(UserError, match="halt_weight"):
         validate(LossConfig, {"halt_weight": -1.0}, "loss")
+
+
+def random_step(seed: int) -> tuple[Output, Tensor, Tensor]:
+    """Outputs that need gradients, labels with some ignored and some rows right, and weights."""
+    generator = seeded(seed)
+    labels = torch.randint(0, 5, (6, 7), generator=generator)
+    logits = 2 * torch.randn(6, 7, 5, generator=generator)
+    logits[:2].scatter_add_(-1, labels[:2].unsqueeze(-1), torch.full((2, 7, 1), 12.0))
+    ignored = torch.rand(6, 7, generator=generator) < 0.2
+    ignored[:, 0] = False  # a row without labels has no mean
+    labels = torch.where(ignored, IGNORE, labels)
+    q, cont = torch.randn(2, 6, generator=generator)
+    step = Output(logits.requires_grad_(), q.requires_grad_(), cont.requires_grad_())
+    return step, labels, torch.rand(6, generator=generator)
+
+
+def weighted_by_hand(
+    step: Output, labels: Tensor, target: Tensor, weights: Tensor, config: LossConfig, halt: float
+) -> Tensor:
+    """The same loss in float64, row by row."""
+    total = torch.zeros((), dtype=torch.float64)
+    for row, weight in enumerate(weights.double()):
+        cells = [j for j in range(labels.shape[1]) if int(labels[row, j]) != IGNORE]
+        x = step.logits[row].double()
+        s = torch.where(x < 0, 1 / (1 - x.clamp(max=0)), x + 1)
+        p = s / s.sum(-1, keepdim=True)
+        lm = -torch.stack([p[j, int(labels[row, j])].log() for j in cells]).mean()
+        right = all(int(x[j].argmax()) == int(labels[row, j]) for j in cells)
+        q, cont, t = step.q_halt[row].double(), step.q_continue[row].double(), target[row].double()
+        bce = torch.log1p(torch.exp(-q if right else q))
+        bce_continue = t * torch.log1p(torch.exp(-cont)) + (1 - t) * torch.log1p(torch.exp(cont))
+        total = total + weight * (lm + halt * bce + config.continue_weight * bce_continue)
+    return total / len(labels)
+
+
+def gradients(loss: Tensor, step: Output) -> list[Tensor]:
+    return list(torch.autograd.grad(loss, [step.logits, step.q_halt, step.q_continue]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("halt_weight", [0.0, 0.3, 2.0])
+def test_weighted_rows_and_a_curriculums_halt_weight_by_hand(seed: int, halt_weight: float) -> None:
+    step, labels, weights = random_step(seed)
+    target = torch.rand(6, generator=seeded(seed + 1))
+    config = LossConfig(halt_weight=9.0, continue_weight=0.25)
+    losses = act_loss(step, labels, config, target, halt_weight=halt_weight, weights=weights)
+    expected = weighted_by_hand(step, labels, target, weights, config, halt_weight)
+    assert losses.exact[:2].all()
+    assert not losses.exact[2:].any()
+    torch.testing.assert_close(losses.total.double(), expected, rtol=1e-6, atol=1e-7)
+    pairs = zip(gradients(losses.total, step), gradients(expected, step), strict=True)
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours.double(), theirs.double(), rtol=1e-5, atol=1e-7)
+
+
+def test_weights_of_1_are_no_weights() -> None:
+    step, labels, _ = random_step(0)
+    config, target = LossConfig(), torch.rand(6, generator=seeded(3))
+    plain = act_loss(step, labels, config, target)
+    ones = act_loss(step, labels, config, target, halt_weight=0.5, weights=torch.ones(6))
+    assert torch.equal(plain.total, ones.total)
+    pairs = zip(gradients(plain.total, step), gradients(ones.total, step), strict=True)
+    for one, other in pairs:
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=0.0)
+
+
+def test_a_row_of_weight_0_learns_nothing_and_sums_stay_unweighted() -> None:
+    step, labels, weights = random_step(1)
+    weights[3] = 0.0
+    losses = act_loss(step, labels, LossConfig(), weights=weights)
+    plain = act_loss(step, labels, LossConfig())
+    assert torch.equal(losses.lm, plain.lm)
+    assert torch.equal(losses.halt, plain.halt)
+    slopes = torch.autograd.grad(losses.total, [step.logits, step.q_halt])
+    assert all(not slope[3].any() and slope[2].any() for slope in slopes)
