@@ -18,6 +18,7 @@ COMMANDS = {
     "eval": "evaluate a checkpoint",
     "solve": "solve one puzzle and show the answer forming",
     "tasks": "list, preview and write the data of tasks",
+    "curriculum": "draw what a curriculum drives over a run, and the compute that it saves",
     "sweep": "search a config's space on this machine or a Ray cluster",
     "status": "show a run folder's trials, finished or in progress",
     "stability": "confirm the best candidates of a run over more seeds",
