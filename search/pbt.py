@@ -64,7 +64,7 @@ class Step:
 
 def next_generation(
     config: PbtConfig,
-    knobs: Mapping[KnobName, Knob],
+    knobs: Mapping[int, Mapping[KnobName, Knob]],
     settings: Mapping[int, Mapping[str, float]],
     scores: Mapping[int, float | None],
     seed: str,
@@ -72,6 +72,7 @@ def next_generation(
     """Each member's next step.
 
     Args:
+        knobs: what each member's model allows.
         settings: what each member has trained with.
         scores: what it came to; None or not finite if it failed: then it must be replaced.
         seed: text that all draws depend on, together with the member's number.
@@ -96,5 +97,7 @@ def next_generation(
             continue
         random = Random(f"{seed}/{member}")
         parent = random.choice(best)
-        steps[member] = Step(parent, explore(settings[parent], knobs, random, config.resample))
+        steps[member] = Step(
+            parent, explore(settings[parent], knobs[parent], random, config.resample)
+        )
     return steps

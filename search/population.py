@@ -8,7 +8,7 @@ that training the config from the start is the same run, step for step.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from random import Random
@@ -34,7 +34,8 @@ from trm.errors import UserError
 
 _MOST_INFEASIBLE = 200
 GENERATION, MEMBER, PARENT, SETTING = "generation", "member", "parent", "setting."
-"""Names under which a trial's parameters hold its place in the population."""
+PLACE = (GENERATION, MEMBER, PARENT)
+"""Names under which a trial's parameters hold its place in the population, and its settings."""
 
 
 @dataclass(frozen=True)
@@ -168,11 +169,10 @@ class Population:
 
     def _next(self, number: int, before: Mapping[int, Trial]) -> dict[int, _Stretch]:
         """What each member does after a generation that has ended."""
-        some = next(iter(before.values()))
         try:
             steps = next_generation(
                 self.scheduler,
-                self._knobs(experiment_from(some.config)),
+                {m: self._knobs(experiment_from(trial.config)) for m, trial in before.items()},
                 {member: _settings(trial) for member, trial in before.items()},
                 {member: self._standing(trial) for member, trial in before.items()},
                 f"{self.plan.sections.search.seed}/{number}",
@@ -183,7 +183,10 @@ class Population:
         planned = {}
         for member, step in steps.items():
             parent = before[step.parent]
-            history = [*self._history(parent), (self._ends[number - 1], step.settings)]
+            history = [
+                *learned_history(self._ledger.trials, parent, self._ends),
+                (self._ends[number - 1], step.settings),
+            ]
             place = {GENERATION: number, MEMBER: member, PARENT: parent.id}
             params = {**parent.params, **place, **_named(step.settings)}
             config = _with_history(parent.config, experiment_from(parent.config), history)
@@ -201,16 +204,6 @@ class Population:
         last = self._ledger.curve(trial.id)[-1]
         return float(last[self.scheduler.metric or self.plan.sections.search.objective])
 
-    def _history(self, trial: Trial) -> list[tuple[float, dict[str, float]]]:
-        """The settings along a trial's line of ancestors, each with the share where it begins."""
-        line = [trial]
-        while (parent := line[-1].params[PARENT]) is not None:
-            line.append(self._ledger.trials[parent])
-        starts = (0.0, *self._ends)
-        return [
-            (starts[ancestor.params[GENERATION]], _settings(ancestor)) for ancestor in line[::-1]
-        ]
-
     def _finish_if_done(self, trial: Trial) -> None:
         """Give a stretch the outcome that a killed driver had no time to give it."""
         if trial.outcome is not None or not trial.mark:
@@ -218,6 +211,22 @@ class Population:
         row = self._ledger.curve(trial.id)[-1]
         if not row["diverged"] and self.on_report(trial, row) == "complete":
             self._ledger.finish(trial.id, "completed", self.score(row))
+
+
+def learned_history(
+    trials: Mapping[int, Trial], trial: Trial, ends: Sequence[float]
+) -> list[tuple[float, dict[str, float]]]:
+    """The settings along a trial's line of ancestors, each with the share where it begins.
+
+    Args:
+        trials: of the run, by id.
+        ends: of the generations, as shares of the budget.
+    """
+    line = [trial]
+    while (parent := line[-1].params[PARENT]) is not None:
+        line.append(trials[parent])
+    starts = (0.0, *ends)
+    return [(starts[ancestor.params[GENERATION]], _settings(ancestor)) for ancestor in line[::-1]]
 
 
 def _named(settings: Mapping[str, float]) -> dict[str, float]:

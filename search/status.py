@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from search.confirm import Candidate, Promise, is_candidate, read_result
-from search.ledger import read_trials
+from search.ledger import Trial, read_trials
 from search.live import parameters
+from search.pbt import PbtConfig
 from search.plan import read_plan
+from search.population import PLACE, SETTING, learned_history
 from search.sweep import Run
 
 _BEST_SHOWN = 5
@@ -83,13 +85,28 @@ def result_table(done: Run) -> str:
     lines += [_candidate_line(candidate) for candidate in result.candidates]
     lines += [
         f"winner: trial {result.winner}",
-        *(f"  {name} = {_short(value)}" for name, value in winner.params.items()),
+        *_winner_lines(done, winner, trials),
         f"promised {result.objective} of one fresh seed: {result.promise.low:.3f} to "
         f"{result.promise.high:.3f} ({result.confidence:.0%})",
         _promise_line("winner", result.promise),
         _promise_line("reference recipe", result.reference),
     ]
     return "\n".join(lines)
+
+
+def _winner_lines(done: Run, winner: Trial, trials: dict[int, Trial]) -> list[str]:
+    """What was drawn for the winner; what its curriculum learned, if a population did."""
+    drawn = [(name, value) for name, value in winner.params.items() if name not in PLACE]
+    lines = [f"  {name} = {_short(value)}" for name, value in drawn if not name.startswith(SETTING)]
+    scheduler = done.plan.sections.search.scheduler
+    if isinstance(scheduler, PbtConfig):
+        before = None
+        for start, settings in learned_history(trials, winner, scheduler.marks(slow_start=False)):
+            if settings != before:
+                words = ", ".join(f"{name} {_short(value)}" for name, value in settings.items())
+                lines.append(f"  from {start:.0%}: {words}")
+            before = settings
+    return lines
 
 
 def _candidate_line(candidate: Candidate) -> str:

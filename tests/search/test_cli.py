@@ -59,7 +59,7 @@ def test_what_it_does_not_know_is_one_line(
     assert printed.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "solve", "tasks"])
+@pytest.mark.parametrize("command", ["train", "eval", "solve", "tasks", "curriculum"])
 def test_help_is_complete(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     text = capsys.readouterr().out

@@ -190,7 +190,9 @@ def test_a_sweep_with_a_population_ends_in_a_winner_that_trains_alone(
     curves = read_curves(run).to_pylist()
     assert len({(row["trial"], row["mark"]) for row in curves}) == len(curves)
     assert main(["status", str(run)]) == 0
-    assert "population" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "population" in text
+    assert "  from 0%: H_cycles " in text
     assert main(["train", str(run / "best.yaml"), "--out", str(tmp_path / "again")]) == 0
     assert f"{result.promise.scores[0]:.3f} is" in capsys.readouterr().out
     assert main([*words, "--resume", "--trials", "9"]) == 2
