@@ -51,6 +51,15 @@ class TrainConfig(Component):
     float32 elsewhere. `seed` covers initial weights, order, augmentation and exploration, never
     the split. `reports` evaluations are spread evenly over the budget. `valid_examples` caps the
     examples of one evaluation (null: all). `threads` is CPU threads of one training.
+
+    `compile: true` runs the network `f`, one level of the recursion, as compiled graphs, in
+    training and in its evaluations (`trm eval` and `trm solve` compile nothing). It needs a C++
+    compiler on CPUs, triton on CUDA devices. The first steps of a process wait for the compiler,
+    so it pays in long runs and in sweeps whose trials share their sizes. A graph serves every depth
+    and every trial of the same sizes in a process; each number of rows has its own, with gradients
+    and without, and so has each value of a searched size or `batch_size`. Set
+    `TORCHINDUCTOR_CACHE_DIR` to a folder that lasts, to keep graphs between processes. Results
+    agree with eager ones to rounding only, so a run does not change between the two.
     """
 
     batch_size: int = Field(default=768, ge=1)
@@ -61,6 +70,7 @@ class TrainConfig(Component):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
     threads: int = Field(default=1, ge=1)
+    compile: bool = False
     valid_examples: int | None = Field(default=None, ge=1)
     eval_batch_size: int = Field(default=512, ge=1)
 

@@ -1,17 +1,20 @@
-"""What a training run's curriculum starts from and what it tells the curriculum."""
+"""Between a training run and its curriculum: what it starts from, gets, and tells."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from curricula.curriculum import Course
 from curricula.feedback import Feedback
 from curricula.stage import Stage
 from trm.config import Experiment
 from trm.errors import UserError
+from trm.model import Latent
 from trm.tasks.base import Task
 
 
@@ -37,6 +40,35 @@ def begin_course(config: Experiment, task: Task) -> Course:
         return Course(config.curriculum, full_stage(config), task.sources)
     except ValueError as error:
         raise UserError(f"curriculum.sources.{error}") from error
+
+
+def loss_weights(stage: Stage, steps: Tensor, halted: Tensor) -> Tensor | None:
+    """What the loss of each row counts, `[batch]`; None where every row counts 1."""
+    weights = None
+    if stage.supervision_weights:
+        table = torch.tensor(stage.supervision_weights, device=steps.device)
+        # A row may be past the last step when the curriculum has just lowered it.
+        weights = table[(steps - 1).clamp(max=len(table) - 1).long()]
+    if stage.last_step_only:
+        weights = halted.float() if weights is None else weights * halted
+    return weights
+
+
+def disturbed(latent: Latent, deviation: float, generator: torch.Generator) -> Latent:
+    """A carried state with Gaussian noise on it, as EqR has it (arXiv 2605.21488).
+
+    Args:
+        deviation: of the noise; at 0 nothing is drawn.
+        generator: a CPU generator.
+    """
+    if not deviation:
+        return latent
+
+    def noisy(z: Tensor) -> Tensor:
+        noise = torch.randn(z.shape, generator=generator).to(z.device, z.dtype)
+        return z + deviation * noise
+
+    return Latent(noisy(latent.z_H), noisy(latent.z_L))
 
 
 @dataclass

@@ -19,12 +19,14 @@ class Resolved:
         device_name: what the hardware calls itself.
         precision: `float32` or `bfloat16`, the forward pass's type; parameters stay float32.
         threads: CPU threads of one training.
+        compile: whether the recursion runs as compiled graphs, which round otherwise than eagerly.
     """
 
     device: str
     device_name: str
     precision: str
     threads: int
+    compile: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -57,4 +59,4 @@ def resolve(train: TrainConfig, key: str = "train.device") -> Resolved:
     if precision == "auto":
         precision = "bfloat16" if on_gpu and torch.cuda.is_bf16_supported() else "float32"
     hardware = torch.cuda.get_device_name(device) if on_gpu else "cpu"
-    return Resolved(str(device), hardware, precision, train.threads)
+    return Resolved(str(device), hardware, precision, train.threads, train.compile)

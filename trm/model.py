@@ -7,6 +7,7 @@ numbers as in SamsungSAILMontreal/TinyRecursiveModels.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -157,6 +158,9 @@ class TRM(nn.Module):
         num_puzzle_identifiers: rows of the puzzle embedding.
         generator: a CPU generator for the initial weights.
         dtype: type of the forward pass; parameters stay float32.
+
+    Attributes:
+        compiled: what stands in for `through_layers`; None is the method itself.
     """
 
     cos: Tensor | None
@@ -177,6 +181,7 @@ class TRM(nn.Module):
         super().__init__()
         self.config = config
         self.dtype = dtype
+        self.compiled: Callable[[TRM, Tensor], Tensor] | None = None
         dim, self.prefix = config.hidden_size, config.prefix
         positions = self.prefix + seq_len
         scale = 1.0 / math.sqrt(dim)
@@ -280,7 +285,13 @@ class TRM(nn.Module):
         return self._recurse(z_H, z_L), z_L
 
     def _recurse(self, state: Tensor, injection: Tensor) -> Tensor:
+        # The sum stays outside of what is compiled: a state with a gradient and one without would
+        # take a graph each.
         h = state + injection
+        return self.through_layers(h) if self.compiled is None else self.compiled(self, h)
+
+    def through_layers(self, h: Tensor) -> Tensor:
+        """The network itself: `[batch, positions, hidden]` to the same shape."""
         rope = None
         if self.cos is not None and self.sin is not None:
             rope = (self.cos, self.sin)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from curricula.stage import Depth, Stage
+from trm.compilation import compile_recursion
 from trm.config import Experiment
-from trm.curriculum import Window, begin_course
+from trm.counters import Counters, no_sums
+from trm.curriculum import Window, begin_course, disturbed, loss_weights
 from trm.data import ExampleStream
 from trm.device import Resolved, resolve
 from trm.ema import EMA
@@ -30,7 +32,6 @@ from trm.state import State, flatten, unflatten
 from trm.tasks.base import Split, Task
 
 _WEIGHTS, _EXPLORATION, _NOISE = 0, 3, 5
-_SUMS = ("loss", "rows", "halted", "halted_exact", "halted_steps", "begun", "difficulty")
 
 
 def budget_flops(config: Experiment, task: Task, seconds_to_time: float = 4.0) -> float:
@@ -59,28 +60,6 @@ def _flops_per_second(config: Experiment, task: Task, seconds: float) -> float:
         steps += 1
     # Not the counted compute: a run that diverges at once counts none, but takes its time.
     return steps * step_flops(config, task, trainer.stage.depth) / (time.perf_counter() - begun)
-
-
-@dataclass
-class Counters:
-    """Where a run is; everything in it is plain JSON."""
-
-    mark: int = 0
-    step: int = 0
-    compute: float = 0.0
-    examples: int = 0
-    seconds: float = 0.0
-    train_seconds: float = 0.0
-    warmup_progress: float = 0.0
-    learning_rate: float = 0.0
-    grad_norm: float = 0.0
-    diverged: bool = False
-    sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_SUMS, 0.0))
-
-    @classmethod
-    def restored(cls, values: dict[str, Any]) -> Counters:
-        """Stored counters; a sum that an older version did not keep starts at 0."""
-        return cls(**{**values, "sums": {**dict.fromkeys(_SUMS, 0.0), **values["sums"]}})
 
 
 class Trainer:
@@ -113,6 +92,8 @@ class Trainer:
         assert self.marks[-1] == 1.0, self.marks
         seed = config.train.seed
         self.model = build_model(config, task, self.resolved, seed)
+        if self.resolved.compile:
+            compile_recursion(self.model)
         self.optimizer = config.optimizer.build(self.model)
         self.ema = EMA(self.model, config.train.ema) if config.train.ema else None
         self.course = begin_course(config, task)
@@ -182,7 +163,7 @@ class Trainer:
         self.optimizer.set_factor(factor)
         carry = self.carry
         latent, output = self.model(
-            self._disturbed(carry.latent),
+            disturbed(carry.latent, stage.latent_noise, self.noise),
             carry.inputs,
             carry.puzzle_identifiers,
             H_cycles=stage.H_cycles,
@@ -204,7 +185,7 @@ class Trainer:
             config.loss,
             self._continue_target(latent, steps),
             halt_weight=stage.halt_weight,
-            weights=_loss_weights(stage, steps, halted),
+            weights=loss_weights(stage, steps, halted),
         )
         self.optimizer.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
@@ -237,17 +218,6 @@ class Trainer:
         if self.course.wants_feedback(self.progress):
             self.course.observe(self.progress, self.window.feedback())
             self.window = Window()
-
-    def _disturbed(self, latent: Latent) -> Latent:
-        """The carried state with the curriculum's noise on it (as EqR has it, arXiv 2605.21488)."""
-        if not self.stage.latent_noise:
-            return latent
-
-        def noisy(z: Tensor) -> Tensor:
-            noise = torch.randn(z.shape, generator=self.noise).to(z.device, z.dtype)
-            return z + self.stage.latent_noise * noise
-
-        return Latent(noisy(latent.z_H), noisy(latent.z_L))
 
     def _refill(self) -> None:
         count = int(self.carry.halted.sum())
@@ -393,7 +363,7 @@ class Trainer:
         live = self.evaluate(live=True) if self.ema is not None else result
         counters.seconds += time.perf_counter() - begun
         sums = counters.sums
-        counters.sums = dict.fromkeys(_SUMS, 0.0)
+        counters.sums = no_sums()
         halted = max(sums["halted"], 1.0)
         columns = asdict(result)
         del columns["examples"]
@@ -422,18 +392,6 @@ class Trainer:
             diverged=counters.diverged,
             **columns,
         )
-
-
-def _loss_weights(stage: Stage, steps: Tensor, halted: Tensor) -> Tensor | None:
-    """What the loss of each row counts, `[batch]`; None where every row counts 1."""
-    weights = None
-    if stage.supervision_weights:
-        table = torch.tensor(stage.supervision_weights, device=steps.device)
-        # A row may be past the last step when the curriculum has just lowered it.
-        weights = table[(steps - 1).clamp(max=len(table) - 1).long()]
-    if stage.last_step_only:
-        weights = halted.float() if weights is None else weights * halted
-    return weights
 
 
 def build_model(config: Experiment, task: Task, resolved: Resolved, seed: int) -> TRM:

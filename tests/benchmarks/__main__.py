@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("orchestration", "evaluation")
+NAMES = ("orchestration", "evaluation", "compilation")
 
 
 def main() -> None:

@@ -170,6 +170,15 @@ def test_an_example_across_the_edge_of_a_slice_counts_in_part() -> None:
     assert_frequencies(both, [6, 6, 4, 2, 2])
 
 
+def test_an_epoch_has_every_example_of_those_most_wanted() -> None:
+    source = numbered(100)
+    epochs: dict[int, set[int]] = {}
+    while source.drawn < 500:
+        (number,) = numbers(source.take(1, TWO_SLICES))
+        epochs.setdefault((source.drawn - 1) // 100, set()).add(number)
+    assert all(set(range(70, 80)) <= epochs[epoch] for epoch in range(4))
+
+
 @pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 2.0), (1e-3, 1e3)])
 def test_weights_may_be_0_or_of_any_size(weights: tuple[float, float]) -> None:
     slices = (Slice(0.0, 0.5, weights[0]), Slice(0.5, 1.0, weights[1]))

@@ -20,6 +20,8 @@ def test_auto_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     gpus(monkeypatch, 0)
     assert resolve(TrainConfig(threads=3)) == Resolved("cpu", "cpu", "float32", 3)
     assert resolve(TrainConfig()).dtype == torch.float32
+    assert not resolve(TrainConfig()).compile
+    assert resolve(TrainConfig(compile=True)).compile
 
 
 def test_auto_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
