@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.curricula FOLDER               # runs what is missing, then the table
     python -m tests.benchmarks.curricula FOLDER --tasks arrows5 --seeds 3 --processes 1
+    python -m tests.benchmarks.curricula RESULTS.jsonl        # only the table of stored results
 
 Every run is one JSON file in FOLDER, so an interrupted study goes on where it stopped. All runs of
 a task have the same budget in training FLOPs; `test` is looked at once, at the end of a run.
@@ -170,12 +171,16 @@ def table(results: list[dict[str, Any]]) -> Iterator[str]:
 def main() -> None:
     """Run what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="of the results, or stored results (.jsonl)")
     parser.add_argument("--tasks", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
+    if args.folder.is_file():
+        lines = args.folder.read_text().splitlines()
+        print("\n".join(table([json.loads(line) for line in lines])))
+        return
     args.folder.mkdir(parents=True, exist_ok=True)
     jobs = []
     for task in args.tasks:
