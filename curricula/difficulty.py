@@ -17,6 +17,9 @@ from curricula.pacing import AnyCurve, Constant, Curve, Linear, require_within
 from curricula.schedule import Schedule, State
 from curricula.stage import Slice
 
+HEAVIEST = 1e6
+"""The largest weight: sums and ratios of weights must stay finite."""
+
 NARROWEST = 0.001
 """The least share of the examples that a slice may hold."""
 
@@ -107,7 +110,7 @@ class Mixture(DifficultySchedule):
     @classmethod
     def _weights(cls, curves: list[Curve]) -> list[Curve]:
         for index, curve in enumerate(curves):
-            require_within(curve, 0.0, what=f"weight {index}")
+            require_within(curve, 0.0, HEAVIEST, what=f"[{index}]")
         return curves
 
     def at(self, progress: float, state: State) -> tuple[Slice, ...]:

@@ -39,7 +39,7 @@ FACTOR = 1.25
 
 @dataclass(frozen=True)
 class Knob:
-    """One value that is learned: its bounds, the value in force without a curriculum, its scale."""
+    """One value that is learned: bounds of its draws, its value where nothing is learned, scale."""
 
     low: float
     high: float
@@ -81,14 +81,14 @@ def knobs_of(full: Stage) -> dict[KnobName, Knob]:
         "halt_weight": Knob(0.1, 4.0, 1.0, "log"),
         "exploration": Knob(0.0, 2.0, 1.0, "linear"),
         "learning_rate": Knob(0.1, 3.0, 1.0, "log"),
-        "latent_noise": Knob(1e-3, 1e-1, 1e-3, "log"),
+        "latent_noise": Knob(1e-3, 1e-1, 0.0, "log"),
         "difficulty_position": Knob(0.0, 1.0, 0.5, "linear"),
         "difficulty_width": Knob(0.1, 1.0, 1.0, "log"),
     }
 
 
 def plain_settings(knobs: Mapping[KnobName, Knob]) -> dict[str, float]:
-    """Every knob as it is without a curriculum."""
+    """Every knob as it is where nothing is learned."""
     return {name: knob.plain for name, knob in knobs.items()}
 
 
@@ -126,12 +126,11 @@ def as_curriculum(history: History) -> dict[str, Any]:
     for name in ("halt_weight", "exploration", "learning_rate", "latent_noise"):
         if name in learned:
             parts[name] = _piecewise(history, name)
-    if learned & {"difficulty_position", "difficulty_width"}:
-        # A window of full width has no position, one in the middle no preference.
+    if "difficulty_width" in learned:
         parts["difficulty"] = {
             "name": "window",
             "position": _piecewise(history, "difficulty_position", 0.5),
-            "width": _piecewise(history, "difficulty_width", 0.5),
+            "width": _piecewise(history, "difficulty_width"),
         }
     return parts
 

@@ -261,4 +261,5 @@ def require_within(curve: Curve, low: float, high: float = math.inf, what: str =
     if least < low or most > high:
         limits = f"at least {low:g}" if high == math.inf else f"within [{low:g}, {high:g}]"
         where = f"{what}: " if what else ""
-        raise ValueError(f"{where}values from {least:g} to {most:g} must be {limits}")
+        values = f"{least:g}" if least == most else f"values from {least:g} to {most:g}"
+        raise ValueError(f"{where}{values} must be {limits}")

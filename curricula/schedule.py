@@ -62,7 +62,7 @@ def require_rising(shares: Sequence[float]) -> None:
         ValueError: the shares of the run do not rise, or leave [0, 1).
     """
     if not all(a < b for a, b in pairwise([*shares, 1.0])) or min(shares, default=0.0) < 0.0:
-        raise ValueError(f"{list(shares)} must rise from at least 0.0 and stay below 1.0")
+        raise ValueError(f"{list(shares)} must rise within [0, 1)")
 
 
 def require_starts(what: str, starts: Sequence[float]) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
+from curricula.difficulty import HEAVIEST
 from curricula.named import by_name, nearest
 from curricula.pacing import AnyCurve, Curve, require_within
 from curricula.schedule import Schedule
@@ -46,7 +47,7 @@ class SourceMixture(SourceSchedule):
     @classmethod
     def _weights(cls, curves: dict[str, Curve]) -> dict[str, Curve]:
         for source, curve in curves.items():
-            require_within(curve, 0.0, what=source)
+            require_within(curve, 0.0, HEAVIEST, what=source)
         return curves
 
     def at(self, progress: float, sources: tuple[str, ...]) -> tuple[float, ...]:

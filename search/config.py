@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from search.asha import AshaConfig, SchedulerConfig
 from search.objective import ObjectiveName
+from search.pbt import PbtConfig
 from search.samplers import SAMPLERS, SamplerConfig, TpeConfig
 from search.schedulers import SCHEDULERS
 from trm.component import Component, by_name, nearest, validate
@@ -80,6 +81,15 @@ def sweep_sections(tree: Mapping[str, Any]) -> SweepSections:
     return validate(
         SweepSections, {key: tree[key] for key in SweepSections.model_fields if key in tree}
     )
+
+
+def require_trials_count(tree: Mapping[str, Any], trials: int) -> None:
+    """
+    Raises:
+        UserError: a number of trials was asked of a scheduler that has none.
+    """
+    if isinstance(sweep_sections(tree).search.scheduler, PbtConfig):
+        raise UserError("--trials", trials, "does not count with pbt: set search.scheduler.members")
 
 
 def load_tree(source: str | Path, sets: Iterable[str] = ()) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from curricula.learned import Knob, KnobName, explore
 from search.asha import SchedulerConfig
@@ -39,8 +39,8 @@ class PbtConfig(SchedulerConfig):
     """
 
     name: Literal["pbt"] = "pbt"
-    members: int = Field(default=8, ge=2)
-    generations: int = Field(default=8, ge=2)
+    members: int = Field(default=8, ge=2, le=10_000)
+    generations: int = Field(default=8, ge=2, le=1_000)
     learn: list[KnobName] = Field(
         default=["H_cycles", "L_cycles", "supervision_steps", "halt_weight", "learning_rate"],
         min_length=1,
@@ -48,6 +48,16 @@ class PbtConfig(SchedulerConfig):
     quantile: float = Field(default=0.25, gt=0.0, le=0.5)
     resample: float = Field(default=0.25, ge=0.0, le=1.0)
     metric: ObjectiveName | None = None
+
+    @field_validator("learn")
+    @classmethod
+    def _sensible(cls, learn: list[KnobName]) -> list[KnobName]:
+        for name in learn:
+            if learn.count(name) > 1:
+                raise ValueError(f"{name} stands there {learn.count(name)} times: name it once")
+        if "difficulty_position" in learn and "difficulty_width" not in learn:
+            raise ValueError("difficulty_position needs difficulty_width beside it")
+        return learn
 
     def marks(self, slow_start: bool) -> tuple[float, ...]:
         """The ends of the generations."""

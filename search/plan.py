@@ -19,7 +19,9 @@ from search.config import SweepSections, sweep_sections
 from search.pbt import PbtConfig
 from search.space import Space
 from trm.config import Experiment, experiment_from
+from trm.curriculum import begin_course
 from trm.errors import UserError
+from trm.flops import step_flops
 from trm.provenance import provenance
 from trm.tasks.base import Task
 from trm.trainer import budget_flops
@@ -105,11 +107,42 @@ def check_space(tree: Mapping[str, Any]) -> Space:
     return space
 
 
+def require_sources(space: Space, task: Task) -> None:
+    """Refuse options whose curriculum names a source that the task does not have.
+
+    Raises:
+        UserError: one line naming the source.
+    """
+
+    def check(tree: Mapping[str, Any]) -> None:
+        config = experiment_from(tree)
+        if config.task == default.task:
+            begin_course(config, task)
+
+    default = experiment_from(space.default()[1])
+    check(space.default()[1])
+    for where, error in space.refused(check, np.random.default_rng(0), draws=1):
+        raise UserError(f"{where}: {error}") from error
+
+
 def resolve_plan(tree: Mapping[str, Any], task: Task, space: Space) -> Plan:
-    """Fix what is decided once per sweep: the budget in FLOPs at the config's default values."""
+    """Fix what is decided once per sweep: the budget in FLOPs at the config's default values.
+
+    Raises:
+        UserError: a population's generations are shorter than a training step.
+    """
     resolved = deepcopy(dict(tree))
     default = experiment_from(space.default()[1])
-    resolved.setdefault("train", {})["budget"] = {"flops": float(budget_flops(default, task))}
+    budget = float(budget_flops(default, task))
+    resolved.setdefault("train", {})["budget"] = {"flops": budget}
+    scheduler = sweep_sections(tree).search.scheduler
+    if isinstance(scheduler, PbtConfig):
+        steps = budget / step_flops(default, task)
+        if steps < scheduler.generations:
+            raise UserError(
+                "search.scheduler.generations", scheduler.generations,
+                f"is more than the {steps:.0f} training steps of a run: lower it",
+            )  # fmt: skip
     return _plan(resolved, f"{default.name}-{uuid.uuid4().hex[:12]}")
 
 

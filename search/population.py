@@ -85,7 +85,8 @@ class Population:
 
     def exhausted(self) -> bool:
         """Whether `next` will never give a trial again."""
-        return self._failed or (not self._waiting and bool(self._generations[-1]))
+        complete = len(self._generations[-1]) == self.scheduler.members
+        return self._failed or (complete and not self._waiting)
 
     def score(self, row: Mapping[str, Any]) -> float:
         """The objective of a report."""
@@ -100,9 +101,13 @@ class Population:
 
     def on_end(self, trial: Trial) -> None:
         """Once a generation has ended, nothing goes on from the one before it."""
-        number = trial.params[GENERATION]
-        members = self._generations[number]
-        if number and all(member.outcome is not None for member in members.values()):
+        self._forget_before(trial.params[GENERATION])
+
+    def _forget_before(self, number: int) -> None:
+        """Remove the checkpoints of the generation before one that has ended as a whole."""
+        members = self._generations[number].values()
+        ended = len(members) == self.scheduler.members and all(t.outcome for t in members)
+        if number and ended:
             for old in self._generations[number - 1].values():
                 keep_only(self._ledger.folder, old.id, None)
 
@@ -134,7 +139,7 @@ class Population:
                 self._waiting.append(trial)
 
     def _first(self) -> dict[int, _Stretch]:
-        """Member 0 is the file's default values without a curriculum; the others are drawn."""
+        """Member 0 has the file's default values, with nothing learned; the others are drawn."""
         planned = {}
         for member in range(self.scheduler.members):
             random = Random(f"{self.plan.sections.search.seed}/0/{member}")
@@ -201,8 +206,10 @@ class Population:
         """What a member is compared by; None if it failed."""
         if trial.outcome != "completed":
             return None
-        last = self._ledger.curve(trial.id)[-1]
-        return float(last[self.scheduler.metric or self.plan.sections.search.objective])
+        curve = self._ledger.curve(trial.id)
+        column = self.scheduler.metric or self.plan.sections.search.objective
+        # One step of a model that is much larger than the default can outlast a generation.
+        return float(curve[-1][column]) if curve else None
 
     def _finish_if_done(self, trial: Trial) -> None:
         """Give a stretch the outcome that a killed driver had no time to give it."""
@@ -211,6 +218,7 @@ class Population:
         row = self._ledger.curve(trial.id)[-1]
         if not row["diverged"] and self.on_report(trial, row) == "complete":
             self._ledger.finish(trial.id, "completed", self.score(row))
+            self._forget_before(trial.params[GENERATION])
 
 
 def learned_history(
@@ -227,6 +235,17 @@ def learned_history(
         line.append(trials[parent])
     starts = (0.0, *ends)
     return [(starts[ancestor.params[GENERATION]], _settings(ancestor)) for ancestor in line[::-1]]
+
+
+def spent(trials: Mapping[int, Trial]) -> tuple[float, float]:
+    """Training FLOPs and seconds of all trials, those of an ancestor counted once."""
+    compute = seconds = 0.0
+    for trial in trials.values():
+        compute, seconds = compute + trial.compute, seconds + trial.seconds
+        parent = trial.params.get(PARENT) if trial.stage == "population" else None
+        if parent is not None and trial.mark:
+            compute, seconds = compute - trials[parent].compute, seconds - trials[parent].seconds
+    return compute, seconds
 
 
 def _named(settings: Mapping[str, float]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from search.ledger import Trial, read_trials
 from search.live import parameters
 from search.pbt import PbtConfig
 from search.plan import read_plan
-from search.population import PLACE, SETTING, learned_history
+from search.population import PLACE, SETTING, learned_history, spent
 from search.sweep import Run
 
 _BEST_SHOWN = 5
@@ -28,14 +28,15 @@ def status(folder: Path) -> dict[str, Any]:
         counts[outcome] = counts.get(outcome, 0) + 1
     scored = [trial for trial in trials.values() if is_candidate(trial, plan.generations)]
     best = sorted(scored, key=lambda t: (-(t.score or 0.0), t.id))
+    compute, seconds = spent(trials)
     return {
         "run": str(folder),
         "study": plan.study,
         "objective": plan.sections.search.objective,
         "wanted": plan.wanted,
         "stages": stages,
-        "compute": sum(trial.compute for trial in trials.values()),
-        "seconds": sum(trial.seconds for trial in trials.values()),
+        "compute": compute,
+        "seconds": seconds,
         "best": [
             {"trial": trial.id, "score": trial.score, "params": trial.params}
             for trial in best[:_BEST_SHOWN]
@@ -52,7 +53,11 @@ def status(folder: Path) -> dict[str, Any]:
 def status_text(folder: Path) -> str:
     """The same for a person."""
     state, trials = status(folder), read_trials(folder)
-    lines = [f"{state['study']}: {state['wanted']} trials wanted, objective {state['objective']}"]
+    scheduler = read_plan(folder).sections.search.scheduler
+    wanted = f"{state['wanted']} trials"
+    if isinstance(scheduler, PbtConfig):
+        wanted = f"{scheduler.members} members x {scheduler.generations} generations"
+    lines = [f"{state['study']}: {wanted} wanted, objective {state['objective']}"]
     for stage, counts in state["stages"].items():
         words = ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items()))
         lines.append(f"  {stage:<10} {words}")

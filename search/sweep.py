@@ -12,7 +12,7 @@ import torch
 
 from cluster.connect import ClusterError, check_address, connected
 from cluster.resources import Share, cores, default_parallel, worker_environment
-from search.config import load_tree, sweep_sections
+from search.config import load_tree, require_trials_count, sweep_sections
 from search.confirm import (
     Replicates,
     Result,
@@ -37,6 +37,7 @@ from search.plan import (
     read_plan,
     refuse_changes,
     replan,
+    require_sources,
     resolve_plan,
     write_atomically,
     write_plan,
@@ -112,10 +113,7 @@ def sweep(
     display = display or SweepDisplay(quiet=True)
     tree = load_tree(source, sets)
     if trials is not None:
-        if isinstance(sweep_sections(tree).search.scheduler, PbtConfig):
-            raise UserError(
-                "--trials", trials, "does not count with pbt: set search.scheduler.members"
-            )
+        require_trials_count(tree, trials)
         tree = _with_trials(tree, trials)
     space = check_space(tree)
     default = experiment_from(space.default()[1])
@@ -125,6 +123,7 @@ def sweep(
     folder = folder.absolute()
     with display.preparing() as progress:
         task = default.task.build(cache_folder(), progress)
+    require_sources(space, task)
     with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
         if (folder / RUN_FILE).exists():
             plan = read_plan(folder)

@@ -107,12 +107,14 @@ def _again(args: argparse.Namespace) -> str:
 def _dry_run(args: argparse.Namespace) -> int:
     import numpy as np
 
-    from search.config import load_tree, sweep_sections
+    from search.config import load_tree, require_trials_count, sweep_sections
     from search.pbt import PbtConfig
     from search.plan import check_space
     from trm.config import experiment_from
 
     tree = load_tree(args.config, args.sets)
+    if args.trials is not None:
+        require_trials_count(tree, args.trials)
     space = check_space(tree)
     scheduler = sweep_sections(tree).search.scheduler
     if isinstance(scheduler, PbtConfig):

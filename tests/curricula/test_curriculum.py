@@ -144,7 +144,7 @@ MIXTURE = {"name": "mixture"}
             {"halt_weight": {"name": "linear", "start": -1.0}},
             "halt_weight: values from -1 to 1 must",
         ),
-        ({"halt_weight": -1}, "halt_weight: values from -1 to -1 must be at least 0"),
+        ({"halt_weight": -1}, "halt_weight: -1 must be at least 0"),
         ({"latent_noise": NAN}, "latent_noise.value: nan must be a finite number"),
         ({"learning_rate": 10**400}, "learning_rate.value: 1000"),
         ({"exploration": True}, "exploration: true must be a section with a `name`; known: const"),
@@ -180,12 +180,12 @@ MIXTURE = {"name": "mixture"}
         ),
         (
             {"supervision": {"name": "ramp", "curve": 1.5}},
-            "supervision.curve: values from 1.5 to 1.5 must be within [0, 1]",
+            "supervision.curve: 1.5 must be within [0, 1]",
         ),
         ({"supervision_weights": {"name": "decay", "rate": 1.5}}, "supervision_weights.rate: 1.5"),
         (
             {"difficulty": {**MIXTURE, "weights": [1.0, -1.0]}},
-            "difficulty.weights: weight 1: values from -1 to -1 must be at least 0",
+            "difficulty.weights: [1]: -1 must be within [0, 1e+06]",
         ),
         (
             {"difficulty": {**MIXTURE, "weights": [{"name": "lin"}]}},
@@ -193,15 +193,15 @@ MIXTURE = {"name": "mixture"}
         ),
         (
             {"difficulty": {"name": "window", "width": 0.0}},
-            "difficulty.width: values from 0 to 0 must",
+            "difficulty.width: 0 must",
         ),
-        ({"difficulty": {"name": "window", "position": 2.0}}, "difficulty.position: values from 2"),
-        ({"difficulty": {"name": "hard_to_easy", "pool": 0.0}}, "difficulty.pool: values from 0"),
+        ({"difficulty": {"name": "window", "position": 2.0}}, "difficulty.position: 2 must"),
+        ({"difficulty": {"name": "hard_to_easy", "pool": 0.0}}, "difficulty.pool: 0 must"),
         (
             {"difficulty": {"name": "competence", "fall_back": 1.0}},
             "difficulty.fall_back: 1.0 must",
         ),
-        ({"sources": {**MIXTURE, "weights": {"a": -1.0}}}, "sources.weights: a: values from -1"),
+        ({"sources": {**MIXTURE, "weights": {"a": -1.0}}}, "sources.weights: a: -1 must"),
         ({"sources": {**MIXTURE, "weights": {}}}, "sources.weights: {} must have at least 1"),
         ({"rewarm_steps": -1}, "rewarm_steps: -1 must be at least 0"),
         ({"feedback_every": 0.0}, "feedback_every: 0.0 must be at least 1e-06"),

@@ -36,8 +36,7 @@ def test_perturbing_moves_by_the_papers_factor() -> None:
 
 
 def test_plain_settings_change_nothing() -> None:
-    learned = {name: knob for name, knob in KNOBS.items() if name != "latent_noise"}
-    section = {"name": "custom", **as_curriculum([(0.0, plain_settings(learned))])}
+    section = {"name": "custom", **as_curriculum([(0.0, plain_settings(KNOBS))])}
     course = Course(CustomCurriculum.model_validate(section), FULL)
     for progress in (0.0, 0.4, 1.0):
         assert course.advance(progress) == FULL

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from curricula.learned import Knob, KnobName, knobs_of
 from curricula.stage import Stage
 from search.pbt import PbtConfig, next_generation
+from trm.component import validate
+from trm.errors import UserError
 
 KNOBS = {
     name: knob
@@ -89,3 +91,17 @@ def test_a_member_explores_within_what_its_parents_model_allows() -> None:
     steps = next_generation(config, knobs, settings, scores, "0/1")
     assert steps[0].parent == 1
     assert steps[0].settings["L_cycles"] in (8, 9)
+
+
+@pytest.mark.parametrize(
+    ("learn", "message"),
+    [
+        (["H_cycles", "H_cycles"], "H_cycles stands there 2 times"),
+        (["difficulty_position"], "needs difficulty_width"),
+        (["depth"], "H_cycles"),
+        ([], "at least 1"),
+    ],
+)
+def test_knobs_that_make_no_sense_are_refused(learn: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        validate(PbtConfig, {"learn": learn})

@@ -15,9 +15,10 @@ from search.confirm import read_result
 from search.job import Job, build_trainer
 from search.ledger import Ledger, Trial, read_curves, read_trials
 from search.plan import Plan, check_space, resolve_plan
-from search.population import Population
+from search.population import Population, spent
 from trm.checkpoint import save_checkpoint
 from trm.config import experiment_from
+from trm.curriculum import begin_course, full_stage
 from trm.errors import UserError
 from trm.trainer import Trainer
 from trm.yaml12 import dump_yaml, read_yaml
@@ -147,23 +148,58 @@ def test_a_population_stopped_anywhere_ends_the_same(
         }
 
 
+@pytest.mark.parametrize("stored", [2, 4, 5, 7, 13, 15])
 def test_members_half_stored_by_a_killed_driver_are_completed(
-    learned: Ledger, plan: Plan, tmp_path: Path
+    stored: int, learned: Ledger, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Ledger.create(tmp_path / "run") as ledger:
-        population = Population(plan, ledger, 0.0)
-        first = population.next()
-        assert first is not None
-        stored = dict(ledger.trials)
-    with Ledger.create(tmp_path / "cut") as ledger:
-        for trial in list(stored.values())[:2]:
-            ledger.add_trial(
-                stage="population", params=trial.params, config=trial.config, seed=trial.seed
-            )
+        add = ledger.add_trial
+
+        def killed(**values: Any) -> Trial:
+            if len(ledger.trials) == stored:
+                raise KeyboardInterrupt
+            return add(**values)
+
+        monkeypatch.setattr(ledger, "add_trial", killed)
+        with pytest.raises(KeyboardInterrupt):
+            play(Population(plan, ledger, 0.0), ledger, plan)
+        assert len(ledger.trials) == stored
+    with Ledger.open(tmp_path / "run") as ledger:
         play(Population(plan, ledger, 0.0), ledger, plan)
-        assert {place(t): t.params for t in ledger.trials.values()} == {
-            place(t): t.params for t in learned.trials.values()
-        }
+        assert {
+            place(t): (t.params["parent"] is None, t.score) for t in ledger.trials.values()
+        } == {place(t): (t.params["parent"] is None, t.score) for t in learned.trials.values()}
+
+
+def test_what_ancestors_spent_counts_once(learned: Ledger, plan: Plan) -> None:
+    compute, seconds = spent(learned.trials)
+    # Four runs of the whole budget, each over by less than a step a generation.
+    assert 4.0 <= compute / plan.budget < 4.0 + 16 * 0.05
+    assert 0.0 < seconds < sum(trial.seconds for trial in learned.trials.values())
+
+
+def test_nothing_learned_is_the_rest_of_the_config(learned: Ledger) -> None:
+    first = next(t for t in learned.trials.values() if place(t) == (0, 0))
+    config = experiment_from(first.config)
+    assert begin_course(config, config.task.build()).advance(0.0) == full_stage(config)
+
+
+def test_a_generation_of_less_than_a_step_is_refused() -> None:
+    tree = {**TREE, "train": {**TREE["train"], "budget": {"steps": 3}}}
+    space = check_space(tree)
+    task = experiment_from(space.default()[1]).task.build()
+    with pytest.raises(UserError, match=r"search\.scheduler\.generations: 4 is more than the 3"):
+        resolve_plan(tree, task, space)
+
+
+def test_all_members_failing_ends_the_search(plan: Plan, tmp_path: Path) -> None:
+    with Ledger.create(tmp_path / "run") as ledger:
+        population = Population(plan, ledger, 0.0)
+        while (trial := population.next()) is not None:
+            ledger.finish(trial.id, "crashed", 0.0, "on purpose")
+            population.on_end(trial)
+        assert population.exhausted()
+        assert len(ledger.trials) == 4
 
 
 def test_only_the_last_generations_checkpoints_stay(learned: Ledger) -> None:
@@ -193,10 +229,14 @@ def test_a_sweep_with_a_population_ends_in_a_winner_that_trains_alone(
     text = capsys.readouterr().out
     assert "population" in text
     assert "  from 0%: H_cycles " in text
+    assert "2 members x 2 generations" in text
+    assert main(["export", str(run), "--trial", "0"]) == 0
+    assert "a stretch that ends at 5" in capsys.readouterr().out
     assert main(["train", str(run / "best.yaml"), "--out", str(tmp_path / "again")]) == 0
     assert f"{result.promise.scores[0]:.3f} is" in capsys.readouterr().out
     assert main([*words, "--resume", "--trials", "9"]) == 2
     assert "--trials: 9 does not count with pbt" in capsys.readouterr().err
+    assert main([*words, "--dry-run", "--trials", "9"]) == 2
 
 
 def test_a_space_without_parameters_is_enough_for_a_population() -> None:

@@ -236,6 +236,17 @@ def test_failures_end_as_what_they_are_and_the_sweep_goes_on(tiny: Path, tmp_pat
     assert all(trial.state.is_finished() for trial in study.trials)
 
 
+def test_a_source_that_is_not_there_is_refused_before_anything_starts(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixed = "{name: custom, sources: {name: mixture, weights: {hub: 1}}}"
+    for setting in (f"curriculum={mixed}", f"curriculum={{choice: [{{name: cgar}}, {mixed}]}}"):
+        words = ["sweep", str(tiny), "--out", str(tmp_path / "run"), "--set", setting]
+        assert main(words) == 2
+        assert "sources.weights.hub: no such source" in capsys.readouterr().err
+        assert not (tmp_path / "run" / "trials").exists()
+
+
 def test_nothing_of_the_users_shadows_us(tiny: Path, tmp_path: Path) -> None:
     for name in ("search.py", "trm.py", "curricula.py", "cluster/__init__.py"):
         path = tmp_path / name

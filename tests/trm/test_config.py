@@ -129,7 +129,7 @@ def stages(*changes: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             "curriculum.depth", stages({}, {"at": 0.5}, {"at": 0.5}),
-            "curriculum.depth.stages: [0.0, 0.5, 0.5] must rise and stay below 1.0",
+            "curriculum.depth.stages: [0.0, 0.5, 0.5] must rise within [0, 1)",
         ),
         ("curriculum.depth", stages(), "curriculum.depth.stages: [] must have at least 1 item(s)"),
         (

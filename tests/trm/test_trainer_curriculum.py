@@ -49,13 +49,17 @@ EVERYTHING = {
         "depth": {
             "name": "competence", "levels": 2, "threshold": 0.0, "patience": 4, "fall_back": 1.05,
         },
-        "supervision": {"name": "halt_growth", "threshold": 0.4, "patience": 8, "deadline": None},
+        "supervision": {"name": "halt_growth", "threshold": 0.4, "patience": 8, "deadline": 0.95},
         "supervision_weights": {"name": "decay", "rate": 0.7},
         "difficulty": {"name": "bandit", "arms": 3},
         "halt_weight": LINE,
         "exploration": {"name": "cosine", "start": 0.0, "end": 3.0},
         "latent_noise": {**LINE, "start": 0.1},
-        "learning_rate": {"name": "step", "start": 1.0, "end": 0.5, "levels": 4},
+        # A rate that the loss cannot follow: it rises, so the depth falls back.
+        "learning_rate": {
+            "name": "piecewise",
+            "milestones": [{"at": 0.0, "value": 1.0}, {"at": 0.5, "value": 30.0}],
+        },
         "rewarm_steps": 4,
         "feedback_every": 0.03,
     },

@@ -206,6 +206,15 @@ def test_a_bad_puzzle_file_names_its_line(
     assert message in refused("train", path, "--out", out)
 
 
+def test_compiling_without_a_compiler_is_refused(
+    refused: Callable[..., str], config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    text = refused("train", config(), "--out", tmp_path / "out", "--set", "train.compile=true")
+    assert "train.compile: True needs a C++ compiler, and 'no-such-compiler' is not there" in text
+    assert text.rstrip().endswith("or set train.compile: false")
+
+
 def test_another_run_is_not_written_over(
     cli: Any, refused: Callable[..., str], config: Config, tmp_path: Path
 ) -> None:
