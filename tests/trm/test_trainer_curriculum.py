@@ -189,6 +189,21 @@ def test_the_resumed_runs_exercise_what_they_claim(make: Make) -> None:
     assert len({stage.depth for stage in mixed}) == 2
 
 
+def test_a_loaded_state_is_the_saved_one(make: Make) -> None:
+    first, second = make(EVERYTHING), make({**EVERYTHING, "train.seed": 1})
+    list(first.run(lambda: first.counters.step >= STOP and first.window.halted > 0))
+    saved = first.state_dict()
+    assert saved.values["window"]["halted"] > 0
+    assert saved.training["difficulty"].any()
+    second.load_state_dict(replace(saved, values=json.loads(json.dumps(saved.values))))
+    loaded = second.state_dict()
+    assert loaded.values == saved.values
+    assert loaded.training.keys() == saved.training.keys()
+    unequal = [k for k, t in saved.training.items() if not torch.equal(t, loaded.training[k])]
+    assert not unequal
+    assert second.stage == first.stage
+
+
 @pytest.mark.parametrize("marks", [(1.0,), (0.05, 0.051, 0.5, 0.9, 1.0)])
 def test_when_a_run_reports_does_not_change_its_path(make: Make, marks: tuple[float, ...]) -> None:
     plain, other = make(EVERYTHING, marks=MARKS), make(EVERYTHING, marks=marks)
