@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from curricula.curriculum import Curriculum
 from curricula.depth import AnyDepth, Cgar, CompetenceDepth, HaltGrowthDepth, Rsm
@@ -39,6 +39,13 @@ class NoCurriculum(Curriculum):
     """Nothing changes."""
 
     name: Literal["none"] = "none"
+
+    @model_validator(mode="after")
+    def _still(self) -> NoCurriculum:
+        for part, field in Curriculum.model_fields.items():
+            if part != "name" and getattr(self, part) != field.default:
+                raise ValueError(f"none drives nothing, and {part} is given: use custom")
+        return self
 
 
 class CgarCurriculum(Curriculum):

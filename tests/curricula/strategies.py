@@ -20,7 +20,7 @@ from curricula.curriculum import Curriculum
 from curricula.depth import DEPTH_SCHEDULES, DepthSchedule
 from curricula.difficulty import DIFFICULTY_SCHEDULES, DifficultySchedule
 from curricula.pacing import CURVES, Curve
-from curricula.published import CURRICULA
+from curricula.published import CURRICULA, NoCurriculum
 from curricula.sources import SOURCE_SCHEDULES, SourceSchedule
 from curricula.supervision import (
     SUPERVISION_SCHEDULES,
@@ -55,6 +55,8 @@ B = TypeVar("B", bound=BaseModel)
 @cache
 def sections(kind: type[B], values: Range = SHARES) -> SearchStrategy[B]:
     """Valid instances of a section; numbers without bounds of their own lie in `values`."""
+    if kind is NoCurriculum:
+        return st.just(kind())
     required, optional = {}, {}
     for name, field in kind.model_fields.items():
         strategy = _of(field.annotation, field.metadata, values)

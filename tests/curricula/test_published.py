@@ -156,3 +156,8 @@ def test_a_bad_section_is_one_line(section: Any, message: str) -> None:
         curriculum(section)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_none_with_a_part_is_refused() -> None:
+    with pytest.raises(UserError, match="none drives nothing, and depth is given: use custom"):
+        curriculum({"name": "none", "depth": "cgar"})
