@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
+from search.book import Book
 from search.job import Job
-from search.ledger import Ledger, Outcome, Trial
-from search.trainable import keep_only
+from search.ledger import Outcome, Trial
 
 MAX_DEATHS = 3
 """Times that a trial's worker may die in a row, without a report in between, and be replaced."""
 
-Decision = Literal["continue", "stop", "complete"]
-"""Go on; end early, `pruned`; or end as planned, `completed`, short of the whole budget."""
+Decision = Literal["continue", "stop", "pause", "complete"]
+"""Go on; end early, `pruned`; free the worker and wait until the source gives the trial again; or
+end as planned, `completed`, short of the whole budget."""
 
 
 class Source(Protocol):
@@ -69,7 +70,7 @@ class Execution:
     """
 
     def __init__(
-        self, source: Source, ledger: Ledger, events: Events, job: Callable[[Trial, int], Job]
+        self, source: Source, ledger: Book, events: Events, job: Callable[[Trial, int], Job]
     ) -> None:
         self.source = source
         self.ledger = ledger
@@ -165,6 +166,9 @@ class Execution:
             self._end(trial, "completed", "")
         elif decision == "stop":
             self._end(trial, "pruned", "")
+        elif decision == "pause":
+            self.ledger.pause(trial.id)
+            return "stop"
         return "continue" if trial.outcome is None else "stop"
 
     def _ended_already(self, trial: Trial) -> bool:
@@ -184,7 +188,7 @@ class Execution:
         self.ledger.finish(trial.id, outcome, score, reason)
         self.rows.pop(trial.id, None)
         self.deaths.pop(trial.id, None)
-        keep_only(self.ledger.folder, trial.id, trial.checkpoint)
+        self.ledger.forget_checkpoints(trial.id, trial.checkpoint)
         self.source.on_end(trial)
         self.events.ended(trial)
 

@@ -6,18 +6,16 @@ A run folder holds `log/` (what happened since the last compaction), `trials/` a
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import pyarrow as pa
 
+from search.book import Book, apply, row_of
+from search.checkpoints import keep_only
 from search.journal import Journal, Record, read_journal, sync_folder
 from search.lock import FileLock
 from search.parts import (
@@ -39,29 +37,26 @@ from search.parts import (
     write_part,
 )
 from trm.errors import UserError
-from trm.report import COLUMNS
 
 __all__ = ["Ledger", "Outcome", "StageName", "Trial", "holds_ledger", "read_curves", "read_trials"]
 
 COMPACT_EVERY = 2000
 """Log records between two compactions; also the most curve rows that are held in memory."""
 
-_CASTS: dict[str, Callable[[Any], int | float | bool]] = {"int": int, "float": float, "bool": bool}
 
-
-class Ledger:
+class Ledger(Book):
     """A run folder, open for writing by this process alone.
 
-    Every method that changes something returns after the disk has it. `trials` is read-only to
-    callers: it is this object's view of the log.
+    Every method that changes something returns after the disk has it.
     """
 
     def __init__(self, folder: Path, lock: FileLock) -> None:
         self.folder = folder
         self._lock = lock
         state = _State(folder)
-        self.trials: dict[int, Trial] = state.trials
-        self._tail: dict[int, list[Row]] = defaultdict(list, state.tail)
+        super().__init__()
+        self.trials.update(state.trials)
+        self._tail.update(state.tail)
         self._dirty: set[int] = state.dirty
         self._pending = state.records
         self._journal = Journal(folder / "log", state.sequence + 1)
@@ -109,100 +104,14 @@ class Ledger:
             lock.release()
             raise
 
-    def add_trial(
-        self,
-        *,
-        stage: StageName,
-        params: Mapping[str, Any],
-        config: Mapping[str, Any],
-        seed: int,
-        candidate: int | None = None,
-        checkpoint: str | None = None,
-    ) -> Trial:
-        """A new trial; without `candidate` it is its own.
-
-        Args:
-            checkpoint: another trial's, from which this one goes on.
-        """
-        number = len(self.trials)
-        self._record(
-            number,
-            {
-                "k": "trial",
-                "stage": stage,
-                "candidate": number if candidate is None else candidate,
-                "seed": seed,
-                "params": dict(params),
-                "config": dict(config),
-                "checkpoint": checkpoint,
-            },
-        )
-        return self.trials[number]
-
-    def begin_attempt(self, trial_id: int) -> int:
-        """The number of a new execution, from 1; reports of any earlier one are ignored."""
-        assert self.trials[trial_id].outcome is None, "a finished trial is not run again"
-        attempt = self.trials[trial_id].attempts + 1
-        self._record(trial_id, {"k": "attempt", "attempt": attempt, "at": _now()})
-        return attempt
-
-    def acknowledge(
-        self,
-        trial_id: int,
-        attempt: int,
-        row: Mapping[str, Any],
-        checkpoint: str | None = None,
-        provenance: Mapping[str, Any] | None = None,
-    ) -> bool:
-        """Store a report and its checkpoint's path; False if the report is stale or known.
-
-        Args:
-            row: a report's columns; columns that a report does not have are left out.
-            checkpoint: relative to the run folder; None keeps the one before.
-        """
-        trial = self.trials[trial_id]
-        if trial.outcome is not None or attempt != trial.attempts or row["mark"] <= trial.mark:
-            return False
-        record: Record = {
-            "k": "row",
-            "attempt": attempt,
-            "row": {
-                name: _CASTS[kind](row[name])
-                for name, kind in COLUMNS.items()
-                if row.get(name) is not None
-            },
-        }
-        if checkpoint is not None:
-            record["checkpoint"] = checkpoint
-        if provenance is not None:
-            record["provenance"] = dict(provenance)
-        self._record(trial_id, record)
-        return True
-
-    def preempt(self, trial_id: int, attempt: int, reason: str) -> bool:
-        """Note that an attempt's worker died; the trial goes on. False for a stale attempt."""
-        trial = self.trials[trial_id]
-        if trial.outcome is not None or attempt != trial.attempts:
-            return False
-        self._record(trial_id, {"k": "preempted", "attempt": attempt, "reason": reason})
-        return True
-
-    def finish(
-        self, trial_id: int, outcome: Outcome, score: float | None, reason: str = ""
-    ) -> None:
-        """Give a trial its outcome, once."""
-        assert self.trials[trial_id].outcome is None, f"trial {trial_id} has an outcome"
-        assert score is None or not math.isnan(score), f"trial {trial_id}: NaN is not a score"
-        reason = " ".join(reason.split())
-        self._record(
-            trial_id,
-            {"k": "end", "outcome": outcome, "score": score, "reason": reason, "at": _now()},
-        )
-
     def curve(self, trial_id: int) -> list[Row]:
         """A trial's acknowledged reports, by mark."""
         table = read_curve_part(part(self.folder / "curves", trial_id // BLOCK), trial_id)
         return merge_curves(table, self._tail.get(trial_id, ())).to_pylist()  # type: ignore[no-any-return]
+
+    def forget_checkpoints(self, trial_id: int, keep: str | None) -> None:
+        """Remove a trial's checkpoints but one, given relative to the run folder."""
+        keep_only(self.folder, trial_id, keep)
 
     def compact(self) -> None:
         """Move the log into the Parquet files. A crash at any point loses and repeats nothing."""
@@ -249,7 +158,7 @@ class Ledger:
         record = {"t": trial_id, **record}
         try:
             self._journal.append(record)
-            row = _apply(self.trials, record)
+            row = apply(self.trials, record)
             if row is not None:
                 self._tail[trial_id].append(row)
             self._dirty.add(trial_id // BLOCK)
@@ -306,52 +215,13 @@ class _State:
         self.sequence = max([0, *stored, *(record["n"] for record in records)])
         for record in records:
             block = record["t"] // BLOCK
-            row = _row(record)
+            row = row_of(record)
             if record["n"] > trials_at.get(block, 0):
-                _apply(self.trials, record)
+                apply(self.trials, record)
                 self.dirty.add(block)
             if row is not None and record["n"] > curves_at.get(block, 0):
                 self.tail[record["t"]].append(row)
                 self.dirty.add(block)
-
-
-def _apply(trials: dict[int, Trial], record: Record) -> Row | None:
-    """Change the state by one record; gives the curve's new row if it has one."""
-    number, kind = record["t"], record["k"]
-    if kind == "trial":
-        trials[number] = Trial(
-            id=number,
-            stage=record["stage"],
-            candidate=record["candidate"],
-            seed=record["seed"],
-            params=record["params"],
-            config=record["config"],
-            checkpoint=record.get("checkpoint"),
-        )
-        return None
-    trial = trials[number]
-    row = _row(record)
-    if row is not None:
-        trial.mark = row["mark"]
-        trial.compute = row.get("compute", trial.compute)
-        trial.seconds = row.get("seconds", trial.seconds)
-        trial.checkpoint = record.get("checkpoint", trial.checkpoint)
-        trial.provenance = record.get("provenance", trial.provenance)
-    elif kind == "attempt":
-        trial.attempts = record["attempt"]
-        trial.started = trial.started or record["at"]
-    elif kind == "preempted":
-        trial.preempted += 1
-    elif kind == "end":
-        trial.outcome, trial.score = record["outcome"], record["score"]
-        trial.reason, trial.finished = record["reason"], record["at"]
-    return row
-
-
-def _row(record: Record) -> Row | None:
-    if record["k"] != "row":
-        return None
-    return {"trial": record["t"], "attempt": record["attempt"], **record["row"]}
 
 
 def _local(folder: Path | str) -> Path:
@@ -377,7 +247,3 @@ def _make_folders(path: Path) -> None:
             write_part(part(folder, 0), [], schema, 0)
     os.replace(hidden, path / "trials")
     sync_folder(path)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -46,6 +46,7 @@ class Trial:
         compute: training FLOPs at that mark.
         seconds: training and evaluation seconds at that mark, all attempts together.
         attempts: executions begun.
+        paused: whether it waits, after its last report, until it is gone on with.
         preempted: executions that ended because their worker process died.
         checkpoint: the last acknowledged checkpoint's path, relative to the run folder; before the
             first, another trial's from which this one goes on, if any.
@@ -67,6 +68,7 @@ class Trial:
     compute: float = 0.0
     seconds: float = 0.0
     attempts: int = 0
+    paused: bool = False
     preempted: int = 0
     checkpoint: str | None = None
     started: str | None = None
@@ -84,6 +86,7 @@ _TRIAL_TYPES: dict[str, pa.DataType] = {
     "compute": pa.float64(),
     "seconds": pa.float64(),
     "attempts": pa.int64(),
+    "paused": pa.bool_(),
     "preempted": pa.int64(),
 }
 TRIALS = pa.schema([(f.name, _TRIAL_TYPES.get(f.name, pa.string())) for f in fields(Trial)])

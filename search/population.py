@@ -27,7 +27,6 @@ from curricula.learned import (
 from search.ledger import Ledger, Trial
 from search.pbt import PbtConfig, next_generation
 from search.plan import Plan
-from search.trainable import keep_only
 from trm.config import Experiment, experiment_from
 from trm.curriculum import full_stage
 from trm.errors import UserError
@@ -109,7 +108,7 @@ class Population:
         ended = len(members) == self.scheduler.members and all(t.outcome for t in members)
         if number and ended:
             for old in self._generations[number - 1].values():
-                keep_only(self._ledger.folder, old.id, None)
+                self._ledger.forget_checkpoints(old.id, None)
 
     def _all(self) -> list[Trial]:
         return [trial for members in self._generations for trial in members.values()]

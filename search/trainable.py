@@ -19,6 +19,7 @@ import numpy as np
 import ray
 from ray.tune import Trainable
 
+from search.checkpoints import keep_only
 from search.job import Job, Training, build_trainer
 from trm.report import Report
 
@@ -142,17 +143,6 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         reason = f"{type(error).__name__}: {words}" if words else type(error).__name__
         outcome = "oom" if _out_of_memory(error) else "crashed"
         return {"kind": "end", "outcome": outcome, "reason": reason[:500]}
-
-
-def keep_only(folder: Path, trial: int, checkpoint: str | None) -> None:
-    """Remove a trial's checkpoints except one (a path relative to the run folder)."""
-    kept = None if checkpoint is None else folder / checkpoint
-    for attempt in (folder / "checkpoints" / str(trial)).glob("*"):
-        for path in attempt.iterdir():
-            if path != kept:
-                shutil.rmtree(path, ignore_errors=True)
-        if kept is None or attempt != kept.parent:
-            shutil.rmtree(attempt, ignore_errors=True)
 
 
 def _out_of_memory(error: Exception) -> bool:
