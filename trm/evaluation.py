@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -23,11 +24,13 @@ class Thinking:
         answers: int32 `[T, n, seq_len]`, the most likely tokens.
         q_halt: float32 `[T, n]`, the halting logit; the model would stop where it passes 0.
         lm_loss: float32 `[n]`, token loss of the last step, nan where labels are unknown.
+        seconds: that the model took for all of it.
     """
 
     answers: NDArray[np.int32]
     q_halt: NDArray[np.float32]
     lm_loss: NDArray[np.float32]
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Evaluation:
     halt_auc: float
     mean_steps: float
     early_exact_accuracy: float
+    latency: float = field(default=0.0, compare=False)
 
 
 @torch.no_grad()
@@ -68,6 +72,7 @@ def solve(
     loss: LossConfig | None = None,
 ) -> Thinking:
     """Run every puzzle of a split for `steps` supervision steps, in batches."""
+    begun = time.perf_counter()
     answers, halts, losses = [], [], []
     token_loss = TOKEN_LOSSES[(loss or LossConfig()).loss_type]
     for begin in range(0, len(split), batch_size):
@@ -86,7 +91,10 @@ def solve(
         answers.append(torch.stack(batch_answers))
         halts.append(torch.stack(batch_halts))
     return Thinking(
-        torch.cat(answers, 1).numpy(), torch.cat(halts, 1).numpy(), torch.cat(losses).numpy()
+        torch.cat(answers, 1).numpy(),
+        torch.cat(halts, 1).numpy(),
+        torch.cat(losses).numpy(),
+        time.perf_counter() - begun,
     )
 
 
@@ -137,6 +145,7 @@ def score(thinking: Thinking, task: Task, split: Split, halt_threshold: float = 
         halt_auc=auc(q.ravel(), exact.ravel()),
         mean_steps=float(first.mean() + 1.0),
         early_exact_accuracy=float(exact[first, np.arange(len(first))].mean()),
+        latency=thinking.seconds / len(split),
     )
 
 

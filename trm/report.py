@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 
@@ -43,6 +43,11 @@ class Report:
         lr_factor: the curriculum's factor on the learning rate at the last training step.
         train_difficulty: mean place in the order of difficulty, in [0, 1), of the training
             examples begun since the last report (0.5 where all are alike).
+        parameters: trainable parameters of the model, embeddings included.
+        latency: seconds per example of the last evaluation: all supervision steps, in batches of
+            `train.eval_batch_size`.
+        memory: peak bytes since training began or was resumed: what torch's allocator handed out
+            on CUDA, the process's resident set on a CPU.
         diverged: training met a non-finite loss, gradient or state and stopped.
     """
 
@@ -77,6 +82,9 @@ class Report:
     latent_noise: float = 0.0
     lr_factor: float = 1.0
     train_difficulty: float = 0.5
+    parameters: int = 0
+    latency: float = field(default=0.0, compare=False)
+    memory: float = field(default=0.0, compare=False)
     diverged: bool = False
 
     def row(self) -> dict[str, Any]:
@@ -84,5 +92,8 @@ class Report:
         return asdict(self)
 
 
-COLUMNS: dict[str, str] = {field.name: str(field.type) for field in fields(Report)}
+COLUMNS: dict[str, str] = {column.name: str(column.type) for column in fields(Report)}
 """Every column and its type (`int`, `float` or `bool`), in order."""
+
+MACHINE_COLUMNS = ("seconds", "train_seconds", "latency", "memory")
+"""Columns that differ when the same run is repeated on the same hardware."""

@@ -25,6 +25,7 @@ from trm.evaluation import Evaluation, evaluate, subset
 from trm.flops import step_flops
 from trm.halting import Carry, begin, continue_target, halt, refill, wants_to_halt
 from trm.losses import act_loss
+from trm.memory import peak_memory, reset_peak
 from trm.model import TRM, Latent, Output
 from trm.optimizers import learning_rate_factor
 from trm.report import Report
@@ -134,6 +135,7 @@ class Trainer:
             stop: asked between steps; once true, the run ends without a report, at a step from
                 which its state can be saved and resumed.
         """
+        reset_peak(self.device)
         while not self.finished:
             self.prepare()
             goal = self._goal(self.marks[self.counters.mark])
@@ -389,6 +391,8 @@ class Trainer:
             latent_noise=self.stage.latent_noise,
             lr_factor=self.stage.lr_factor,
             train_difficulty=sums["difficulty"] / sums["begun"] if sums["begun"] else 0.5,
+            parameters=sum(p.numel() for p in self.model.parameters() if p.requires_grad),
+            memory=peak_memory(self.device),
             diverged=counters.diverged,
             **columns,
         )

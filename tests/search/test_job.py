@@ -12,7 +12,7 @@ import pytest
 from search.job import Job, TRMTraining, build_trainer
 from search.trainable import TrialRunner
 from trm.errors import UserError
-from trm.report import Report
+from trm.report import MACHINE_COLUMNS, Report
 from trm.tasks.arrows import ArrowsConfig
 
 CONFIG: dict[str, Any] = {
@@ -37,7 +37,6 @@ CONFIG: dict[str, Any] = {
     "optimizer": {"name": "adamw", "lr": 1e-2, "lr_warmup_steps": 2},
     "train": {"batch_size": 8, "budget": {"steps": 1000}, "ema": None, "valid_examples": 16},
 }
-CLOCK = ("seconds", "train_seconds")
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def job(tmp_path: Path) -> Job:
 
 
 def timeless(report: Report) -> dict[str, Any]:
-    return {name: value for name, value in report.row().items() if name not in CLOCK}
+    return {name: value for name, value in report.row().items() if name not in MACHINE_COLUMNS}
 
 
 def test_a_job_travels_as_json(job: Job) -> None:

@@ -20,6 +20,7 @@ from search.confirm import read_result
 from search.ledger import read_trials
 from search.sweep import Run
 from trm.config import experiment_from
+from trm.report import MACHINE_COLUMNS
 from trm.trainer import Trainer
 from trm.yaml12 import read_yaml
 
@@ -35,7 +36,7 @@ train: {batch_size: 32, budget: {steps: 24}, reports: 3, ema: null}
 search: {trials: 5, objective: cell_accuracy}
 stability: {candidates: 2, seeds: 2, promise_seeds: 2}
 """
-COMPARED_WITHOUT = ("trial", "attempt", "seconds", "train_seconds")
+COMPARED_WITHOUT = ("trial", "attempt", *MACHINE_COLUMNS)
 
 
 @pytest.fixture(autouse=True)

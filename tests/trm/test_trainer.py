@@ -22,7 +22,7 @@ from trm.config import Experiment, TrainConfig, experiment_from
 from trm.device import resolve
 from trm.errors import UserError
 from trm.flops import step_flops, supervision_step_flops
-from trm.report import Report
+from trm.report import MACHINE_COLUMNS, Report
 from trm.tasks.arrows import ArrowsTask
 from trm.tasks.base import Split, SplitName, Task
 from trm.trainer import Trainer, budget_flops
@@ -53,9 +53,9 @@ def make(tiny: Callable[..., dict[str, Any]], cache: Path) -> Make:
 
 
 def rows(reports: list[Report]) -> list[dict[str, Any]]:
-    """Every column but the measured times."""
+    """Every column but the measured ones."""
     return [
-        {key: value for key, value in report.row().items() if not key.endswith("seconds")}
+        {key: value for key, value in report.row().items() if key not in MACHINE_COLUMNS}
         for report in reports
     ]
 
@@ -141,7 +141,7 @@ def halves(
     subprocess.run([sys.executable, "-c", SECOND_HALF, *folders], check=True, env=environment)
     for folder, _, reports in done.values():
         rest = json.loads((folder / "resumed.json").read_text())
-        reports += [{k: v for k, v in r.items() if not k.endswith("seconds")} for r in rest]
+        reports += [{k: v for k, v in r.items() if k not in MACHINE_COLUMNS} for r in rest]
     return done
 
 
@@ -467,3 +467,14 @@ def test_a_tiny_run_learns(make: Make) -> None:
     assert last.blank_accuracy > 0.9
     assert last.train_loss < 0.5 * first.train_loss
     assert last.exact_accuracy == last.live_exact_accuracy
+
+
+def test_reports_say_what_a_model_costs(make: Make) -> None:
+    trainer = make()
+    *_, last = trainer.run()
+    state = trainer.model.state_dict()
+    named = dict(trainer.model.named_parameters())
+    assert last.parameters == sum(state[name].numel() for name in named)
+    assert any("emb" in name for name in named), "embeddings are counted"
+    assert 0 < last.latency * trainer.evaluate().examples < last.seconds
+    assert last.memory > 2**20

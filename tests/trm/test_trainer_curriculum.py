@@ -25,7 +25,7 @@ from trm.checkpoint import save_checkpoint
 from trm.config import experiment_from
 from trm.curriculum import disturbed
 from trm.flops import step_flops
-from trm.report import Report
+from trm.report import MACHINE_COLUMNS, Report
 from trm.state import State
 from trm.trainer import Trainer
 
@@ -128,7 +128,7 @@ def path_of(trainer: Trainer) -> list[Stage]:
 
 
 def columns(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in rows]
+    return [{k: v for k, v in row.items() if k not in MACHINE_COLUMNS} for row in rows]
 
 
 def weights(trainer: Trainer) -> dict[str, Tensor]:

@@ -1,0 +1,38 @@
+"""Peak memory of a training run, on the accelerator or of the process."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+_PROC = Path("/proc/self")
+
+
+def reset_peak(device: torch.device) -> None:
+    """Begin to measure: a process that trains one run after another has a peak for each."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):  # not Linux, or not allowed: the peak is then the process's own
+            (_PROC / "clear_refs").write_text("5")
+
+
+def peak_memory(device: torch.device) -> float:
+    """Bytes at the peak since `reset_peak`.
+
+    On CUDA what torch's allocator handed out, as `torch.cuda.max_memory_allocated` counts it. On a
+    CPU the process's resident set (`VmHWM` of proc(5)), the interpreter and its libraries included;
+    where the system cannot reset it, the peak of the process's whole life.
+    """
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    with suppress(OSError):
+        for line in (_PROC / "status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return float(line.split()[1]) * 1024.0
+    unit = 1.0 if sys.platform == "darwin" else 1024.0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
