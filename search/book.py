@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -126,6 +126,11 @@ class Book:
     def curve(self, trial_id: int) -> list[Row]:
         """A trial's acknowledged reports, by mark."""
         return list(self._tail.get(trial_id, ()))
+
+    def curves(self) -> Iterator[tuple[int, list[Row]]]:
+        """Every trial that has reported, with its reports by mark, in the order of ids."""
+        for number in sorted(self._tail):
+            yield number, list(self._tail[number])
 
     def forget_checkpoints(self, trial_id: int, keep: str | None) -> None:
         """Remove a trial's checkpoints but one; a book has none."""

@@ -7,10 +7,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from search.asha import AshaConfig, SchedulerConfig
-from search.objective import ObjectiveName
+from search.constraint import Constraint, parse_constraint
+from search.limits import LimitsConfig
+from search.objective import Aggregate, Objective, check_objectives, parse_objectives
 from search.pbt import PbtConfig
 from search.samplers import SAMPLERS, SamplerConfig, TpeConfig
 from search.schedulers import SCHEDULERS
@@ -23,8 +25,18 @@ from trm.yaml12 import parse_value, read_yaml
 class SearchConfig(Component):
     """The explore stage: one seed a trial, early stopping.
 
-    `objective` is a column of the reports that is a share in [0, 1], where more is better; a
-    trial's score is its last value. Failed trials score the task's floor.
+    A trial's score is the last value of the first objective; a failed one scores its floor.
+
+    Attributes:
+        objective: a column of the reports, a mapping (`column`, `direction`, `floor`), or a list
+            of them: then a config wins by the first, and the others make a Pareto front.
+        constraints: conditions on the last report, as `mean_steps <= 6`; only configs that keep
+            them all can win.
+        seeds: runs of each config, one after another; a config whose first one is
+            stopped early has no others.
+        aggregate: what the seeds come to: `mean`, `lower` (its lower confidence bound, at
+            `stability.confidence`) or `worst`.
+        limits: what the sweep may cost.
     """
 
     sampler: SerializeAsAny[
@@ -34,8 +46,28 @@ class SearchConfig(Component):
         Annotated[SchedulerConfig, BeforeValidator(lambda s: by_name(SCHEDULERS, s))]
     ] = AshaConfig()
     trials: int = Field(default=64, ge=1)
-    objective: ObjectiveName = "exact_accuracy"
+    objective: Annotated[list[Objective], BeforeValidator(parse_objectives)] = Field(
+        default=[Objective(column="exact_accuracy")]
+    )
+    constraints: list[Annotated[Constraint, BeforeValidator(parse_constraint)]] = Field(default=[])
+    seeds: int = Field(default=1, ge=1, le=1000)
+    aggregate: Aggregate = "mean"
+    limits: LimitsConfig = LimitsConfig()
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("objective")
+    @classmethod
+    def _sensible(cls, objective: list[Objective]) -> list[Objective]:
+        check_objectives(objective)
+        return objective
+
+    @model_validator(mode="after")
+    def _together(self) -> SearchConfig:
+        if self.seeds > 1 and isinstance(self.scheduler, PbtConfig):
+            raise ValueError(
+                f"seeds {self.seeds} does not count with pbt: give its population more members"
+            )
+        return self
 
 
 class StabilityConfig(Component):

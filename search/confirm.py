@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from search.ledger import Ledger, StageName, Trial
+from search.book import Book
+from search.candidates import Explored, best_first, explored, merits
+from search.constraint import violations
+from search.ledger import StageName, Trial
+from search.objective import Direction, Objective
+from search.pareto import front, spread_out
 from search.plan import Plan, write_atomically
 from search.statistics import prediction_interval, robust_scores
 
 RESULT_FILE = "result.json"
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 REFERENCE = -1
 """The candidate number of the reference recipe: the file's default values."""
 CONFIRM_SEEDS, PROMISE_SEEDS = 1, 1001
@@ -24,7 +30,7 @@ CONFIRM_SEEDS, PROMISE_SEEDS = 1, 1001
 class Replicates:
     """A source of given trials for the engine: never stopped early."""
 
-    def __init__(self, trials: Sequence[Trial], objective: str, floor: float) -> None:
+    def __init__(self, trials: Sequence[Trial], objective: Objective, floor: float) -> None:
         self.floor = floor
         self._objective = objective
         self._waiting = deque(trial for trial in trials if trial.outcome is None)
@@ -39,7 +45,7 @@ class Replicates:
 
     def score(self, row: Mapping[str, Any]) -> float:
         """The objective of a report."""
-        return float(row[self._objective])
+        return self._objective.value(row)
 
     def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Literal["continue", "stop"]:
         """Replicates always go on."""
@@ -55,11 +61,14 @@ class Candidate:
 
     Attributes:
         trial: the explore trial whose config it is.
-        explored: its score there, from one seed and therefore optimistic.
-        robust: lower confidence bound of the mean, the robust score.
+        explored: its score there, by which it was chosen and therefore optimistic.
+        robust: confidence bound of the mean on the bad side, the robust score.
         mean: mean over the confirm seeds.
         scores: one a seed; failures stand at the floor.
         failures: how many of the seeds failed.
+        values: mean of every objective over the confirm seeds; for others than the first, over
+            the seeds that did not fail.
+        violations: by constraint, above 0 where the mean over the seeds breaks it.
     """
 
     trial: int
@@ -68,6 +77,13 @@ class Candidate:
     mean: float
     scores: list[float]
     failures: int
+    values: dict[str, float] = field(default_factory=dict)
+    violations: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it keeps every constraint."""
+        return all(violation <= 0 for violation in self.violations.values())
 
 
 @dataclass(frozen=True)
@@ -81,6 +97,7 @@ class Promise:
         low: lower end of the prediction interval for one fresh seed.
         high: its upper end.
         test: exact accuracy on `test`, one a seed; looked at once.
+        values: mean of every objective, as a candidate has them.
     """
 
     seeds: list[int]
@@ -89,6 +106,7 @@ class Promise:
     low: float
     high: float
     test: list[float]
+    values: dict[str, float] = field(default_factory=dict)
 
     @property
     def test_mean(self) -> float:
@@ -102,11 +120,14 @@ class Result:
 
     Attributes:
         winner: the explore trial whose config won.
-        objective: the column that the scores are.
+        objective: the column that the scores are, the first objective.
+        direction: of the first objective.
         confidence: of the robust scores and of the intervals.
         candidates: best robust score first.
         promise: the winner's.
         reference: the reference recipe's, over the same seeds.
+        front: with several objectives, the confirmed candidates that none dominates, by the mean
+            over their seeds; the best in the first objective first.
     """
 
     winner: int
@@ -115,6 +136,8 @@ class Result:
     candidates: list[Candidate]
     promise: Promise
     reference: Promise
+    direction: Direction = "maximize"
+    front: list[int] = field(default_factory=list)
 
     def save(self, folder: Path) -> None:
         """Write `result.json`."""
@@ -135,33 +158,29 @@ def read_result(folder: Path) -> Result | None:
         candidates=[Candidate(**candidate) for candidate in tree["candidates"]],
         promise=Promise(**tree["promise"]),
         reference=Promise(**tree["reference"]),
+        direction=tree.get("direction", "maximize"),
+        front=tree.get("front", []),
     )
 
 
-def is_candidate(trial: Trial, generations: int = 0) -> bool:
-    """Whether a trial has trained a whole config: then it can be confirmed and win.
+def finalists(plan: Plan, ledger: Book) -> list[Trial]:
+    """The best configs of the search that keep the constraints, each config once.
 
-    Args:
-        generations: of the population, if there is one; only its last has whole runs.
+    By the first objective; with several, the fronts in order, each spread out along itself.
     """
-    if trial.outcome != "completed" or trial.score is None:
-        return False
-    return trial.stage == "explore" or (
-        trial.stage == "population" and trial.params["generation"] == generations - 1
-    )
+    chosen: dict[str, Explored] = {}
+    for candidate in best_first(plan, explored(plan, ledger)):
+        if candidate.feasible:
+            chosen.setdefault(_without_seed(candidate.trial), candidate)
+    most = plan.sections.stability.candidates
+    if len(plan.objectives) == 1:
+        return [candidate.trial for candidate in chosen.values()][:most]
+    known = {candidate.trial.id: candidate for candidate in chosen.values()}
+    order = spread_out({key: merits(plan, candidate) for key, candidate in known.items()}, most)
+    return [known[number].trial for number in order]
 
 
-def finalists(plan: Plan, ledger: Ledger) -> list[Trial]:
-    """The candidates with the best scores of the search, each config once, the best first."""
-    completed = [trial for trial in ledger.trials.values() if is_candidate(trial, plan.generations)]
-    completed.sort(key=lambda trial: (-(trial.score or 0.0), trial.id))
-    chosen: dict[str, Trial] = {}
-    for trial in completed:
-        chosen.setdefault(json.dumps(trial.config, sort_keys=True), trial)
-    return list(chosen.values())[: plan.sections.stability.candidates]
-
-
-def confirm_trials(plan: Plan, ledger: Ledger) -> list[Trial]:
+def confirm_trials(plan: Plan, ledger: Book) -> list[Trial]:
     """The confirm stage's trials, seed by seed: those that are there, and new ones."""
     base = plan.default.train.seed + CONFIRM_SEEDS
     return [
@@ -171,7 +190,7 @@ def confirm_trials(plan: Plan, ledger: Ledger) -> list[Trial]:
     ]
 
 
-def promise_trials(plan: Plan, ledger: Ledger, winner: Trial) -> tuple[list[Trial], list[Trial]]:
+def promise_trials(plan: Plan, ledger: Book, winner: Trial) -> tuple[list[Trial], list[Trial]]:
     """The winner's and the reference recipe's trials over the promise seeds."""
     base = plan.default.train.seed + PROMISE_SEEDS
     params, tree = plan.space.default()
@@ -189,50 +208,122 @@ def promise_trials(plan: Plan, ledger: Ledger, winner: Trial) -> tuple[list[Tria
     return promised, reference
 
 
-def rank(plan: Plan, ledger: Ledger, examples: int) -> list[Candidate]:
-    """The finalists by robust score.
+def rank(plan: Plan, ledger: Book, examples: int) -> list[Candidate]:
+    """The finalists by robust score, those that break a constraint last.
 
     Args:
-        examples: how many examples a score is a share of.
+        examples: how many examples a share is a share of.
     """
-    confidence = plan.sections.stability.confidence
+    objective = plan.objective
     replicates: dict[int, list[Trial]] = {}
     for trial in confirm_trials(plan, ledger):
         replicates.setdefault(trial.candidate, []).append(trial)
-    samples = {key: [_score(trial) for trial in trials] for key, trials in replicates.items()}
-    scores = robust_scores(samples, confidence, examples=examples)
-    order = sorted(scores, key=lambda key: (-scores[key].lower, -scores[key].mean, key))
-    return [
-        Candidate(
-            trial=key,
-            explored=_score(ledger.trials[key]),
-            robust=scores[key].lower,
-            mean=scores[key].mean,
-            scores=samples[key],
-            failures=sum(trial.outcome != "completed" for trial in replicates[key]),
+    samples = {
+        key: [objective.merit(_score(trial)) for trial in trials]
+        for key, trials in replicates.items()
+    }
+    worst = min(min(scores) for scores in samples.values())
+    scores = robust_scores(
+        samples,
+        plan.sections.stability.confidence,
+        bounds=_merit_bounds(objective, worst),
+        examples=examples if objective.is_share else None,
+    )
+    whole = {candidate.trial.id: candidate for candidate in explored(plan, ledger)}
+    found = []
+    for key, trials in replicates.items():
+        values, broken = _means(plan, ledger, trials)
+        found.append(
+            Candidate(
+                trial=key,
+                explored=whole[key].score,
+                robust=objective.merit(scores[key].lower),
+                mean=objective.merit(scores[key].mean),
+                scores=[_score(trial) for trial in trials],
+                failures=sum(trial.outcome != "completed" for trial in trials),
+                values=values,
+                violations=broken,
+            )
         )
-        for key in order
-    ]
-
-
-def promise(
-    trials: Sequence[Trial], test: list[float], confidence: float, examples: int
-) -> Promise:
-    """What the promise seeds say of one fresh seed."""
-    scores = [_score(trial) for trial in trials]
-    interval = prediction_interval(scores, confidence, examples=examples)
-    return Promise(
-        seeds=[trial.seed for trial in trials],
-        scores=scores,
-        mean=sum(scores) / len(scores),
-        low=interval.low,
-        high=interval.high,
-        test=test,
+    return sorted(
+        found,
+        key=lambda c: (
+            not c.feasible,
+            -objective.merit(c.robust),
+            -objective.merit(c.mean),
+            c.trial,
+        ),
     )
 
 
+def confirmed_front(plan: Plan, candidates: Sequence[Candidate]) -> list[int]:
+    """The candidates on the front of several objectives; empty with one."""
+    if len(plan.objectives) == 1:
+        return []
+    return front(
+        {
+            candidate.trial: [o.merit(candidate.values[o.column]) for o in plan.objectives]
+            for candidate in candidates
+            if candidate.feasible and candidate.failures < len(candidate.scores)
+        }
+    )
+
+
+def promise(
+    plan: Plan, ledger: Book, trials: Sequence[Trial], test: list[float], examples: int
+) -> Promise:
+    """What the promise seeds say of one fresh seed."""
+    objective, confidence = plan.objective, plan.sections.stability.confidence
+    scores = [_score(trial) for trial in trials]
+    interval = prediction_interval(
+        scores,
+        confidence,
+        bounds=objective.bounds,
+        examples=examples if objective.is_share else None,
+    )
+    mean = math.fsum(scores) / len(scores)
+    # A column without ends whose seeds agree exactly, such as the parameters, is no accident.
+    low, high = (end if math.isfinite(end) else mean for end in (interval.low, interval.high))
+    return Promise(
+        seeds=[trial.seed for trial in trials],
+        scores=scores,
+        mean=mean,
+        low=low,
+        high=high,
+        test=test,
+        values=_means(plan, ledger, trials)[0],
+    )
+
+
+def _means(
+    plan: Plan, ledger: Book, trials: Sequence[Trial]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The mean of every objective over a config's seeds, and the violation of every constraint."""
+    first, *others = plan.objectives
+    scores = [_score(trial) for trial in trials]
+    values = {first.column: math.fsum(scores) / len(scores)}
+    if not others and not plan.constraints:
+        return values, {}
+    rows = [ledger.curve(trial.id)[-1] for trial in trials if trial.outcome == "completed"]
+    for objective in others:
+        own = [objective.value(row) for row in rows] or [objective.worst(0.0)]
+        values[objective.column] = math.fsum(own) / len(own)
+    return values, violations(plan.constraints, rows) if rows else {}
+
+
+def _merit_bounds(objective: Objective, worst: float) -> tuple[float, float]:
+    """The ends of the first objective's merit; the worst one seen where the column has none."""
+    low, high = sorted(objective.merit(end) for end in objective.bounds)
+    return (low if math.isfinite(low) else worst), high
+
+
+def _without_seed(trial: Trial) -> str:
+    train = {key: value for key, value in trial.config["train"].items() if key != "seed"}
+    return json.dumps({**trial.config, "train": train}, sort_keys=True)
+
+
 def _replicate(
-    ledger: Ledger,
+    ledger: Book,
     stage: StageName,
     candidate: int,
     seed: int,

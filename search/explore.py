@@ -69,7 +69,7 @@ class Explore:
 
     def score(self, row: Mapping[str, Any]) -> float:
         """The objective of a report."""
-        return float(row[self.plan.sections.search.objective])
+        return self.plan.objective.value(row)
 
     def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Literal["continue", "stop"]:
         """Whether a trial goes on after an acknowledged report."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from search.confirm import Result, is_candidate, read_result
+from search.candidates import is_whole
+from search.confirm import Result, read_result
 from search.ledger import Trial, read_trials
 from search.plan import Plan, read_plan
 from trm.config import Experiment, PromiseConfig, experiment_from
@@ -84,7 +85,7 @@ def _head(plan: Plan, trial: Trial, result: Result | None, config: Experiment) -
     if result is None:
         score = "none" if trial.score is None else f"{trial.score:.4f}"
         lines.append(f"{trial.outcome or 'unfinished'}; score {score} from one seed")
-        if trial.stage == "population" and not is_candidate(trial, plan.generations):
+        if trial.stage == "population" and not is_whole(trial, plan.generations):
             share = trial.compute / plan.budget
             lines.append(f"a stretch that ends at {share:.0%} of the budget; the rest never ran")
     else:

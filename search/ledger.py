@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -38,7 +39,16 @@ from search.parts import (
 )
 from trm.errors import UserError
 
-__all__ = ["Ledger", "Outcome", "StageName", "Trial", "holds_ledger", "read_curves", "read_trials"]
+__all__ = [
+    "Ledger",
+    "Outcome",
+    "StageName",
+    "Trial",
+    "holds_ledger",
+    "read_book",
+    "read_curves",
+    "read_trials",
+]
 
 COMPACT_EVERY = 2000
 """Log records between two compactions; also the most curve rows that are held in memory."""
@@ -108,6 +118,12 @@ class Ledger(Book):
         """A trial's acknowledged reports, by mark."""
         table = read_curve_part(part(self.folder / "curves", trial_id // BLOCK), trial_id)
         return merge_curves(table, self._tail.get(trial_id, ())).to_pylist()  # type: ignore[no-any-return]
+
+    def curves(self) -> Iterator[tuple[int, list[Row]]]:
+        """Every trial that has reported, with its reports by mark, in the order of ids."""
+        for number, trial in self.trials.items():
+            if trial.mark:
+                yield number, self.curve(number)
 
     def forget_checkpoints(self, trial_id: int, keep: str | None) -> None:
         """Remove a trial's checkpoints but one, given relative to the run folder."""
@@ -191,6 +207,34 @@ def read_curves(folder: Path | str) -> pa.Table:
         rows = [row for trial, rows in tail.items() if trial // BLOCK == block for row in rows]
         tables.append(merge_curves(read_curve_part(part(path / "curves", block)), rows))
     return pa.concat_tables(tables) if tables else CURVES.empty_table()
+
+
+def read_book(folder: Path | str) -> Book:
+    """The trials and curves of a run, without a lock; what comes later is not in it."""
+    return _Snapshot(folder)
+
+
+class _Snapshot(Book):
+    def __init__(self, folder: Path | str) -> None:
+        super().__init__()
+        self.trials.update(read_trials(folder))
+        self._folder = folder
+        self._read = False
+
+    def curve(self, trial_id: int) -> list[Row]:
+        self._read_all()
+        return super().curve(trial_id)
+
+    def curves(self) -> Iterator[tuple[int, list[Row]]]:
+        self._read_all()
+        return super().curves()
+
+    def _read_all(self) -> None:
+        if not self._read:
+            self._read = True
+            for row in read_curves(self._folder).to_pylist():
+                if row["trial"] in self.trials:
+                    self._tail[row["trial"]].append(row)
 
 
 class _State:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from search.ledger import Trial
-from search.population import spent as trained
 from trm.component import Component
 
 
@@ -51,17 +50,6 @@ class Cost:
             self.device_seconds + other.device_seconds,
             self.flops + other.flops,
         )
-
-
-def spent(trials: Mapping[int, Trial], devices: float, seconds: float) -> Cost:
-    """What the trials of a run have cost, as far as they reported.
-
-    Args:
-        devices: GPUs, or CPU cores, that a trial has.
-        seconds: of wall time.
-    """
-    flops, trial_seconds = trained(trials)
-    return Cost(seconds, trial_seconds * devices, flops)
 
 
 def still_to_come(

@@ -16,6 +16,8 @@ import numpy as np
 
 from search.asha import Asha, EarlyStoppingConfig, starts_slowly
 from search.config import SweepSections, sweep_sections
+from search.constraint import Constraint
+from search.objective import Objective
 from search.pbt import PbtConfig
 from search.space import Space
 from trm.config import Experiment, experiment_from
@@ -65,6 +67,26 @@ class Plan:
         """Shares of the budget at which trials report: evenly spread, and the scheduler's."""
         needed = self.sections.search.scheduler.marks(starts_slowly(self.space.parameters))
         return tuple(sorted({*self.default.train.marks, *needed}))
+
+    @property
+    def objectives(self) -> list[Objective]:
+        """What configs are judged by."""
+        return self.sections.search.objective
+
+    @property
+    def objective(self) -> Objective:
+        """What a config wins by."""
+        return self.sections.search.objective[0]
+
+    @property
+    def constraints(self) -> list[Constraint]:
+        """What a config must keep to win."""
+        return self.sections.search.constraints
+
+    @property
+    def seeds(self) -> int:
+        """Runs of each config of the search."""
+        return self.sections.search.seeds
 
     @property
     def generations(self) -> int:
@@ -188,7 +210,8 @@ def replan(plan: Plan, tree: Mapping[str, Any]) -> Plan:
 def refuse_changes(plan: Plan, tree: Mapping[str, Any]) -> None:
     """Make sure that a file given on resume describes the run that is there.
 
-    The number of trials, the stability and the cluster sections may differ; they are taken anew.
+    The number of trials, the limits, the stability and the cluster sections may differ; they are
+    taken anew.
 
     Raises:
         UserError: another value changed; names the first.
@@ -234,5 +257,5 @@ def _comparable(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {
         path: value
         for path, value in leaves.items()
-        if not path.startswith("train.budget") and path != "search.trials"
+        if not path.startswith(("train.budget", "search.limits")) and path != "search.trials"
     }

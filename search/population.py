@@ -89,7 +89,7 @@ class Population:
 
     def score(self, row: Mapping[str, Any]) -> float:
         """The objective of a report."""
-        return float(row[self.plan.sections.search.objective])
+        return self.plan.objective.value(row)
 
     def on_report(
         self, trial: Trial, row: Mapping[str, Any]
@@ -206,9 +206,11 @@ class Population:
         if trial.outcome != "completed":
             return None
         curve = self._ledger.curve(trial.id)
-        column = self.scheduler.metric or self.plan.sections.search.objective
-        # One step of a model that is much larger than the default can outlast a generation.
-        return float(curve[-1][column]) if curve else None
+        if not curve:  # one step of a model much larger than the default can outlast a generation
+            return None
+        if self.scheduler.metric is not None:
+            return float(curve[-1][self.scheduler.metric])
+        return self.plan.objective.merit(self.plan.objective.value(curve[-1]))
 
     def _finish_if_done(self, trial: Trial) -> None:
         """Give a stretch the outcome that a killed driver had no time to give it."""

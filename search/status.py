@@ -7,8 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from search.confirm import Candidate, Promise, is_candidate, read_result
-from search.ledger import Trial, read_trials
+from search.candidates import best_first, explored, pareto_front
+from search.confirm import Candidate, Promise, read_result
+from search.ledger import Trial, read_book, read_trials
 from search.live import parameters
 from search.pbt import PbtConfig
 from search.plan import read_plan
@@ -20,26 +21,40 @@ _BEST_SHOWN = 5
 
 def status(folder: Path) -> dict[str, Any]:
     """A run folder's state as plain values, also while a driver is writing."""
-    plan, trials, result = read_plan(folder), read_trials(folder), read_result(folder)
+    plan, book, result = read_plan(folder), read_book(folder), read_result(folder)
+    trials = book.trials
     stages: dict[str, dict[str, int]] = {}
     for trial in trials.values():
         counts = stages.setdefault(trial.stage, {})
         outcome = trial.outcome or ("unfinished" if trial.attempts else "waiting")
         counts[outcome] = counts.get(outcome, 0) + 1
-    scored = [trial for trial in trials.values() if is_candidate(trial, plan.generations)]
-    best = sorted(scored, key=lambda t: (-(t.score or 0.0), t.id))
+    whole = explored(plan, book)
+    best = best_first(plan, whole)
+    front = pareto_front(plan, whole) if len(plan.objectives) > 1 else []
     compute, seconds = spent(trials)
     return {
         "run": str(folder),
         "study": plan.study,
-        "objective": plan.sections.search.objective,
+        "objective": plan.objective.column,
+        "objectives": {o.column: o.resolved_direction for o in plan.objectives},
+        "constraints": [constraint.text() for constraint in plan.constraints],
         "wanted": plan.wanted,
         "stages": stages,
         "compute": compute,
         "seconds": seconds,
         "best": [
-            {"trial": trial.id, "score": trial.score, "params": trial.params}
-            for trial in best[:_BEST_SHOWN]
+            {
+                "trial": one.trial.id,
+                "score": one.score,
+                "values": one.values,
+                "feasible": one.feasible,
+                "params": one.trial.params,
+            }
+            for one in best[:_BEST_SHOWN]
+        ],
+        "front": [
+            {"trial": one.trial.id, "values": one.values, "params": one.trial.params}
+            for one in front
         ],
         "failures": [
             {"trial": trial.id, "outcome": trial.outcome, "reason": trial.reason}
@@ -52,12 +67,15 @@ def status(folder: Path) -> dict[str, Any]:
 
 def status_text(folder: Path) -> str:
     """The same for a person."""
-    state, trials = status(folder), read_trials(folder)
-    scheduler = read_plan(folder).sections.search.scheduler
+    state, trials, plan = status(folder), read_trials(folder), read_plan(folder)
+    scheduler = plan.sections.search.scheduler
     wanted = f"{state['wanted']} trials"
     if isinstance(scheduler, PbtConfig):
         wanted = f"{scheduler.members} members x {scheduler.generations} generations"
-    lines = [f"{state['study']}: {wanted} wanted, objective {state['objective']}"]
+    judged = ", then ".join(objective.text() for objective in plan.objectives)
+    lines = [f"{state['study']}: {wanted} wanted, objective {judged}"]
+    if state["constraints"]:
+        lines.append(f"  must keep {', '.join(state['constraints'])}")
     for stage, counts in state["stages"].items():
         words = ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items()))
         lines.append(f"  {stage:<10} {words}")
@@ -65,10 +83,18 @@ def status_text(folder: Path) -> str:
         f"  {state['compute']:.2e} training FLOPs in {state['seconds'] / 60:.1f} worker minutes"
     )
     if state["best"]:
-        lines.append("best explored (one seed each, so optimistic):")
+        seeds = "one seed" if plan.seeds == 1 else f"{plan.seeds} seeds"
+        lines.append(f"best explored ({seeds} each, so optimistic):")
         for row in state["best"]:
             trial = trials[row["trial"]]
-            lines.append(f"  trial {trial.id:>4}  {row['score']:.4f}  {parameters(trial, 8)}")
+            broken = "" if row["feasible"] else "  breaks a constraint"
+            score = f"{row['score']:.4f}"
+            lines.append(f"  trial {trial.id:>4}  {score}  {parameters(trial, 8)}{broken}")
+    if state["front"]:
+        lines.append(f"Pareto front of the search, {len(state['front'])} configs:")
+        for row in state["front"]:
+            trial = trials[row["trial"]]
+            lines.append(f"  trial {trial.id:>4}  {_values(row['values'])}  {parameters(trial, 4)}")
     reasons = Counter(f"{row['outcome']}: {row['reason']}" for row in state["failures"])
     if reasons:
         lines.append("failures:")
@@ -87,7 +113,12 @@ def result_table(done: Run) -> str:
     trials = {trial.id: trial for trial in done.trials()}
     winner = trials[result.winner]
     lines = [f"confirmed over fresh seeds, by robust score ({result.confidence:.0%} bound):"]
-    lines += [_candidate_line(candidate) for candidate in result.candidates]
+    lines += [
+        _candidate_line(candidate, several=len(done.plan.objectives) > 1)
+        for candidate in result.candidates
+    ]
+    if result.front:
+        lines.append(f"Pareto front of the confirmed: trials {', '.join(map(str, result.front))}")
     lines += [
         f"winner: trial {result.winner}",
         *_winner_lines(done, winner, trials),
@@ -114,9 +145,12 @@ def _winner_lines(done: Run, winner: Trial, trials: dict[int, Trial]) -> list[st
     return lines
 
 
-def _candidate_line(candidate: Candidate) -> str:
+def _candidate_line(candidate: Candidate, *, several: bool) -> str:
     scores = " ".join(f"{score:.3f}" for score in candidate.scores)
     failed = f"  {candidate.failures} failed" if candidate.failures else ""
+    failed += "" if candidate.feasible else "  breaks a constraint"
+    if several:
+        failed += f"  {_values(candidate.values)}"
     return (
         f"  trial {candidate.trial:>4}  robust {candidate.robust:.3f}  mean {candidate.mean:.3f}  "
         f"seeds {scores}  (explored {candidate.explored:.3f}){failed}"
@@ -133,3 +167,7 @@ def _promise_line(who: str, promise: Promise) -> str:
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _values(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())

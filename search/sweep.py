@@ -12,11 +12,14 @@ import torch
 
 from cluster.connect import ClusterError, check_address, connected
 from cluster.resources import Share, cores, default_parallel, worker_environment
+from search.candidates import explored
 from search.config import load_tree, require_trials_count, sweep_sections
 from search.confirm import (
+    Promise,
     Replicates,
     Result,
     confirm_trials,
+    confirmed_front,
     finalists,
     promise,
     promise_trials,
@@ -180,7 +183,7 @@ class _Stages:
         self.plan = plan
         self.ledger = ledger
         self.task = task
-        self.floor = task.floor
+        self.floor = plan.objective.worst(task.floor)
         self.result: Result | None = None
         self._display = display
         self._sources = self._stages(explore)
@@ -220,7 +223,7 @@ class _Stages:
 
     def score(self, row: Mapping[str, Any]) -> float:
         """The objective of a report."""
-        return float(row[self.plan.sections.search.objective])
+        return self.plan.objective.value(row)
 
     def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Decision:
         """Only exploring trials are ever stopped, and only stretches complete early."""
@@ -234,7 +237,7 @@ class _Stages:
         self._current.on_end(trial)
 
     def _stages(self, explore: bool) -> Iterator[Explore | Population | Replicates]:
-        objective = self.plan.sections.search.objective
+        objective = self.plan.objective
         if explore and isinstance(self.plan.sections.search.scheduler, PbtConfig):
             population = Population(self.plan, self.ledger, self.floor)
             self._display.stage("population", population.wanted, population.done)
@@ -244,7 +247,7 @@ class _Stages:
             self._display.stage("explore", exploring.wanted, exploring.done)
             yield exploring
         if not finalists(self.plan, self.ledger):
-            raise NoWinnerError(_why_no_winner(self.ledger))
+            raise NoWinnerError(_why_no_winner(self.plan, self.ledger))
         trials = confirm_trials(self.plan, self.ledger)
         self._display.stage("confirm", len(trials), _ended(trials))
         yield Replicates(trials, objective, self.floor)
@@ -255,15 +258,19 @@ class _Stages:
         trials = list({trial.id: trial for trial in (*promised, *reference)}.values())
         self._display.stage("promise", len(trials), _ended(trials))
         yield Replicates(trials, objective, self.floor)
-        confidence = self.plan.sections.stability.confidence
         self.result = Result(
             winner=winner.id,
-            objective=objective,
-            confidence=confidence,
+            objective=objective.column,
+            confidence=self.plan.sections.stability.confidence,
             candidates=candidates,
-            promise=promise(promised, self._test(promised), confidence, examples),
-            reference=promise(reference, self._test(reference), confidence, examples),
+            promise=self._promise(promised, examples),
+            reference=self._promise(reference, examples),
+            direction=objective.resolved_direction,
+            front=confirmed_front(self.plan, candidates),
         )
+
+    def _promise(self, trials: Sequence[Trial], examples: int) -> Promise:
+        return promise(self.plan, self.ledger, trials, self._test(trials), examples)
 
     def _test(self, trials: Sequence[Trial]) -> list[float]:
         """Exact accuracy on `test` of each trial, looked at once and then kept in `test.json`."""
@@ -348,7 +355,14 @@ def _reachable(address: str | None) -> str | None:
     return address
 
 
-def _why_no_winner(ledger: Ledger) -> str:
+def _why_no_winner(plan: Plan, ledger: Ledger) -> str:
+    broken = [name for c in explored(plan, ledger) for name, v in c.violations.items() if v > 0]
+    if broken:
+        name, count = Counter(broken).most_common(1)[0]
+        return (
+            f"no completed trial keeps every constraint: {count} break search.constraints "
+            f"'{name}': loosen it, or search where it holds"
+        )
     outcomes = Counter(trial.outcome for trial in ledger.trials.values())
     words = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.most_common())
     reasons = [trial.reason for trial in ledger.trials.values() if trial.reason]

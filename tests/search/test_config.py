@@ -32,13 +32,13 @@ def test_defaults() -> None:
     assert sections == SweepSections()
     assert sections.search.sampler.name == "tpe"
     assert sections.search.scheduler.name == "asha"
-    assert sections.search.objective == "exact_accuracy"
+    assert [o.column for o in sections.search.objective] == ["exact_accuracy"]
 
 
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ({"search": {"trails": 3}}, "search.trails: unknown key: did you mean trials?"),
+        ({"search": {"trails": 3}}, "search.trails: unknown key: did you mean trials"),
         ({"search": {"trials": 0}}, "search.trials: 0 must be at least 1"),
         ({"search": {"trials": "many"}}, "search.trials: 'many' must be a whole number"),
         ({"search": {"sampler": "tpee"}}, "search.sampler: unknown name 'tpee': did you mean tpe?"),
@@ -49,7 +49,7 @@ def test_defaults() -> None:
         ({"search": {"scheduler": {"name": "asha", "eta": 1}}}, "search.scheduler.eta: 1 must be"),
         (
             {"search": {"objective": "exact"}},
-            "search.objective: 'exact' is unknown: did you mean exact_accuracy?",
+            "search.objective[0]: 'exact' is no column of the reports: did you mean exact_accuracy",
         ),
         ({"search": None}, "search: null must be a section, with keys such as"),
         ({"stability": {"seeds": 0}}, "stability.seeds: 0 must be at least 1"),

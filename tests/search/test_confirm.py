@@ -86,7 +86,7 @@ def test_more_seeds_keep_the_old_ones(plan: Plan, ledger: Ledger) -> None:
     count = len(ledger.trials)
     assert confirm_trials(plan, ledger) == trials
     assert len(ledger.trials) == count
-    source = Replicates(confirm_trials(plan, ledger), "exact_accuracy", 0.0)
+    source = Replicates(confirm_trials(plan, ledger), plan.objective, 0.0)
     assert source.exhausted()
 
 
@@ -98,7 +98,7 @@ def test_promises_come_from_seeds_of_their_own(plan: Plan, ledger: Ledger) -> No
     assert not seeds & {trial.seed for trial in confirm_trials(plan, ledger)}
     assert {trial.candidate for trial in reference} == {REFERENCE}
     finish(ledger, [*promised, *reference], {winner.id: [0.8, 0.9, 0.85], REFERENCE: [0.1] * 3})
-    result = promise(promised, [0.7] * 3, 0.9, examples=1000)
+    result = promise(plan, ledger, promised, [0.7] * 3, examples=1000)
     interval = prediction_interval([0.8, 0.9, 0.85], 0.9, examples=1000)
     assert (result.low, result.high) == (interval.low, interval.high)
     assert result.mean == pytest.approx(0.85)

@@ -3,16 +3,11 @@ from __future__ import annotations
 import pytest
 
 from search.ledger import Trial
-from search.limits import Cost, LimitsConfig, reached, spent, still_to_come
+from search.limits import Cost, LimitsConfig, reached, still_to_come
 
 
 def trial(number: int, compute: float, seconds: float) -> Trial:
     return Trial(number, "explore", number, 0, {}, {}, compute=compute, seconds=seconds, mark=1)
-
-
-def test_what_trials_cost_is_their_own_report() -> None:
-    trials = {0: trial(0, 5.0, 10.0), 1: trial(1, 7.0, 20.0), 2: trial(2, 0.0, 0.0)}
-    assert spent(trials, devices=4, seconds=99.0) == Cost(99.0, 120.0, 12.0)
 
 
 def test_the_rest_is_estimated_at_the_pace_so_far() -> None:

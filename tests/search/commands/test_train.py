@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 import search.commands.train
 from search.cli import main
-from trm.report import COLUMNS
+from trm.report import COLUMNS, MACHINE_COLUMNS
 from trm.trainer import Trainer
 from trm.yaml12 import read_yaml
 
@@ -30,7 +30,7 @@ def curve(folder: Path) -> list[dict[str, Any]]:
     """The reports of a run, measured times left out."""
     lines = (folder / "reports.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
-    return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in rows]
+    return [{k: v for k, v in row.items() if k not in MACHINE_COLUMNS} for row in rows]
 
 
 def last_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -64,7 +64,7 @@ def test_a_run_leaves_config_curve_and_checkpoints(
     assert tree["model"]["rope_theta"] == 10_000.0  # every default is written out
     rows = curve(out)
     assert [row["step"] for row in rows] == [10, 20]
-    assert set(rows[0]) == {key for key in COLUMNS if not key.endswith("seconds")}
+    assert set(rows[0]) == {key for key in COLUMNS if key not in MACHINE_COLUMNS}
     names = sorted(path.name for path in (out / "checkpoints").iterdir())
     assert names == ["000000010-0001", "000000020-0002"]
 
