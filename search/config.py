@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from search.asha import AshaConfig, SchedulerConfig
 from search.objective import ObjectiveName
-from search.pbt import PbtConfig
 from search.samplers import SAMPLERS, SamplerConfig, TpeConfig
 from search.schedulers import SCHEDULERS
+from search.schedulers.asha import AshaConfig
+from search.schedulers.pbt import PbtConfig
+from search.schedulers.scheduler import SchedulerConfig
 from trm.component import Component, by_name, nearest, validate
 from trm.config import SECTIONS, set_value
 from trm.errors import UserError

@@ -14,9 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from search.asha import Asha, EarlyStoppingConfig, starts_slowly
 from search.config import SweepSections, sweep_sections
-from search.pbt import PbtConfig
+from search.schedulers.pbt import PbtConfig
+from search.schedulers.scheduler import (
+    EarlyStoppingConfig,
+    RungConfig,
+    Scheduler,
+    starts_slowly,
+)
 from search.space import Space
 from trm.config import Experiment, experiment_from
 from trm.curriculum import begin_course
@@ -32,6 +37,8 @@ SWEEP_FILE = "sweep.yaml"
 RUN_FILE = "run.json"
 _FIXED = ("train.budget", "train.reports", "train.seed", "train.valid_examples")
 """Values that must be the same in every trial, or scores would not compare."""
+FULL_STEPS = "search.scheduler.full_steps"
+"""What a file may leave open and a plan does not."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,16 @@ class Plan:
             return scheduler.members * scheduler.generations
         return self.sections.search.trials
 
-    def asha(self) -> Asha:
-        """Fresh early-stopping decisions of this sweep."""
+    @property
+    def early_stopping(self) -> EarlyStoppingConfig:
+        """The scheduler's config, of a sweep whose trials are stopped and not bred."""
         scheduler = self.sections.search.scheduler
         assert isinstance(scheduler, EarlyStoppingConfig), scheduler
-        return scheduler.build(starts_slowly(self.space.parameters))
+        return scheduler
+
+    def scheduler(self) -> Scheduler:
+        """Fresh early-stopping decisions of this sweep."""
+        return self.early_stopping.build(starts_slowly(self.space.parameters))
 
 
 def check_space(tree: Mapping[str, Any]) -> Space:
@@ -143,6 +155,9 @@ def resolve_plan(tree: Mapping[str, Any], task: Task, space: Space) -> Plan:
                 "search.scheduler.generations", scheduler.generations,
                 f"is more than the {steps:.0f} training steps of a run: lower it",
             )  # fmt: skip
+    if isinstance(scheduler, RungConfig) and scheduler.on == "steps":
+        full = scheduler.full_steps or budget / step_flops(default, task)
+        resolved["search"]["scheduler"]["full_steps"] = full
     return _plan(resolved, f"{default.name}-{uuid.uuid4().hex[:12]}")
 
 
@@ -195,6 +210,8 @@ def refuse_changes(plan: Plan, tree: Mapping[str, Any]) -> None:
     """
     old, new = _comparable(plan.tree), _comparable(tree)
     for path in sorted(old.keys() | new.keys()):
+        if path == FULL_STEPS and path not in new:
+            continue
         if old.get(path) != new.get(path):
             raise UserError(
                 f"{path}: the run has {old.get(path)!r}, the file {new.get(path)!r}: resume "

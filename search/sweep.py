@@ -29,7 +29,6 @@ from search.explore import Explore
 from search.export import export
 from search.ledger import Ledger, Trial, holds_ledger, read_curves, read_trials
 from search.live import SweepDisplay
-from search.pbt import PbtConfig
 from search.plan import (
     RUN_FILE,
     Plan,
@@ -43,6 +42,7 @@ from search.plan import (
     write_plan,
 )
 from search.population import Population
+from search.schedulers.pbt import PbtConfig
 from trm.checkpoint import load_model
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -223,9 +223,12 @@ class _Stages:
         return float(row[self.plan.sections.search.objective])
 
     def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Decision:
-        """Only exploring trials are ever stopped, and only stretches complete early."""
+        """Only exploring trials are ever stopped or wait, and only stretches complete early."""
         assert self._current is not None
-        return self._current.on_report(trial, row)
+        decision = self._current.on_report(trial, row)
+        if decision == "pause":
+            self._running -= 1
+        return decision
 
     def on_end(self, trial: Trial) -> None:
         """A trial of the current stage has its outcome."""
