@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from search.ledger import Ledger, StageName, Trial
+from search.book import Book
+from search.parts import StageName, Trial
 from search.plan import Plan, write_atomically
 from search.statistics import prediction_interval, robust_scores
 
@@ -151,7 +152,7 @@ def is_candidate(trial: Trial, generations: int = 0) -> bool:
     )
 
 
-def finalists(plan: Plan, ledger: Ledger) -> list[Trial]:
+def finalists(plan: Plan, ledger: Book) -> list[Trial]:
     """The candidates with the best scores of the search, each config once, the best first."""
     completed = [trial for trial in ledger.trials.values() if is_candidate(trial, plan.generations)]
     completed.sort(key=lambda trial: (-(trial.score or 0.0), trial.id))
@@ -161,7 +162,7 @@ def finalists(plan: Plan, ledger: Ledger) -> list[Trial]:
     return list(chosen.values())[: plan.sections.stability.candidates]
 
 
-def confirm_trials(plan: Plan, ledger: Ledger) -> list[Trial]:
+def confirm_trials(plan: Plan, ledger: Book) -> list[Trial]:
     """The confirm stage's trials, seed by seed: those that are there, and new ones."""
     base = plan.default.train.seed + CONFIRM_SEEDS
     return [
@@ -171,7 +172,7 @@ def confirm_trials(plan: Plan, ledger: Ledger) -> list[Trial]:
     ]
 
 
-def promise_trials(plan: Plan, ledger: Ledger, winner: Trial) -> tuple[list[Trial], list[Trial]]:
+def promise_trials(plan: Plan, ledger: Book, winner: Trial) -> tuple[list[Trial], list[Trial]]:
     """The winner's and the reference recipe's trials over the promise seeds."""
     base = plan.default.train.seed + PROMISE_SEEDS
     params, tree = plan.space.default()
@@ -189,11 +190,11 @@ def promise_trials(plan: Plan, ledger: Ledger, winner: Trial) -> tuple[list[Tria
     return promised, reference
 
 
-def rank(plan: Plan, ledger: Ledger, examples: int) -> list[Candidate]:
+def rank(plan: Plan, ledger: Book, examples: int | None) -> list[Candidate]:
     """The finalists by robust score.
 
     Args:
-        examples: how many examples a score is a share of.
+        examples: how many examples a score is a share of, if that is known.
     """
     confidence = plan.sections.stability.confidence
     replicates: dict[int, list[Trial]] = {}
@@ -232,7 +233,7 @@ def promise(
 
 
 def _replicate(
-    ledger: Ledger,
+    ledger: Book,
     stage: StageName,
     candidate: int,
     seed: int,

@@ -8,9 +8,10 @@ from typing import Any
 
 import optuna
 
-from search.ledger import Ledger, Trial
+from search.book import Book
+from search.parts import Trial
 from search.plan import Plan
-from search.samplers import Record, ask, rebuild_journal, tell
+from search.samplers import Record, ask, make_study, rebuild, rebuild_journal, tell
 from search.schedulers.scheduler import Decision
 from search.steering import Steering
 from trm.config import experiment_from
@@ -25,9 +26,15 @@ class Explore:
 
     Optuna numbers the explore trials 0, 1, ... without gaps; the ledger's ids may have gaps where
     other stages ran between.
+
+    Args:
+        study_path: where Optuna's journal is kept, a view of the ledger for people and tools; None
+            keeps it in memory.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, floor: float) -> None:
+    def __init__(
+        self, plan: Plan, ledger: Book, floor: float, study_path: Path | None = None
+    ) -> None:
         self.plan = plan
         self.floor = floor
         self._ledger = ledger
@@ -36,7 +43,7 @@ class Explore:
             plan.early_stopping, plan.scheduler(), ledger, explored, self.score, floor
         )
         self._trials = self._steering.trials
-        self._study = self._rebuild_study()
+        self._study = self._rebuild_study(study_path)
 
     @property
     def wanted(self) -> int:
@@ -113,17 +120,12 @@ class Explore:
             self.on_end(trial)
         return trial
 
-    def _rebuild_study(self) -> optuna.Study:
-        search = self.plan.sections.search
+    def _rebuild_study(self, path: Path | None) -> optuna.Study:
+        search, study, space = self.plan.sections.search, self.plan.study, self.plan.space
         records = [
             Record(number, trial.params, trial.outcome, trial.score, self._steering.rungs(number))
             for number, trial in enumerate(self._trials)
         ]
-        return rebuild_journal(
-            self.study_path, self.plan.study, self.plan.space, records, search.sampler, search.seed
-        )
-
-    @property
-    def study_path(self) -> Path:
-        """The Optuna journal, a view of the ledger for people and tools."""
-        return self._ledger.folder / STUDY_FILE
+        if path is None:
+            return rebuild(make_study(study, search.sampler, search.seed), space, records)
+        return rebuild_journal(path, study, space, records, search.sampler, search.seed)

@@ -197,6 +197,10 @@ def read_plan(folder: Path) -> Plan:
 def replan(plan: Plan, tree: Mapping[str, Any]) -> Plan:
     """The plan with a file's search, stability and cluster sections in place of its own."""
     sections = {key: tree[key] for key in SweepSections.model_fields if key in tree}
+    old = plan.sections.search.scheduler
+    if isinstance(old, RungConfig) and old.full_steps and "search" in sections:
+        scheduler = {**sections["search"]["scheduler"], "full_steps": old.full_steps}
+        sections["search"] = {**sections["search"], "scheduler": scheduler}
     return _plan({**plan.tree, **sections}, plan.study)
 
 

@@ -25,7 +25,7 @@ from search.confirm import (
 )
 from search.engine import run_trials
 from search.execution import Decision
-from search.explore import Explore
+from search.explore import STUDY_FILE, Explore
 from search.export import export
 from search.ledger import Ledger, Trial, holds_ledger, read_curves, read_trials
 from search.live import SweepDisplay
@@ -243,7 +243,8 @@ class _Stages:
             self._display.stage("population", population.wanted, population.done)
             yield population
         elif explore:
-            exploring = Explore(self.plan, self.ledger, self.floor)
+            journal = self.ledger.folder / STUDY_FILE
+            exploring = Explore(self.plan, self.ledger, self.floor, journal)
             self._display.stage("explore", exploring.wanted, exploring.done)
             yield exploring
         if not finalists(self.plan, self.ledger):

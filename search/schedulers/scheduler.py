@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol, Self, get_args
+from typing import Any, Literal, Protocol, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from search.objective import ObjectiveName
-from trm.component import Component, nearest
-from trm.report import COLUMNS
+from search.objective import COSTS, SHARES, require_column
+from trm.component import Component
 
 SLOW_START_SHARE = 0.25
 """The least first rung when parameters that act late are searched (low rungs punish them)."""
@@ -125,8 +124,8 @@ class RungConfig(EarlyStoppingConfig):
             closely as reports are dense; each costs an evaluation and a checkpoint.
         metric: the column of the reports that trials are ranked by (null: the objective; a column
             that moves early, such as `cell_accuracy`, tells more at low rungs).
-        mode: whether the larger or the smaller value of `metric` is better (null: max for a share
-            of right answers; to be given for other columns).
+        mode: whether the larger or the smaller value of `metric` is better (null: the column's own
+            direction, max for accuracies and min for losses and costs; other columns need it).
     """
 
     on: Fidelity = "compute"
@@ -139,9 +138,8 @@ class RungConfig(EarlyStoppingConfig):
     @field_validator("metric")
     @classmethod
     def _known(cls, metric: str | None) -> str | None:
-        if metric is not None and COLUMNS.get(metric) not in ("int", "float"):
-            known = [name for name, kind in COLUMNS.items() if kind in ("int", "float")]
-            raise ValueError(f"{metric!r} is no number in the reports: {nearest(metric, known)}")
+        if metric is not None:
+            require_column(metric)
         return metric
 
     @model_validator(mode="after")
@@ -150,7 +148,7 @@ class RungConfig(EarlyStoppingConfig):
             raise ValueError("on: seconds needs full_seconds: the training seconds of a full run")
         if self.metric is None and self.mode is not None:
             raise ValueError(f"mode: {self.mode} needs metric: without it the objective ranks")
-        if self.metric not in (None, *get_args(ObjectiveName)) and self.mode is None:
+        if self.metric not in {None, *SHARES, *COSTS} and self.mode is None:
             raise ValueError(f"metric: {self.metric} needs mode: max or min")
         return self
 
@@ -172,7 +170,9 @@ class RungConfig(EarlyStoppingConfig):
 
     def ranking_mode(self, objective: Mode) -> Mode:
         """Whether more or less of what is ranked by is better."""
-        return objective if self.metric is None else self.mode or "max"
+        if self.metric is None:
+            return objective
+        return self.mode or ("max" if self.metric in SHARES else "min")
 
 
 def starts_slowly(parameters: Iterable[str]) -> bool:

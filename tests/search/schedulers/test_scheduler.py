@@ -66,7 +66,8 @@ def test_the_metric_that_ranks_is_apart_from_the_objective() -> None:
     early = AshaConfig(metric="cell_accuracy")
     assert early.ranked_by(row, 0.1) == 0.7
     assert early.ranking_mode("min") == "max"
-    assert AshaConfig(metric="lm_loss", mode="min").ranking_mode("max") == "min"
+    assert AshaConfig(metric="lm_loss").ranking_mode("max") == "min"
+    assert AshaConfig(metric="lm_loss", mode="max").ranking_mode("min") == "max"
     assert AshaConfig(metric="valid_rate").ranked_by(row, 0.1) is None
 
 
@@ -77,8 +78,8 @@ def test_the_metric_that_ranks_is_apart_from_the_objective() -> None:
         ({"name": "halving", "min_share": 0}, "min_share"),
         ({"name": "hyperbandd"}, "did you mean hyperband"),
         ({"name": "asha", "metric": "cell_acuracy"}, "did you mean cell_accuracy"),
-        ({"name": "asha", "metric": "diverged"}, "is no number"),
-        ({"name": "asha", "metric": "lm_loss"}, "needs mode: max or min"),
+        ({"name": "asha", "metric": "diverged"}, "is no column"),
+        ({"name": "asha", "metric": "grad_norm"}, "needs mode: max or min"),
         ({"name": "asha", "mode": "min"}, "needs metric"),
         ({"name": "asha", "on": "seconds"}, "needs full_seconds"),
         ({"name": "asha", "on": "epochs"}, "on"),
