@@ -204,6 +204,11 @@ def replan(plan: Plan, tree: Mapping[str, Any]) -> Plan:
     return _plan({**plan.tree, **sections}, plan.study)
 
 
+def simulated_plan(tree: Mapping[str, Any]) -> Plan:
+    """The plan of a resolved tree that no run folder holds."""
+    return _plan(dict(tree), "simulated")
+
+
 def refuse_changes(plan: Plan, tree: Mapping[str, Any]) -> None:
     """Make sure that a file given on resume describes the run that is there.
 
