@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
-from search.asha import AshaConfig, SchedulerConfig
 from search.constraint import Constraint, parse_constraint
 from search.limits import LimitsConfig
 from search.objective import Aggregate, Objective, check_objectives, parse_objectives
-from search.pbt import PbtConfig
 from search.samplers import SAMPLERS, SamplerConfig, TpeConfig
 from search.schedulers import SCHEDULERS
+from search.schedulers.asha import AshaConfig
+from search.schedulers.pbt import PbtConfig
+from search.schedulers.scheduler import SchedulerConfig
 from trm.component import Component, by_name, nearest, validate
 from trm.config import SECTIONS, set_value
 from trm.errors import UserError

@@ -13,9 +13,9 @@ from typing import Any, Literal
 from search.book import Book
 from search.candidates import Explored, best_first, explored, merits
 from search.constraint import violations
-from search.ledger import StageName, Trial
 from search.objective import Direction, Objective
 from search.pareto import front, spread_out
+from search.parts import StageName, Trial
 from search.plan import Plan, write_atomically
 from search.statistics import prediction_interval, robust_scores
 
@@ -182,11 +182,11 @@ def finalists(plan: Plan, ledger: Book) -> list[Trial]:
 
 def confirm_trials(plan: Plan, ledger: Book) -> list[Trial]:
     """The confirm stage's trials, seed by seed: those that are there, and new ones."""
-    base = plan.default.train.seed + CONFIRM_SEEDS
+    base, chosen = plan.default.train.seed + CONFIRM_SEEDS, finalists(plan, ledger)
     return [
         _replicate(ledger, "confirm", trial.id, base + index, trial.params, trial.config)
         for index in range(plan.sections.stability.seeds)
-        for trial in finalists(plan, ledger)
+        for trial in chosen
     ]
 
 
@@ -208,11 +208,11 @@ def promise_trials(plan: Plan, ledger: Book, winner: Trial) -> tuple[list[Trial]
     return promised, reference
 
 
-def rank(plan: Plan, ledger: Book, examples: int) -> list[Candidate]:
+def rank(plan: Plan, ledger: Book, examples: int | None) -> list[Candidate]:
     """The finalists by robust score, those that break a constraint last.
 
     Args:
-        examples: how many examples a share is a share of.
+        examples: how many examples a share is a share of, if that is known.
     """
     objective = plan.objective
     replicates: dict[int, list[Trial]] = {}

@@ -51,6 +51,9 @@ class Events(Protocol):
     def reported(self, trial: Trial, row: Mapping[str, Any], score: float) -> None:
         """A report was acknowledged."""
 
+    def paused(self, trial: Trial) -> None:
+        """A trial waits after its last report, and may be gone on with."""
+
     def ended(self, trial: Trial) -> None:
         """A trial has its outcome."""
 
@@ -60,6 +63,7 @@ class NoEvents:
 
     def started(self, trial: Trial, worker: str) -> None: ...
     def reported(self, trial: Trial, row: Mapping[str, Any], score: float) -> None: ...
+    def paused(self, trial: Trial) -> None: ...
     def ended(self, trial: Trial) -> None: ...
 
 
@@ -168,6 +172,9 @@ class Execution:
             self._end(trial, "pruned", "")
         elif decision == "pause":
             self.ledger.pause(trial.id)
+            self.rows.pop(trial.id, None)
+            self.ledger.forget_checkpoints(trial.id, trial.checkpoint)
+            self.events.paused(trial)
             return "stop"
         return "continue" if trial.outcome is None else "stop"
 

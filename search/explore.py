@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 
-from search.ledger import Ledger, Trial
+from search.book import Book
+from search.parts import Trial
 from search.plan import Plan
-from search.samplers import Record, ask, rebuild_journal, tell
+from search.samplers import Record, ask, make_study, rebuild, rebuild_journal, tell
+from search.schedulers.scheduler import Decision
+from search.steering import Steering
 from trm.config import experiment_from
 from trm.errors import UserError
 
@@ -24,18 +26,24 @@ class Explore:
 
     Optuna numbers the explore trials 0, 1, ... without gaps; the ledger's ids may have gaps where
     other stages ran between.
+
+    Args:
+        study_path: where Optuna's journal is kept, a view of the ledger for people and tools; None
+            keeps it in memory.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, floor: float) -> None:
+    def __init__(
+        self, plan: Plan, ledger: Book, floor: float, study_path: Path | None = None
+    ) -> None:
         self.plan = plan
         self.floor = floor
         self._ledger = ledger
-        self._asha = plan.asha()
-        self._trials = [t for t in ledger.trials.values() if t.stage == "explore"]
-        self._numbers = {trial.id: number for number, trial in enumerate(self._trials)}
-        self._restore_decisions()
-        self._waiting = deque(t for t in self._trials if t.outcome is None)
-        self._study = self._rebuild_study()
+        explored = [t for t in ledger.trials.values() if t.stage == "explore"]
+        self._steering = Steering(
+            plan.early_stopping, plan.scheduler(), ledger, explored, self.score, floor
+        )
+        self._trials = self._steering.trials
+        self._study = self._rebuild_study(study_path)
 
     @property
     def wanted(self) -> int:
@@ -49,14 +57,16 @@ class Explore:
 
     def next(self) -> Trial | None:
         """The next trial to start or to go on with; None when there are enough."""
-        if self._waiting:
-            return self._waiting.popleft()
+        if self._steering.unfinished:
+            return self._steering.start(self._steering.unfinished.popleft())
+        if (promoted := self._steering.promote()) is not None:
+            return promoted
         for _ in range(_MOST_INFEASIBLE):
-            if self.exhausted():
-                return None
+            if self._drawn():
+                return self._finish()
             trial = self._draw()
             if trial.outcome is None:
-                return trial
+                return self._steering.start(trial)
         raise UserError(
             f"{_MOST_INFEASIBLE} draws in a row were infeasible, the last because "
             f"{self._trials[-1].reason}: narrow the space"
@@ -64,22 +74,37 @@ class Explore:
 
     def exhausted(self) -> bool:
         """Whether `next` will never give a trial again."""
-        feasible = sum(trial.outcome != "infeasible" for trial in self._trials)
-        return not self._waiting and feasible >= self.wanted
+        return self._drawn() and not self._steering.unfinished and not self._steering.waiting
 
     def score(self, row: Mapping[str, Any]) -> float:
         """The objective of a report."""
         return self.plan.objective.value(row)
 
-    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Literal["continue", "stop"]:
+    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Decision:
         """Whether a trial goes on after an acknowledged report."""
-        return self._asha.decide(trial.id, row["progress"], self.score(row))
+        return self._steering.on_report(trial, row)
 
     def on_end(self, trial: Trial) -> None:
-        """Tell Optuna, once, how a trial ended."""
+        """Tell the scheduler and, once, Optuna how a trial ended."""
+        self._steering.on_end(trial)
+        self._tell(trial)
+
+    def _tell(self, trial: Trial) -> None:
         assert trial.outcome is not None
-        number = self._numbers[trial.id]
-        tell(self._study, number, trial.outcome, trial.score, self._rungs(trial))
+        number = self._steering.number(trial)
+        tell(self._study, number, trial.outcome, trial.score, self._steering.rungs(number))
+
+    def _drawn(self) -> bool:
+        """Whether no new trial will come."""
+        feasible = sum(trial.outcome != "infeasible" for trial in self._trials)
+        return feasible >= self.wanted
+
+    def _finish(self) -> Trial | None:
+        """Go on with a waiting trial for which no new one must be awaited, or end all that wait."""
+        trial, ended = self._steering.finish()
+        for given_up in ended:
+            self._tell(given_up)
+        return trial
 
     def _draw(self) -> Trial:
         number = len(self._trials)
@@ -87,8 +112,7 @@ class Explore:
         trial = self._ledger.add_trial(
             stage="explore", params=params, config=tree, seed=self.plan.default.train.seed
         )
-        self._trials.append(trial)
-        self._numbers[trial.id] = number
+        self._steering.add(trial)
         try:
             experiment_from(tree)
         except UserError as error:
@@ -96,40 +120,12 @@ class Explore:
             self.on_end(trial)
         return trial
 
-    def _restore_decisions(self) -> None:
-        """Fill the rungs from the ledger; decide anew only what was reported but not decided."""
-        undecided: list[tuple[Trial, dict[str, Any]]] = []
-        for trial in self._trials:
-            rows = self._ledger.curve(trial.id)
-            if trial.outcome is None and rows:
-                undecided.append((trial, rows.pop()))
-            stopped = [trial.id] if trial.outcome == "pruned" else []
-            self._asha.replay(
-                ((trial.id, row["progress"], self.score(row)) for row in rows), stopped
-            )
-        for trial, row in undecided:
-            if not row["diverged"] and self.on_report(trial, row) == "stop":
-                self._ledger.finish(trial.id, "pruned", self.score(row))
-
-    def _rebuild_study(self) -> optuna.Study:
-        search = self.plan.sections.search
+    def _rebuild_study(self, path: Path | None) -> optuna.Study:
+        search, study, space = self.plan.sections.search, self.plan.study, self.plan.space
         records = [
-            Record(number, trial.params, trial.outcome, trial.score, self._rungs(trial))
+            Record(number, trial.params, trial.outcome, trial.score, self._steering.rungs(number))
             for number, trial in enumerate(self._trials)
         ]
-        return rebuild_journal(
-            self.study_path, self.plan.study, self.plan.space, records, search.sampler, search.seed
-        )
-
-    @property
-    def study_path(self) -> Path:
-        """The Optuna journal, a view of the ledger for people and tools."""
-        return self._ledger.folder / STUDY_FILE
-
-    def _rungs(self, trial: Trial) -> dict[int, float]:
-        """A trial's score at each rung that it reached, by the rung's index."""
-        return {
-            index: scores[trial.id]
-            for index, scores in enumerate(self._asha.scores)
-            if trial.id in scores
-        }
+        if path is None:
+            return rebuild(make_study(study, search.sampler, search.seed), space, records)
+        return rebuild_journal(path, study, space, records, search.sampler, search.seed)

@@ -47,6 +47,7 @@ class SweepDisplay:
         self._wanted = 0
         self._outcomes: Counter[str] = Counter()
         self._running: dict[int, _Running] = {}
+        self._paused: dict[int, float] = {}
         self._best: tuple[float, Trial] | None = None
         self._progress_done = 0.0
         self._begun = time.monotonic()
@@ -80,12 +81,13 @@ class SweepDisplay:
         self._stage, self._wanted = name, wanted
         self._outcomes = Counter({"done before": done} if done else {})
         self._running.clear()
+        self._paused.clear()
         self._progress_done = 0.0
         self._begun = time.monotonic()
 
     def started(self, trial: Trial, worker: str) -> None:
         """A worker (host and process) begins or resumes a trial."""
-        self._running[trial.id] = _Running(trial, worker)
+        self._running[trial.id] = _Running(trial, worker, self._paused.pop(trial.id, 0.0))
 
     def reported(self, trial: Trial, row: Mapping[str, Any], score: float) -> None:
         """A report was acknowledged."""
@@ -94,9 +96,15 @@ class SweepDisplay:
             self._progress_done += max(row["progress"] - running.progress, 0.0)
             running.progress, running.score = row["progress"], score
 
+    def paused(self, trial: Trial) -> None:
+        """A trial waits until it is gone on with."""
+        running = self._running.pop(trial.id, None)
+        self._paused[trial.id] = running.progress if running else 0.0
+
     def ended(self, trial: Trial) -> None:
         """A trial has its outcome."""
         self._running.pop(trial.id, None)
+        self._paused.pop(trial.id, None)
         self._outcomes[str(trial.outcome)] += 1
         completed = trial.outcome == "completed" and trial.score is not None
         if completed and (self._best is None or (trial.score or 0.0) > self._best[0]):
@@ -109,19 +117,21 @@ class SweepDisplay:
         from the mean cost of the trials so far.
         """
         ended = sum(n for outcome, n in self._outcomes.items() if outcome != "done before")
+        ended += len(self._paused)  # few of them go on
         spent = time.monotonic() - self._begun
         if not ended or not self._progress_done:
             return None
         running = sum(r.progress for r in self._running.values())
         mean = max((self._progress_done - running) / ended, 0.05)
-        left = self._wanted - sum(self._outcomes.values())
+        left = self._wanted - sum(self._outcomes.values()) - len(self._paused)
         share_left = max(left * mean - running, 0.0)
         return spent / self._progress_done * share_left
 
     def render(self) -> RenderableType:
         """The picture as it is now."""
         ended = sum(self._outcomes.values())
-        outcomes = "  ".join(f"{name} {n}" for name, n in sorted(self._outcomes.items()))
+        counts = {**self._outcomes, "waiting": len(self._paused)}
+        outcomes = "  ".join(f"{name} {n}" for name, n in sorted(counts.items()) if n)
         left = self.seconds_left()
         head = Table.grid(padding=(0, 2))
         head.add_row(

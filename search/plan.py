@@ -14,11 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from search.asha import Asha, EarlyStoppingConfig, starts_slowly
 from search.config import SweepSections, sweep_sections
 from search.constraint import Constraint
 from search.objective import Objective
-from search.pbt import PbtConfig
+from search.schedulers.pbt import PbtConfig
+from search.schedulers.scheduler import (
+    EarlyStoppingConfig,
+    Mode,
+    RungConfig,
+    Scheduler,
+    starts_slowly,
+)
 from search.space import Space
 from trm.config import Experiment, experiment_from
 from trm.curriculum import begin_course
@@ -34,6 +40,8 @@ SWEEP_FILE = "sweep.yaml"
 RUN_FILE = "run.json"
 _FIXED = ("train.budget", "train.reports", "train.seed", "train.valid_examples")
 """Values that must be the same in every trial, or scores would not compare."""
+FULL_STEPS = "search.scheduler.full_steps"
+"""What a file may leave open and a plan does not."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +110,17 @@ class Plan:
             return scheduler.members * scheduler.generations
         return self.sections.search.trials
 
-    def asha(self) -> Asha:
-        """Fresh early-stopping decisions of this sweep."""
+    @property
+    def early_stopping(self) -> EarlyStoppingConfig:
+        """The scheduler's config, of a sweep whose trials are stopped and not bred."""
         scheduler = self.sections.search.scheduler
         assert isinstance(scheduler, EarlyStoppingConfig), scheduler
-        return scheduler.build(starts_slowly(self.space.parameters))
+        return scheduler
+
+    def scheduler(self) -> Scheduler:
+        """Fresh early-stopping decisions of this sweep."""
+        mode: Mode = "max" if self.objective.maximizes else "min"
+        return self.early_stopping.build(starts_slowly(self.space.parameters), mode)
 
 
 def check_space(tree: Mapping[str, Any]) -> Space:
@@ -165,6 +179,9 @@ def resolve_plan(tree: Mapping[str, Any], task: Task, space: Space) -> Plan:
                 "search.scheduler.generations", scheduler.generations,
                 f"is more than the {steps:.0f} training steps of a run: lower it",
             )  # fmt: skip
+    if isinstance(scheduler, RungConfig) and scheduler.on == "steps":
+        full = scheduler.full_steps or budget / step_flops(default, task)
+        resolved["search"]["scheduler"]["full_steps"] = full
     return _plan(resolved, f"{default.name}-{uuid.uuid4().hex[:12]}")
 
 
@@ -204,7 +221,16 @@ def read_plan(folder: Path) -> Plan:
 def replan(plan: Plan, tree: Mapping[str, Any]) -> Plan:
     """The plan with a file's search, stability and cluster sections in place of its own."""
     sections = {key: tree[key] for key in SweepSections.model_fields if key in tree}
+    old = plan.sections.search.scheduler
+    if isinstance(old, RungConfig) and old.full_steps and "search" in sections:
+        scheduler = {**sections["search"]["scheduler"], "full_steps": old.full_steps}
+        sections["search"] = {**sections["search"], "scheduler": scheduler}
     return _plan({**plan.tree, **sections}, plan.study)
+
+
+def simulated_plan(tree: Mapping[str, Any]) -> Plan:
+    """The plan of a resolved tree that no run folder holds."""
+    return _plan(dict(tree), "simulated")
 
 
 def refuse_changes(plan: Plan, tree: Mapping[str, Any]) -> None:
@@ -218,6 +244,8 @@ def refuse_changes(plan: Plan, tree: Mapping[str, Any]) -> None:
     """
     old, new = _comparable(plan.tree), _comparable(tree)
     for path in sorted(old.keys() | new.keys()):
+        if path == FULL_STEPS and path not in new:
+            continue
         if old.get(path) != new.get(path):
             raise UserError(
                 f"{path}: the run has {old.get(path)!r}, the file {new.get(path)!r}: resume "

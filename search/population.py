@@ -25,8 +25,8 @@ from curricula.learned import (
     plain_settings,
 )
 from search.ledger import Ledger, Trial
-from search.pbt import PbtConfig, next_generation
 from search.plan import Plan
+from search.schedulers.pbt import PbtConfig, next_generation
 from trm.config import Experiment, experiment_from
 from trm.curriculum import full_stage
 from trm.errors import UserError

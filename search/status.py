@@ -11,9 +11,9 @@ from search.candidates import best_first, explored, pareto_front
 from search.confirm import Candidate, Promise, read_result
 from search.ledger import Trial, read_book, read_trials
 from search.live import parameters
-from search.pbt import PbtConfig
 from search.plan import read_plan
 from search.population import PLACE, SETTING, learned_history, spent
+from search.schedulers.pbt import PbtConfig
 from search.sweep import Run
 
 _BEST_SHOWN = 5
@@ -26,7 +26,8 @@ def status(folder: Path) -> dict[str, Any]:
     stages: dict[str, dict[str, int]] = {}
     for trial in trials.values():
         counts = stages.setdefault(trial.stage, {})
-        outcome = trial.outcome or ("unfinished" if trial.attempts else "waiting")
+        begun = "paused" if trial.paused else "unfinished"
+        outcome = trial.outcome or (begun if trial.attempts else "waiting")
         counts[outcome] = counts.get(outcome, 0) + 1
     whole = explored(plan, book)
     best = best_first(plan, whole)

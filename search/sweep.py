@@ -28,11 +28,10 @@ from search.confirm import (
 )
 from search.engine import run_trials
 from search.execution import Decision
-from search.explore import Explore
+from search.explore import STUDY_FILE, Explore
 from search.export import export
 from search.ledger import Ledger, Trial, holds_ledger, read_curves, read_trials
 from search.live import SweepDisplay
-from search.pbt import PbtConfig
 from search.plan import (
     RUN_FILE,
     Plan,
@@ -46,6 +45,7 @@ from search.plan import (
     write_plan,
 )
 from search.population import Population
+from search.schedulers.pbt import PbtConfig
 from trm.checkpoint import load_model
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -226,9 +226,12 @@ class _Stages:
         return self.plan.objective.value(row)
 
     def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Decision:
-        """Only exploring trials are ever stopped, and only stretches complete early."""
+        """Only exploring trials are ever stopped or wait, and only stretches complete early."""
         assert self._current is not None
-        return self._current.on_report(trial, row)
+        decision = self._current.on_report(trial, row)
+        if decision == "pause":
+            self._running -= 1
+        return decision
 
     def on_end(self, trial: Trial) -> None:
         """A trial of the current stage has its outcome."""
@@ -243,7 +246,8 @@ class _Stages:
             self._display.stage("population", population.wanted, population.done)
             yield population
         elif explore:
-            exploring = Explore(self.plan, self.ledger, self.floor)
+            journal = self.ledger.folder / STUDY_FILE
+            exploring = Explore(self.plan, self.ledger, self.floor, journal)
             self._display.stage("explore", exploring.wanted, exploring.done)
             yield exploring
         if not finalists(self.plan, self.ledger):

@@ -108,8 +108,8 @@ def _dry_run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from search.config import load_tree, require_trials_count, sweep_sections
-    from search.pbt import PbtConfig
     from search.plan import check_space
+    from search.schedulers.pbt import PbtConfig
     from trm.config import experiment_from
 
     tree = load_tree(args.config, args.sets)

@@ -111,7 +111,7 @@ def test_a_decision_that_a_kill_swallowed_is_made_on_resume(plan: Plan, tmp_path
         trial = explore.next()
         assert trial is not None
         attempt = ledger.begin_attempt(trial.id)
-        first = plan.asha().rungs[0]
+        first = plan.scheduler().shares[0]
         marks = [share for share in plan.marks if share <= first]
         for mark, share in enumerate(marks, start=1):
             assert ledger.acknowledge(trial.id, attempt, row(mark, share, -1.0))

@@ -17,8 +17,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from curricula.learned import Knob, KnobName, explore
-from search.asha import SchedulerConfig
 from search.objective import ObjectiveName
+from search.schedulers.scheduler import SchedulerConfig
 
 
 class PbtConfig(SchedulerConfig):

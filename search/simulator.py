@@ -1,0 +1,272 @@
+"""Whole sweeps in virtual time: the real search and confirm stages over recorded curves.
+
+Nothing trains, nothing is written and no Ray runs; draws, early stopping, bookkeeping and the
+choice of the winner are those of a real sweep. A trial that waits goes on at no cost. Reports come
+at the first recorded report at or past each mark that the sweep asks for, so rungs are as exact as
+the recording is dense. A population's runs take over from each other, which no recording can show.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from itertools import combinations
+from random import Random
+from typing import Any
+
+from search.book import Book
+from search.confirm import Replicates, confirm_trials, finalists, rank
+from search.execution import Execution, NoEvents
+from search.explore import Explore
+from search.job import Job
+from search.parts import Row, Trial
+from search.plan import Plan, simulated_plan
+from search.recording import Recording
+from search.schedulers.pbt import PbtConfig
+from search.virtual_time import START, ClockName, Stretch, VirtualClock
+from trm.errors import UserError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which recorded seeds a simulated sweep sees, and which say how good its pick is.
+
+    Attributes:
+        search: the first is every explore trial's, the others are the confirm stage's.
+        truth: no simulated trial has them, unless there is only one seed in all.
+    """
+
+    search: tuple[int, ...]
+    truth: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Point:
+    """The incumbent at some moment: compute spent (FLOPs), virtual time, and its true quality."""
+
+    compute: float
+    time: float
+    quality: float
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What a simulated sweep came to.
+
+    Attributes:
+        config: the recorded config that it picked; None if no trial completed.
+        quality: that config's mean score over the truth seeds.
+        compute: training FLOPs, the confirm stage's too.
+        time: virtual time at the end.
+        trials: explore trials begun.
+        points: the incumbent whenever it changed: the best completed trial, at the end the pick.
+    """
+
+    config: int | None
+    quality: float
+    compute: float
+    time: float
+    trials: int
+    points: Sequence[Point]
+
+    def compute_to(self, target: float) -> float:
+        """Compute from which on the incumbent's true quality stays at a target; inf if never."""
+        reached = math.inf
+        for point in self.points:
+            if point.quality < target:
+                reached = math.inf
+            elif reached == math.inf:
+                reached = point.compute
+        return reached
+
+
+def splits(seeds: Sequence[int], repeat: int, seed: int = 0) -> list[Split]:
+    """A split for each repetition: half the seeds, rounded up, search; all halves in turn."""
+    if len(seeds) == 1:
+        return [Split(tuple(seeds), tuple(seeds))] * repeat
+    random = Random(seed)
+    halves: list[tuple[int, ...]] = []
+    found = []
+    for _ in range(repeat):
+        if not halves:
+            halves = list(combinations(seeds, (len(seeds) + 1) // 2))
+            random.shuffle(halves)
+        half = list(halves.pop())
+        random.shuffle(half)
+        found.append(Split(tuple(half), tuple(s for s in seeds if s not in half)))
+    return found
+
+
+def plan_of(recording: Recording, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Plan:
+    """The recorded sweep's plan with other `search` and `stability` settings.
+
+    Raises:
+        UserError: settings that make no sense, or that a recording cannot serve.
+    """
+    tree = deepcopy(recording.tree)
+    for section, values in (changes or {}).items():
+        tree[section] = {**tree.get(section, {}), **values}
+    plan = simulated_plan(tree)
+    if isinstance(plan.sections.search.scheduler, PbtConfig):
+        raise UserError(
+            "search.scheduler", "pbt", "cannot be simulated: its runs take over from each other, "
+            "which no recording shows; name another scheduler",
+        )  # fmt: skip
+    return plan
+
+
+def simulate(
+    recording: Recording,
+    plan: Plan,
+    split: Split,
+    *,
+    workers: int = 1,
+    compute: float | None = None,
+    confirm: bool = True,
+    clock: ClockName = "seconds",
+) -> Simulated:
+    """Run one sweep in virtual time.
+
+    Args:
+        plan: from `plan_of`; its `search.trials` counts only without `compute`.
+        compute: training FLOPs that the sweep may spend, what the confirm stage needs included.
+        confirm: whether to confirm; else the best completed trial is picked.
+        clock: whether a report takes its recorded seconds or its compute at one rate.
+    """
+    seeds = min(plan.sections.stability.seeds, len(split.search) - 1)
+    stability = plan.sections.stability.model_copy(update={"seeds": max(seeds, 1)})
+    update: dict[str, Any] = {"stability": stability}
+    if compute is not None:
+        search = plan.sections.search.model_copy(update={"trials": _ENDLESS})
+        update["search"] = search
+    plan = replace(plan, sections=plan.sections.model_copy(update=update))
+    confirm = confirm and seeds > 0
+    run = _Run(recording, plan, split, VirtualClock(workers, clock))
+    reserved = stability.candidates * seeds * plan.budget if confirm else 0.0
+    run.explore(math.inf if compute is None else max(compute - reserved, 0.0))
+    return run.result(confirm)
+
+
+_ENDLESS = 10**9
+
+
+class _SnappedBook(Book):
+    """A book whose trials have the recorded configs that their suggestions stand for.
+
+    So two suggestions for one recorded config are one candidate, as they have one curve.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()
+        self.recording = recording
+        self.configs: dict[int, int] = {}
+
+    def add_trial(self, **values: Any) -> Trial:
+        config = self.recording.nearest(values["params"])
+        tree = {**self.recording.configs[config], "train": values["config"]["train"]}
+        trial = super().add_trial(**{**values, "config": tree})
+        self.configs[trial.id] = config
+        return trial
+
+
+class _Run(NoEvents):
+    """One simulated sweep under way; told of events, it notes every new incumbent."""
+
+    def __init__(self, recording: Recording, plan: Plan, split: Split, clock: VirtualClock) -> None:
+        self.recording = recording
+        self.plan = plan
+        self.split = split
+        self.clock = clock
+        self.book = _SnappedBook(recording)
+        self.objective = plan.objective
+        self.points: list[Point] = []
+        self._best = -math.inf
+
+    def explore(self, limit: float) -> None:
+        self._play(Explore(self.plan, self.book, self.recording.floor), limit)
+
+    def confirm(self) -> Trial:
+        """The winner over the confirm seeds, in place of the best explored."""
+        replicates = confirm_trials(self.plan, self.book)
+        self._play(Replicates(replicates, self.objective, self.recording.floor), math.inf)
+        ranked = rank(self.plan, self.book, self.recording.examples)
+        return self.book.trials[ranked[0].trial]
+
+    def result(self, confirm: bool) -> Simulated:
+        trials = sum(trial.attempts > 0 for trial in self.book.trials.values())
+        pick = next(iter(finalists(self.plan, self.book)), None)
+        if pick is not None and confirm:
+            pick = self.confirm()
+        config = None if pick is None else self.book.configs[pick.id]
+        quality = self._note(config)
+        return Simulated(config, quality, self.clock.compute, self.clock.now, trials, self.points)
+
+    def ended(self, trial: Trial) -> None:
+        if (trial.stage, trial.outcome) == ("explore", "completed"):
+            assert trial.score is not None
+            merit = self.objective.merit(trial.score)
+            if merit > self._best:
+                self._best = merit
+                self._note(self.book.configs[trial.id])
+
+    def recorded(self, trial: Trial) -> tuple[list[Row], str, str]:
+        """A trial's reports at the plan's marks, and how it ends."""
+        offset = trial.seed - self.plan.default.train.seed
+        seed = self.split.search[offset % len(self.split.search)]
+        run = self.recording.runs[self.book.configs[trial.id], seed]
+        return run.reports(self.plan.marks), run.outcome, run.reason
+
+    def _play(self, source: Explore | Replicates, limit: float) -> None:
+        self.clock.run(_Driver(Execution(source, self.book, self, _job), self), limit)
+
+    def _note(self, config: int | None) -> float:
+        """Note the incumbent of this moment; its true quality."""
+        quality = self.recording.floor
+        if config is not None:
+            quality = self.recording.quality(config, self.split.truth, self.objective.column)
+        self.points.append(Point(self.clock.compute, self.clock.now, quality))
+        return quality
+
+
+class _Driver:
+    """An execution as a source of recorded runs: what Ray is to a real sweep."""
+
+    def __init__(self, execution: Execution, run: _Run) -> None:
+        self._execution = execution
+        self._run = run
+        self._names: Iterator[int] = iter(range(10**12))
+        self._jobs: dict[str, tuple[Job, str, str]] = {}
+
+    def next(self) -> Stretch | None:
+        name = str(next(self._names))
+        job = self._execution.suggest(name)
+        if not isinstance(job, Job):
+            return None
+        trial = self._run.book.trials[job.trial]
+        rows, outcome, reason = self._run.recorded(trial)
+        self._jobs[name] = (job, outcome, reason)
+        before = [row for row in rows if row["mark"] <= trial.mark]
+        return Stretch(
+            name, rows[len(before) :], before[-1] if before else START, outcome == "completed"
+        )
+
+    def on_report(self, key: str, row: Row, *, last: bool) -> bool:
+        return self._tell(key, {"kind": "report", "row": row, "last": last})
+
+    def on_failure(self, key: str) -> None:
+        _, outcome, reason = self._jobs[key]
+        self._tell(key, {"kind": "end", "outcome": outcome, "reason": reason})
+
+    def _tell(self, key: str, message: dict[str, Any]) -> bool:
+        attempt = self._jobs[key][0].attempt
+        goes_on = self._execution.on_message(key, {**message, "attempt": attempt}) == "continue"
+        if not goes_on:
+            del self._jobs[key]
+            self._execution.on_end(key)
+        return goes_on
+
+
+def _job(trial: Trial, attempt: int) -> Job:
+    return Job("", trial.id, attempt, {}, trial.seed, 1.0, (1.0,))
