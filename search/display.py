@@ -43,6 +43,23 @@ def task_progress() -> Iterator[Callable[[str, float], None] | None]:
         yield show
 
 
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    >>> duration(7325.0)
+    '2 h 2 min'
+    """
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes} min"
+        if hours
+        else f"{minutes} min {rest} s"
+        if minutes
+        else f"{rest} s"
+    )
+
+
 class TrainDisplay:
     """A line per report, and a bar with the time left; JSON lines instead where asked for."""
 

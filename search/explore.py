@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,24 @@ class Explore:
     other stages ran between.
 
     Args:
+        may_draw: asked before each new trial; once it is not true, no new ones come.
         study_path: where Optuna's journal is kept, a view of the ledger for people and tools; None
             keeps it in memory.
     """
 
     def __init__(
-        self, plan: Plan, ledger: Book, floor: float, study_path: Path | None = None
+        self,
+        plan: Plan,
+        ledger: Book,
+        floor: float,
+        study_path: Path | None = None,
+        may_draw: Callable[[], bool] = lambda: True,
     ) -> None:
         self.plan = plan
         self.floor = floor
         self._ledger = ledger
+        self._may_draw = may_draw
+        self._closed = False
         explored = [t for t in ledger.trials.values() if t.stage == "explore"]
         self._steering = Steering(
             plan.early_stopping, plan.scheduler(), ledger, explored, self.score, floor
@@ -96,8 +104,10 @@ class Explore:
 
     def _drawn(self) -> bool:
         """Whether no new trial will come."""
-        feasible = sum(trial.outcome != "infeasible" for trial in self._trials)
-        return feasible >= self.wanted
+        if not self._closed:
+            feasible = sum(trial.outcome != "infeasible" for trial in self._trials)
+            self._closed = feasible >= self.wanted or not self._may_draw()
+        return self._closed
 
     def _finish(self) -> Trial | None:
         """Go on with a waiting trial for which no new one must be awaited, or end all that wait."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from search.candidates import is_whole
+from search.candidates import explored, is_whole, pareto_front
 from search.confirm import Result, read_result
-from search.ledger import Trial, read_trials
+from search.ledger import Trial, read_book, read_trials
 from search.plan import Plan, read_plan
 from trm.config import Experiment, PromiseConfig, experiment_from
 from trm.errors import UserError
@@ -41,6 +41,26 @@ def export(folder: Path, format: str, task: Task, trial_id: int | None = None) -
         return head + reference_file(config, task, round(plan.budget / step_flops(config, task)))
     assert format == "trm", format
     return f"{head}# train it with `trm train THIS_FILE`\n{dump_yaml(config.tree())}"
+
+
+def front_trials(folder: Path) -> list[int]:
+    """The trials on the Pareto front: of the confirmed ones, else of all that the search has.
+
+    Raises:
+        UserError: the sweep has one objective, or nothing has run to its end yet.
+    """
+    plan, result = read_plan(folder), read_result(folder)
+    if len(plan.objectives) == 1:
+        raise UserError(
+            f"{folder}: has one objective and so no front: export the winner, or a trial with "
+            "--trial"
+        )
+    if result is not None:
+        return result.front
+    found = pareto_front(plan, explored(plan, read_book(folder)))
+    if not found:
+        raise UserError(f"{folder}: no trial has run to its end yet: wait, or resume the sweep")
+    return [candidate.trial.id for candidate in found]
 
 
 def exported_config(plan: Plan, trial: Trial, result: Result | None) -> Experiment:
@@ -95,6 +115,7 @@ def _head(plan: Plan, trial: Trial, result: Result | None, config: Experiment) -
             f"{promise.mean:.4f} ({', '.join(f'{score:.4f}' for score in promise.scores)})",
             f"promised for one fresh seed: {promise.low:.4f} to {promise.high:.4f} "
             f"({result.confidence:.0%} prediction interval)",
+            *_value_lines(promise.values, result.objective),
             f"robust score {best.robust:.4f} over {len(best.scores)} seeds, {best.failures} failed",
             f"exact accuracy on test: {promise.test_mean:.4f}; the reference recipe's: "
             f"{result.reference.test_mean:.4f}",
@@ -102,3 +123,7 @@ def _head(plan: Plan, trial: Trial, result: Result | None, config: Experiment) -
     budget = config.train.budget.flops
     lines.append(f"compute {budget:.3e} training FLOPs")
     return lines
+
+
+def _value_lines(values: dict[str, float], first: str) -> list[str]:
+    return [f"{name}: mean {value:.6g}" for name, value in values.items() if name != first]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pydantic import Field
@@ -14,9 +14,10 @@ from trm.component import Component
 class LimitsConfig(Component):
     """What a whole sweep may cost, the confirm stage included; null is no limit.
 
-    No trial starts that would leave too little for what comes after it: the running trials, and
-    the confirm stage at the cost of the trials so far. Whatever still runs when a limit is met
-    (an estimate may err) stops at its last report and goes on with --resume and a higher limit.
+    No new trial starts that would leave too little for those that run and for the confirm stage,
+    at the pace of the trials so far. If that estimate was too low and a limit is met, everything
+    stops at its last report; --resume with a higher limit goes on. A population breeds as planned:
+    its trials need each other.
 
     Attributes:
         hours: wall time, of all drivers of the run together.
@@ -52,27 +53,60 @@ class Cost:
         )
 
 
-def still_to_come(
-    trials: Mapping[int, Trial],
-    runs: float,
-    *,
-    budget: float,
-    devices: float,
-    parallel: int,
-    seconds: float,
-) -> Cost:
-    """The cost of `runs` more full training runs, at the pace of the trials so far.
+@dataclass
+class Meter:
+    """What a run has cost, and whether its limits leave room for more.
 
-    Args:
-        runs: full runs; parts count as such.
-        budget: FLOPs of one.
-        parallel: how many run at once.
-        seconds: of one, for as long as no trial has reported.
+    Attributes:
+        limits: of the file.
+        budget: FLOPs of a full run.
+        devices: GPUs, or CPU cores, that a trial has.
+        parallel: how many trials run at once.
+        wall_seconds: gives the wall time so far.
+        spent: gives training FLOPs and seconds of the trials so far.
+        trials: of the run, by id.
     """
-    done = [trial for trial in trials.values() if trial.compute > 0]
-    if done:
-        seconds = budget * sum(t.seconds for t in done) / sum(t.compute for t in done)
-    return Cost(runs * seconds / parallel, runs * seconds * devices, runs * budget)
+
+    limits: LimitsConfig
+    budget: float
+    devices: float
+    parallel: int
+    wall_seconds: Callable[[], float]
+    spent: Callable[[], tuple[float, float]]
+    trials: Mapping[int, Trial]
+
+    def cost(self) -> Cost:
+        """What the trials have cost, as far as they reported."""
+        flops, seconds = self.spent()
+        return Cost(self.wall_seconds(), seconds * self.devices, flops)
+
+    def met(self) -> str | None:
+        """The limit that is met, in words; None if none."""
+        return reached(self.limits, self.cost())
+
+    def leaves_room(self, runs: float) -> bool:
+        """Whether another trial of the search may start.
+
+        Args:
+            runs: full runs that come after the search.
+        """
+        if self.limits == LimitsConfig():
+            return True
+        explored = [trial for trial in self.trials.values() if trial.stage == "explore"]
+        shares = [trial.compute / self.budget for trial in explored if trial.outcome is not None]
+        mean = sum(shares) / len(shares) if shares else 1.0
+        running = sum(
+            max(mean - trial.compute / self.budget, 0.0)
+            for trial in explored
+            if trial.outcome is None and not trial.paused
+        )
+        return reached(self.limits, self.cost() + self.to_come(mean + running + runs)) is None
+
+    def to_come(self, runs: float) -> Cost:
+        """The cost of more full runs (parts count as such), at the pace of the trials so far."""
+        flops, seconds = self.spent()
+        each = self.budget * seconds / flops if flops else 0.0
+        return Cost(runs * each / self.parallel, runs * each * self.devices, runs * self.budget)
 
 
 def reached(limits: LimitsConfig, cost: Cost) -> str | None:

@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from search.display import console, task_progress
+from search.display import console, duration, task_progress
 from search.ledger import Trial
 
 _REFRESH_PER_SECOND = 4
@@ -38,10 +38,14 @@ class SweepDisplay:
 
     Args:
         quiet: draw nothing even on a terminal.
+
+    Attributes:
+        maximizes: whether more of the score is better.
     """
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet or not console.is_terminal
+        self.maximizes = True
         self._live: Live | None = None
         self._stage = "preparing"
         self._wanted = 0
@@ -107,8 +111,13 @@ class SweepDisplay:
         self._paused.pop(trial.id, None)
         self._outcomes[str(trial.outcome)] += 1
         completed = trial.outcome == "completed" and trial.score is not None
-        if completed and (self._best is None or (trial.score or 0.0) > self._best[0]):
+        if completed and self._is_best(trial.score or 0.0):
             self._best = (trial.score or 0.0, trial)
+
+    def _is_best(self, score: float) -> bool:
+        if self._best is None:
+            return True
+        return score > self._best[0] if self.maximizes else score < self._best[0]
 
     def seconds_left(self) -> float | None:
         """Estimate for this stage, from the share of trials' budgets that is spent; None early on.
@@ -138,7 +147,7 @@ class SweepDisplay:
             Text(self._stage, style="bold"),
             ProgressBar(total=max(self._wanted, 1), completed=ended, width=30),
             f"{ended} of {self._wanted}",
-            "" if left is None else f"about {_duration(left)} left",
+            "" if left is None else f"about {duration(left)} left",
         )
         lines: list[RenderableType] = [head, Text(outcomes, style="dim")]
         if self._best:
@@ -171,18 +180,6 @@ def parameters(trial: Trial, most: int = _SHOWN_PARAMETERS) -> str:
         shown.append(f"{name.rpartition('.')[2]}={text}")
     more = f" +{len(shown) - most}" if len(shown) > most else ""
     return " ".join(shown[:most]) + more
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds + 0.5), 60)
-    hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes} min"
-        if hours
-        else f"{minutes} min {rest} s"
-        if minutes
-        else f"{rest} s"
-    )
 
 
 @contextmanager

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cluster.connect import ClusterError, check_address, connected
-from cluster.resources import Share, cores, default_parallel, worker_environment
+from cluster.resources import cores, default_parallel, worker_environment
 from search.candidates import explored
 from search.config import load_tree, require_trials_count, sweep_sections
 from search.confirm import (
@@ -31,6 +33,7 @@ from search.execution import Decision
 from search.explore import STUDY_FILE, Explore
 from search.export import export
 from search.ledger import Ledger, Trial, holds_ledger, read_curves, read_trials
+from search.limits import Meter
 from search.live import SweepDisplay
 from search.plan import (
     RUN_FILE,
@@ -44,8 +47,10 @@ from search.plan import (
     write_atomically,
     write_plan,
 )
-from search.population import Population
+from search.population import Population, spent
+from search.resources import devices_of, share_of
 from search.schedulers.pbt import PbtConfig
+from search.wall_clock import WallClock
 from trm.checkpoint import load_model
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -55,10 +60,16 @@ from trm.tasks.base import Task
 
 BEST_FILE = "best.yaml"
 TEST_FILE = "test.json"
+_LIMIT_SECONDS = 0.5
+"""How often the limits are looked at."""
 
 
 class NoWinnerError(RuntimeError):
     """A sweep that ended without one completed trial."""
+
+
+class LimitReachedError(RuntimeError):
+    """A sweep that met one of its limits before its result was there; nothing is lost."""
 
 
 class Run:
@@ -110,7 +121,8 @@ def sweep(
 
     Raises:
         UserError: bad input; nothing has been started.
-        NoWinnerError: no trial completed.
+        NoWinnerError: no trial completed, or none keeps the constraints.
+        LimitReachedError: a limit was met before the confirm stage ended.
         KeyboardInterrupt: stopped by the user; `resume=True` goes on.
     """
     display = display or SweepDisplay(quiet=True)
@@ -178,7 +190,14 @@ class _Stages:
     """
 
     def __init__(
-        self, plan: Plan, ledger: Ledger, task: Task, display: SweepDisplay, *, explore: bool
+        self,
+        plan: Plan,
+        ledger: Ledger,
+        task: Task,
+        display: SweepDisplay,
+        meter: Meter,
+        *,
+        explore: bool,
     ) -> None:
         self.plan = plan
         self.ledger = ledger
@@ -186,6 +205,8 @@ class _Stages:
         self.floor = plan.objective.worst(task.floor)
         self.result: Result | None = None
         self._display = display
+        display.maximizes = plan.objective.maximizes
+        self._meter = meter
         self._sources = self._stages(explore)
         self._current: Explore | Population | Replicates | None = None
         self._running = 0
@@ -247,7 +268,7 @@ class _Stages:
             yield population
         elif explore:
             journal = self.ledger.folder / STUDY_FILE
-            exploring = Explore(self.plan, self.ledger, self.floor, journal)
+            exploring = Explore(self.plan, self.ledger, self.floor, journal, self._may_draw)
             self._display.stage("explore", exploring.wanted, exploring.done)
             yield exploring
         if not finalists(self.plan, self.ledger):
@@ -272,6 +293,12 @@ class _Stages:
             direction=objective.resolved_direction,
             front=confirmed_front(self.plan, candidates),
         )
+
+    def _may_draw(self) -> bool:
+        """Whether the limits leave room for one more trial and all that comes after the search."""
+        section = self.plan.sections.stability
+        runs = section.candidates * section.seeds + 2 * section.promise_seeds
+        return self._meter.leaves_room(runs)
 
     def _promise(self, trials: Sequence[Trial], examples: int) -> Promise:
         return promise(self.plan, self.ledger, trials, self._test(trials), examples)
@@ -313,32 +340,64 @@ def _finish(
     explore: bool,
 ) -> None:
     """Run every stage that is not done yet, and write what came of them."""
-    stages = _Stages(plan, ledger, task, display, explore=explore)
-    section = plan.sections.cluster
-    gpus = section.gpus_per_trial
-    if gpus is None:
-        gpus = 1.0 if torch.cuda.is_available() else 0.0
-    share = Share(section.cpus_per_trial or plan.default.train.threads, gpus)
-    asked = parallel or section.parallel
-    with display:
-        if stages.has_work():
-            with connected(
-                address,
-                cpus=max(cores(), (asked or 1) * share.cpus),
-                environment=worker_environment(share),
-            ) as cluster:
-                run_trials(
-                    stages,
-                    ledger,
-                    parallel=asked or default_parallel(cluster.resources, share),
-                    budget=plan.budget,
-                    marks=plan.marks,
-                    resources=share,
-                    events=display,
-                )
-    assert stages.result is not None
+    share, asked = share_of(plan), parallel or plan.sections.cluster.parallel
+    clock = WallClock(ledger.folder)
+    meter = Meter(
+        limits=plan.sections.search.limits,
+        budget=plan.budget,
+        devices=devices_of(share),
+        parallel=asked or 1,
+        wall_seconds=lambda: clock.seconds,
+        spent=lambda: spent(ledger.trials),
+        trials=ledger.trials,
+    )
+    stages = _Stages(plan, ledger, task, display, meter, explore=explore)
+    try:
+        with display:
+            if stages.has_work():
+                with connected(
+                    address,
+                    cpus=max(cores(), (asked or 1) * share.cpus),
+                    environment=worker_environment(share),
+                ) as cluster:
+                    meter.parallel = asked or default_parallel(cluster.resources, share)
+                    run_trials(
+                        stages,
+                        ledger,
+                        parallel=meter.parallel,
+                        budget=plan.budget,
+                        marks=plan.marks,
+                        resources=share,
+                        events=display,
+                        stop=_every(_LIMIT_SECONDS, lambda: _over(clock, meter)),
+                    )
+    finally:
+        clock.save()
+    if stages.result is None:
+        raise LimitReachedError(
+            f"{meter.met()} is met before the confirm stage has ended; nothing is lost: raise it "
+            "and resume"
+        )
     stages.result.save(ledger.folder)
     write_atomically(ledger.folder / BEST_FILE, export(ledger.folder, "trm", task))
+
+
+def _over(clock: WallClock, meter: Meter) -> bool:
+    clock.tick()
+    return meter.met() is not None
+
+
+def _every(seconds: float, ask: Callable[[], bool]) -> Callable[[], bool]:
+    """The answer of `ask`, asked at most that often."""
+    answer, asked = False, -math.inf
+
+    def cached() -> bool:
+        nonlocal answer, asked
+        if time.monotonic() - asked >= seconds:
+            answer, asked = ask(), time.monotonic()
+        return answer
+
+    return cached
 
 
 def _ended(trials: Sequence[Trial]) -> int:

@@ -6,6 +6,7 @@ cannot express.
 
   trm export runs/mine --out best.yaml
   trm export runs/mine --format reference --out trm_best.yaml
+  trm export runs/mine --front front
 """
 
 from __future__ import annotations
@@ -27,23 +28,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trial", type=int, metavar="ID", help="an explore trial instead of the winner"
     )
+    parser.add_argument(
+        "--front", type=Path, metavar="DIR",
+        help="one file for every config of the Pareto front, in this folder",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE", help="a file (default: print it)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export; returns the exit code."""
-    from search.export import export
+    from search.export import export, front_trials
     from search.plan import read_plan
     from trm.run_folder import cache_folder
 
     task = read_plan(args.run).default.task.build(cache_folder())
+    if args.front is not None:
+        if args.trial is not None or args.out is not None:
+            raise UserError("--front", str(args.front), "goes with neither --trial nor --out")
+        for trial in front_trials(args.run):
+            path = args.front / f"trial-{trial}.yaml"
+            _write(path, export(args.run, args.format, task, trial), "--front")
+        return 0
     text = export(args.run, args.format, task, args.trial)
     if args.out is None:
         sys.stdout.write(text)
-        return 0
-    try:
-        args.out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError("--out", str(args.out), f"cannot be written: {error.strerror}") from error
-    print(f"written to {args.out}")
+    else:
+        _write(args.out, text, "--out")
     return 0
+
+
+def _write(path: Path, text: str, option: str) -> None:
+    try:
+        if option == "--front":
+            path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(option, str(path), f"cannot be written: {error.strerror}") from error
+    print(f"written to {path}")

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Confirm again; returns the exit code."""
     from search.commands.sweep import print_result
     from search.live import SweepDisplay
-    from search.sweep import NoWinnerError, stability
+    from search.sweep import LimitReachedError, NoWinnerError, stability
 
     try:
         done = stability(
@@ -53,6 +53,9 @@ def run(args: argparse.Namespace) -> int:
         )
     except NoWinnerError as error:
         print(f"trm: {error}", file=sys.stderr)
+        return 1
+    except LimitReachedError as error:
+        print(f"trm: {error} with: trm sweep ... --resume", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("trm: interrupted; the same command goes on", file=sys.stderr)

@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--address", metavar="A", help="a Ray cluster that is up: auto or host:port"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="show the space and a few draws, and start nothing"
+        "--dry-run",
+        action="store_true",
+        help="show the space, a few draws and what it would cost; start nothing",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _dry_run(args)
     from search.live import SweepDisplay
-    from search.sweep import NoWinnerError, sweep
+    from search.sweep import LimitReachedError, NoWinnerError, sweep
 
     try:
         done = sweep(
@@ -69,6 +71,9 @@ def run(args: argparse.Namespace) -> int:
         )
     except NoWinnerError as error:
         print(f"trm: {error}", file=sys.stderr)
+        return 1
+    except LimitReachedError as error:
+        print(f"trm: {error} with: {_again(args)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"trm: interrupted; resume with: {_again(args)}", file=sys.stderr)
@@ -105,32 +110,22 @@ def _again(args: argparse.Namespace) -> str:
 
 
 def _dry_run(args: argparse.Namespace) -> int:
-    import numpy as np
-
+    from cluster.resources import cores
     from search.config import load_tree, require_trials_count, sweep_sections
-    from search.plan import check_space
-    from search.schedulers.pbt import PbtConfig
-    from trm.config import experiment_from
+    from search.display import task_progress
+    from search.dry_run import dry_run, text
+    from trm.run_folder import cache_folder
 
     tree = load_tree(args.config, args.sets)
     if args.trials is not None:
         require_trials_count(tree, args.trials)
-    space = check_space(tree)
-    scheduler = sweep_sections(tree).search.scheduler
-    if isinstance(scheduler, PbtConfig):
-        print(
-            f"population of {scheduler.members} members over {scheduler.generations} generations, "
-            f"learning {', '.join(scheduler.learn)}"
+        tree["search"] = {**tree.get("search", {}), "trials": args.trials}
+    parallel = args.parallel or sweep_sections(tree).cluster.parallel or cores()
+    with task_progress() as progress:
+        found = dry_run(
+            tree,
+            parallel=parallel,
+            build=lambda config: config.task.build(cache_folder(), progress),
         )
-        if not space.parameters:
-            return 0
-    print(space.size_text)
-    for name, text, default, condition in space.describe():
-        print(f"  {name}  {text}  default {default}" + (f"  if {condition}" if condition else ""))
-    rng = np.random.default_rng(0)
-    share = space.infeasible_share(experiment_from, rng)
-    print(f"infeasible draws: {share:.0%}")
-    print("three draws:")
-    for _ in range(3):
-        print("  " + json.dumps(space.sample(rng)[0]))
+    print(found.as_json() if args.json else text(found))
     return 0

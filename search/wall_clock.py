@@ -1,0 +1,43 @@
+"""The wall time of a run, over all of its drivers."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from search.plan import write_atomically
+
+TIME_FILE = "time.json"
+_SAVE_SECONDS = 30.0
+
+
+class WallClock:
+    """Counts on from what earlier drivers of a run folder have stored.
+
+    A driver that is killed loses at most half a minute of its time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / TIME_FILE
+        self._before = 0.0
+        if self._path.exists():
+            stored = json.loads(self._path.read_text(encoding="utf-8"))
+            self._before = float(stored["wall_seconds"])
+        self._begun = self._saved = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds in which a driver was at work."""
+        return self._before + time.monotonic() - self._begun
+
+    def tick(self) -> None:
+        """Store the time now and then."""
+        if time.monotonic() - self._saved >= _SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        """Store the time."""
+        self._saved = time.monotonic()
+        tree = {"schema_version": 1, "wall_seconds": round(self.seconds, 3)}
+        write_atomically(self._path, json.dumps(tree) + "\n")
