@@ -43,6 +43,7 @@ class Line:
         time: mean virtual time: seconds, or full runs one after another on a worker.
         trials: mean number of explore trials begun.
         best: mean true quality of the best recorded config.
+        maximizes: whether more is better.
     """
 
     method: str
@@ -53,6 +54,7 @@ class Line:
     time: float
     trials: float
     best: float
+    maximizes: bool
 
 
 def methods(
@@ -158,7 +160,7 @@ def reseeded(plan: Plan, seed: int) -> Plan:
 
 def best_quality(recording: Recording, plan: Plan, split: Split) -> float:
     """The true quality of the best recorded config."""
-    objective = plan.sections.search.objective
+    objective = plan.objective
     return max(
         recording.quality(config, split.truth, objective) for config in range(len(recording.params))
     )
@@ -178,6 +180,7 @@ def _line(method: Method, found: Sequence[Simulated], clock: ClockName, best: fl
         time=time if clock == "seconds" else time / budget,
         trials=_mean([float(simulated.trials) for simulated in found]),
         best=best,
+        maximizes=method.plan.objective.maximizes,
     )
 
 

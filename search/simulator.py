@@ -21,6 +21,7 @@ from search.confirm import Replicates, confirm_trials, finalists, rank
 from search.execution import Execution, NoEvents
 from search.explore import Explore
 from search.job import Job
+from search.objective import Objective
 from search.parts import Row, Trial
 from search.plan import Plan, simulated_plan
 from search.recording import Recording
@@ -72,11 +73,11 @@ class Simulated:
     trials: int
     points: Sequence[Point]
 
-    def compute_to(self, target: float) -> float:
+    def compute_to(self, target: float, objective: Objective) -> float:
         """Compute from which on the incumbent's true quality stays at a target; inf if never."""
         reached = math.inf
         for point in self.points:
-            if point.quality < target:
+            if objective.merit(point.quality) < objective.merit(target):
                 reached = math.inf
             elif reached == math.inf:
                 reached = point.compute
@@ -205,16 +206,17 @@ class _Run(NoEvents):
         self.clock = clock
         self.book = _SnappedBook(recording)
         self.objective = plan.objective
+        self.floor = self.objective.worst(recording.floor)
         self.points: list[Point] = []
         self._best = -math.inf
 
     def explore(self, limit: float) -> None:
-        self._play(Explore(self.plan, self.book, self.recording.floor), limit)
+        self._play(Explore(self.plan, self.book, self.floor), limit)
 
     def confirm(self) -> Trial:
         """The winner over the confirm seeds, in place of the best explored."""
         replicates = confirm_trials(self.plan, self.book)
-        self._play(Replicates(replicates, self.objective, self.recording.floor), math.inf)
+        self._play(Replicates(replicates, self.objective, self.floor), math.inf)
         ranked = rank(self.plan, self.book, self.recording.examples)
         return self.book.trials[ranked[0].trial]
 
@@ -247,9 +249,9 @@ class _Run(NoEvents):
 
     def _note(self, config: int | None) -> float:
         """Note the incumbent of this moment; its true quality."""
-        quality = self.recording.floor
+        quality = self.floor
         if config is not None:
-            quality = self.recording.quality(config, self.split.truth, self.objective.column)
+            quality = self.recording.quality(config, self.split.truth, self.objective)
         self.points.append(Point(self.clock.compute, self.clock.now, quality))
         return quality
 

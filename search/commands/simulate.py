@@ -112,7 +112,7 @@ def _table(lines: list[Line], clock: str) -> str:
         f"{'':<{width}}  true quality of the pick        compute  {time}",
         f"{'':<{width}}  mean   quartiles               (full runs)     trials",
     ]
-    for line in sorted(lines, key=lambda line: -line.quality):
+    for line in sorted(lines, key=lambda line: line.quality, reverse=lines[0].maximizes):
         low, middle, high = line.quartiles
         clocked = f"{line.time:,.0f} s" if clock == "seconds" else f"{line.time:,.1f}"
         rows.append(
