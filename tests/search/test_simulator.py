@@ -63,7 +63,7 @@ def test_the_same_seed_gives_the_same_sweep(recording: Recording) -> None:
 def test_compute_is_a_hard_limit_and_the_confirm_stage_counts(recording: Recording) -> None:
     for scheduler in ("none", "asha", "halving"):
         found = played(recording, scheduler, workers=4, compute=20 * BUDGET)
-        assert 19 * BUDGET < found.compute <= 20 * BUDGET * (1 + 1e-9)
+        assert 16 * BUDGET < found.compute <= 20 * BUDGET * (1 + 1e-9)
     alone = played(recording, "none", workers=4, compute=20 * BUDGET, confirm=False)
     both = played(recording, "none", workers=4, compute=20 * BUDGET)
     assert alone.trials >= both.trials + 4, "three candidates over two seeds take six runs"
