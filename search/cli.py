@@ -21,6 +21,7 @@ COMMANDS = {
     "curriculum": "draw what a curriculum drives over a run, and the compute that it saves",
     "sweep": "search a config's space on this machine or a Ray cluster",
     "status": "show a run folder's trials, finished or in progress",
+    "simulate": "compare samplers and schedulers on recorded curves, in virtual time",
     "stability": "confirm the best candidates of a run over more seeds",
     "export": "write a run's best config",
 }

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from search.distributions import Choice, Distribution
 from search.ledger import read_curves, read_trials
+from search.objective import Objective
 from search.parts import Row, Trial
 from search.plan import read_plan
 from search.space import Space
@@ -77,7 +78,7 @@ class Recording:
         params: each config's drawn values; a config is known by its index here.
         seeds: every config has a run with each of them.
         runs: by (config, seed).
-        floor: the score of a failure.
+        floor: the task's, which a failure scores in exact accuracy.
         examples: how many examples a score is a share of; None if unknown.
         dropped: configs that were left out because a run of theirs is missing.
     """
@@ -114,13 +115,13 @@ class Recording:
         difference[absents != absent] = 1.0
         return int(np.argmin(np.einsum("ij,ij->i", difference, difference)))
 
-    def score(self, config: int, seed: int, objective: str) -> float:
-        """The last value of a column; the floor for a failure."""
-        run = self.runs[config, seed]
-        value = float(run.rows[-1][objective]) if run.outcome == "completed" else self.floor
-        return value if math.isfinite(value) else self.floor
+    def score(self, config: int, seed: int, objective: Objective) -> float:
+        """The last value of the objective; its worst for a failure."""
+        run, worst = self.runs[config, seed], objective.worst(self.floor)
+        value = objective.value(run.rows[-1]) if run.outcome == "completed" else worst
+        return value if math.isfinite(value) else worst
 
-    def quality(self, config: int, seeds: Sequence[int], objective: str) -> float:
+    def quality(self, config: int, seeds: Sequence[int], objective: Objective) -> float:
         """A config's mean score over seeds."""
         return sum(self.score(config, seed, objective) for seed in seeds) / len(seeds)
 

@@ -21,10 +21,12 @@ from search.confirm import Replicates, confirm_trials, finalists, rank
 from search.execution import Execution, NoEvents
 from search.explore import Explore
 from search.job import Job
+from search.objective import Objective
 from search.parts import Row, Trial
 from search.plan import Plan, simulated_plan
 from search.recording import Recording
 from search.schedulers.pbt import PbtConfig
+from search.schedulers.scheduler import RungConfig
 from search.virtual_time import START, ClockName, Stretch, VirtualClock
 from trm.errors import UserError
 
@@ -71,11 +73,11 @@ class Simulated:
     trials: int
     points: Sequence[Point]
 
-    def compute_to(self, target: float) -> float:
+    def compute_to(self, target: float, objective: Objective) -> float:
         """Compute from which on the incumbent's true quality stays at a target; inf if never."""
         reached = math.inf
         for point in self.points:
-            if point.quality < target:
+            if objective.merit(point.quality) < objective.merit(target):
                 reached = math.inf
             elif reached == math.inf:
                 reached = point.compute
@@ -109,12 +111,30 @@ def plan_of(recording: Recording, changes: Mapping[str, Mapping[str, Any]] | Non
     for section, values in (changes or {}).items():
         tree[section] = {**tree.get(section, {}), **values}
     plan = simulated_plan(tree)
-    if isinstance(plan.sections.search.scheduler, PbtConfig):
+    scheduler = plan.sections.search.scheduler
+    if isinstance(scheduler, RungConfig) and scheduler.on == "steps" and not scheduler.full_steps:
+        tree["search"]["scheduler"] = {
+            **tree["search"]["scheduler"], "full_steps": _full_steps(recording)
+        }  # fmt: skip
+        return simulated_plan(tree)
+    if isinstance(scheduler, PbtConfig):
         raise UserError(
             "search.scheduler", "pbt", "cannot be simulated: its runs take over from each other, "
             "which no recording shows; name another scheduler",
         )  # fmt: skip
     return plan
+
+
+def _full_steps(recording: Recording) -> float:
+    """Steps of a run with the file's default values, if it was recorded."""
+    params, _ = recording.space.default()
+    for config, known in enumerate(recording.params):
+        if known == params:
+            return float(recording.runs[config, recording.seeds[0]].rows[-1]["step"])
+    raise UserError(
+        "search.scheduler.full_steps", None,
+        "is missing: no run with the default values was recorded, so give it",
+    )  # fmt: skip
 
 
 def simulate(
@@ -135,18 +155,23 @@ def simulate(
         confirm: whether to confirm; else the best completed trial is picked.
         clock: whether a report takes its recorded seconds or its compute at one rate.
     """
-    seeds = min(plan.sections.stability.seeds, len(split.search) - 1)
-    stability = plan.sections.stability.model_copy(update={"seeds": max(seeds, 1)})
+    seeds = max(min(plan.sections.stability.seeds, len(split.search) - 1), 1)
+    stability = plan.sections.stability.model_copy(update={"seeds": seeds})
     update: dict[str, Any] = {"stability": stability}
     if compute is not None:
         search = plan.sections.search.model_copy(update={"trials": _ENDLESS})
         update["search"] = search
+    needed = confirm_runs(plan, split) if confirm else 0
     plan = replace(plan, sections=plan.sections.model_copy(update=update))
-    confirm = confirm and seeds > 0
     run = _Run(recording, plan, split, VirtualClock(workers, clock))
-    reserved = stability.candidates * seeds * plan.budget if confirm else 0.0
-    run.explore(math.inf if compute is None else max(compute - reserved, 0.0))
-    return run.result(confirm)
+    run.explore(math.inf if compute is None else max(compute - needed * plan.budget, 0.0))
+    return run.result(needed > 0)
+
+
+def confirm_runs(plan: Plan, split: Split) -> int:
+    """Full runs of the confirm stage, over no more seeds than the split has left."""
+    stability = plan.sections.stability
+    return stability.candidates * min(stability.seeds, len(split.search) - 1)
 
 
 _ENDLESS = 10**9
@@ -181,16 +206,17 @@ class _Run(NoEvents):
         self.clock = clock
         self.book = _SnappedBook(recording)
         self.objective = plan.objective
+        self.floor = self.objective.worst(recording.floor)
         self.points: list[Point] = []
         self._best = -math.inf
 
     def explore(self, limit: float) -> None:
-        self._play(Explore(self.plan, self.book, self.recording.floor), limit)
+        self._play(Explore(self.plan, self.book, self.floor), limit)
 
     def confirm(self) -> Trial:
         """The winner over the confirm seeds, in place of the best explored."""
         replicates = confirm_trials(self.plan, self.book)
-        self._play(Replicates(replicates, self.objective, self.recording.floor), math.inf)
+        self._play(Replicates(replicates, self.objective, self.floor), math.inf)
         ranked = rank(self.plan, self.book, self.recording.examples)
         return self.book.trials[ranked[0].trial]
 
@@ -223,9 +249,9 @@ class _Run(NoEvents):
 
     def _note(self, config: int | None) -> float:
         """Note the incumbent of this moment; its true quality."""
-        quality = self.recording.floor
+        quality = self.floor
         if config is not None:
-            quality = self.recording.quality(config, self.split.truth, self.objective.column)
+            quality = self.recording.quality(config, self.split.truth, self.objective)
         self.points.append(Point(self.clock.compute, self.clock.now, quality))
         return quality
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("orchestration", "evaluation", "compilation")
+NAMES = ("orchestration", "evaluation", "compilation", "simulator")
 
 
 def main() -> None:
