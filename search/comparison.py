@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,7 +74,8 @@ def methods(
     Raises:
         UserError: an unknown name, or a setting that a recording cannot serve.
     """
-    tree: dict[str, Any] = {key: dict(recording.tree.get(key, {})) for key in SETTABLE}
+    recorded = plan_of(recording).tree
+    tree: dict[str, Any] = {key: deepcopy(recorded.get(key, {})) for key in SETTABLE}
     for setting in sets:
         path, equals, text = setting.partition("=")
         if not equals or path.partition(".")[0] not in SETTABLE:

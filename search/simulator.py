@@ -9,7 +9,7 @@ the recording is dense. A population's runs take over from each other, which no 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -17,10 +17,12 @@ from random import Random
 from typing import Any
 
 from search.book import Book
+from search.config import sweep_sections
 from search.confirm import Replicates, confirm_trials, finalists, rank
 from search.execution import Execution, NoEvents
 from search.explore import Explore
 from search.job import Job
+from search.limits import LimitsConfig, Meter
 from search.objective import Objective
 from search.parts import Row, Trial
 from search.plan import Plan, simulated_plan
@@ -104,10 +106,13 @@ def splits(seeds: Sequence[int], repeat: int, seed: int = 0) -> list[Split]:
 def plan_of(recording: Recording, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Plan:
     """The recorded sweep's plan with other `search` and `stability` settings.
 
+    A sweep that neither modelled nor stopped anything was made to be recorded: what it says of
+    sampler, scheduler and confirm stage is no wish, and the defaults take their place.
+
     Raises:
         UserError: settings that make no sense, or that a recording cannot serve.
     """
-    tree = deepcopy(recording.tree)
+    tree = _wished(recording.tree)
     for section, values in (changes or {}).items():
         tree[section] = {**tree.get(section, {}), **values}
     plan = simulated_plan(tree)
@@ -123,6 +128,19 @@ def plan_of(recording: Recording, changes: Mapping[str, Mapping[str, Any]] | Non
             "which no recording shows; name another scheduler",
         )  # fmt: skip
     return plan
+
+
+def _wished(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    tree = deepcopy(dict(recorded))
+    search = sweep_sections(tree).search
+    if (search.sampler.name, search.scheduler.name) == ("random", "none"):
+        tree["search"] = {
+            key: value
+            for key, value in tree["search"].items()
+            if key not in ("sampler", "scheduler", "trials")
+        }
+        tree.pop("stability", None)
+    return tree
 
 
 def _full_steps(recording: Recording) -> float:
@@ -151,7 +169,8 @@ def simulate(
 
     Args:
         plan: from `plan_of`; its `search.trials` counts only without `compute`.
-        compute: training FLOPs that the sweep may spend, what the confirm stage needs included.
+        compute: training FLOPs that the sweep may spend, the confirm stage included, as under
+            `search.limits.flops`; what runs when too little is left for confirming is cut off.
         confirm: whether to confirm; else the best completed trial is picked.
         clock: whether a report takes its recorded seconds or its compute at one rate.
     """
@@ -164,7 +183,15 @@ def simulate(
     needed = confirm_runs(plan, split) if confirm else 0
     plan = replace(plan, sections=plan.sections.model_copy(update=update))
     run = _Run(recording, plan, split, VirtualClock(workers, clock))
-    run.explore(math.inf if compute is None else max(compute - needed * plan.budget, 0.0))
+    if compute is None:
+        run.explore(math.inf, lambda: True)
+    else:
+        meter = Meter(
+            limits=LimitsConfig(flops=compute), budget=plan.budget, devices=1.0, parallel=workers,
+            wall_seconds=lambda: 0.0, spent=lambda: (run.clock.compute, 0.0),
+            trials=run.book.trials,
+        )  # fmt: skip
+        run.explore(compute - needed * plan.budget, lambda: meter.leaves_room(needed))
     return run.result(needed > 0)
 
 
@@ -210,8 +237,8 @@ class _Run(NoEvents):
         self.points: list[Point] = []
         self._best = -math.inf
 
-    def explore(self, limit: float) -> None:
-        self._play(Explore(self.plan, self.book, self.floor), limit)
+    def explore(self, limit: float, may_draw: Callable[[], bool]) -> None:
+        self._play(Explore(self.plan, self.book, self.floor, may_draw=may_draw), limit)
 
     def confirm(self) -> Trial:
         """The winner over the confirm seeds, in place of the best explored."""

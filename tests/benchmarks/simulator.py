@@ -34,7 +34,7 @@ def contestants(recording: Recording) -> dict[str, Run]:
     """By name, a function of (split, seed, compute) that simulates one sweep."""
     from tests.benchmarks.stock_tune import simulate_stock
 
-    ours = plan_of(recording, {"search": {"trials": 64, "objective": "exact_accuracy"}})
+    ours = plan_of(recording)
     plain = plan_of(recording, {"search": {"sampler": "random", "scheduler": "none"}})
 
     def run(function: Run, plan: object, split: Split, seed: int, compute: float) -> Simulated:
@@ -96,8 +96,9 @@ def report(
     trials = np.mean([sweep.trials for sweep in sweeps])
     print(
         f"  {name:<34} true quality {quality.mean():.3f} (quartiles {low:.3f} {middle:.3f} "
-        f"{high:.3f}), {theirs.mean():.1f} runs to {TARGET:.0%} of the best ({np.sum(theirs < compute)}"
-        f" of {len(sweeps)} reach it), {trials:.0f} trials, {spent:.1f} runs spent"
+        f"{high:.3f}), {theirs.mean():.1f} runs to {TARGET:.0%} of the best "
+        f"({np.sum(theirs < compute)} of {len(sweeps)} reach it), {trials:.0f} trials, "
+        f"{spent:.1f} runs spent"
     )
     if sweeps is ours:
         return

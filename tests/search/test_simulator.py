@@ -120,7 +120,7 @@ def test_early_stopping_and_confirming_beat_random_search_at_equal_compute(
     for name, line in lines.items():
         gain = np.array(line.qualities) - plain
         assert gain.mean() > 0, name
-        assert line.compute == pytest.approx(24, abs=1.5)
+        assert line.compute == pytest.approx(24, abs=3)
     assert max(line.quality for line in lines.values()) < lines.popitem()[1].best
 
 
