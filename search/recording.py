@@ -146,7 +146,11 @@ def read_recording(path: Path) -> Recording:
 
 
 def write_recording(path: Path, recording: Recording) -> None:
-    """Store a recording as one Parquet file, metrics in single precision."""
+    """Store a recording as one Parquet file, metrics in single precision.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     rows: list[dict[str, Any]] = []
     for (config, seed), run in sorted(recording.runs.items()):
         head = {
@@ -167,10 +171,13 @@ def write_recording(path: Path, recording: Recording) -> None:
     }
     table = pa.Table.from_pylist(rows, schema=schema)
     table = table.replace_schema_metadata({_KEY: json.dumps(head).encode()})
-    pq.write_table(
-        table, path, compression="zstd", compression_level=19,
-        use_dictionary=[name for name, _ in _HEAD], use_byte_stream_split=_floats(present),
-    )  # fmt: skip
+    try:
+        pq.write_table(
+            table, path, compression="zstd", compression_level=19,
+            use_dictionary=[name for name, _ in _HEAD], use_byte_stream_split=_floats(present),
+        )  # fmt: skip
+    except OSError as error:
+        raise UserError(str(path), None, f"cannot be written: {error}") from error
 
 
 _HEAD = [

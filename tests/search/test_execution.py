@@ -151,6 +151,23 @@ def test_a_score_that_is_no_number_is_a_failure(ledger: Ledger) -> None:
     assert (trial.outcome, trial.score, trial.reason) == ("diverged", -1.0, "the objective is nan")
 
 
+def test_a_paused_trial_frees_its_worker_and_goes_on_from_its_checkpoint(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.suggest("a")
+    run.source.on_report = lambda trial, row: "pause"  # type: ignore[method-assign]
+    assert run.on_message("a", report(1, 1)) == "stop"
+    run.on_end("a")
+    trial = ledger.trials[0]
+    assert (trial.paused, trial.outcome) == (True, None)
+    run.source.waiting.append(trial)  # type: ignore[attr-defined]
+    job = run.suggest("b")
+    assert isinstance(job, Job)
+    assert (job.attempt, job.checkpoint) == (2, "checkpoints/0/1/1")
+    assert not trial.paused
+    assert run.on_message("b", report(2, 2, last=True)) == "stop"
+    assert trial.outcome == "completed"
+
+
 def test_stopping_leaves_the_trial_unfinished(ledger: Ledger) -> None:
     run = execution(ledger)
     run.suggest("a")

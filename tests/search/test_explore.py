@@ -10,7 +10,7 @@ import pytest
 
 from search.explore import Explore
 from search.ledger import Ledger, Trial
-from search.plan import Plan, check_space, read_plan, resolve_plan, write_plan
+from search.plan import Plan, check_space, read_plan, replan, resolve_plan, write_plan
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.report import COLUMNS
@@ -62,8 +62,11 @@ def play(explore: Explore, ledger: Ledger, marks: tuple[float, ...], most: int =
             reports += 1
             report = row(mark, share, quality(trial) * share)
             assert ledger.acknowledge(trial.id, attempt, report)
-            stop = explore.on_report(trial, report) == "stop"
-            if stop or share == 1.0:
+            decision = explore.on_report(trial, report)
+            if decision == "pause":
+                ledger.pause(trial.id)
+                break
+            if decision == "stop" or share == 1.0:
                 outcome = "completed" if share == 1.0 else "pruned"
                 ledger.finish(trial.id, outcome, explore.score(report))
                 explore.on_end(trial)
@@ -90,10 +93,15 @@ def test_a_stage_has_the_trials_wanted_besides_infeasible_draws(plan: Plan, ledg
         assert not wrong or "num_heads" in trial.reason
 
 
-@pytest.mark.parametrize("cut", [1, 3, 8, 14])
+@pytest.mark.parametrize(
+    ("scheduler", "cut"),
+    [("asha", 1), ("asha", 3), ("asha", 14), ("halving", 5), ("halving", 16), ("median", 14),
+     ("hyperband", 14)],
+)  # fmt: skip
 def test_a_serial_stage_is_the_same_from_its_seed_stopped_or_not(
-    plan: Plan, tmp_path: Path, cut: int
+    scheduler: str, plan: Plan, tmp_path: Path, cut: int
 ) -> None:
+    plan = replan(plan, {"search": {**TREE["search"], "scheduler": {"name": scheduler}}})
     with Ledger.create(tmp_path / "straight") as straight:
         play(Explore(plan, straight, 0.0), straight, plan.marks)
         expected = facts(straight)
@@ -102,6 +110,25 @@ def test_a_serial_stage_is_the_same_from_its_seed_stopped_or_not(
     with Ledger.open(tmp_path / "stopped") as resumed:
         play(Explore(plan, resumed, 0.0), resumed, plan.marks)
         assert facts(resumed) == expected
+
+
+def test_promoted_trials_complete_and_those_that_wait_in_vain_are_pruned(
+    plan: Plan, ledger: Ledger
+) -> None:
+    plan = replan(plan, {"search": {**TREE["search"], "scheduler": {"name": "halving"}}})
+    explore = Explore(plan, ledger, 0.0)
+    play(explore, ledger, plan.marks)
+    assert explore.exhausted()
+    trials = [trial for trial in ledger.trials.values() if trial.outcome != "infeasible"]
+    assert len(trials) == 12
+    assert not any(trial.paused for trial in trials)
+    best = max(trials, key=quality)
+    assert best.outcome == "completed"
+    ends = {trial.outcome for trial in trials}
+    assert ends == {"completed", "pruned"}
+    # 12 at the first rung, 4 at the second, 1 at the end.
+    by_rung = [sum(trial.mark >= mark for trial in trials) for mark in (1, 2, 4)]
+    assert by_rung == [12, 4, 1], plan.marks
 
 
 def test_a_decision_that_a_kill_swallowed_is_made_on_resume(plan: Plan, tmp_path: Path) -> None:

@@ -42,12 +42,13 @@ def acknowledged(run: Path) -> set[tuple[int, int]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("scheduler", ["none", "halving"])
 def test_five_kills_lose_and_repeat_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRM_CACHE", str(tmp_path / "cache"))
     config, run = tmp_path / "killed.yaml", tmp_path / "run"
-    config.write_text(CONFIG)
+    config.write_text(CONFIG.replace("scheduler: none", f"scheduler: {scheduler}"))
     trm = str(Path(sys.executable).with_name("trm"))
     command = [trm, "sweep", str(config), "--out", str(run), "--resume"]
     moments = random.Random(0)
@@ -85,7 +86,9 @@ def test_five_kills_lose_and_repeat_nothing(
     trials = read_trials(run)
     explored = [trial for trial in trials.values() if trial.stage == "explore"]
     assert len(explored) == 6
-    assert all(trial.outcome == "completed" for trial in trials.values())
+    ends = {"completed"} if scheduler == "none" else {"completed", "pruned"}
+    assert {trial.outcome for trial in trials.values()} == ends
+    assert not any(trial.paused for trial in trials.values())
     rows = read_curves(run).to_pylist()
     resumed = {row["trial"] for row in rows if row["attempt"] > 1 and row["mark"] > 1}
     assert resumed, "no kill hit a trial that had a checkpoint: the test showed nothing"
@@ -97,6 +100,7 @@ def test_five_kills_lose_and_repeat_nothing(
         alone = [report.row() for report in trainer.run()]
         mine = sorted((r for r in rows if r["trial"] == trial.id), key=lambda r: r["mark"])
         clock = ("trial", "attempt", *MACHINE_COLUMNS)
+        assert len(mine) == len(alone) or trial.outcome == "pruned"
         assert [{k: v for k, v in r.items() if k not in clock} for r in mine] == [
-            {k: v for k, v in r.items() if k not in clock} for r in alone
+            {k: v for k, v in r.items() if k not in clock} for r in alone[: len(mine)]
         ]

@@ -45,6 +45,23 @@ def test_the_picture_shows_outcomes_the_best_and_every_worker() -> None:
     assert "left" in text
 
 
+def test_trials_that_wait_are_counted_until_they_go_on_or_end() -> None:
+    display = SweepDisplay(quiet=True)
+    display.stage("explore", 10)
+    for number in (0, 1):
+        display.started(trial(number), "host:11")
+        display.reported(trial(number), {"progress": 0.25}, 0.25)
+        display.paused(trial(number))
+    assert "waiting 2" in drawn(display)
+    assert "host:11" not in drawn(display)
+    display.started(trial(0), "host:12")
+    assert "waiting 1" in drawn(display)
+    assert "25%" in drawn(display), "it goes on from where it stood"
+    display.ended(trial(1, "pruned", 0.25))
+    assert "waiting" not in drawn(display)
+    assert "pruned 1" in drawn(display)
+
+
 def test_no_estimate_before_anything_ended() -> None:
     display = SweepDisplay(quiet=True)
     display.stage("explore", 10)
