@@ -60,6 +60,9 @@ __all__ = [
 
 COMPACT_EVERY = 2000
 """Log records between two compactions; also the most curve rows that are held in memory."""
+FILES_PER_COMPACTION = 4
+"""Compacting writes every file anew whose trials changed: with more than these it is put off in
+proportion, or reports of trials all over the run would cost a rewriting of it every time."""
 
 
 class Ledger(Book):
@@ -237,7 +240,8 @@ class Ledger(Book):
 
     def _record(self, trial_id: int, record: Record) -> None:
         record = {"t": trial_id, **record}
-        replaced = self.trials[trial_id].checkpoint if record.get("checkpoint") else None
+        reports_one = record["k"] == "row" and record.get("checkpoint") is not None
+        replaced = self.trials[trial_id].checkpoint if reports_one else None
         try:
             self._journal.append(record)
             row = apply(self.trials, record)
@@ -252,7 +256,7 @@ class Ledger(Book):
         if isinstance(self._journal, ObjectJournal) and replaced and is_own(trial_id, replaced):
             # Locally the worker removes it: it hears of its report only after it was stored.
             self._journal.then(partial(remove_tree, self.folder / replaced))
-        if self._pending >= COMPACT_EVERY:
+        if self._pending >= COMPACT_EVERY * max(1, len(self._dirty) // FILES_PER_COMPACTION):
             self.compact()
 
 
@@ -300,8 +304,7 @@ class _Snapshot(Book):
 
 def _curve(folder: Place, trial: int, tail: Mapping[int, list[Row]]) -> list[Row]:
     table = read_curve_part(part(folder / "curves", trial // BLOCK), trial)
-    rows = merge_curves(table, tail.get(trial, ())).to_pylist()
-    return rows  # type: ignore[no-any-return]
+    return merge_curves(table, tail.get(trial, ())).to_pylist()  # type: ignore[no-any-return]
 
 
 def _curves(
