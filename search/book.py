@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from search.journal import Record
-from search.parts import Outcome, Row, StageName, Trial
+from search.parts import CURVES, Outcome, Row, StageName, Trial
 from trm.report import COLUMNS
 
 _CASTS: dict[str, Callable[[Any], int | float | bool]] = {"int": int, "float": float, "bool": bool}
@@ -127,10 +127,18 @@ class Book:
         """A trial's acknowledged reports, by mark."""
         return list(self._tail.get(trial_id, ()))
 
-    def curves(self) -> Iterator[tuple[int, list[Row]]]:
-        """Every trial that has reported, with its reports by mark, in the order of ids."""
-        for number in sorted(self._tail):
-            yield number, list(self._tail[number])
+    def curves(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, list[Row]]]:
+        """Every trial's id and acknowledged reports by mark, in the order of ids.
+
+        Args:
+            columns: of a report, to read no more than is needed; None is all.
+        """
+        for number in list(self.trials):
+            rows = list(self._tail.get(number, ()))
+            if columns is not None:
+                wanted = curve_columns(columns)
+                rows = [{name: row.get(name) for name in wanted} for row in rows]
+            yield number, rows
 
     def forget_checkpoints(self, trial_id: int, keep: str | None) -> None:
         """Remove a trial's checkpoints but one; a book has none."""
@@ -176,6 +184,13 @@ def apply(trials: dict[int, Trial], record: Record) -> Row | None:
         trial.paused = False
         trial.reason, trial.finished = record["reason"], record["at"]
     return row
+
+
+def curve_columns(columns: Sequence[str] | None) -> list[str]:
+    """The columns of a curve that `columns` asks for; a row always says whose and which it is."""
+    if columns is None:
+        return list(CURVES.names)
+    return list(dict.fromkeys(("trial", "mark", *columns)))
 
 
 def row_of(record: Record) -> Row | None:

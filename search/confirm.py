@@ -7,7 +7,6 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from search.book import Book
@@ -16,6 +15,7 @@ from search.constraint import violations
 from search.objective import Direction, Objective
 from search.pareto import front, spread_out
 from search.parts import StageName, Trial
+from search.place import Place
 from search.plan import Plan, write_atomically
 from search.statistics import prediction_interval, robust_scores
 
@@ -139,13 +139,13 @@ class Result:
     direction: Direction = "maximize"
     front: list[int] = field(default_factory=list)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Place) -> None:
         """Write `result.json`."""
         tree = {"schema_version": RESULT_VERSION, **asdict(self)}
         write_atomically(folder / RESULT_FILE, json.dumps(tree, indent=1) + "\n")
 
 
-def read_result(folder: Path) -> Result | None:
+def read_result(folder: Place) -> Result | None:
     """The result of a run folder; None while there is none."""
     path = folder / RESULT_FILE
     if not path.is_file():

@@ -102,13 +102,18 @@ def run_trials(
         )
 
     state = Execution(source, ledger, events or NoEvents(), job)
-    scratch = ledger.folder / "ray"
+
+    def asked_to_stop() -> bool:
+        ledger.check()
+        return stop()
+
+    scratch = ledger.scratch / "ray"
     shutil.rmtree(scratch, ignore_errors=True)
     key = uuid.uuid4().hex
     _EXECUTIONS[key] = state
     try:
         with _signals(state), _environment(_TUNE_ENVIRONMENT), _silenced("ray"):
-            state.asked_to_stop = stop
+            state.asked_to_stop = asked_to_stop
             _tuner(key, scratch, parallel, resources).fit()
     except Exception:
         if state.error is None:

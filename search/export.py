@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from search.candidates import explored, is_whole, pareto_front
 from search.confirm import Result, read_result
 from search.ledger import Trial, read_book, read_trials
+from search.place import Place
 from search.plan import Plan, read_plan
 from trm.config import Experiment, PromiseConfig, experiment_from
 from trm.errors import UserError
@@ -19,7 +19,7 @@ from trm.yaml12 import dump_yaml
 FORMATS = ("trm", "reference")
 
 
-def export(folder: Path, format: str, task: Task, trial_id: int | None = None) -> str:
+def export(folder: Place, format: str, task: Task, trial_id: int | None = None) -> str:
     """The text of an exported file.
 
     Args:
@@ -43,7 +43,7 @@ def export(folder: Path, format: str, task: Task, trial_id: int | None = None) -
     return f"{head}# train it with `trm train THIS_FILE`\n{dump_yaml(config.tree())}"
 
 
-def front_trials(folder: Path) -> list[int]:
+def front_trials(folder: Place) -> list[int]:
     """The trials on the Pareto front: of the confirmed ones, else of all that the search has.
 
     Raises:
@@ -84,7 +84,7 @@ def exported_config(plan: Plan, trial: Trial, result: Result | None) -> Experime
 
 
 def _trial(
-    folder: Path, trials: dict[int, Trial], result: Result | None, trial_id: int | None
+    folder: Place, trials: dict[int, Trial], result: Result | None, trial_id: int | None
 ) -> Trial:
     if trial_id is None:
         if result is None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cluster  # noqa: F401
 import curricula  # noqa: F401
 import trm  # noqa: F401
+from search.place import local_copy, place
 
 if TYPE_CHECKING:
     from trm.report import Report
@@ -29,7 +30,7 @@ class Job:
     """One attempt of one trial, as plain values: it travels as JSON.
 
     Attributes:
-        folder: the run folder, as the worker sees it.
+        folder: the run folder's path or URI, as the worker sees it.
         trial: the trial's id.
         attempt: the attempt's number.
         config: the drawn tree.
@@ -107,7 +108,8 @@ def build_trainer(job: Job) -> Training:
         module, _, name = job.factory.partition(":")
         training = getattr(importlib.import_module(module), name)(job)
     if job.checkpoint is not None:
-        training.load(Path(job.folder) / job.checkpoint)
+        with local_copy(place(job.folder) / job.checkpoint) as folder:
+            training.load(folder)
     return training
 
 

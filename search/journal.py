@@ -1,4 +1,7 @@
-"""An append-only log of JSON lines in numbered segments: a record that was appended is on disk."""
+"""An append-only log of JSON lines in numbered segments: a record that was appended is on disk.
+
+`search.object_journal` writes the same segments to an object store; here both are read.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from search.place import Place
 from trm.errors import UserError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Record = dict[str, Any]
 """One line: its sequence number `n` and its kind `k`, and whatever the kind needs."""
@@ -51,13 +55,16 @@ class Journal:
         self.next_sequence += 1
         return sequence
 
-    def roll(self) -> list[Path]:
+    def roll(self) -> list[Place]:
         """Start a new segment; gives the older ones, whose records the caller now stores."""
         assert not self.closed
-        older = segments(self.folder)
+        older: list[Place] = list(segments(self.folder))
         self.close()
         self._file = self._new_segment()
         return older
+
+    def flush(self) -> None:
+        """Nothing to do: what was appended is on disk."""
 
     @property
     def closed(self) -> bool:
@@ -80,44 +87,70 @@ class Journal:
 
     @staticmethod
     def _write(file: BinaryIO, record: Record) -> None:
-        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        line = encode(record)
         written = file.write(line)
         if written != len(line):
             raise OSError(f"{file.name}: wrote {written} of {len(line)} bytes")
         os.fsync(file.fileno())
 
 
-def segments(folder: Path) -> list[Path]:
+def encode(record: Record) -> bytes:
+    """A record as it stands in a segment."""
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+
+def segments(folder: Place) -> list[Place]:
     """The segments of a log, oldest first."""
-    return sorted(folder.glob("[0-9]*.jsonl"))
+    return sorted(folder.glob("[0-9]*.jsonl"), key=lambda path: path.name)
 
 
-def read_journal(folder: Path) -> Iterator[Record]:
+def read_journal(folder: Place) -> Iterator[Record]:
     """Every complete record, in order, also while a driver appends or removes old segments.
 
     A segment that vanishes was stored elsewhere before it was removed: read the log first and the
-    store afterwards, and nothing is missed.
+    store afterwards, and nothing is missed. A segment's records end where the next one begins:
+    what a driver wrote after another had taken its lease over does not count.
 
     Raises:
         UserError: a line that is not the last of its segment is damaged, or a newer version of
             this program wrote the log.
     """
+    before: list[Record] = []
     for path in segments(folder):
+        first, records = _read_segment(path)
+        yield from (record for record in before if first is None or record["n"] < first)
+        before = records
+    yield from before
+
+
+def _read_segment(path: Place) -> tuple[int | None, list[Record]]:
+    """The number of a segment's first record, if it has come to be known, and its records."""
+    first, records = None, []
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return None, []
+    # What follows the last newline was never acknowledged.
+    for number, line in enumerate(lines[:-1], start=1):
         try:
-            lines = path.read_bytes().split(b"\n")
-        except FileNotFoundError:
+            record = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: is damaged; restore it from a copy") from error
+        if "n" in record:
+            records.append(record)
             continue
-        # What follows the last newline was never acknowledged.
-        for number, line in enumerate(lines[:-1], start=1):
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise UserError(f"{path}:{number}: is damaged; restore it from a copy") from error
-            if "n" in record:
-                yield record
-            elif record["schema_version"] > SCHEMA_VERSION:
-                version = record["schema_version"]
-                raise UserError(str(path), version, "is a newer schema_version; update trm-search")
+        require_known_version(path, record["schema_version"])
+        first = record["next"]
+    return first, records
+
+
+def require_known_version(path: Place, version: int) -> None:
+    """
+    Raises:
+        UserError: a newer version of this program wrote the file.
+    """
+    if version > SCHEMA_VERSION:
+        raise UserError(str(path), version, "is a newer schema_version; update trm-search")
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,24 +1,30 @@
 """The only truth of a run folder: its trials, their attempts and every acknowledged report.
 
 A run folder holds `log/` (what happened since the last compaction), `trials/` and `curves/`
-(Parquet, readable with `pyarrow.dataset`), `checkpoints/` and `lock`.
+(Parquet, readable with `pyarrow.dataset`), `checkpoints/` and `lock`, or `lease.json` on an object
+store.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
 
-from search.book import Book, apply, row_of
-from search.checkpoints import keep_only
-from search.journal import Journal, Record, read_journal, sync_folder
+from search.book import Book, apply, curve_columns, row_of
+from search.checkpoints import is_own, keep_only
+from search.journal import SCHEMA_VERSION, Journal, Record, read_journal, sync_folder
+from search.lease import Lease
 from search.lock import FileLock
+from search.object_journal import ObjectJournal
 from search.parts import (
     BLOCK,
     CURVES,
@@ -34,9 +40,11 @@ from search.parts import (
     read_curve_part,
     read_trial_part,
     sequence_of,
+    stored_curves,
     trial_row,
     write_part,
 )
+from search.place import LEASE_FILE, Place, Remote, place, remove_tree
 from trm.errors import UserError
 
 __all__ = [
@@ -52,15 +60,24 @@ __all__ = [
 
 COMPACT_EVERY = 2000
 """Log records between two compactions; also the most curve rows that are held in memory."""
+FILES_PER_COMPACTION = 4
+"""Compacting writes every file anew whose trials changed: with more than these it is put off in
+proportion, or reports of trials all over the run would cost a rewriting of it every time."""
 
 
 class Ledger(Book):
     """A run folder, open for writing by this process alone.
 
-    Every method that changes something returns after the disk has it.
+    On a local disk every method that changes something returns after the disk has it. On an object
+    store it is stored within 5 seconds, or by `flush`; a checkpoint that the store's last state
+    refers to is kept until then.
+
+    Attributes:
+        folder: where the run lies.
+        scratch: a local folder for what need not outlast this driver; locally the run folder.
     """
 
-    def __init__(self, folder: Path, lock: FileLock) -> None:
+    def __init__(self, folder: Place, lock: FileLock | Lease) -> None:
         self.folder = folder
         self._lock = lock
         state = _State(folder)
@@ -69,22 +86,34 @@ class Ledger(Book):
         self._tail.update(state.tail)
         self._dirty: set[int] = state.dirty
         self._pending = state.records
-        self._journal = Journal(folder / "log", state.sequence + 1)
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._journal: Journal | ObjectJournal
+        if isinstance(folder, Path):
+            self.scratch = folder
+            self._journal = Journal(folder / "log", state.sequence + 1)
+        else:
+            assert isinstance(lock, Lease)
+            self._journal = ObjectJournal(folder / "log", state.sequence + 1, lock)
+            self._temporary = tempfile.TemporaryDirectory(prefix="trm-run-")
+            self.scratch = Path(self._temporary.name)
 
     @classmethod
-    def create(cls, folder: Path | str) -> Ledger:
+    def create(cls, folder: Place | str) -> Ledger:
         """Start a run in a folder that holds none yet.
 
         Raises:
-            UserError: the folder already holds a run, cannot be written, or is a URI.
+            UserError: the folder already holds a run, is another driver's, or cannot be written.
         """
-        path = _local(folder)
+        path = place(folder).absolute()
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path / "lock")
+            if isinstance(path, Path):
+                path.mkdir(parents=True, exist_ok=True)
+            lock = _lock(path)
         except OSError as error:
             raise UserError(
-                str(path), None, f"cannot be written ({error.strerror}); choose another folder"
+                str(path),
+                None,
+                f"cannot be written ({error.strerror or _line(error)}); choose another folder",
             ) from error
         try:
             if holds_ledger(path):
@@ -100,40 +129,71 @@ class Ledger(Book):
             raise
 
     @classmethod
-    def open(cls, folder: Path | str) -> Ledger:
+    def open(cls, folder: Place | str) -> Ledger:
         """Go on with a run, whatever state its last driver left it in.
 
         Raises:
-            UserError: no run is there, another driver has it, or its log is damaged.
+            UserError: no run is there, another driver has it, its log is damaged, or a newer
+                version of this program wrote it.
         """
         path = _existing(folder)
-        lock = FileLock(path / "lock")
+        lock = _lock(path)
         try:
             return cls(path, lock)
         except BaseException:
             lock.release()
             raise
 
+    def begin_attempt(self, trial_id: int) -> int:
+        """The number of a new execution, from 1; reports of any earlier one are ignored."""
+        if self.trials[trial_id].checkpoint is not None:
+            self.flush()  # the attempt removes all other checkpoints of the trial
+        return super().begin_attempt(trial_id)
+
     def curve(self, trial_id: int) -> list[Row]:
         """A trial's acknowledged reports, by mark."""
-        table = read_curve_part(part(self.folder / "curves", trial_id // BLOCK), trial_id)
-        return merge_curves(table, self._tail.get(trial_id, ())).to_pylist()  # type: ignore[no-any-return]
+        return _curve(self.folder, trial_id, self._tail)
 
-    def curves(self) -> Iterator[tuple[int, list[Row]]]:
-        """Every trial that has reported, with its reports by mark, in the order of ids."""
-        for number, trial in self.trials.items():
-            if trial.mark:
-                yield number, self.curve(number)
+    def curves(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, list[Row]]]:
+        """Every trial's id and acknowledged reports by mark, in the order of ids.
+
+        Memory is bounded by the longest curve. What is recorded meanwhile may be missing.
+
+        Args:
+            columns: of a report, to read no more than is needed; None is all.
+        """
+        return _curves(self.folder, self.trials, self._tail, columns)
 
     def forget_checkpoints(self, trial_id: int, keep: str | None) -> None:
         """Remove a trial's checkpoints but one, given relative to the run folder."""
-        keep_only(self.folder, trial_id, keep)
+        self._once_stored(partial(keep_only, self.folder, trial_id, keep))
+
+    def flush(self) -> None:
+        """Wait until all that was recorded is stored.
+
+        Raises:
+            OSError: an object store does not take it.
+            LeaseLostError: another driver has the run now.
+        """
+        self._journal.flush()
+
+    def check(self) -> None:
+        """Make sure that this driver can go on writing, as far as is known; costs nothing.
+
+        Raises:
+            OSError: an object store has not taken anything for a minute.
+            LeaseLostError: another driver has the run now.
+        """
+        if isinstance(self._journal, ObjectJournal):
+            self._journal.check()
 
     def compact(self) -> None:
         """Move the log into the Parquet files. A crash at any point loses and repeats nothing."""
         done = self._journal.next_sequence - 1
         older = self._journal.roll()
         for block in sorted(self._dirty):
+            if isinstance(self._lock, Lease):
+                self._lock.require()
             rows = [row for trial in self._of(block) for row in self._tail.get(trial.id, ())]
             if rows:
                 extend_curves(part(self.folder / "curves", block), rows, done)
@@ -153,6 +213,8 @@ class Ledger(Book):
         finally:
             self._journal.close()
             self._lock.release()
+            if self._temporary is not None:
+                self._temporary.cleanup()
 
     def __enter__(self) -> Ledger:
         return self
@@ -170,8 +232,16 @@ class Ledger(Book):
         last = min(first + BLOCK, len(self.trials))
         return [self.trials[number] for number in range(first, last)]
 
+    def _once_stored(self, action: Callable[[], None]) -> None:
+        if isinstance(self._journal, ObjectJournal):
+            self._journal.then(action)
+        else:
+            action()
+
     def _record(self, trial_id: int, record: Record) -> None:
         record = {"t": trial_id, **record}
+        reports_one = record["k"] == "row" and record.get("checkpoint") is not None
+        replaced = self.trials[trial_id].checkpoint if reports_one else None
         try:
             self._journal.append(record)
             row = apply(self.trials, record)
@@ -183,21 +253,24 @@ class Ledger(Book):
             # State and log may differ now: only opening the run again makes them equal.
             self._journal.close()
             raise
-        if self._pending >= COMPACT_EVERY:
+        if isinstance(self._journal, ObjectJournal) and replaced and is_own(trial_id, replaced):
+            # Locally the worker removes it: it hears of its report only after it was stored.
+            self._journal.then(partial(remove_tree, self.folder / replaced))
+        if self._pending >= COMPACT_EVERY * max(1, len(self._dirty) // FILES_PER_COMPACTION):
             self.compact()
 
 
-def holds_ledger(folder: Path | str) -> bool:
+def holds_ledger(folder: Place | str) -> bool:
     """Whether a run was started in a folder, so that it is to be opened and not created."""
-    return (_local(folder) / "trials").is_dir()
+    return (place(folder) / "trials").is_dir()
 
 
-def read_trials(folder: Path | str) -> dict[int, Trial]:
+def read_trials(folder: Place | str) -> dict[int, Trial]:
     """The trials of a run, without a lock: a driver may be writing."""
     return _State(_existing(folder)).trials
 
 
-def read_curves(folder: Path | str) -> pa.Table:
+def read_curves(folder: Place | str) -> pa.Table:
     """Every acknowledged report of a run, without a lock: a driver may be writing."""
     path = _existing(folder)
     tail = _State(path).tail
@@ -209,32 +282,42 @@ def read_curves(folder: Path | str) -> pa.Table:
     return pa.concat_tables(tables) if tables else CURVES.empty_table()
 
 
-def read_book(folder: Path | str) -> Book:
+def read_book(folder: Place | str) -> Book:
     """The trials and curves of a run, without a lock; what comes later is not in it."""
     return _Snapshot(folder)
 
 
 class _Snapshot(Book):
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Place | str) -> None:
         super().__init__()
-        self.trials.update(read_trials(folder))
-        self._folder = folder
-        self._read = False
+        self._folder = _existing(folder)
+        state = _State(self._folder)
+        self.trials.update(state.trials)
+        self._tail.update(state.tail)
 
     def curve(self, trial_id: int) -> list[Row]:
-        self._read_all()
-        return super().curve(trial_id)
+        return _curve(self._folder, trial_id, self._tail)
 
-    def curves(self) -> Iterator[tuple[int, list[Row]]]:
-        self._read_all()
-        return super().curves()
+    def curves(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, list[Row]]]:
+        return _curves(self._folder, self.trials, self._tail, columns)
 
-    def _read_all(self) -> None:
-        if not self._read:
-            self._read = True
-            for row in read_curves(self._folder).to_pylist():
-                if row["trial"] in self.trials:
-                    self._tail[row["trial"]].append(row)
+
+def _curve(folder: Place, trial: int, tail: Mapping[int, list[Row]]) -> list[Row]:
+    table = read_curve_part(part(folder / "curves", trial // BLOCK), trial)
+    return merge_curves(table, tail.get(trial, ())).to_pylist()  # type: ignore[no-any-return]
+
+
+def _curves(
+    folder: Place,
+    trials: Mapping[int, Trial],
+    tail: Mapping[int, list[Row]],
+    columns: Sequence[str] | None,
+) -> Iterator[tuple[int, list[Row]]]:
+    """Each file is read once, a piece at a time; compaction may run in between."""
+    wanted = curve_columns(columns)
+    for block, numbers in groupby(list(trials), key=lambda number: number // BLOCK):
+        newer = {number: list(tail.get(number, ())) for number in numbers}
+        yield from stored_curves(part(folder / "curves", block), newer, wanted)
 
 
 class _State:
@@ -243,7 +326,7 @@ class _State:
     The log is read first: what compaction removes from it meanwhile is in the files by then.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         records = list(read_journal(folder / "log"))
         self.trials: dict[int, Trial] = {}
         self.tail: dict[int, list[Row]] = defaultdict(list)
@@ -251,8 +334,10 @@ class _State:
         self.records = len(records)
         trials_at, curves_at = {}, {}
         for block, path in parts(folder / "trials").items():
-            trials, trials_at[block] = read_trial_part(path)
+            trials, trials_at[block], version = read_trial_part(path)
             self.trials.update((trial.id, trial) for trial in trials)
+            if version < SCHEMA_VERSION:
+                self.dirty.add(block)  # the next compaction writes it anew
         for block, path in parts(folder / "curves").items():
             curves_at[block] = sequence_of(path)
         stored = [*trials_at.values(), *curves_at.values()]
@@ -268,21 +353,25 @@ class _State:
                 self.dirty.add(block)
 
 
-def _local(folder: Path | str) -> Path:
-    if "://" in str(folder):
-        raise UserError(str(folder), None, "is a URI; a run folder must be a local path for now")
-    return Path(folder).absolute()
-
-
-def _existing(folder: Path | str) -> Path:
-    path = _local(folder)
+def _existing(folder: Place | str) -> Place:
+    path = place(folder).absolute()
     if not (path / "trials").is_dir() or not (path / "log").is_dir():
         raise UserError(str(path), None, "holds no run; check the path")
     return path
 
 
-def _make_folders(path: Path) -> None:
+def _lock(path: Place) -> FileLock | Lease:
+    return FileLock(path / "lock") if isinstance(path, Path) else Lease(path / LEASE_FILE)
+
+
+def _make_folders(path: Place) -> None:
     # `trials` says that a run is here, so it comes last: a creation cut short is begun anew.
+    if isinstance(path, Remote):
+        for name, schema in (("log", None), ("curves", CURVES), ("trials", TRIALS)):
+            remove_tree(path / name)
+            if schema is not None:
+                write_part(part(path / name, 0), [], schema, 0)
+        return
     hidden = path / ".trials"
     for folder, schema in ((path / "log", None), (path / "curves", CURVES), (hidden, TRIALS)):
         shutil.rmtree(folder, ignore_errors=True)
@@ -291,3 +380,7 @@ def _make_folders(path: Path) -> None:
             write_part(part(folder, 0), [], schema, 0)
     os.replace(hidden, path / "trials")
     sync_folder(path)
+
+
+def _line(error: OSError) -> str:
+    return " ".join(str(error).split())[:300]

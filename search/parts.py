@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
+from itertools import groupby
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from search.journal import SCHEMA_VERSION, sync_folder
+from search.journal import SCHEMA_VERSION, require_known_version, sync_folder
+from search.place import Place, Remote, readable
 from trm.report import COLUMNS
 
 BLOCK = 256
 """Trials per file."""
+ROW_GROUP = 2048
+"""Rows of a file that are read or written at once."""
 
 StageName = Literal["explore", "population", "confirm", "promise", "reference"]
 Outcome = Literal[
@@ -100,27 +103,28 @@ Row = dict[str, Any]
 """A row of a curve: trial, attempt and a report's columns."""
 
 
-def part(folder: Path, block: int) -> Path:
+def part(folder: Place, block: int) -> Place:
     """The file of a block: of trials `block * 256` and the 255 after it."""
     return folder / f"{block * BLOCK:06d}.parquet"
 
 
-def parts(folder: Path) -> dict[int, Path]:
+def parts(folder: Place) -> dict[int, Place]:
     """The files that exist, block to path."""
-    return {int(path.stem) // BLOCK: path for path in sorted(folder.glob("[0-9]*.parquet"))}
+    found: list[Place] = sorted(folder.glob("[0-9]*.parquet"), key=lambda path: path.name)
+    return {int(path.stem) // BLOCK: path for path in found}
 
 
-def sequence_of(path: Path) -> int:
+def sequence_of(path: Place) -> int:
     """The last log record that a file contains; 0 if there is no file."""
     try:
-        metadata = pq.read_metadata(path).metadata or {}
+        metadata = pq.read_metadata(readable(path)).metadata or {}
     except FileNotFoundError:
         return 0
     return int(metadata[b"sequence"])
 
 
 def write_part(
-    path: Path, rows: Iterable[Mapping[str, Any]], schema: pa.Schema, sequence: int
+    path: Place, rows: Iterable[Mapping[str, Any]], schema: pa.Schema, sequence: int
 ) -> None:
     """Replace a file atomically: a crash leaves the old one or the new one."""
     table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
@@ -128,7 +132,7 @@ def write_part(
     _write(path, table.replace_schema_metadata(metadata))
 
 
-def extend_curves(path: Path, rows: Sequence[Row], sequence: int) -> None:
+def extend_curves(path: Place, rows: Sequence[Row], sequence: int) -> None:
     """Add rows to a file of curves, atomically; rows that it holds already are left out."""
     table = merge_curves(read_curve_part(path), rows).sort_by(
         [("trial", "ascending"), ("mark", "ascending")]
@@ -137,25 +141,55 @@ def extend_curves(path: Path, rows: Sequence[Row], sequence: int) -> None:
     _write(path, table.replace_schema_metadata(metadata))
 
 
-def read_curve_part(path: Path, trial: int | None = None) -> pa.Table:
+def read_curve_part(path: Place, trial: int | None = None) -> pa.Table:
     """A file's rows, of one trial if given; no rows if there is no file."""
     filters = None if trial is None else [("trial", "=", trial)]
     try:
-        return _conform(pq.read_table(path, filters=filters))
+        return _conform(pq.read_table(readable(path), filters=filters))
     except FileNotFoundError:
         return CURVES.empty_table()
 
 
-def read_trial_part(path: Path) -> tuple[list[Trial], int]:
-    """A file's trials, and the last log record that it contains."""
-    table = pq.read_table(path)
-    names = {f.name for f in fields(Trial)}
-    trials = []
-    for row in table.to_pylist():
-        for name in _JSON:
-            row[name] = json.loads(row[name])
-        trials.append(Trial(**{name: value for name, value in row.items() if name in names}))
-    return trials, int(table.schema.metadata[b"sequence"])
+def stored_curves(
+    path: Place, newer: Mapping[int, Sequence[Row]], columns: Sequence[str]
+) -> Iterator[tuple[int, list[Row]]]:
+    """The curves of a file's trials, a piece of the file at a time.
+
+    Args:
+        newer: rows that the file may not hold yet, for every trial, in order.
+        columns: what to read; `trial` and `mark` among them.
+    """
+    groups = groupby(_stored_rows(path, columns), key=lambda row: row["trial"])
+    group = next(groups, None)
+    for trial, more in newer.items():
+        rows: list[Row] = []
+        if group is not None and group[0] == trial:
+            rows = list(group[1])
+            group = next(groups, None)
+        known = {row["mark"] for row in rows}
+        new = (row for row in more if row["mark"] not in known)
+        yield trial, [*rows, *({name: row.get(name) for name in columns} for row in new)]
+
+
+def read_trial_part(path: Place) -> tuple[list[Trial], int, int]:
+    """A file's trials, the last log record that it contains, and its schema version.
+
+    Raises:
+        UserError: a newer version of this program wrote the file.
+    """
+    table = pq.read_table(readable(path))
+    metadata = table.schema.metadata
+    version = int(metadata[b"schema_version"])
+    require_known_version(path, version)
+    # Version 1 had no `paused`, which then is its default.
+    names = [f.name for f in fields(Trial) if f.name in table.column_names]
+    columns = table.select(names).to_pydict()
+    for name in _JSON:
+        # Parsed together, the trees share their keys: most of what they are made of.
+        columns[name] = json.loads(f"[{','.join(columns[name])}]")
+    rows = zip(*columns.values(), strict=True)
+    trials = [Trial(**dict(zip(names, row, strict=True))) for row in rows]
+    return trials, int(metadata[b"sequence"]), version
 
 
 def merge_curves(stored: pa.Table, rows: Sequence[Row]) -> pa.Table:
@@ -177,22 +211,40 @@ def trial_row(trial: Trial) -> Row:
     return row
 
 
-def _conform(table: pa.Table) -> pa.Table:
+def _stored_rows(path: Place, columns: Sequence[str]) -> Iterator[Row]:
+    try:
+        file = pq.ParquetFile(readable(path))
+    except FileNotFoundError:
+        return
+    with file:
+        known = [name for name in columns if name in file.schema_arrow.names]
+        for batch in file.iter_batches(ROW_GROUP, columns=known):
+            yield from _conform(pa.Table.from_batches([batch]), columns).to_pylist()
+
+
+def _conform(table: pa.Table, names: Sequence[str] = CURVES.names) -> pa.Table:
     # An older version may have stored fewer columns.
+    fields = [CURVES.field(name) for name in names]
     columns = [
-        table[name].cast(CURVES.field(name).type)
-        if name in table.column_names
-        else pa.nulls(len(table), CURVES.field(name).type)
-        for name in CURVES.names
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
+        for field in fields
     ]
-    return pa.table(columns, schema=CURVES)
+    return pa.table(columns, schema=pa.schema(fields))
 
 
-def _write(path: Path, table: pa.Table) -> None:
+def _write(path: Place, table: pa.Table) -> None:
+    options = {"compression": "zstd", "row_group_size": ROW_GROUP}
+    if isinstance(path, Remote):
+        buffer = pa.BufferOutputStream()
+        pq.write_table(table, buffer, **options)
+        path.write_bytes(buffer.getvalue())
+        return
     # pyarrow's dataset reader skips names that start with a dot.
     temporary = path.with_name(f".{path.name}.tmp")
     with open(temporary, "wb") as file:
-        pq.write_table(table, file, compression="zstd", row_group_size=2048)
+        pq.write_table(table, file, **options)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

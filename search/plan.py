@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from search.config import SweepSections, sweep_sections
 from search.constraint import Constraint
 from search.objective import Objective
+from search.place import Place, Remote
 from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import (
     EarlyStoppingConfig,
@@ -33,7 +33,7 @@ from trm.flops import step_flops
 from trm.provenance import provenance
 from trm.tasks.base import Task
 from trm.trainer import budget_flops
-from trm.yaml12 import dump_yaml, read_yaml
+from trm.yaml12 import dump_yaml, parse_yaml
 
 RUN_VERSION = 1
 SWEEP_FILE = "sweep.yaml"
@@ -185,7 +185,7 @@ def resolve_plan(tree: Mapping[str, Any], task: Task, space: Space) -> Plan:
     return _plan(resolved, f"{default.name}-{uuid.uuid4().hex[:12]}")
 
 
-def write_plan(folder: Path, plan: Plan) -> None:
+def write_plan(folder: Place, plan: Plan) -> None:
     """Store a plan in a run folder; who made the run, and when, is stored only the first time."""
     head = {
         "schema_version": RUN_VERSION,
@@ -199,7 +199,7 @@ def write_plan(folder: Path, plan: Plan) -> None:
         write_atomically(folder / RUN_FILE, json.dumps(head, indent=1) + "\n")
 
 
-def read_plan(folder: Path) -> Plan:
+def read_plan(folder: Place) -> Plan:
     """The plan of a run folder.
 
     Raises:
@@ -215,7 +215,8 @@ def read_plan(folder: Path) -> Plan:
         raise UserError(
             f"{folder / RUN_FILE}: schema_version", version, "is newer than this program"
         )
-    return _plan(read_yaml(folder / SWEEP_FILE), head["study"])
+    path = folder / SWEEP_FILE
+    return _plan(parse_yaml(path.read_text(encoding="utf-8"), str(path)), head["study"])
 
 
 def replan(plan: Plan, tree: Mapping[str, Any]) -> Plan:
@@ -253,8 +254,11 @@ def refuse_changes(plan: Plan, tree: Mapping[str, Any]) -> None:
             )
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Place, text: str) -> None:
     """Replace a file's content; a crash leaves the old or the new."""
+    if isinstance(path, Remote):
+        path.write_bytes(text.encode())
+        return
     partial = path.with_name(f".{path.name}.tmp")
     with partial.open("w", encoding="utf-8") as file:
         file.write(text)

@@ -29,6 +29,7 @@ from search.distributions import Choice, Distribution
 from search.ledger import read_curves, read_trials
 from search.objective import Objective
 from search.parts import Row, Trial
+from search.place import Place, readable
 from search.plan import read_plan
 from search.space import Space
 from search.steering import FAILURES
@@ -132,7 +133,7 @@ class Recording:
         ]
 
 
-def read_recording(path: Path) -> Recording:
+def read_recording(path: Place) -> Recording:
     """A recording from a run folder, finished or in progress, or from a Parquet file.
 
     Raises:
@@ -210,9 +211,9 @@ def _scaled(distribution: Distribution, value: Any) -> float:
     return (at - low) / (high - low)
 
 
-def _from_file(path: Path) -> Recording:
+def _from_file(path: Place) -> Recording:
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(readable(path))
         head = json.loads((table.schema.metadata or {})[_KEY])
     except (pa.ArrowInvalid, KeyError) as error:
         raise UserError(
@@ -234,7 +235,7 @@ def _from_file(path: Path) -> Recording:
     return _usable(head["tree"], params, runs, head["floor"], head["examples"], str(path))
 
 
-def _from_run(folder: Path) -> Recording:
+def _from_run(folder: Place) -> Recording:
     plan, trials = read_plan(folder), read_trials(folder)
     rows: dict[int, list[Row]] = defaultdict(list)
     for row in (

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+from search.book import Book
 from search.candidates import best_first, explored, pareto_front
-from search.confirm import Candidate, Promise, read_result
-from search.ledger import Trial, read_book, read_trials
+from search.confirm import Candidate, Promise, Result, read_result
+from search.ledger import Trial, read_book
 from search.live import parameters
-from search.plan import read_plan
+from search.place import Place, place
+from search.plan import Plan, read_plan
 from search.population import PLACE, SETTING, learned_history, spent
 from search.schedulers.pbt import PbtConfig
 from search.sweep import Run
@@ -19,9 +21,13 @@ from search.sweep import Run
 _BEST_SHOWN = 5
 
 
-def status(folder: Path) -> dict[str, Any]:
+def status(folder: Place | str) -> dict[str, Any]:
     """A run folder's state as plain values, also while a driver is writing."""
-    plan, book, result = read_plan(folder), read_book(folder), read_result(folder)
+    where = place(folder)
+    return _state(where, read_plan(where), read_book(where), read_result(where))
+
+
+def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict[str, Any]:
     trials = book.trials
     stages: dict[str, dict[str, int]] = {}
     for trial in trials.values():
@@ -66,9 +72,11 @@ def status(folder: Path) -> dict[str, Any]:
     }
 
 
-def status_text(folder: Path) -> str:
+def status_text(folder: Place | str) -> str:
     """The same for a person."""
-    state, trials, plan = status(folder), read_trials(folder), read_plan(folder)
+    where = place(folder)
+    plan, book, result = read_plan(where), read_book(where), read_result(where)
+    state, trials = _state(where, plan, book, result), book.trials
     scheduler = plan.sections.search.scheduler
     wanted = f"{state['wanted']} trials"
     if isinstance(scheduler, PbtConfig):
@@ -100,8 +108,8 @@ def status_text(folder: Path) -> str:
     if reasons:
         lines.append("failures:")
         lines += [f"  {n} x {reason}" for reason, n in reasons.most_common()]
-    if state["result"]:
-        lines.append(result_table(Run(folder)))
+    if result:
+        lines.append(_table(plan, result, trials))
     else:
         lines.append("no winner yet: `trm sweep ... --resume` goes on")
     return "\n".join(lines)
@@ -111,18 +119,21 @@ def result_table(done: Run) -> str:
     """The confirm stage's ranking and the winner's promise."""
     result = done.best()
     assert result is not None
-    trials = {trial.id: trial for trial in done.trials()}
+    return _table(done.plan, result, {trial.id: trial for trial in done.trials()})
+
+
+def _table(plan: Plan, result: Result, trials: Mapping[int, Trial]) -> str:
     winner = trials[result.winner]
     lines = [f"confirmed over fresh seeds, by robust score ({result.confidence:.0%} bound):"]
     lines += [
-        _candidate_line(candidate, several=len(done.plan.objectives) > 1)
+        _candidate_line(candidate, several=len(plan.objectives) > 1)
         for candidate in result.candidates
     ]
     if result.front:
         lines.append(f"Pareto front of the confirmed: trials {', '.join(map(str, result.front))}")
     lines += [
         f"winner: trial {result.winner}",
-        *_winner_lines(done, winner, trials),
+        *_winner_lines(plan, winner, trials),
         f"promised {result.objective} of one fresh seed: {result.promise.low:.3f} to "
         f"{result.promise.high:.3f} ({result.confidence:.0%})",
         _promise_line("winner", result.promise),
@@ -131,11 +142,11 @@ def result_table(done: Run) -> str:
     return "\n".join(lines)
 
 
-def _winner_lines(done: Run, winner: Trial, trials: dict[int, Trial]) -> list[str]:
+def _winner_lines(plan: Plan, winner: Trial, trials: Mapping[int, Trial]) -> list[str]:
     """What was drawn for the winner; what its curriculum learned, if a population did."""
     drawn = [(name, value) for name, value in winner.params.items() if name not in PLACE]
     lines = [f"  {name} = {_short(value)}" for name, value in drawn if not name.startswith(SETTING)]
-    scheduler = done.plan.sections.search.scheduler
+    scheduler = plan.sections.search.scheduler
     if isinstance(scheduler, PbtConfig):
         before = None
         for start, settings in learned_history(trials, winner, scheduler.marks(slow_start=False)):

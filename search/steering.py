@@ -46,9 +46,13 @@ class Steering:
         self._paused: set[int] = set()
         self._rungs: dict[int, dict[int, float]] = {}
         undecided = []
-        for trial in trials:
+        explored = {trial.id: trial for trial in trials}
+        for trial_id, rows in book.curves() if explored else ():
+            trial = explored.get(trial_id)
+            if trial is None:
+                continue
             self.add(trial)
-            row = self._restore(trial)
+            row = self._restore(trial, rows)
             if row is not None:
                 undecided.append((trial, row))
         for trial, row in undecided:
@@ -121,10 +125,9 @@ class Steering:
         """Whether any trial waits."""
         return bool(self._paused)
 
-    def _restore(self, trial: Trial) -> dict[str, Any] | None:
+    def _restore(self, trial: Trial, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
         """Tell the scheduler what is known of a trial; its last report if that is undecided."""
-        rows, standing = self._book.curve(trial.id), _standing(trial)
-        undecided = None
+        standing, undecided = _standing(trial), None
         # Whatever was begun after a report was begun by a decision on it.
         if standing == "open" and rows and rows[-1]["attempt"] == trial.attempts:
             undecided = rows.pop()

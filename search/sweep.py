@@ -35,6 +35,7 @@ from search.export import export
 from search.ledger import Ledger, Trial, holds_ledger, read_curves, read_trials
 from search.limits import Meter
 from search.live import SweepDisplay
+from search.place import Place, create_run_folder, local_copy, place
 from search.plan import (
     RUN_FILE,
     Plan,
@@ -55,7 +56,7 @@ from trm.checkpoint import load_model
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.evaluation import evaluate, subset
-from trm.run_folder import cache_folder, create_folder
+from trm.run_folder import cache_folder
 from trm.tasks.base import Task
 
 BEST_FILE = "best.yaml"
@@ -79,8 +80,8 @@ class Run:
     >>> run.best().promise.mean, run.curves().to_pandas()                    # doctest: +SKIP
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Place | str) -> None:
+        self.folder = place(folder)
         self.plan = read_plan(self.folder)
 
     def trials(self) -> list[Trial]:
@@ -100,7 +101,7 @@ def sweep(
     source: str | Path,
     *,
     sets: Iterable[str] = (),
-    out: Path | str | None = None,
+    out: Place | str | None = None,
     trials: int | None = None,
     resume: bool = False,
     address: str | None = None,
@@ -112,7 +113,7 @@ def sweep(
     Args:
         source: a YAML file or a preset's name.
         sets: `key=value` settings on top of it.
-        out: the run folder; `runs/NAME` if None.
+        out: the run folder, a path or a URI such as `s3://bucket/run`; `runs/NAME` if None.
         trials: explore trials, instead of the file's number; more than before extend a run.
         resume: go on with the run in `out`.
         address: a Ray cluster that is up, `auto` or `host:port`; None takes the file's.
@@ -133,8 +134,8 @@ def sweep(
     space = check_space(tree)
     default = experiment_from(space.default()[1])
     address = _reachable(address or sweep_sections(tree).cluster.address)
-    folder = Path(out) if out else Path("runs") / default.name
-    create_folder(folder, RUN_FILE, resume=resume)
+    folder = place(out) if out else Path("runs") / default.name
+    create_run_folder(folder, RUN_FILE, resume=resume)
     folder = folder.absolute()
     with display.preparing() as progress:
         task = default.task.build(cache_folder(), progress)
@@ -154,7 +155,7 @@ def sweep(
 
 
 def stability(
-    folder: Path | str,
+    folder: Place | str,
     *,
     candidates: int | None = None,
     seeds: int | None = None,
@@ -167,7 +168,7 @@ def stability(
 
     What ran before is not run again. The promise seeds still take no part in the choice.
     """
-    folder = Path(folder).absolute()
+    folder = place(folder).absolute()
     display = display or SweepDisplay(quiet=True)
     plan = read_plan(folder)
     asked = {"candidates": candidates, "seeds": seeds, "promise_seeds": promise_seeds}
@@ -267,7 +268,7 @@ class _Stages:
             self._display.stage("population", population.wanted, population.done)
             yield population
         elif explore:
-            journal = self.ledger.folder / STUDY_FILE
+            journal = self.ledger.scratch / STUDY_FILE
             exploring = Explore(self.plan, self.ledger, self.floor, journal, self._may_draw)
             self._display.stage("explore", exploring.wanted, exploring.done)
             yield exploring
@@ -317,7 +318,8 @@ class _Stages:
         """Exact accuracy of a trial's last checkpoint; a failure stands at the floor."""
         if trial.outcome != "completed" or trial.checkpoint is None:
             return self.task.floor
-        model, head = load_model(self.ledger.folder / trial.checkpoint, self.task)
+        with local_copy(self.ledger.folder / trial.checkpoint) as checkpoint:
+            model, head = load_model(checkpoint, self.task)
         return evaluate(
             model,
             self.task,
@@ -378,6 +380,7 @@ def _finish(
             f"{meter.met()} is met before the confirm stage has ended; nothing is lost: raise it "
             "and resume"
         )
+    ledger.flush()
     stages.result.save(ledger.folder)
     write_atomically(ledger.folder / BEST_FILE, export(ledger.folder, "trm", task))
 

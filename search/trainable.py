@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import random
-import shutil
 import sys
 import traceback
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from ray.tune import Trainable
 
 from search.checkpoints import keep_only
 from search.job import Job, Training, build_trainer
+from search.place import StoreError, append_text, place, remove_tree, write_folder
 from trm.report import Report
 
 KEPT = 2
@@ -54,6 +54,8 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         """The next message of this attempt."""
         try:
             message = self._next()
+        except StoreError:
+            raise  # the attempt is begun anew, as after the death of its worker
         except Exception as error:
             message = self._failed(error)
         message |= {"trial": self._job.trial, "attempt": self._job.attempt}
@@ -119,26 +121,28 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
     def _save(self, training: Training, mark: int) -> str:
         job = self._job
         path = f"{job.checkpoints}/{job.attempt}/{mark}"
-        shutil.rmtree(Path(job.folder, path), ignore_errors=True)
-        training.save(Path(job.folder, path))
+        folder = place(job.folder)
+        write_folder(folder / path, training.save)
         self._checkpoints.append(path)
-        # The driver asks for a report only after it acknowledged the one before.
-        for old in self._checkpoints[:-KEPT]:
-            shutil.rmtree(Path(job.folder, old), ignore_errors=True)
+        # The driver asks for a report only after it acknowledged the one before. On an object
+        # store it acknowledges later, and removes what is replaced by itself.
+        if isinstance(folder, Path):
+            for old in self._checkpoints[:-KEPT]:
+                remove_tree(folder / old)
         del self._checkpoints[:-KEPT]
         return path
 
     def _forget_other_checkpoints(self) -> None:
         """Remove what earlier attempts wrote and the driver never acknowledged."""
-        keep_only(Path(self._job.folder), self._job.trial, self._job.checkpoint)
+        keep_only(place(self._job.folder), self._job.trial, self._job.checkpoint)
 
     def _failed(self, error: Exception) -> dict[str, Any]:
         self._training = self._reports = None
-        folder = Path(self._job.folder, "logs")
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / f"{self._job.trial}.txt", "a", encoding="utf-8") as file:
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            file.write(f"attempt {self._job.attempt}, {now}\n{traceback.format_exc()}\n")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        append_text(
+            place(self._job.folder) / "logs" / f"{self._job.trial}.txt",
+            f"attempt {self._job.attempt}, {now}\n{traceback.format_exc()}\n",
+        )
         words = " ".join(str(error).split())
         reason = f"{type(error).__name__}: {words}" if words else type(error).__name__
         outcome = "oom" if _out_of_memory(error) else "crashed"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 
+from search.place import Place
 from search.plan import write_atomically
 
 TIME_FILE = "time.json"
@@ -18,7 +18,7 @@ class WallClock:
     A driver that is killed loses at most half a minute of its time.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         self._path = folder / TIME_FILE
         self._before = 0.0
         if self._path.exists():

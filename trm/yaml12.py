@@ -77,9 +77,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: {error.strerror}: give an existing YAML file") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text file: give a YAML file") from error
-    tree = _load(text, str(path))
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, source: str) -> dict[str, Any]:
+    """The text of a YAML file whose top level is a mapping; `source` is what an error names.
+
+    Raises:
+        UserError: not YAML, or not a mapping; names the source and the line.
+    """
+    tree = _load(text, source)
     if not isinstance(tree, dict):
-        raise UserError(f"{path}: must hold a mapping of sections such as `task:` and `model:`")
+        raise UserError(f"{source}: must hold a mapping of sections such as `task:` and `model:`")
     return tree
 
 

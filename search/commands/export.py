@@ -20,7 +20,7 @@ from trm.errors import UserError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm export`."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder of `trm sweep`")
+    parser.add_argument("run", metavar="RUN", help="a run folder of `trm sweep`, or its URI")
     parser.add_argument(
         "--format", choices=["trm", "reference"], default="trm",
         help="trm: for `trm train`; reference: for the reference repository (default: trm)",
@@ -38,18 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export; returns the exit code."""
     from search.export import export, front_trials
+    from search.place import place
     from search.plan import read_plan
     from trm.run_folder import cache_folder
 
-    task = read_plan(args.run).default.task.build(cache_folder())
+    run = place(args.run)
+    task = read_plan(run).default.task.build(cache_folder())
     if args.front is not None:
         if args.trial is not None or args.out is not None:
             raise UserError("--front", str(args.front), "goes with neither --trial nor --out")
-        for trial in front_trials(args.run):
+        for trial in front_trials(run):
             path = args.front / f"trial-{trial}.yaml"
-            _write(path, export(args.run, args.format, task, trial), "--front")
+            _write(path, export(run, args.format, task, trial), "--front")
         return 0
-    text = export(args.run, args.format, task, args.trial)
+    text = export(run, args.format, task, args.trial)
     if args.out is None:
         sys.stdout.write(text)
     else:

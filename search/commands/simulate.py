@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm simulate`."""
     parser.add_argument(
-        "source", type=Path, metavar="RUN|FILE", help="a run folder, or a recording in Parquet"
+        "source",
+        metavar="RUN|FILE",
+        help="a run folder or its URI, or a recording in Parquet",
     )
     parser.add_argument(
         "--samplers", type=_names, metavar="A,B", help="samplers to try (default: the file's)"
@@ -64,10 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Simulate; returns the exit code."""
     from search.comparison import compare, methods
+    from search.place import place
     from search.recording import read_recording, write_recording
     from search.simulator import splits
 
-    recording = read_recording(args.source)
+    recording = read_recording(place(args.source))
     if args.save:
         write_recording(args.save, recording)
         print(f"{_recorded(recording)}; written to {args.save}")

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from search.arguments import positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm stability`."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder of `trm sweep`")
+    parser.add_argument("run", metavar="RUN", help="a run folder of `trm sweep`, or its URI")
     parser.add_argument(
         "--candidates", "--top", type=positive, metavar="K", dest="candidates",
         help="how many of the best explored configs to confirm (default: as before)",
@@ -38,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Confirm again; returns the exit code."""
     from search.commands.sweep import print_result
+    from search.lease import LeaseLostError
     from search.live import SweepDisplay
     from search.sweep import LimitReachedError, NoWinnerError, stability
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
             parallel=args.parallel,
             display=SweepDisplay(quiet=args.json),
         )
-    except NoWinnerError as error:
+    except (NoWinnerError, LeaseLostError) as error:
         print(f"trm: {error}", file=sys.stderr)
         return 1
     except LimitReachedError as error:

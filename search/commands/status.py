@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm status`."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder of `trm sweep`")
+    parser.add_argument("run", metavar="RUN", help="a run folder of `trm sweep`, or its URI")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

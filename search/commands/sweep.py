@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--trials", type=positive, metavar="N",
         help="explore trials (more than a finished run has extend it, with --resume)",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="RUN", help="run folder (default: runs/NAME)")
+    parser.add_argument(
+        "--out", metavar="RUN", help="run folder, a path or a URI (default: runs/NAME)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument("--parallel", type=positive, metavar="N", help="trials at once")
     parser.add_argument(
@@ -55,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     """Sweep; returns the exit code."""
     if args.dry_run:
         return _dry_run(args)
+    from search.lease import LeaseLostError
     from search.live import SweepDisplay
     from search.sweep import LimitReachedError, NoWinnerError, sweep
 
@@ -69,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             parallel=args.parallel,
             display=SweepDisplay(quiet=args.json),
         )
-    except NoWinnerError as error:
+    except (NoWinnerError, LeaseLostError) as error:
         print(f"trm: {error}", file=sys.stderr)
         return 1
     except LimitReachedError as error:
@@ -94,8 +97,12 @@ def print_result(done: Run, *, as_json: bool) -> None:
         print(json.dumps({"run": str(done.folder), **asdict(result)}))
         return
     print(result_table(done))
-    print(f"\nwritten to {done.folder / 'best.yaml'}; train it with: "
-          f"trm train {done.folder / 'best.yaml'}")  # fmt: skip
+    best = done.folder / "best.yaml"
+    if isinstance(best, Path):
+        print(f"\nwritten to {best}; train it with: trm train {best}")
+    else:
+        run = shlex.quote(str(done.folder))
+        print(f"\nwritten to {best}; fetch it with: trm export {run} --out best.yaml")
 
 
 def _again(args: argparse.Namespace) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from search.job import Job
+from search.place import append_text, place
 from trm.report import Report
 
 
@@ -52,9 +53,9 @@ class ToyTraining:
             raise ValueError("a wilful\ncrash")
         if "oom" in self.config:
             raise MemoryError("a wilful lack of memory")
-        died = Path(self.job.folder, f"died-{self.job.trial}")
+        died = place(self.job.folder) / f"died-{self.job.trial}"
         if "die" in self.config and (self.config["die"] == "always" or not died.exists()):
-            died.touch()
+            append_text(died, "")
             os.kill(os.getpid(), signal.SIGKILL)
         self.diverged = self.config["lr"] > 1
 
