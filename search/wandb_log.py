@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 _INIT_SECONDS = 30.0
 _FINISH_SECONDS = 60.0
 """How long the server may take to begin a run, and to take in all that is left at its end."""
+STEP_FILE = "last-step.txt"
+"""In a run's folder: the last step that was logged there."""
 
 
 class WandbSink:
     """Writes runs with the `wandb` package, several at once in this process.
 
-    Offline, a run's folder holds all its rows; an earlier folder of the same run is removed, since
-    uploading both would show rows twice. Online, a run goes on after the last step that the
-    server has.
+    Online, a run goes on after the last step that the server has. Offline, its folder holds all
+    its rows and an earlier one is removed, unless `wandb sync` has seen that one: then the new
+    folder holds the rows after it, and `wandb sync` adds them to the same run.
     """
 
     name = "W&B"
@@ -34,20 +36,20 @@ class WandbSink:
         self._config = config
         self._runs: dict[str, wandb.Run] = {}
         self._first_step: dict[str, int] = {}
-        self._is_ours = True
+        self._is_ours: bool | None = None
 
     def begin(self, run: LoggedRun) -> None:
         """Open a run."""
         import wandb
 
-        if not self._runs:
-            # With a run of the user's own in this process, its service is not ours to end.
-            self._is_ours = self._is_ours and wandb.run is None
+        if self._is_ours is None:
+            # Beside a run of the caller's own, W&B's settings and service are not ours to change.
+            self._is_ours = wandb.run is None
+            if self._is_ours:
+                wandb.setup(wandb.Settings(silent=True))
         self.folder.mkdir(parents=True, exist_ok=True)
-        for old in self.folder.glob(f"offline-run-*-{run.id}*"):
-            if (old / f"run-{run.id}.wandb").exists():
-                shutil.rmtree(old)
         online = self._config.mode == "online"
+        uploaded = self._forget_unsynced(run.id)
         opened = wandb.init(
             entity=self._config.entity,
             project=self._config.project,
@@ -59,18 +61,19 @@ class WandbSink:
             tags=[run.kind, *self._config.tags],
             config={**run.config, "params": dict(run.params)},
             mode="online" if online else "offline",
-            # An offline run replaces, when it is uploaded, what the server has of it.
-            resume="allow" if online else None,
+            resume="allow",
             reinit="create_new",
             settings=_settings(wandb.Settings),
         )
         self._runs[run.key] = opened
-        self._first_step[run.key] = opened.step if online else 0
+        self._first_step[run.key] = opened.starting_step if online else uploaded + 1
 
     def add(self, key: str, row: Row) -> None:
         """A row at its step, unless the server has it."""
         if row["step"] >= self._first_step[key]:
-            self._runs[key].log(dict(row), step=row["step"])
+            run = self._runs[key]
+            run.log(dict(row), step=row["step"])
+            (Path(run.dir).parent / STEP_FILE).write_text(f"{row['step']}\n", encoding="utf-8")
 
     def end(self, key: str, ending: Ending | None) -> None:
         """Finish a run; one that will go on is marked as preempted."""
@@ -81,6 +84,18 @@ class WandbSink:
             told = {"outcome": ending.outcome, "score": ending.score, "reason": ending.reason}
             run.summary.update(told)
         run.finish(exit_code=int(ending is None or ending.failed))
+
+    def _forget_unsynced(self, run_id: str) -> int:
+        """Remove what was never uploaded of a run; the last step of what was, or -1."""
+        last = -1
+        for old in self.folder.glob(f"*run-*-{run_id}*"):
+            if old.is_symlink() or not (old / f"run-{run_id}.wandb").exists():
+                continue
+            if old.name.startswith("offline-") and not any(old.glob("*.wandb.sync*")):
+                shutil.rmtree(old)
+            elif (old / STEP_FILE).exists():
+                last = max(last, int((old / STEP_FILE).read_text(encoding="utf-8") or -1))
+        return last
 
     def close(self) -> None:
         """Finish what is open and end the service process that `wandb` started."""
