@@ -38,9 +38,10 @@ class WandbConfig(Component):
 
 
 class LogConfig(Component):
-    """Live views of a run; off unless asked for. The ledger keeps every report in any case.
+    """Live views of a sweep; off unless asked for. The ledger keeps every report in any case.
 
-    `tensorboard: true` writes event files into `tensorboard/` in the run folder, a run a trial.
+    `trm train` does not read this section: its curve is `reports.jsonl`. `tensorboard: true`
+    writes event files into `tensorboard/` in the run folder, a run a trial.
     """
 
     wandb: Annotated[WandbConfig, BeforeValidator(_mode_alone)] = WandbConfig()
