@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.confirm import Result, is_candidate, read_result
-from search.ledger import Trial, read_trials
-from search.objective import Objective, parse_objectives
+from search.candidates import best_first, explored
+from search.confirm import Result, read_result
+from search.ledger import Trial, read_book
+from search.objective import Objective
 from search.plan import Plan, read_plan
 from search.population import spent
 from search.statistics import Difference, difference
@@ -30,7 +31,7 @@ class RunFacts:
         label: A, B, ... in the order given.
         folder: as given.
         study: unique to the run.
-        objective: what its trials are judged by.
+        objectives: what its configs are judged by; the first decides.
         task: the task's config at the default of every parameter, as plain values.
         data: hashes of the data that its trials used.
         examples: of one evaluation; None if the config does not say.
@@ -40,7 +41,7 @@ class RunFacts:
         outcomes: trials by outcome; `unfinished` for those without.
         compute: training FLOPs of all trials.
         seconds: worker seconds, evaluation included.
-        explored: the best score of the search, from one seed and therefore optimistic.
+        explored: the best score of the search, by which it was chosen and therefore optimistic.
         result: what its confirm stage found; None while it has not ended.
         winner: the drawn values of the winner, else of the best explored; empty if there is none.
     """
@@ -48,7 +49,7 @@ class RunFacts:
     label: str
     folder: str
     study: str
-    objective: Objective
+    objectives: list[Objective]
     task: dict[str, Any]
     data: tuple[str, ...]
     examples: int | None
@@ -60,6 +61,11 @@ class RunFacts:
     explored: float | None
     result: Result | None
     winner: dict[str, Any]
+
+    @property
+    def objective(self) -> Objective:
+        """What the winner is chosen by."""
+        return self.objectives[0]
 
 
 @dataclass(frozen=True)
@@ -125,18 +131,17 @@ def read_facts(folder: Path, label: str) -> RunFacts:
     Raises:
         UserError: the folder holds no run.
     """
-    plan, trials, result = read_plan(folder), read_trials(folder), read_result(folder)
-    scored = [trial for trial in trials.values() if is_candidate(trial, plan.generations)]
-    objective = primary_objective(plan)
-    best = max(scored, key=lambda t: (objective.merit(t.score or 0.0), -t.id), default=None)
+    plan, book, result = read_plan(folder), read_book(folder), read_result(folder)
+    trials = book.trials
+    best = next(iter(best_first(plan, explored(plan, book))), None)
     compute, seconds = spent(trials)
-    winner = best if result is None else trials[result.winner]
+    winner = trials[result.winner] if result is not None else best.trial if best else None
     hashes = {trial.provenance.get("data_hash") for trial in trials.values()}
     return RunFacts(
         label=label,
         folder=str(folder),
         study=plan.study,
-        objective=objective,
+        objectives=plan.objectives,
         task=plan.default.task.model_dump(mode="json"),
         data=tuple(sorted(filter(None, hashes))),
         examples=_examples(plan),
@@ -149,12 +154,6 @@ def read_facts(folder: Path, label: str) -> RunFacts:
         result=result,
         winner={} if winner is None else dict(winner.params),
     )
-
-
-def primary_objective(plan: Plan) -> Objective:
-    """What a sweep's winner is chosen by: its first objective."""
-    first = parse_objectives(plan.sections.search.objective)[0]
-    return first if isinstance(first, Objective) else Objective.model_validate(first)
 
 
 def settings_of(plan: Plan) -> dict[str, Any]:
@@ -187,9 +186,13 @@ def differing(values: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, An
 def _hindrance(first: RunFacts, other: RunFacts) -> str:
     """Why two runs do not compare, else nothing."""
     names = f"{first.label} and {other.label}"
-    ours, theirs = first.objective, other.objective
-    if (ours.column, ours.maximizes) != (theirs.column, theirs.maximizes):
-        return f"{names} have different objectives, {ours.text()} and {theirs.text()}"
+    ours, theirs = (
+        [(each.column, each.resolved_direction) for each in run.objectives]
+        for run in (first, other)
+    )
+    if ours != theirs:
+        words = (", ".join(each.text() for each in run.objectives) for run in (first, other))
+        return f"{names} have different objectives: {' against '.join(words)}"
     tasks = differing({"A": first.task, "B": other.task})
     if tasks:
         return f"{names} have different tasks ({', '.join(f'task.{key}' for key in tasks)})"

@@ -39,7 +39,7 @@ def verdict(
     if pair is None:
         return [
             f"{a} against {b}: no verdict, for {' and '.join(_unfinished(first, other))}; the best "
-            "explored scores come from one seed each and are optimistic"
+            "explored scores are what was chosen by, and optimistic"
         ]
     leader, trailer = (a, b) if pair.mean >= 0 else (b, a)
     head = f"{leader} won by {abs(pair.mean):.3f} over {trailer}"
@@ -93,7 +93,7 @@ def _differences(differences: dict[str, dict[str, Any]], labels: Sequence[str]) 
 def _facts(runs: Sequence[RunFacts]) -> list[str]:
     """A table with a column a run."""
     rows: list[tuple[str, Callable[[RunFacts], str]]] = [
-        ("objective", lambda run: run.objective.text()),
+        ("objective", lambda run: ", ".join(each.text() for each in run.objectives)),
         ("trials", _outcomes),
         ("training FLOPs", lambda run: f"{run.compute:.2e}"),
         ("worker minutes", lambda run: f"{run.seconds / 60:.1f}"),
@@ -107,6 +107,8 @@ def _facts(runs: Sequence[RunFacts]) -> list[str]:
     ]
     table = [["", *(run.label for run in runs)]]
     table += [[name, *(text(run) for run in runs)] for name, text in rows]
+    more = {each.column: None for run in runs for each in run.objectives[1:]}
+    table += [[f"mean {column}", *(_value(run, column) for run in runs)] for column in more]
     names = {name: None for run in runs for name in run.winner if name not in PLACE}
     table += [
         [
@@ -141,6 +143,10 @@ def _promised(run: RunFacts) -> str:
 
 def _of_result(value: Callable[[Result], float]) -> Callable[[RunFacts], str]:
     return lambda run: "" if run.result is None else f"{value(run.result):.3f}"
+
+
+def _value(run: RunFacts, column: str) -> str:
+    return _number(run.result.promise.values.get(column)) if run.result else ""
 
 
 def _number(value: float | None) -> str:

@@ -24,6 +24,10 @@ class Broadcast:
         """A report was acknowledged."""
         self._tell(lambda listener: listener.reported(trial, row, score))
 
+    def paused(self, trial: Trial) -> None:
+        """A trial waits after its last report, and may be gone on with."""
+        self._tell(lambda listener: listener.paused(trial))
+
     def ended(self, trial: Trial) -> None:
         """A trial has its outcome."""
         self._tell(lambda listener: listener.ended(trial))

@@ -30,16 +30,11 @@ class TrialLog:
         self._recorder = recorder
         self._book = book
         self._study = study
-        self._working: dict[str, int] = {}
         self._done = {int(key) for key in recorder.complete}
         self._missing = self._find_missing()
 
     def started(self, trial: Trial, worker: str) -> None:
-        """A worker begins or resumes a trial; what it did before is paused, if it has not ended."""
-        before = self._working.get(worker)
-        if before not in (None, trial.id) and self._recorder.is_open(str(before)):
-            self._recorder.end(str(before), None)
-        self._working[worker] = trial.id
+        """A worker begins or resumes a trial."""
         if not self._recorder.is_open(str(trial.id)):
             self._begin(trial)
 
@@ -49,6 +44,11 @@ class TrialLog:
             self._recorder.add(str(trial.id), row)
         else:
             self._begin(trial)
+
+    def paused(self, trial: Trial) -> None:
+        """A trial waits: its run is closed until then, so that few are open at once."""
+        if self._recorder.is_open(str(trial.id)):
+            self._recorder.end(str(trial.id), None)
 
     def ended(self, trial: Trial) -> None:
         """A trial has its outcome."""

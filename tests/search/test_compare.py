@@ -116,7 +116,10 @@ def test_a_setting_in_words_and_one_that_is_missing(make: Make) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"search__objective": "cell_accuracy"}, "different objectives, exact_accuracy and cell_"),
+        (
+            {"search__objective": "cell_accuracy"},
+            "different objectives: exact_accuracy against cell_",
+        ),
         ({"task__visited": [3, 4]}, "different tasks (task.visited)"),
         ({"train__valid_examples": 20}, "are judged on 40 and 20 valid examples"),
         ({"data": "e"}, "different data, although their tasks read the same"),

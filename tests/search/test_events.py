@@ -26,17 +26,21 @@ class Listener:
     def reported(self, trial: Trial, row: Any, score: float) -> None:
         self.hear(f"reported {row['mark']} {score}")
 
+    def paused(self, trial: Trial) -> None:
+        self.hear("paused")
+
     def ended(self, trial: Trial) -> None:
         self.hear("ended")
 
 
-ALL = ["started host:1", "reported 1 0.5", "reported 2 0.6", "ended"]
+ALL = ["started host:1", "reported 1 0.5", "reported 2 0.6", "paused", "ended"]
 
 
 def tell(events: Broadcast) -> None:
     events.started(TRIAL, "host:1")
     events.reported(TRIAL, {"mark": 1}, 0.5)
     events.reported(TRIAL, {"mark": 2}, 0.6)
+    events.paused(TRIAL)
     events.ended(TRIAL)
 
 
