@@ -22,6 +22,8 @@ COMMANDS = {
     "sweep": "search a config's space on this machine or a Ray cluster",
     "status": "show a run folder's trials, finished or in progress",
     "simulate": "compare samplers and schedulers on recorded curves, in virtual time",
+    "dashboard": "show a run in Optuna's dashboard, in a browser",
+    "compare": "show what differed between runs, which won, and how sure that is",
     "stability": "confirm the best candidates of a run over more seeds",
     "export": "write a run's best config",
 }

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, mo
 
 from search.constraint import Constraint, parse_constraint
 from search.limits import LimitsConfig
+from search.log_config import LogConfig
 from search.objective import Aggregate, Objective, check_objectives, parse_objectives
 from search.samplers import SAMPLERS, SamplerConfig, TpeConfig
 from search.schedulers import SCHEDULERS
@@ -107,10 +108,11 @@ class SweepSections(Component):
     search: SearchConfig = SearchConfig()
     stability: StabilityConfig = StabilityConfig()
     cluster: ClusterConfig = ClusterConfig()
+    log: LogConfig = LogConfig()
 
 
 def sweep_sections(tree: Mapping[str, Any]) -> SweepSections:
-    """Validate the search, stability and cluster sections of a file."""
+    """Validate the search, stability, cluster and log sections of a file."""
     return validate(
         SweepSections, {key: tree[key] for key in SweepSections.model_fields if key in tree}
     )

@@ -23,6 +23,11 @@ def note(text: str) -> None:
         console.print(f"[dim]{text}[/dim]", highlight=False)
 
 
+def warn(text: str) -> None:
+    """A line that a person should see, on the error stream, also off a terminal."""
+    console.print(f"trm: warning: {text}", highlight=False, markup=False, soft_wrap=True)
+
+
 @contextmanager
 def task_progress() -> Iterator[Callable[[str, float], None] | None]:
     """A progress bar for making a task's data; nothing off a terminal."""

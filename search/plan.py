@@ -220,7 +220,7 @@ def read_plan(folder: Place) -> Plan:
 
 
 def replan(plan: Plan, tree: Mapping[str, Any]) -> Plan:
-    """The plan with a file's search, stability and cluster sections in place of its own."""
+    """The plan with a file's search, stability, cluster and log sections in place of its own."""
     sections = {key: tree[key] for key in SweepSections.model_fields if key in tree}
     old = plan.sections.search.scheduler
     if isinstance(old, RungConfig) and old.full_steps and "search" in sections:
@@ -237,8 +237,8 @@ def simulated_plan(tree: Mapping[str, Any]) -> Plan:
 def refuse_changes(plan: Plan, tree: Mapping[str, Any]) -> None:
     """Make sure that a file given on resume describes the run that is there.
 
-    The number of trials, the limits, the stability and the cluster sections may differ; they are
-    taken anew.
+    The number of trials, the limits and the stability, cluster and log sections may differ; they
+    are taken anew.
 
     Raises:
         UserError: another value changed; names the first.
@@ -285,7 +285,8 @@ def _comparable(tree: Mapping[str, Any]) -> dict[str, Any]:
         else:
             leaves[path] = node
 
-    walk({key: value for key, value in tree.items() if key not in ("stability", "cluster")}, "")
+    anew = ("stability", "cluster", "log")
+    walk({key: value for key, value in tree.items() if key not in anew}, "")
     return {
         path: value
         for path, value in leaves.items()

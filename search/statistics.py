@@ -12,6 +12,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 from scipy import stats
 
 Key = TypeVar("Key", bound=Hashable)
@@ -19,6 +20,8 @@ Bounds = tuple[float, float]
 
 NO_SPREAD = 1e-12
 """A standard deviation that is rounding alone: the mean of equal floats may be off by an ulp."""
+_QUANTILES = 4000
+_MOST_SEEDS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,107 @@ def prediction_interval(
     quantile = float(stats.t.ppf((1 + confidence) / 2, spread.df))
     margin = quantile * sd * math.sqrt(1 + 1 / n)
     return Interval(max(bounds[0], mean - margin), min(bounds[1], mean + margin))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two candidates' means over their own seeds.
+
+    Attributes:
+        mean: the first's mean minus the second's, more is better for the first.
+        low: lower end of the confidence interval; -inf where the spread is unknown.
+        high: its upper end.
+        df: degrees of freedom; 0 where the spread is unknown.
+        wins: probability that one fresh seed of the first beats one of the second; None where the
+            spread is unknown.
+        seeds: seeds each, at the spread seen so far, with which the interval around a difference
+            of this size would leave out 0; None where it is 0 or the spread is unknown.
+    """
+
+    mean: float
+    low: float
+    high: float
+    df: float
+    wins: float | None
+    seeds: int | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0.0 or self.high < 0.0
+
+
+def difference(
+    first: Sequence[float],
+    second: Sequence[float],
+    confidence: float = 0.9,
+    *,
+    maximize: bool = True,
+    examples: int | None = None,
+) -> Difference:
+    """How two candidates compare, with spreads of their own; failures stand at the floor.
+
+    The interval is Welch's (Biometrika 34, 1947): with v_i = s_i^2 / n_i, the difference of the
+    means +- t((1 + confidence) / 2, df) sqrt(v_1 + v_2), with
+    df = (v_1 + v_2)^2 / (v_1^2 / (n_1 - 1) + v_2^2 / (n_2 - 1)).
+
+    One fresh seed of each is distributed as mean_i + s_i sqrt(1 + 1 / n_i) t(n_i - 1): the
+    posterior predictive of a normal sample under the prior 1 / sigma^2 (Gelman et al., "Bayesian
+    Data Analysis", 3rd ed., section 3.2). `wins` is P(x_1 > x_2) of two such, integrated
+    numerically, not cut at the ends of the scale.
+
+    Args:
+        first: scores of n_1 >= 1 seeds; with one seed of either nothing is known of the spread.
+        maximize: whether more is better.
+        examples: how many examples a score is a share of: s is then at least `resolution_sd`.
+    """
+    sign = 1.0 if maximize else -1.0
+    means, sizes = [_mean(scores) for scores in (first, second)], [len(first), len(second)]
+    gap = sign * (means[0] - means[1])
+    known = min(sizes) > 1
+    sds = [
+        _floored(math.sqrt(_squares(scores) / (len(scores) - 1)), mean, examples) if known else 0.0
+        for scores, mean in zip((first, second), means, strict=True)
+    ]
+    if not known or max(sds) <= NO_SPREAD:
+        return Difference(gap, -math.inf, math.inf, 0.0, None, None)
+    df, margin = _welch(sds, sizes, confidence)
+    low, high = gap - margin, gap + margin
+    return Difference(gap, low, high, df, _wins(gap, sds, sizes), _seeds(gap, sds, confidence))
+
+
+def _welch(sds: Sequence[float], sizes: Sequence[int], confidence: float) -> tuple[float, float]:
+    """Degrees of freedom, and half the width of the interval."""
+    shares = [sd**2 / n for sd, n in zip(sds, sizes, strict=True)]
+    parts = sum(share**2 / (n - 1) for share, n in zip(shares, sizes, strict=True))
+    df = sum(shares) ** 2 / parts
+    return df, float(stats.t.ppf((1 + confidence) / 2, df)) * math.sqrt(sum(shares))
+
+
+def _wins(gap: float, sds: Sequence[float], sizes: Sequence[int]) -> float:
+    """P(gap + a t_1 > b t_2) as the mean over t_1's quantiles of the other's distribution."""
+    a, b = (max(sd * math.sqrt(1 + 1 / n), NO_SPREAD) for sd, n in zip(sds, sizes, strict=True))
+    grid = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    drawn = gap + a * stats.t.ppf(grid, sizes[0] - 1)
+    return float(np.mean(stats.t.cdf(drawn / b, sizes[1] - 1)))
+
+
+def _seeds(gap: float, sds: Sequence[float], confidence: float) -> int | None:
+    """The least n with which both would settle a gap of this size; by bisection."""
+    if abs(gap) <= NO_SPREAD:
+        return None
+    low, high = 1, 2
+    while _welch(sds, (high, high), confidence)[1] >= abs(gap):
+        low, high = high, 2 * high
+        if high > _MOST_SEEDS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _welch(sds, (middle, middle), confidence)[1] >= abs(gap):
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def _mean(scores: Sequence[float]) -> float:

@@ -29,12 +29,14 @@ from search.confirm import (
     read_result,
 )
 from search.engine import run_trials
+from search.events import Broadcast
 from search.execution import Decision
 from search.explore import STUDY_FILE, Explore
 from search.export import export
 from search.ledger import Ledger, Trial, holds_ledger, read_curves, read_trials
 from search.limits import Meter
 from search.live import SweepDisplay
+from search.live_log import TrialLog, live_logs, require_logs
 from search.place import Place, create_run_folder, local_copy, place
 from search.plan import (
     RUN_FILE,
@@ -133,6 +135,7 @@ def sweep(
         tree = _with_trials(tree, trials)
     space = check_space(tree)
     default = experiment_from(space.default()[1])
+    require_logs(sweep_sections(tree).log)
     address = _reachable(address or sweep_sections(tree).cluster.address)
     folder = place(out) if out else Path("runs") / default.name
     create_run_folder(folder, RUN_FILE, resume=resume)
@@ -150,7 +153,8 @@ def sweep(
             torch.set_num_threads(default.train.threads)
             plan = resolve_plan(tree, task, space)
         write_plan(folder, plan)
-        _finish(plan, ledger, task, display, address, parallel, explore=True)
+        with live_logs(plan.sections.log, ledger, ledger.folder, plan.study) as logs:
+            _finish(plan, ledger, task, display, logs, address, parallel, explore=True)
     return Run(folder)
 
 
@@ -180,7 +184,8 @@ def stability(
         task = plan.default.task.build(cache_folder(), progress)
     with Ledger.open(folder) as ledger:
         write_plan(folder, plan)
-        _finish(plan, ledger, task, display, address, parallel, explore=False)
+        with live_logs(plan.sections.log, ledger, ledger.folder, plan.study) as logs:
+            _finish(plan, ledger, task, display, logs, address, parallel, explore=False)
     return Run(folder)
 
 
@@ -336,6 +341,7 @@ def _finish(
     ledger: Ledger,
     task: Task,
     display: SweepDisplay,
+    logs: Sequence[TrialLog],
     address: str | None,
     parallel: int | None,
     *,
@@ -370,7 +376,7 @@ def _finish(
                         budget=plan.budget,
                         marks=plan.marks,
                         resources=share,
-                        events=display,
+                        events=Broadcast([display, *logs]),
                         stop=_every(_LIMIT_SECONDS, lambda: _over(clock, meter)),
                     )
     finally:

@@ -63,10 +63,13 @@ def run(args: argparse.Namespace) -> int:
     from trm.config import experiment_from
     from trm.run_folder import LOCK, cache_folder, create_folder
 
-    space = Space.parse(load_tree(args.config, args.sets))
+    tree = load_tree(args.config, args.sets)
+    space = Space.parse(tree)
     config = experiment_from(space.default()[1])
     if space.searches:
         note(f"{len(space.parameters)} searched values are taken at their defaults")
+    if "log" in tree:
+        note("the log section is for sweeps alone; the curve is in reports.jsonl")
     out: Path = args.out or Path("runs") / f"{config.name}-train"
     create_folder(out, "config.yaml", resume=args.resume)
     with ExitStack() as stack:

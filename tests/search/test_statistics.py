@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from search.statistics import (
     Spread,
+    difference,
     pooled_spread,
     prediction_interval,
     resolution_sd,
@@ -168,3 +170,68 @@ def test_a_score_that_is_not_finite_is_a_bug() -> None:
         prediction_interval([0.5, math.nan])
     with pytest.raises(AssertionError):
         robust_scores({"a": []})
+
+
+A, B = [0.9, 0.92, 0.88], [0.85, 0.9, 0.8, 0.7]
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.9, 0.99])
+def test_a_difference_is_welchs(confidence: float) -> None:
+    found = difference(A, B, confidence)
+    expected = stats.ttest_ind(A, B, equal_var=False)
+    interval = expected.confidence_interval(confidence)
+    assert found.df == pytest.approx(expected.df)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert found.mean == pytest.approx(0.9 - 0.8125)
+    assert found.settled == (expected.pvalue < 1 - confidence)
+
+
+def test_a_difference_turns_with_the_direction_and_the_order() -> None:
+    one, other = difference(A, B), difference(B, A)
+    assert (other.mean, other.low, other.high) == pytest.approx((-one.mean, -one.high, -one.low))
+    assert other.wins == pytest.approx(1.0 - (one.wins or 0.0), abs=1e-4)
+    turned = difference(A, B, maximize=False)
+    assert (turned.low, turned.high, turned.seeds) == (other.low, other.high, other.seeds)
+    assert turned.wins == pytest.approx(other.wins)
+
+
+def test_wins_is_the_share_of_pairs_of_fresh_seeds() -> None:
+    rng = np.random.default_rng(0)
+    n = 400_000
+    first = np.mean(A) + np.std(A, ddof=1) * math.sqrt(4 / 3) * rng.standard_t(2, n)
+    second = np.mean(B) + np.std(B, ddof=1) * math.sqrt(5 / 4) * rng.standard_t(3, n)
+    assert difference(A, B).wins == pytest.approx(np.mean(first > second), abs=0.003)
+
+
+def test_a_difference_covers_the_true_one_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(1)
+    hits = []
+    for draw in rng.normal(0, 1, (3000, 7)):
+        found = difference((2 + draw[:3]).tolist(), (3 * draw[3:]).tolist(), 0.9)
+        hits.append(found.low <= 2 <= found.high)
+    assert 0.88 <= np.mean(hits) <= 0.94
+
+
+def test_so_many_seeds_would_settle_it_and_fewer_would_not() -> None:
+    found = difference(A, B, 0.9)
+    sds = [float(np.std(scores, ddof=1)) for scores in (A, B)]
+
+    def low(n: int) -> float:
+        about = stats.ttest_ind_from_stats(found.mean, sds[0], n, 0.0, sds[1], n, equal_var=False)
+        return float(about.pvalue)
+
+    assert found.seeds is not None
+    assert low(found.seeds) < 0.1 <= low(found.seeds - 1)
+    assert difference([0.5, 0.7], [0.5, 0.7]).seeds is None
+
+
+def test_without_a_spread_a_difference_is_open() -> None:
+    for first, second in (([0.9], [0.1, 0.2]), ([0.9, 0.9], [0.1, 0.1])):
+        found = difference(first, second)
+        assert (found.low, found.high, found.df) == (-math.inf, math.inf, 0.0)
+        assert (found.wins, found.seeds, found.settled) == (None, None, False)
+    # The examples of an evaluation say how far seeds that agree can be trusted.
+    known = difference([0.9, 0.9], [0.1, 0.1], examples=100)
+    assert known.settled
+    margin = T_95_ONE_SIDED[2] * math.sqrt(resolution_sd(0.9, 100) ** 2 / 2 * 2)
+    assert known.high - known.mean == pytest.approx(margin, rel=0.01)

@@ -1,0 +1,48 @@
+"""Where a sweep's learning curves are shown live, beside the ledger."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from trm.component import Component, shown
+
+_NOT_IN_PROJECTS = "/\\#?%:"
+
+
+def _mode_alone(value: Any) -> Any:
+    return {"mode": value} if isinstance(value, str) else value
+
+
+def _project(name: str) -> str:
+    if any(character in name for character in _NOT_IN_PROJECTS):
+        raise ValueError(f"{shown(name)} must hold none of {' '.join(_NOT_IN_PROJECTS)}")
+    return name
+
+
+class WandbConfig(Component):
+    """Weights & Biases: a sweep is a group, a trial is a run in it. A bare word is the mode.
+
+    `online` needs an API key (`WANDB_API_KEY` or `wandb login`). `offline` writes runs into
+    `wandb/` in the run folder, for `wandb sync` to upload. `project` and `tags` are those of every
+    run; `entity: null` is the account's own.
+    """
+
+    mode: Literal["off", "online", "offline"] = "off"
+    project: Annotated[str, AfterValidator(_project)] = Field(
+        default="trm-search", min_length=1, max_length=128
+    )
+    entity: str | None = Field(default=None, min_length=1)
+    tags: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(default_factory=list)
+
+
+class LogConfig(Component):
+    """Live views of a sweep; off unless asked for. The ledger keeps every report in any case.
+
+    `trm train` does not read this section: its curve is `reports.jsonl`. `tensorboard: true`
+    writes event files into `tensorboard/` in the run folder, a run a trial.
+    """
+
+    wandb: Annotated[WandbConfig, BeforeValidator(_mode_alone)] = WandbConfig()
+    tensorboard: bool = False
