@@ -166,7 +166,7 @@ class Space:
         return self.draw(lambda _, distribution: distribution.first())
 
     def sample(self, rng: np.random.Generator) -> Draw:
-        """An independent random draw from each parameter's prior, uniform on its own scale if none."""
+        """An independent draw from each prior; without one, uniform on the parameter's scale."""
         return self.draw(lambda _, distribution: distribution.sample(rng))
 
     def apply(self, params: Mapping[str, Any]) -> Tree:

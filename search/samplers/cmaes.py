@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from cmaes import CMAwM, get_warm_start_mgd
+from cmaes import CMAwM, get_warm_start_mgd  # type: ignore[import-untyped]
 from pydantic import Field
 
 from search.distributions import Distribution, Range
@@ -173,9 +173,9 @@ class _Evolution:
 
     def _length(self, step: FloatArray) -> float:
         """The Mahalanobis length of a step from the mean."""
-        inner = self._cma._cma
+        inner = self._cma._cma  # the package shows the mean alone
         covariance = inner._sigma**2 * inner._C
-        return float(math.sqrt(max(step @ np.linalg.solve(covariance, step), 0.0)))
+        return float(np.sqrt(max(float(step @ np.linalg.solve(covariance, step)), 0.0)))
 
     def _sample(self, number: int, attempt: int) -> tuple[FloatArray, FloatArray]:
         self._cma.reseed_rng(draw_seed(self._seed, number, attempt))

@@ -27,16 +27,16 @@ MOST_OBJECTIVES = 3
 
 
 class GpConfig(ModelConfig):
-    """Gaussian process with log expected improvement (Optuna's `GPSampler`): few, costly candidates.
+    """Gaussian process with log expected improvement: for few, costly candidates.
 
     Parameters that every candidate has are modelled together, choices by whether they are equal;
     those that only some have come from TPE.
 
-    Of one objective the process sees where candidates stand, as normal scores (the quantiles
-    (rank - 1/2) / n of a normal; the copula transform of Salinas, Shen and Perrone, ICML 2020, arXiv
-    1909.13595): so pruned, failed and infeasible ones have their place below the completed ones,
-    and no failure's floor distorts the rest. Of several objectives it sees values, and one
-    constraint for what is violated.
+    It is Optuna's `GPSampler`. Of one objective it sees where candidates stand, as normal scores
+    (the quantiles (rank - 1/2) / n of a normal; the copula transform of Salinas, Shen and Perrone,
+    ICML 2020, arXiv 1909.13595): so pruned, failed and infeasible ones have their place below the
+    completed ones, and no failure's floor distorts the rest. Of several objectives it sees values,
+    and one constraint for what is violated.
 
     `n_startup_trials`: draws from the prior before the model is used. `max_observations`: ended
     candidates that the model sees at most, as for `tpe`; null is all of them. A draw costs time in

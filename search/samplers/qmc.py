@@ -34,8 +34,9 @@ class QmcConfig(SamplerConfig):
 def sobol_draw(space: Space, seed: int, number: int) -> Draw:
     """Point `number` of the sequence of a seed, as a draw."""
     names = [name for name, found in space.parameters.items() if found.count > 1]
-    point = dict(zip(names, _points(max(len(names), 1), seed, number // BLOCK)[number % BLOCK]))
-    return space.draw(lambda name, found: found.quantile(float(point.get(name, 0.5))))
+    points = _points(max(len(names), 1), seed, number // BLOCK)
+    shares = {name: float(points[number % BLOCK, index]) for index, name in enumerate(names)}
+    return space.draw(lambda name, found: found.quantile(shares.get(name, 0.5)))
 
 
 @lru_cache(maxsize=8)

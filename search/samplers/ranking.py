@@ -43,8 +43,8 @@ class SingleRanking(Ranking):
 class ParetoRanking(Ranking):
     """Several objectives: by violation, then by how many others dominate a record, then by number.
 
-    The count of dominating records is the rank of Fonseca and Fleming, "Genetic Algorithms for
-    Multiobjective Optimization", ICGA 1993; the front has 0. It is kept up to date in O(n) a record.
+    The count of dominating records, 0 on the front, is the rank of Fonseca and Fleming, "Genetic
+    Algorithms for Multiobjective Optimization", ICGA 1993. Each record updates it in O(n).
     """
 
     def __init__(self, directions: Sequence[Direction]) -> None:

@@ -19,9 +19,9 @@ Suggest = Callable[[str, Distribution], Any]
 
 
 class TpeConfig(ModelConfig):
-    """Tree-structured Parzen estimator, multivariate over each group of parameters that occur together.
+    """Tree-structured Parzen estimator, multivariate over parameters that exist together.
 
-    A group is what one condition makes exist; only those of the options drawn are asked for.
+    Those that one condition makes exist are a group of their own; only those of the options drawn are asked for.
     Running candidates count as bad ones ("constant liar"), so parallel draws spread out. Sources:
     Bergstra et al., NeurIPS 2011; Watanabe, arXiv 2304.11127.
 
