@@ -50,12 +50,13 @@ class Record:
 
     @property
     def excess(self) -> float:
-        """How far it violates constraints, in [0, 1): the mean of v / (1 + v), 0 for those kept.
+        """How far it violates constraints, in [0, 1]: the mean of v / (1 + v), 0 for those kept.
 
         Whatever their units, the constraints count alike, and less than any failure.
         """
         broken = [max(value, 0.0) for value in self.violations.values()]
-        return sum(value / (1 + value) for value in broken) / len(broken) if broken else 0.0
+        shares = [value / (1 + value) if math.isfinite(value) else 1.0 for value in broken]
+        return sum(shares) / len(shares) if shares else 0.0
 
 
 class History:

@@ -27,6 +27,9 @@ from search.space import Space
 FLUSH_SECONDS = 3.0
 """How long what has happened may wait to be written."""
 
+BATCH = 500
+"""Trials that are held in memory at most before they are written."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -112,8 +115,10 @@ class StudyLog:
 
     def flush(self) -> None:
         """Write whatever waits."""
-        for number in sorted(self._waiting):
+        for count, number in enumerate(sorted(self._waiting), start=1):
             self._write(number, self._waiting[number])
+            if count % BATCH == 0:
+                self._buffer.write_to(self._file)
         self._waiting.clear()
         self._buffer.write_to(self._file)
         self._flushed = self._clock()
@@ -157,7 +162,7 @@ _CONTENTS = ("distributions", "params", "user_attrs", "system_attrs", "intermedi
 class _Buffer(BaseJournalBackend):
     """Keeps what Optuna appends until it is written to a file at once.
 
-    Optuna keeps in memory all that it reads back, so it reads back no more than that a trial exists.
+    Optuna keeps in memory all that it reads back, so it reads back only that a trial exists.
     """
 
     def __init__(self) -> None:
@@ -167,7 +172,7 @@ class _Buffer(BaseJournalBackend):
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
         assert log_number_from >= self._dropped
         for log in self._logs[log_number_from - self._dropped :]:
-            yield {**log, **dict.fromkeys(_CONTENTS, {})} if _CONTENTS[0] in log else log
+            yield {**log, **{key: {} for key in _CONTENTS}} if _CONTENTS[0] in log else log
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         self._logs += logs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from pydantic import Field
 
@@ -39,12 +41,13 @@ class SamplerConfig(Component):
         """
 
     def size(self, space: Space) -> int | None:
-        """How many candidates there can be; None for any number."""
-        return None
+        """How many different candidates there can be; None for any number."""
+        return int(space.size) if math.isfinite(space.size) else None
 
     def exhausted(self, history: History, space: Space) -> bool:
         """Whether every candidate that there can be was drawn."""
-        return False
+        size = self.size(space)
+        return size is not None and len(_drawn(history)) >= size
 
     def draw(self, history: History, space: Space, seed: int, trials: int) -> Draw:
         """The next candidate, number `len(history.records)`.

@@ -121,6 +121,7 @@ class _Evolution:
 
     def __init__(self, config: CmaesConfig, history: History, space: Space, seed: int) -> None:
         self._history = history
+        self._space = space
         self._ranges = _numeric(space)
         self._seed = seed
         self._first = 0

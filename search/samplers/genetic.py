@@ -101,7 +101,6 @@ class GeneticConfig(SamplerConfig):
                 history, view, size, lambda number: self.operators(draw_seed(seed, number), size)
             )
         generations: Generations = history.views[key]
-        generations.catch_up()
         return generations
 
 
@@ -140,32 +139,27 @@ class Generations:
         self.size = size
         self._history = history
         self._selector = selector
-        self._numbers: list[int] = []
-        self._seen = 0
-        self._parents: list[list[FrozenTrial]] = []
-
-    def catch_up(self) -> None:
-        """Take in what has happened since the last call."""
-        self.view.catch_up()
-        records = self._history.records
-        fresh = records[self._seen :]
-        self._numbers += [r.number for r in fresh if r.outcome != "infeasible"]
-        self._seen = len(records)
+        self._settled: list[tuple[list[int], list[FrozenTrial]]] = []
 
     def parents(self) -> list[FrozenTrial]:
         """The parents of the next candidate, by number; none if nothing is known."""
-        generation = len(self._numbers) // self.size
-        if not self._parents:
-            self._parents.append(
-                self._select(0, self._trials(r.number for r in self._history.warm), [])
-            )
-        parents = self._parents[-1]
-        for older in range(len(self._parents) - 1, generation):
-            members = self._numbers[older * self.size : (older + 1) * self.size]
-            parents = self._select(older + 1, self._trials(members), parents)
+        self.view.catch_up()
+        history = self._history
+        numbers = [r.number for r in history.records if r.outcome != "infeasible"]
+        generations = [[record.number for record in history.warm]]
+        whole = len(numbers) // self.size * self.size
+        generations += [numbers[at : at + self.size] for at in range(0, whole, self.size)]
+        parents: list[FrozenTrial] = []
+        for index, members in enumerate(generations):
+            if index < len(self._settled) and self._settled[index][0] == members:
+                parents = self._settled[index][1]
+                continue
+            del self._settled[index:]
+            parents = self._select(index, self._trials(members), parents)
             # What is chosen among changes while members run.
-            if len(self._parents) == older + 1 and self._history.running.keys().isdisjoint(members):
-                self._parents.append(parents)
+            known = len(self._settled) == index
+            if known and history.running.keys().isdisjoint(members):
+                self._settled.append((members, parents))
         return parents
 
     def _select(

@@ -21,9 +21,9 @@ Suggest = Callable[[str, Distribution], Any]
 class TpeConfig(ModelConfig):
     """Tree-structured Parzen estimator, multivariate over parameters that exist together.
 
-    Those that one condition makes exist are a group of their own; only those of the options drawn are asked for.
-    Running candidates count as bad ones ("constant liar"), so parallel draws spread out. Sources:
-    Bergstra et al., NeurIPS 2011; Watanabe, arXiv 2304.11127.
+    Those that one condition makes exist are a group; only groups of the options drawn are asked
+    for. Running candidates count as bad ones ("constant liar"), so parallel draws spread out.
+    Sources: Bergstra et al., NeurIPS 2011; Watanabe, arXiv 2304.11127.
 
     `n_startup_trials`: draws from the prior before the model is used. `n_ei_candidates`: points of
     which the most promising is taken. `max_observations`: ended candidates that the model sees at
