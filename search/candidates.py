@@ -107,7 +107,7 @@ def aggregated(plan: Plan, seeds: Sequence[Trial], last: Mapping[int, Row]) -> d
 
 def last_rows(plan: Plan, ledger: Book, trials: Sequence[Trial]) -> dict[int, Row]:
     """The last report of each trial, where the sweep needs more of it than its score."""
-    if len(plan.objectives) == 1 and not plan.constraints:
+    if not plan.needs_rows:
         return {}
     wanted = {trial.id for trial in trials if trial.mark}
     return {number: rows[-1] for number, rows in ledger.curves() if number in wanted and rows}

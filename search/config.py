@@ -38,6 +38,10 @@ class SearchConfig(Component):
             stopped early has no others.
         aggregate: what the seeds come to: `mean`, `lower` (its lower confidence bound, at
             `stability.confidence`) or `worst`.
+        first: known good points, tried after the default and before any draw: `default`,
+            `reference` (the reference code's values), mappings from parameters to values, run
+            folders (their winners) and YAML files.
+        warm_start: run folders whose trials tell this sweep what they can.
         limits: what the sweep may cost.
     """
 
@@ -55,6 +59,8 @@ class SearchConfig(Component):
     seeds: int = Field(default=1, ge=1, le=1000)
     aggregate: Aggregate = "mean"
     limits: LimitsConfig = LimitsConfig()
+    first: list[str | dict[str, Any]] = Field(default=[])
+    warm_start: list[str] = Field(default=[])
     seed: int = Field(default=0, ge=0)
 
     @field_validator("objective")

@@ -302,7 +302,7 @@ def _means(
     first, *others = plan.objectives
     scores = [_score(trial) for trial in trials]
     values = {first.column: math.fsum(scores) / len(scores)}
-    if not others and not plan.constraints:
+    if not plan.needs_rows:
         return values, {}
     rows = [ledger.curve(trial.id)[-1] for trial in trials if trial.outcome == "completed"]
     for objective in others:

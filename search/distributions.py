@@ -1,4 +1,10 @@
-"""One distribution of the space language: its word, bounds and default."""
+"""One distribution of the space language: its word, bounds, default and prior.
+
+A distribution with a `confidence` c (0 <= c < 1) has a prior around its default: for a range, a
+normal on the range's own scale, centred on the default, with standard deviation (1 - c) / 2 of the
+range, cut off at the ends; for a choice of k options, the default has probability c + (1 - c) / k.
+Without one, all values are alike. A prior says where to look first; no value is ruled out.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +16,13 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from trm.component import nearest
 from trm.errors import UserError
 
 WORDS = ("uniform", "loguniform", "int", "logint", "choice")
-LONG_FORM = ("low", "high", "default", "step", "options")
+LONG_FORM = ("low", "high", "default", "confidence", "step", "options")
 GRID_TOLERANCE = 1e-8
 """How far from a multiple of `step`, in steps, a value may lie (Optuna's own tolerance)."""
 
@@ -32,6 +39,7 @@ class Range:
         condition: what must be drawn for the parameter to exist.
         word: uniform, loguniform, int or logint.
         step: distance between allowed values from `low` on; None if every value is allowed.
+        confidence: how narrow the prior around the default is; None if there is no prior.
     """
 
     name: str
@@ -41,6 +49,7 @@ class Range:
     high: float
     default: float | None = None
     step: float | None = None
+    confidence: float | None = None
 
     @property
     def integer(self) -> bool:
@@ -80,38 +89,78 @@ class Range:
             middle = math.sqrt(self.low * self.high)
         else:
             middle = self.low + (self.high - self.low) / 2
-        return self._nearest_allowed(middle)
+        return self.snap(middle)
 
     def sample(self, rng: np.random.Generator) -> Any:
-        """An independent draw, uniform on the parameter's scale."""
-        if self.low == self.high:
-            return self.cast(self.low)
-        # Half a step on each side gives the end values of a grid the weight of the others.
-        margin = (self.step or 0.0) / 2
-        low, high = self.low - margin, self.high + margin
-        if self.log:
-            return self._nearest_allowed(math.exp(rng.uniform(math.log(low), math.log(high))))
-        return self._nearest_allowed(rng.uniform(low, high))
+        """An independent draw from the prior; without one, uniform on the range's own scale."""
+        return self.quantile(float(rng.random()))
 
-    def text(self) -> str:
-        plain = self.step is None or (self.integer and self.step == 1)
-        step = "" if plain else f" step {self.step}"
-        return f"{self.word} [{self.cast(self.low)}, {self.cast(self.high)}]{step}"
+    def quantile(self, share: float) -> Any:
+        """The value below which `share` of the prior lies (its inverse distribution function)."""
+        if self.confidence is None or self.low == self.high:
+            return self.at(share)
+        centre, deviation = self.position(self.first()), (1.0 - self.confidence) / 2
+        low, high = ndtr(-centre / deviation), ndtr((1.0 - centre) / deviation)
+        return self.at(centre + deviation * float(ndtri(low + share * (high - low))))
 
-    def _nearest_allowed(self, value: float) -> Any:
+    def at(self, share: float) -> Any:
+        """The allowed value nearest to `share` of the way from low to high, on the own scale.
+
+        Shares of equal length belong to each value of a stepped linear range.
+        """
+        low, high = self._ends()
+        value = low + min(max(share, 0.0), 1.0) * (high - low)
+        return self.snap(math.exp(value) if self.log else value)
+
+    def position(self, value: float) -> float:
+        """The share of the way from low to high at which a value stands: `at` turned round.
+
+        >>> Range("x", (), "loguniform", 1e-4, 1e-2).position(1e-3)
+        0.5
+        """
+        low, high = self._ends()
+        if low == high:
+            return 0.5
+        return ((math.log(value) if self.log else value) - low) / (high - low)
+
+    def snap(self, value: float) -> Any:
+        """The allowed value nearest to a number; the lower of two."""
+        value = min(max(value, self.low), self.high)
         if self.step is not None:
             value = self.low + math.ceil((value - self.low) / self.step - 0.5) * self.step
         return self.cast(min(max(value, self.low), self.high))
 
+    def text(self) -> str:
+        plain = self.step is None or (self.integer and self.step == 1)
+        step = "" if plain else f" step {self.step}"
+        prior = "" if self.confidence is None else f" confidence {self.confidence:g}"
+        return f"{self.word} [{self.cast(self.low)}, {self.cast(self.high)}]{step}{prior}"
+
+    def _ends(self) -> tuple[float, float]:
+        """Low and high on the own scale."""
+        # Half a step on each side gives the end values of a grid the weight of the others.
+        margin = (self.step or 0.0) / 2 if self.low < self.high else 0.0
+        low, high = self.low - margin, self.high + margin
+        return (math.log(low), math.log(high)) if self.log else (low, high)
+
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several options, each known by its name."""
+    """One of several options, each known by its name.
+
+    Attributes:
+        name: the path at which the option stands, which is its name.
+        condition: what must be drawn for the choice to exist.
+        options: their names.
+        default: one of them; None is the first.
+        confidence: how much likelier the default is; None is not at all.
+    """
 
     name: str
     condition: Condition
     options: tuple[str, ...]
     default: str | None = None
+    confidence: float | None = None
 
     @property
     def count(self) -> float:
@@ -127,11 +176,32 @@ class Choice:
         """The default if there is one, else the first option."""
         return self.options[0] if self.default is None else self.default
 
+    @property
+    def probabilities(self) -> tuple[float, ...]:
+        """The prior: a probability for each option."""
+        count, confidence = len(self.options), self.confidence or 0.0
+        even = (1.0 - confidence) / count
+        return tuple(even + confidence * (option == self.first()) for option in self.options)
+
     def sample(self, rng: np.random.Generator) -> str:
-        return self.options[int(rng.integers(len(self.options)))]
+        """An independent draw from the prior; without one, all options alike."""
+        return self.quantile(float(rng.random()))
+
+    def quantile(self, share: float) -> str:
+        """The option in whose part of the prior a share in [0, 1] falls."""
+        for option, probability in zip(self.options, self.probabilities, strict=True):
+            share -= probability
+            if share < 0:
+                return option
+        return self.options[-1]
+
+    def at(self, share: float) -> str:
+        """The option in whose part a share in [0, 1] falls, all parts alike."""
+        return self.options[min(int(share * len(self.options)), len(self.options) - 1)]
 
     def text(self) -> str:
-        return f"choice of {', '.join(self.options)}"
+        prior = "" if self.confidence is None else f" confidence {self.confidence:g}"
+        return f"choice of {', '.join(self.options)}{prior}"
 
 
 Distribution = Range | Choice
@@ -160,15 +230,15 @@ def refuse_stray_keys(path: str, value: Mapping[Any, Any]) -> None:
 
 
 def parse_range(path: str, condition: Condition, word: str, body: Any) -> Range:
-    """`[low, high]` or `{low:, high:, default:, step:}` as a range.
+    """`[low, high]` or `{low:, high:, default:, confidence:, step:}` as a range.
 
     A `step` that does not divide the range lowers `high` to the last value it reaches.
 
     Raises:
-        UserError: the bounds, the default or the step make no range.
+        UserError: the bounds, the default, the confidence or the step make no range.
     """
     integer, log = word in ("int", "logint"), word in ("loguniform", "logint")
-    known = ("low", "high", "default") if log else ("low", "high", "default", "step")
+    known = ("low", "high", "default", "confidence", *(() if log else ("step",)))
     if isinstance(body, Mapping):
         for key in body:
             if key not in known:
@@ -181,7 +251,12 @@ def parse_range(path: str, condition: Condition, word: str, body: Any) -> Range:
         fields = {"low": body[0], "high": body[1]}
     else:
         raise UserError(path, body, f"must be [low, high] or {{low:, high:, ...}} for `{word}`")
-    numbers = {key: _number(path, key, value, integer) for key, value in fields.items()}
+    confidence = parse_confidence(path, fields)
+    numbers = {
+        key: _number(path, key, value, integer)
+        for key, value in fields.items()
+        if key != "confidence"
+    }
     low, high = numbers["low"], numbers["high"]
     if low > high:
         raise UserError(path, [low, high], "low must not be above high: swap them")
@@ -203,10 +278,26 @@ def parse_range(path: str, condition: Condition, word: str, body: Any) -> Range:
             raise UserError(path, step, f"is a step beyond the range [{low}, {high}]: lower it")
         top = Decimal(str(low)) + reach * Decimal(str(step))
         high = int(top) if integer else float(top)
-    found = Range(path, condition, word, low, high, numbers.get("default"), step)
+    found = Range(path, condition, word, low, high, numbers.get("default"), step, confidence)
     if found.default is not None and not found.contains(found.default):
         raise UserError(path, found.default, f"is a default outside {found.text()}")
     return found
+
+
+def parse_confidence(path: str, fields: Mapping[str, Any]) -> float | None:
+    """The `confidence` of a long form; None if it has none.
+
+    Raises:
+        UserError: it is no number from 0 to below 1, or there is no default to have it in.
+    """
+    if "confidence" not in fields:
+        return None
+    value = fields["confidence"]
+    if not _is_number(value) or not 0 <= value < 1:
+        raise UserError(path, value, "must be a number from 0 to below 1 to be `confidence`")
+    if "default" not in fields:
+        raise UserError(path, value, "is a confidence in no default: give a `default`")
+    return float(value)
 
 
 def option_name(path: str, value: Any) -> str:

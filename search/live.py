@@ -80,6 +80,11 @@ class SweepDisplay:
         if self._live:
             self._live.stop()
 
+    def note(self, line: str) -> None:
+        """A line that stays."""
+        if not self._quiet:
+            console.print(line, highlight=False)
+
     def stage(self, name: str, wanted: int, done: int = 0) -> None:
         """A new stage of `wanted` trials begins, `done` of which ended in an earlier run."""
         self._stage, self._wanted = name, wanted

@@ -124,7 +124,7 @@ def sinks(config: LogConfig, folder: Place | str, study: str) -> list[Sink]:
     """The live logs of a run folder; a run at a URI has them below `runs/STUDY` here."""
     # A Path holds a URI with one slash.
     is_uri = re.match("[a-z][a-z0-9+.-]+:/", str(folder))
-    here = Path("runs", study).absolute() if is_uri else Path(folder).absolute()
+    here = Path("runs", study).absolute() if is_uri else Path(str(folder)).absolute()
     found: list[Sink] = []
     if config.wandb.mode != "off":
         from search.wandb_log import WandbSink

@@ -42,6 +42,8 @@ _FIXED = ("train.budget", "train.reports", "train.seed", "train.valid_examples")
 """Values that must be the same in every trial, or scores would not compare."""
 FULL_STEPS = "search.scheduler.full_steps"
 """What a file may leave open and a plan does not."""
+WARM_START = "search.warm_start"
+"""What only counts when a run is made, and may come from the command line then."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,11 @@ class Plan:
         return self.sections.search.constraints
 
     @property
+    def needs_rows(self) -> bool:
+        """Whether configs are judged by more than the first objective's last value."""
+        return len(self.objectives) > 1 or bool(self.constraints)
+
+    @property
     def seeds(self) -> int:
         """Runs of each config of the search."""
         return self.sections.search.seeds
@@ -128,15 +135,20 @@ def check_space(tree: Mapping[str, Any]) -> Space:
 
     Raises:
         UserError: nothing to search, a distribution that makes no sense, a value that must not be
-            searched, or an option or bound that the schema refuses whatever else is drawn.
+            searched, an option or bound that the schema refuses whatever else is drawn, or a
+            sampler that does not fit.
     """
     space = Space.parse(tree)
     for name in space.parameters:
         if any(name == fixed or name.startswith((fixed + ".", fixed + "[")) for fixed in _FIXED):
             raise UserError(f"{name}: cannot be searched: scores would not compare; give one value")
     experiment_from(space.default()[1])
-    if not isinstance(sweep_sections(tree).search.scheduler, PbtConfig):
+    search = sweep_sections(tree).search
+    if not isinstance(search.scheduler, PbtConfig):
         space.require_searchable()
+        search.sampler.check(space, len(search.objective), search.trials)
+    elif search.first or search.warm_start:
+        raise UserError("search.first and search.warm_start do not count with pbt: remove them")
     rng = np.random.default_rng(0)
     for where, error in space.refused(experiment_from, rng):
         raise UserError(f"{where}: no draw with it is valid: {error}") from error
@@ -226,6 +238,9 @@ def replan(plan: Plan, tree: Mapping[str, Any]) -> Plan:
     if isinstance(old, RungConfig) and old.full_steps and "search" in sections:
         scheduler = {**sections["search"]["scheduler"], "full_steps": old.full_steps}
         sections["search"] = {**sections["search"], "scheduler": scheduler}
+    warm_start = plan.sections.search.warm_start
+    if warm_start and "search" in sections:
+        sections["search"] = {"warm_start": warm_start, **sections["search"]}
     return _plan({**plan.tree, **sections}, plan.study)
 
 
@@ -245,7 +260,7 @@ def refuse_changes(plan: Plan, tree: Mapping[str, Any]) -> None:
     """
     old, new = _comparable(plan.tree), _comparable(tree)
     for path in sorted(old.keys() | new.keys()):
-        if path == FULL_STEPS and path not in new:
+        if path in (FULL_STEPS, WARM_START) and path not in new:
             continue
         if old.get(path) != new.get(path):
             raise UserError(

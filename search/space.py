@@ -6,6 +6,8 @@ A distribution is a mapping with exactly one key, one of five words:
     {loguniform: {low: 1e-5, high: 1e-2, default: 1e-4}}       # `step` for uniform and int
     {choice: [a, b]}      {choice: {options: [a, b], default: b}}
 
+Beside a `default` the long forms take its `confidence`, a prior (see `search.distributions`).
+
 An option of a choice may be a mapping or a list that holds further distributions; they exist only
 when it is drawn. An option that is a mapping is named by its `label`, else by its `name`; the label
 does not appear in the drawn tree. An option may itself be a distribution if it has a label
@@ -25,6 +27,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,6 +39,7 @@ from search.distributions import (
     Range,
     is_distribution,
     option_name,
+    parse_confidence,
     parse_range,
     refuse_stray_keys,
 )
@@ -52,8 +56,11 @@ Draw = tuple[Params, Tree]
 
 
 @dataclass(frozen=True)
-class _Branch:
-    """A choice with the parsed node of every option."""
+class Branch:
+    """A choice with the parsed node of every option.
+
+    A node is a plain value, a list or mapping of nodes, a `Range` or a `Branch`.
+    """
 
     choice: Choice
     nodes: Mapping[str, Any]
@@ -69,10 +76,11 @@ class Space:
 
     Attributes:
         parameters: every parameter by name, conditional ones too, in the order of drawing.
+        root: the tree as a node.
     """
 
     parameters: Mapping[str, Distribution]
-    _root: Mapping[str, Any]
+    root: Mapping[str, Any]
 
     @classmethod
     def parse(cls, tree: Mapping[str, Any]) -> Space:
@@ -102,7 +110,24 @@ class Space:
     @property
     def size(self) -> float:
         """How many different trees can be drawn; infinite if any range is continuous."""
-        return _size(self._root)
+        return _size(self.root)
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether any parameter has a prior other than that all values are alike."""
+        return any(distribution.confidence is not None for distribution in self.parameters.values())
+
+    @cached_property
+    def groups(self) -> dict[Condition, list[Distribution]]:
+        """The parameters that have more than one value, by what they need to exist.
+
+        Those of one group are in a draw together or not at all.
+        """
+        found: dict[Condition, list[Distribution]] = {}
+        for distribution in self.parameters.values():
+            if distribution.count > 1:
+                found.setdefault(distribution.condition, []).append(distribution)
+        return found
 
     def require_searchable(self) -> None:
         """
@@ -129,7 +154,7 @@ class Space:
             params[distribution.name] = distribution.cast(given)
             return params[distribution.name]
 
-        tree = _resolve(self._root, value)
+        tree = _resolve(self.root, value)
         assert isinstance(tree, dict)
         return params, tree
 
@@ -141,7 +166,7 @@ class Space:
         return self.draw(lambda _, distribution: distribution.first())
 
     def sample(self, rng: np.random.Generator) -> Draw:
-        """An independent random draw, uniform on each parameter's own scale."""
+        """An independent draw from each prior; without one, uniform on the parameter's scale."""
         return self.draw(lambda _, distribution: distribution.sample(rng))
 
     def apply(self, params: Mapping[str, Any]) -> Tree:
@@ -235,7 +260,9 @@ class Space:
     def _forced(self, forced: Params, rng: np.random.Generator | None = None) -> Draw:
         """A draw with some parameters fixed, the rest at random or, without `rng`, at default."""
         return self.draw(
-            lambda name, d: forced[name] if name in forced else d.sample(rng) if rng else d.first()
+            lambda name, d: (
+                forced[name] if name in forced else d.at(rng.random()) if rng else d.first()
+            )
         )
 
 
@@ -264,14 +291,15 @@ def _parse(value: Any, path: str, condition: Condition, found: dict[str, Distrib
 
 def _parse_choice(
     body: Any, path: str, condition: Condition, found: dict[str, Distribution]
-) -> _Branch:
-    raw, default = body, None
+) -> Branch:
+    raw, default, confidence = body, None, None
     if isinstance(body, Mapping):
         for key in body:
-            if key not in ("options", "default"):
-                remedy = nearest(str(key), ["options", "default"])
+            if key not in ("options", "default", "confidence"):
+                remedy = nearest(str(key), ["options", "default", "confidence"])
                 raise UserError(path, key, f"is no key of `choice`: {remedy}")
         raw = body.get("options")
+        confidence = parse_confidence(path, body)
     if not isinstance(raw, list) or not raw:
         raise UserError(path, raw, "must be a list of at least one option for `choice`")
     options: dict[str, Any] = {}
@@ -285,13 +313,13 @@ def _parse_choice(
         if default not in options:
             remedy = nearest(default, list(options))
             raise UserError(path, body["default"], f"is a default that is no option: {remedy}")
-    choice = Choice(path, condition, tuple(options), default)
+    choice = Choice(path, condition, tuple(options), default, confidence)
     _add(found, choice)
     nodes = {
         name: _parse(content, f"{path}[{name}]", (*condition, (path, name)), found)
         for name, content in options.items()
     }
-    return _Branch(choice, nodes)
+    return Branch(choice, nodes)
 
 
 def _named(option: Any, where: str) -> tuple[str, Any]:
@@ -328,7 +356,7 @@ def _resolve(node: Any, value: Callable[[Distribution], Any]) -> Any:
     """The plain value of a node. Mappings are visited by sorted key and keep their own order."""
     if isinstance(node, Range):
         return value(node)
-    if isinstance(node, _Branch):
+    if isinstance(node, Branch):
         return _resolve(node.nodes[value(node.choice)], value)
     if isinstance(node, Mapping):
         done = {key: _resolve(node[key], value) for key in sorted(node, key=str)}
@@ -342,7 +370,7 @@ def _order(node: Any) -> Iterator[str]:
     """Names of all parameters below a node, in the order in which a draw would meet them."""
     if isinstance(node, Range):
         yield node.name
-    elif isinstance(node, _Branch):
+    elif isinstance(node, Branch):
         yield node.choice.name
         for child in node.nodes.values():
             yield from _order(child)
@@ -357,7 +385,7 @@ def _order(node: Any) -> Iterator[str]:
 def _size(node: Any) -> float:
     if isinstance(node, Range):
         return node.count
-    if isinstance(node, _Branch):
+    if isinstance(node, Branch):
         return sum(_size(child) for child in node.nodes.values())
     if isinstance(node, Mapping):
         return math.prod(_size(child) for child in node.values())

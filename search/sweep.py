@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from search.events import Broadcast
 from search.execution import Decision
 from search.explore import STUDY_FILE, Explore
 from search.export import export
+from search.first import resolve_first
 from search.ledger import Ledger, Trial, holds_ledger, read_curves, read_trials
 from search.limits import Meter
 from search.live import SweepDisplay
@@ -54,6 +55,7 @@ from search.population import Population, spent
 from search.resources import devices_of, share_of
 from search.schedulers.pbt import PbtConfig
 from search.wall_clock import WallClock
+from search.warm_start import read_start, read_warm, require_runs, write_start
 from trm.checkpoint import load_model
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -108,6 +110,7 @@ def sweep(
     resume: bool = False,
     address: str | None = None,
     parallel: int | None = None,
+    warm_start: Sequence[Path | str] = (),
     display: SweepDisplay | None = None,
 ) -> Run:
     """Search a config's space, confirm the best, and write `best.yaml`.
@@ -120,6 +123,7 @@ def sweep(
         resume: go on with the run in `out`.
         address: a Ray cluster that is up, `auto` or `host:port`; None takes the file's.
         parallel: trials at once; None takes the file's, or what the cluster has room for.
+        warm_start: run folders that tell a new run what they can, besides the file's.
         display: shows progress; None shows nothing.
 
     Raises:
@@ -133,11 +137,16 @@ def sweep(
     if trials is not None:
         require_trials_count(tree, trials)
         tree = _with_trials(tree, trials)
+    tree = _with_warm_start(tree, warm_start)
     space = check_space(tree)
+    search = sweep_sections(tree).search
     default = experiment_from(space.default()[1])
     require_logs(sweep_sections(tree).log)
     address = _reachable(address or sweep_sections(tree).cluster.address)
     folder = place(out) if out else Path("runs") / default.name
+    begun = resume and (folder / RUN_FILE).exists()
+    first = [] if begun else resolve_first(search.first, space)
+    require_runs([] if begun else search.warm_start)
     create_run_folder(folder, RUN_FILE, resume=resume)
     folder = folder.absolute()
     with display.preparing() as progress:
@@ -152,6 +161,10 @@ def sweep(
         else:
             torch.set_num_threads(default.train.threads)
             plan = resolve_plan(tree, task, space)
+            start = read_warm(search.warm_start, plan, first)
+            for line in start.notes:
+                display.note(f"warm start from {line}")
+            write_start(folder, start)
         write_plan(folder, plan)
         with live_logs(plan.sections.log, ledger, ledger.folder, plan.study) as logs:
             _finish(plan, ledger, task, display, logs, address, parallel, explore=True)
@@ -260,13 +273,17 @@ class _Stages:
             self._running -= 1
         return decision
 
+    def close(self) -> None:
+        """Write what the current stage still holds back."""
+        self._sources.close()
+
     def on_end(self, trial: Trial) -> None:
         """A trial of the current stage has its outcome."""
         assert self._current is not None
         self._running -= 1
         self._current.on_end(trial)
 
-    def _stages(self, explore: bool) -> Iterator[Explore | Population | Replicates]:
+    def _stages(self, explore: bool) -> Generator[Explore | Population | Replicates]:
         objective = self.plan.objective
         if explore and isinstance(self.plan.sections.search.scheduler, PbtConfig):
             population = Population(self.plan, self.ledger, self.floor)
@@ -274,9 +291,13 @@ class _Stages:
             yield population
         elif explore:
             journal = self.ledger.scratch / STUDY_FILE
-            exploring = Explore(self.plan, self.ledger, self.floor, journal, self._may_draw)
+            start = read_start(self.ledger.folder, self.plan)
+            exploring = Explore(self.plan, self.ledger, self.floor, journal, self._may_draw, start)
             self._display.stage("explore", exploring.wanted, exploring.done)
-            yield exploring
+            try:
+                yield exploring
+            finally:
+                exploring.close()
         if not finalists(self.plan, self.ledger):
             raise NoWinnerError(_why_no_winner(self.plan, self.ledger))
         trials = confirm_trials(self.plan, self.ledger)
@@ -380,6 +401,7 @@ def _finish(
                         stop=_every(_LIMIT_SECONDS, lambda: _over(clock, meter)),
                     )
     finally:
+        stages.close()
         clock.save()
     if stages.result is None:
         raise LimitReachedError(
@@ -415,6 +437,17 @@ def _ended(trials: Sequence[Trial]) -> int:
 
 def _with_trials(tree: dict[str, Any], trials: int) -> dict[str, Any]:
     return {**tree, "search": {**tree.get("search", {}), "trials": trials}}
+
+
+def _with_warm_start(tree: dict[str, Any], folders: Sequence[Path | str]) -> dict[str, Any]:
+    """The tree with more run folders to start from."""
+    if not folders:
+        return tree
+    search = tree.get("search", {})
+    return {
+        **tree,
+        "search": {**search, "warm_start": [*search.get("warm_start", []), *map(str, folders)]},
+    }
 
 
 def _reachable(address: str | None) -> str | None:

@@ -41,6 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="RUN", help="run folder, a path or a URI (default: runs/NAME)"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument(
+        "--warm-start", action="append", default=[], metavar="RUN",
+        help="an earlier run that tells a new one what it can; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--parallel", type=positive, metavar="N", help="trials at once")
     parser.add_argument(
         "--address", metavar="A", help="a Ray cluster that is up: auto or host:port"
@@ -70,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             address=args.address,
             parallel=args.parallel,
+            warm_start=args.warm_start,
             display=SweepDisplay(quiet=args.json),
         )
     except (NoWinnerError, LeaseLostError) as error:

@@ -1,0 +1,76 @@
+"""The sampler that fits the space, the objectives and the budget."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from search.distributions import Choice
+from search.history import History
+from search.samplers.base import SamplerConfig
+from search.samplers.cmaes import CmaesConfig
+from search.samplers.gp import GpConfig
+from search.samplers.nsga2 import Nsga2Config
+from search.samplers.nsga3 import Nsga3Config
+from search.samplers.qmc import sobol_draw
+from search.samplers.tpe import TpeConfig
+from search.space import Draw, Space
+
+FEW, MANY = 250, 1000
+MANY_OBJECTIVES = 4
+
+
+class AutoConfig(SamplerConfig):
+    """Quasi-random first, then the model that fits.
+
+    | objectives | parameters                   | up to 250 candidates | to 1,000 | more    |
+    |------------|------------------------------|----------------------|----------|---------|
+    | 1          | numeric, none conditional    | gp                   | tpe      | cmaes   |
+    | 1          | choices or conditional ones  | tpe                  | tpe      | tpe     |
+    | 2, 3       | numeric, none conditional    | gp                   | tpe      | nsga2   |
+    | 2, 3       | choices or conditional ones  | tpe                  | tpe      | nsga2   |
+    | 4 and more | any                          | tpe                  | tpe      | nsga3   |
+
+    Sources: the budgets for which Optuna's documentation of its samplers recommends each; which
+    model for which space, the 250 and the four objectives are those of OptunaHub's `AutoSampler`.
+    The budget is the planned number of candidates, so a sweep that is extended may change models.
+
+    `initial`: quasi-random candidates; null is two for each parameter, but at most a quarter of
+    the planned ones and at least 4 (small designs serve best: Bossek, Doerr and Kerschke, GECCO
+    2020, arXiv 2003.13826). Records of a warm start count among them.
+    """
+
+    name: Literal["auto"] = "auto"
+    initial: int | None = Field(default=None, ge=1)
+
+    def check(self, space: Space, objectives: int, trials: int) -> None:
+        self.chosen(space, objectives, trials).check(space, objectives, trials)
+
+    def draw(self, history: History, space: Space, seed: int, trials: int) -> Draw:
+        initial = self.first(space, trials)
+        if history.learned < initial:
+            return sobol_draw(space, seed, len(history.records))
+        return self.chosen(space, len(history.directions), trials).draw(
+            history, space, seed, trials
+        )
+
+    def first(self, space: Space, trials: int) -> int:
+        """How many candidates are to have ended before a model is used."""
+        if self.initial is not None:
+            return self.initial
+        searched = sum(len(group) for group in space.groups.values())
+        return max(4, min(2 * searched, trials // 4))
+
+    def chosen(self, space: Space, objectives: int, trials: int) -> SamplerConfig:
+        """The sampler after the quasi-random candidates."""
+        numeric = set(space.groups) <= {()} and not any(
+            isinstance(found, Choice) for found in space.groups.get((), [])
+        )
+        if trials <= FEW and numeric and objectives < MANY_OBJECTIVES:
+            return GpConfig(n_startup_trials=1)
+        if trials <= MANY or (objectives == 1 and not numeric):
+            return TpeConfig(n_startup_trials=1)
+        if objectives == 1:
+            return CmaesConfig()
+        return Nsga3Config() if objectives >= MANY_OBJECTIVES else Nsga2Config()

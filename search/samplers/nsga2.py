@@ -1,0 +1,34 @@
+"""NSGA-II."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import optuna
+
+from search.samplers.genetic import ByNumber, GeneticConfig
+
+
+class Nsga2Config(GeneticConfig):
+    """NSGA-II: the least dominated, then the least crowded, become parents.
+
+    Source: Deb et al., IEEE Transactions on Evolutionary Computation 6(2), 2002. With one objective
+    it is a plain genetic algorithm.
+    """
+
+    name: Literal["nsga2"] = "nsga2"
+
+    def operators(self, seed: int, population: int) -> ByNumber:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return _Nsga2(
+                population_size=population,
+                crossover_prob=self.crossover_prob,
+                mutation_prob=self.mutation_prob,
+                seed=seed,
+            )
+
+
+class _Nsga2(ByNumber, optuna.samplers.NSGAIISampler):
+    """Optuna's, with generations by number."""

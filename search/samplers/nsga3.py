@@ -1,0 +1,47 @@
+"""NSGA-III."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import optuna
+from pydantic import Field
+
+from search.samplers.genetic import ByNumber, GeneticConfig
+from search.space import Space
+from trm.errors import UserError
+
+
+class Nsga3Config(GeneticConfig):
+    """NSGA-III: as NSGA-II, but spread along reference directions: for three and more objectives.
+
+    Source: Deb and Jain, IEEE Transactions on Evolutionary Computation 18(4), 2014.
+
+    `dividing_parameter`: divisions of each objective between reference points.
+    """
+
+    name: Literal["nsga3"] = "nsga3"
+    dividing_parameter: int = Field(default=3, ge=1)
+
+    def check(self, space: Space, objectives: int, trials: int) -> None:
+        super().check(space, objectives, trials)
+        if objectives < 2:
+            raise UserError(
+                "search.sampler", self.name, "needs several objectives: use nsga2, tpe or auto"
+            )
+
+    def operators(self, seed: int, population: int) -> ByNumber:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return _Nsga3(
+                population_size=population,
+                crossover_prob=self.crossover_prob,
+                mutation_prob=self.mutation_prob,
+                dividing_parameter=self.dividing_parameter,
+                seed=seed,
+            )
+
+
+class _Nsga3(ByNumber, optuna.samplers.NSGAIIISampler):
+    """Optuna's, with generations by number."""
