@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable
 
 
-def compare(a: Callable[[], object], b: Callable[[], object], rounds: int) -> tuple[float, float]:
+def compare(
+    a: Callable[[], object], b: Callable[[], object], rounds: int, *, warm_up: bool = True
+) -> tuple[float, float]:
     """Median seconds of `a` and of `b` over `rounds` turns each, after one uncounted turn."""
-    a(), b()
+    if warm_up:
+        a(), b()
     seconds: tuple[list[float], list[float]] = ([], [])
     for turn in range(rounds):
         order = ((0, a), (1, b)) if turn % 2 == 0 else ((1, b), (0, a))
