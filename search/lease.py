@@ -99,15 +99,7 @@ class Lease:
             OSError: the store cannot be asked.
         """
         with self._busy:
-            self.check()
-            holder = read_holder(self.file)
-            if holder is None or holder.token != self._token:
-                by = f"taken over by {holder}" if holder else "removed by somebody"
-                self._lost = LeaseLostError(
-                    f"{self.file.parent}: the lease was {by}; this driver has stopped, "
-                    "and what it had not stored yet is lost"
-                )
-                raise self._lost
+            self._confirm()
             # Late, it may have expired, but nobody took it.
             if time.time() > self._expires - DURATION + RENEW / 2:
                 self._write()
@@ -119,10 +111,21 @@ class Lease:
         self._released.set()
         self._thread.join()
         try:
-            self.require()
+            self._confirm()
             self.file.unlink(missing_ok=True)
-        except (LeaseLostError, OSError):
+        except (LeaseLostError, UserError, OSError):
             pass  # it expires by itself
+
+    def _confirm(self) -> None:
+        self.check()
+        holder = read_holder(self.file)
+        if holder is None or holder.token != self._token:
+            by = f"taken over by {holder}" if holder else "removed by somebody"
+            self._lost = LeaseLostError(
+                f"{self.file.parent}: the lease was {by}; this driver has stopped, "
+                "and what it had not stored yet is lost"
+            )
+            raise self._lost
 
     def _write(self) -> None:
         expires = time.time() + DURATION

@@ -355,7 +355,9 @@ class _State:
 
 def _existing(folder: Place | str) -> Place:
     path = place(folder).absolute()
-    if not (path / "trials").is_dir() or not (path / "log").is_dir():
+    # An object store has no empty folders: its log is there once it holds something.
+    begun = isinstance(path, Remote) or (path / "log").is_dir()
+    if not begun or not (path / "trials").is_dir():
         raise UserError(str(path), None, "holds no run; check the path")
     return path
 

@@ -118,6 +118,23 @@ def test_what_was_flushed_survives_a_crash_and_all_of_it_a_clean_close(where: Re
         Ledger.open(where / "other")
 
 
+def test_a_creation_cut_short_is_no_obstacle(
+    where: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search.ledger, "ObjectJournal", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Ledger.create(where)
+    assert search.ledger.holds_ledger(where)
+    assert read_trials(where) == {}
+    with Ledger.open(where) as ledger:
+        fill(ledger, 1, 1)
+    assert len(read_trials(where)) == 1
+
+
 def test_reports_are_stored_without_another_call(
     where: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
