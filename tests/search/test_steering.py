@@ -108,7 +108,9 @@ def test_nothing_is_given_up_while_a_trial_runs() -> None:
 
 def test_given_up_trials_leave_no_checkpoint() -> None:
     class Shelf(Book):
-        forgotten: list[tuple[int, str | None]] = []
+        def __init__(self) -> None:
+            super().__init__()
+            self.forgotten: list[tuple[int, str | None]] = []
 
         def forget_checkpoints(self, trial_id: int, keep: str | None) -> None:
             self.forgotten.append((trial_id, keep))
