@@ -34,7 +34,7 @@ stability: {candidates: 2, seeds: 2, promise_seeds: 2}
 
 def acknowledged(run: Path) -> set[tuple[int, int]]:
     """(trial, mark) of every report in the ledger; empty before there is one."""
-    if not (run / "log").is_dir():
+    if not (run / "trials").is_dir():
         return set()
     table = read_curves(run)
     return set(zip(table["trial"].to_pylist(), table["mark"].to_pylist(), strict=True))
@@ -77,7 +77,7 @@ def test_five_kills_lose_and_repeat_nothing(
         now = acknowledged(run)
         assert seen <= now, "an acknowledged report was lost"
         seen = now
-        for trial in read_trials(run).values() if (run / "log").is_dir() else ():
+        for trial in read_trials(run).values() if (run / "trials").is_dir() else ():
             if trial.outcome is None and trial.checkpoint:
                 assert (run / trial.checkpoint / "checkpoint.json").is_file()
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)

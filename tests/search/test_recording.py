@@ -51,6 +51,17 @@ def test_a_suggestion_stands_for_the_nearest_config() -> None:
         assert recording.nearest(params) == config
 
 
+def test_a_parameter_that_only_one_has_is_as_far_as_can_be() -> None:
+    low = {"model.L_cycles": 1, "optimizer": "adamw", "optimizer[adamw].lr": 1e-4}
+    high = {"model.L_cycles": 6, "optimizer": "adamw", "optimizer[adamw].lr": 1e-1}
+    other = {
+        "model.L_cycles": 1, "optimizer": "adam_atan2", "optimizer[adam_atan2].weight_decay": 0.0
+    }  # fmt: skip
+    recording = Recording(TREE, [other, high], (0,), {}, 0.0, None)
+    # 2 for both ends of two ranges; 3 for the option and what either has alone.
+    assert recording.nearest(low) == 1
+
+
 def test_of_equally_near_configs_the_first_one_counts() -> None:
     one = made_up(configs=3, seeds=1)
     twice = Recording(TREE, [*one.params, *one.params], (0,), {}, 0.0, None)

@@ -96,6 +96,18 @@ def test_a_trial_that_fails_frees_its_place() -> None:
     assert replayed.on_report(3, 0.12, 0.85) == "continue"
 
 
+@pytest.mark.parametrize("broken", [None, math.nan, math.inf])
+def test_a_trial_whose_score_breaks_frees_its_place(broken: float | None) -> None:
+    asha, replayed = Asha(SHARES), Asha(SHARES)
+    for trial, score in enumerate([0.9, 0.8, 0.7]):
+        asha.on_report(trial, 0.12, score)
+    assert asha.on_report(0, 0.2, broken) == "stop"
+    replayed.replay(0, [(0.12, 0.9), (0.2, broken)], "stopped")
+    replayed.replay(1, [(0.12, 0.8)], "open")
+    replayed.replay(2, [(0.12, 0.7)], "stopped")
+    assert asha.on_report(3, 0.12, 0.85) == replayed.on_report(3, 0.12, 0.85) == "continue"
+
+
 reports = st.tuples(
     st.integers(0, 9),
     st.sampled_from([0.05, 1 / 9, 0.2, 1 / 3, 0.7, 1.0]),

@@ -66,6 +66,8 @@ def test_a_broken_score_never_waits_nor_counts(broken: float | None) -> None:
     assert halving.on_report(0, 0.2, broken) == "stop"
     assert halving.promote() is None, "the other two are too few again"
     assert halving.on_report(0, 1.0, 0.9) == "stop"
+    halving.on_report(4, 0.12, 0.35)
+    assert halving.promote() == 1, "the best of three, the broken one not among them"
 
 
 def test_a_failure_frees_its_place() -> None:
@@ -95,3 +97,23 @@ def test_at_the_end_the_next_best_replaces_one_that_failed() -> None:
     assert halving.promote(last=True) == 1
     halving.on_end(1, failed=True)
     assert halving.promote(last=True) == 0
+
+
+def test_replay_leaves_no_trace_of_what_broke_or_failed() -> None:
+    halving = Halving(SHARES)
+    halving.replay(0, [(0.12, 0.9), (0.2, math.nan)], "stopped")
+    halving.replay(1, [(0.12, 0.8)], "failed")
+    halving.replay(2, [(0.12, 0.2)], "paused")
+    halving.replay(3, [(0.12, 0.1)], "paused")
+    assert halving.promote() is None
+    assert halving.on_report(4, 0.12, 0.3) == "continue", "the best of three"
+    assert halving.on_report(0, 0.34, 0.9) == "stop"
+
+
+def test_replay_tells_those_that_wait_from_those_that_went_on() -> None:
+    halving = Halving(SHARES)
+    halving.replay(0, [(0.12, 0.9)], "open")
+    for trial in range(1, 6):
+        halving.replay(trial, [(0.12, 0.8 - trial / 10)], "paused")
+    assert halving.promote() == 1, "the second of two places; the first one's trial went on"
+    assert halving.promote() is None
