@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search.book import Book
+from search.display import warn
 from search.ledger import Trial
 from search.log_config import LogConfig
 from search.place import Place
@@ -62,10 +63,13 @@ class TrialLog:
 
     def close(self, seconds: float | None = None) -> None:
         """Write what is missing, for at most so long if seconds are given."""
-        if seconds is None:
-            self._done -= {int(key) for key in self._recorder.behind}
-            for trial_id in self._find_missing():
-                self._fill_in(trial_id, wait=True)
+        try:
+            if seconds is None:
+                self._done -= {int(key) for key in self._recorder.behind}
+                for trial_id in self._find_missing():
+                    self._fill_in(trial_id, wait=True)
+        except Exception as error:  # the ledger cannot be read: what stopped the run says why
+            warn(f"live logs lack trials ({type(error).__name__}); --resume writes the rest")
         self._recorder.close(seconds)
 
     def _find_missing(self) -> list[int]:
@@ -104,17 +108,19 @@ def live_logs(
 ) -> Iterator[list[TrialLog]]:
     """The live logs of a run that its config asks for, closed at the end.
 
-    After an error or an interrupt they get a few seconds; the next resume writes the rest.
+    After an interrupt they get a few seconds; the next resume writes the rest.
 
     Raises:
         UserError: a log cannot be begun.
     """
     require_logs(config)
     logs = [TrialLog(Recorder(sink), book, study) for sink in sinks(config, folder, study)]
-    seconds: float | None = _SECONDS_AFTER_AN_INTERRUPT
+    seconds = None
     try:
         yield logs
-        seconds = None
+    except (KeyboardInterrupt, SystemExit):
+        seconds = _SECONDS_AFTER_AN_INTERRUPT
+        raise
     finally:
         for log in logs:
             log.close(seconds)
