@@ -7,6 +7,10 @@ run folder holds `sweep.yaml` (the sweep as resolved), `trials/` and `curves/` (
   trm sweep sudoku4
   trm sweep my.yaml --trials 200 --out runs/mine --address auto
   trm sweep my.yaml --out runs/mine --resume
+  trm sweep my.yaml --out 's3://bucket/runs/mine'
+
+A run on an object store (S3, Google Cloud Storage, Azure; credentials from the environment) has no
+`study.log`, and a report is stored within 5 seconds.
 
 Stopped by Ctrl-C or a crash, the same command with --resume goes on from the last checkpoints.
 """
