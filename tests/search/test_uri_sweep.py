@@ -205,7 +205,7 @@ def test_bad_uris_end_in_one_line_and_code_2(
 ) -> None:
     bucket = uri("x").removeprefix("s3://").partition("/")[0]
     run = run.replace("SERVER", s3_server).replace("BUCKET", bucket)
-    commands = [["status", run], ["export", run], ["stability", run]]
+    commands = [["status", run], ["export", run], ["stability", run], ["compare", run, run]]
     if "nothing-here" not in run:
         commands.append(["sweep", str(tiny), "--out", run])
     for words in commands:
