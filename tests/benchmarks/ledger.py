@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -57,11 +56,12 @@ def main() -> None:
 
 
 def timed(what: str, run: Callable[[], Any]) -> Any:
-    process = psutil.Process()
-    before, begun = process.memory_info().rss, time.perf_counter()
+    """Run, and print seconds, processor seconds and the memory of this process afterwards."""
+    begun, busy = time.perf_counter(), time.process_time()
     result = run()
-    seconds, grown = time.perf_counter() - begun, process.memory_info().rss - before
-    print(f"{what}: {seconds:.2f} s, memory {grown / 1e6:+.0f} MB", flush=True)
+    seconds, busy = time.perf_counter() - begun, time.process_time() - busy
+    memory = psutil.Process().memory_info().rss / 1e6
+    print(f"{what}: {seconds:.2f} s ({busy:.2f} s of CPU), {memory:.0f} MB in use", flush=True)
     return result
 
 
@@ -123,18 +123,16 @@ def _report_everywhere(ledger: Any) -> None:
 
 
 def _status(folder: Path) -> None:
-    begun = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "search.cli", "status", str(folder)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
-    empty = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import search.status"], check=True)
-    print(
-        f"trm status: {empty - begun:.1f} s, of which {time.perf_counter() - empty:.1f} s imports; "
-        f"peak of it and of the builder {peak:.0f} MB"
-    )
+    for what, arguments in {
+        "trm status": ["-m", "search.cli", "status", str(folder)],
+        "its imports alone": ["-c", "import search.status"],
+    }.items():
+        begun = time.perf_counter()
+        child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+        _, code, usage = os.wait4(child.pid, 0)
+        assert code == 0
+        seconds = time.perf_counter() - begun
+        print(f"{what}: {seconds:.1f} s, {usage.ru_maxrss / 1e3:.0f} MB at its peak")
 
 
 def _at(seconds: list[float], share: float) -> str:
