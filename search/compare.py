@@ -6,13 +6,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from search.candidates import best_first, explored
 from search.confirm import Result, read_result
 from search.ledger import Trial, read_book
 from search.objective import Objective
+from search.place import Place, place
 from search.plan import Plan, read_plan
 from search.population import spent
 from search.statistics import Difference, difference
@@ -90,11 +90,11 @@ class Comparison:
     confidence: float
 
 
-def compare(folders: Sequence[Path | str], confidence: float | None = None) -> Comparison:
+def compare(folders: Sequence[Place | str], confidence: float | None = None) -> Comparison:
     """Compare runs, finished or not; the winners by their promise seeds.
 
     Args:
-        folders: two to 26 run folders.
+        folders: two to 26 run folders, local or URIs.
         confidence: of the intervals; None takes the first run's.
 
     Raises:
@@ -102,13 +102,13 @@ def compare(folders: Sequence[Path | str], confidence: float | None = None) -> C
     """
     if not 2 <= len(folders) <= _MOST_RUNS:
         raise UserError("trm compare", None, f"takes 2 to {_MOST_RUNS} run folders")
-    runs = [read_facts(Path(folder), chr(ord("A") + i)) for i, folder in enumerate(folders)]
+    runs = [read_facts(place(folder), chr(ord("A") + i)) for i, folder in enumerate(folders)]
     studies = Counter(run.study for run in runs)
     for run in runs:
         if studies[run.study] > 1:
             raise UserError(f"{run.folder}: is the same run as another: name each run once")
     first, others = runs[0], runs[1:]
-    level = confidence or read_plan(Path(folders[0])).sections.stability.confidence
+    level = confidence or read_plan(place(folders[0])).sections.stability.confidence
     hindrance = next(filter(None, (_hindrance(first, other) for other in others)), "")
     pairs = {}
     for other in others:
@@ -125,7 +125,7 @@ def compare(folders: Sequence[Path | str], confidence: float | None = None) -> C
     return Comparison(runs, differing(settings), differing(versions), hindrance, pairs, level)
 
 
-def read_facts(folder: Path, label: str) -> RunFacts:
+def read_facts(folder: Place, label: str) -> RunFacts:
     """The facts of one run folder, also while a driver is writing.
 
     Raises:

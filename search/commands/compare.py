@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 from search.arguments import probability
@@ -24,7 +23,7 @@ from search.arguments import probability
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm compare`."""
     parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN", help="run folders, two or more"
+        "runs", nargs="+", metavar="RUN", help="run folders or their URIs, two or more"
     )
     parser.add_argument(
         "--confidence", type=probability, metavar="P",
