@@ -94,7 +94,7 @@ def compare(folders: Sequence[Place | str], confidence: float | None = None) -> 
     """Compare runs, finished or not; the winners by their promise seeds.
 
     Args:
-        folders: two to 26 run folders.
+        folders: two to 26 run folders, local or URIs.
         confidence: of the intervals; None takes the first run's.
 
     Raises:

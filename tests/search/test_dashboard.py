@@ -14,24 +14,28 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-import optuna
 import pytest
 
 from search.cli import main
 from search.dashboard import dashboard_server
-from search.samplers import Record, ask, rebuild_journal, tell
+from search.history import Record
 from search.space import Space
+from search.study_log import Entry, StudyLog
 
 SPACE = Space.parse({"optimizer": {"lr": {"loguniform": [1e-3, 1e-1]}}})
 
 
-def study_in(folder: Path, trials: int) -> optuna.Study:
+def entry(number: int) -> Entry:
+    return Entry(Record(number, {"optimizer.lr": 0.01}, "completed", (0.1 * number,), {1: 0.05}))
+
+
+def study_in(folder: Path, trials: int) -> StudyLog:
     folder.mkdir(exist_ok=True)
     (folder / "run.json").write_text("{}")
-    records = [
-        Record(n, {"optimizer.lr": 0.01}, "completed", 0.1 * n, {0: 0.05}) for n in range(trials)
-    ]
-    return rebuild_journal(folder / "study.log", "mine-0", SPACE, records)
+    entries = [entry(number) for number in range(trials)]
+    return StudyLog(
+        folder / "study.log", "mine-0", SPACE, ["maximize"], ["exact_accuracy"], entries
+    )
 
 
 @contextmanager
@@ -58,8 +62,8 @@ def test_trials_of_a_sweep_that_goes_on_show_up_and_a_resumed_one_too(tmp_path: 
         assert (summary["study_id"], summary["study_name"]) == (0, "mine-0")
         trials = get(f"{url}/api/studies/0")["trials"]
         assert [trial["values"] for trial in trials] == [[0.0], [0.1]]
-        ask(study, SPACE, 2)
-        tell(study, 2, "completed", 0.9, {0: 0.5})
+        study.update(entry(2))
+        study.flush()
         eventually(lambda: len(get(f"{url}/api/studies/0")["trials"]) == 3)
         # A resumed driver writes a new journal in place of the old one.
         study_in(tmp_path / "run", 5)

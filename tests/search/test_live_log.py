@@ -276,6 +276,7 @@ with Ledger.open(folder) if holds_ledger(folder) else begun(folder) as ledger:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_driver_and_its_successor_log_every_report_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
