@@ -1,7 +1,8 @@
 """A small real training run in pure Python: deterministic, seeded, with a state, and wilful.
 
 Its config: `steps` a mark, `lr` (above 1 it diverges), and what is to happen at the mark `at`:
-`crash`, `oom`, `die` (once, unless `always`) or `sleep` (seconds a mark).
+`crash`, `oom`, `die` (once, unless `always`), `eat` (memory, once, up to so many GB or until it is
+killed) or `sleep` (seconds a mark).
 """
 
 from __future__ import annotations
@@ -57,6 +58,12 @@ class ToyTraining:
         if "die" in self.config and (self.config["die"] == "always" or not died.exists()):
             append_text(died, "")
             os.kill(os.getpid(), signal.SIGKILL)
+        if "eat" in self.config and not died.exists():
+            died.touch()
+            eaten = []
+            while len(eaten) < 20 * self.config["eat"]:
+                eaten.append(b"\x01" * 50_000_000)
+                time.sleep(0.05)
         self.diverged = self.config["lr"] > 1
 
     def report(self) -> Report:
