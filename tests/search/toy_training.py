@@ -14,7 +14,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +93,11 @@ class ToyTraining:
 
     def provenance(self) -> dict[str, Any]:
         return {"data_hash": "toy", "went_on_from": self.went_on_from}
+
+
+class SweptTraining(ToyTraining):
+    """The same under a whole sweep's config: its learning rate, and its batch size in ms a mark."""
+
+    def __init__(self, job: Job) -> None:
+        lr, pause = job.config["optimizer"]["lr"], job.config["train"]["batch_size"]
+        super().__init__(replace(job, config={"steps": 5, "lr": lr, "sleep": pause / 1000}))
