@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.tune import (
     CheckpointConfig,
     FailureConfig,
@@ -28,7 +29,6 @@ from ray.tune import (
     Tuner,
     with_resources,
 )
-from ray.exceptions import RayError
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.placement_group import (

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cache
@@ -16,12 +18,15 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from toy_training import SweptTraining
 
+from cluster.connect import connected
+from search.engine import run_trials
 from search.explore import STUDY_FILE
 from search.job import Job
-from search.ledger import Ledger, Trial, read_curves, read_trials
+from search.journal import Journal, Record
+from search.ledger import Ledger, Trial, holds_ledger, read_curves, read_trials
 from search.limits import LimitsConfig, Meter
 from search.live import SweepDisplay
-from search.plan import Plan, check_space, resolve_plan
+from search.plan import Plan, check_space, read_plan, resolve_plan
 from search.population import GENERATION, PARENT
 from search.sweep import _Stages
 from trm.config import experiment_from
@@ -96,6 +101,58 @@ def _task(plan: Plan) -> Task:
     if key not in _tasks:
         _tasks[key] = plan.default.task.build()
     return _tasks[key]
+
+
+def drive(folder: Path, moment: str = "", times: int = 1) -> None:
+    """Go on with the run in a folder, on a Ray of its own, to its end.
+
+    Args:
+        moment: of `MOMENTS`; there the process kills itself.
+        times: how often it comes there before it does.
+    """
+    plan = read_plan(folder)
+    if moment:
+        _die_at(moment, times)
+    with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
+        stages = Stages(plan, ledger)
+        if stages.has_work():
+            with connected(cpus=3):
+                run_trials(
+                    stages, ledger, parallel=3, budget=plan.budget, marks=plan.marks,
+                    path=[str(Path(__file__).parent)], factory=FACTORY,
+                )  # fmt: skip
+        assert stages.result is not None
+        stages.result.save(folder)
+
+
+MOMENTS = {
+    "acknowledged": ("after", "row"),
+    "pausing": ("before", "pause"),
+    "paused": ("after", "pause"),
+    "promoting": ("before", "attempt"),
+    "begun": ("after", "attempt"),
+    "ending": ("before", "end"),
+    "ended": ("after", "end"),
+    "drawing": ("after", "trial"),
+}
+"""Beside which record of the log a driver is killed."""
+
+
+def _die_at(moment: str, times: int) -> None:
+    """SIGKILL of this process beside the record; of an attempt, beside one that goes on."""
+    (side, kind), append, left = MOMENTS[moment], Journal.append, times
+
+    def appending(journal: Journal, record: Record) -> int:
+        nonlocal left
+        left -= record["k"] == kind and record.get("attempt", 2) > 1 - (kind == "row")
+        if not left and side == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        number = append(journal, record)
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    Journal.append = appending  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,21 @@ class ToyTraining:
         return {"data_hash": "toy", "went_on_from": self.went_on_from}
 
 
+DIE_AFTER_SAVING = "die-after-saving"
+"""A file in the run folder: a worker that finds it after saving dies before it reports."""
+
+
 class SweptTraining(ToyTraining):
     """The same under a whole sweep's config: its learning rate, and its batch size in ms a mark."""
 
     def __init__(self, job: Job) -> None:
         lr, pause = job.config["optimizer"]["lr"], job.config["train"]["batch_size"]
         super().__init__(replace(job, config={"steps": 5, "lr": lr, "sleep": pause / 1000}))
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        try:
+            Path(self.job.folder, DIE_AFTER_SAVING).unlink()
+        except FileNotFoundError:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
