@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.tune import (
     CheckpointConfig,
     FailureConfig,
@@ -30,6 +31,12 @@ from ray.tune import (
 )
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
+from ray.util.placement_group import (
+    PlacementGroup,
+    PlacementGroupID,
+    placement_group_table,
+    remove_placement_group,
+)
 
 from cluster.resources import Share
 from search.execution import Events, Execution, NoEvents, Source
@@ -107,20 +114,17 @@ def run_trials(
         ledger.check()
         return stop()
 
-    scratch = ledger.scratch / "ray"
-    shutil.rmtree(scratch, ignore_errors=True)
     key = uuid.uuid4().hex
     _EXECUTIONS[key] = state
     try:
         with _signals(state), _environment(_TUNE_ENVIRONMENT), _silenced("ray"):
             state.asked_to_stop = asked_to_stop
-            _tuner(key, scratch, parallel, resources).fit()
+            _run(key, ledger.scratch / "ray", parallel, resources)
     except Exception:
         if state.error is None:
             raise
     finally:
         del _EXECUTIONS[key]
-        shutil.rmtree(scratch, ignore_errors=True)
     if state.error is not None:
         raise state.error
     if state.interrupted:
@@ -194,6 +198,53 @@ class _StopAll(Stopper):  # type: ignore[misc]  # Ray is untyped here
 
     def stop_all(self) -> bool:
         return _EXECUTIONS[self.key].stopping
+
+
+def _run(key: str, scratch: Path, parallel: int, share: Share) -> None:
+    """Run Tune to the end, once more after each end of its own making.
+
+    Tune (ray 2.60) takes only a RayActorError for the death of a worker. Ray's memory monitor, a
+    lost node and the like raise other errors, at which it gives up with all that still runs.
+    """
+    execution = _EXECUTIONS[key]
+    foreign = _placement_groups()
+    while True:
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            _tuner(key, scratch, parallel, share).fit()
+            return
+        except Exception as error:
+            death = _ray_error(error)
+            if execution.error is not None or death is None:
+                raise
+            if execution.finished or execution.check_stop():
+                return
+            if not execution.live:
+                raise
+            reason = str(death) or type(death).__name__
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        for group in _placement_groups() - foreign:
+            # Whatever still runs in a group ends with it.
+            remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(group)))
+        execution.on_collapse(reason)
+
+
+def _ray_error(error: BaseException | None) -> RayError | None:
+    """What Ray raised, of an error and its causes."""
+    while error is not None and not isinstance(error, RayError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _placement_groups() -> set[str]:
+    """Ids of those of this driver that hold or await resources; an id ends with its driver's."""
+    own = ray.get_runtime_context().get_job_id()
+    return {
+        group
+        for group, entry in placement_group_table().items()
+        if group.endswith(own) and entry["state"] != "REMOVED"
+    }
 
 
 def _error_line(trial: Any) -> str:

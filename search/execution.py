@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from search.ledger import Outcome, Trial
 
 MAX_DEATHS = 3
 """Times that a trial's worker may die in a row, without a report in between, and be replaced."""
+
+_KILLED_FOR_MEMORY = re.compile(r"pid=(\d+), actual memory used=([\d.]+)GB")
 
 Decision = Literal["continue", "stop", "pause", "complete"]
 """Go on; end early, `pruned`; free the worker and wait until the source gives the trial again; or
@@ -81,12 +84,14 @@ class Execution:
         self.events = events
         self.job = job
         self.live: dict[str, tuple[Trial, int]] = {}
+        self.pids: dict[str, int] = {}
         self.again: deque[Trial] = deque()
         self.deaths: Counter[int] = Counter()
         self.rows: dict[int, dict[str, Any]] = {}
         self.asked_to_stop: Callable[[], bool] = lambda: False
         self.stopping = False
         self.interrupted = False
+        self.finished = False
         self.error: BaseException | None = None
 
     @contextmanager
@@ -109,9 +114,8 @@ class Execution:
                     attempt = self.ledger.begin_attempt(trial.id)
                     self.live[name] = (trial, attempt)
                     return self.job(trial, attempt)
-            if self.source.exhausted() and not self.live:
-                return "finished"
-            return None
+            self.finished = self.source.exhausted() and not self.live
+            return "finished" if self.finished else None
 
     def on_message(self, name: str, message: Mapping[str, Any]) -> Decision:
         """Act on a worker's message; the answer says whether the attempt goes on."""
@@ -120,6 +124,7 @@ class Execution:
             if message["attempt"] != attempt or trial.outcome is not None:
                 return "stop"
             if message["kind"] == "started":
+                self.pids[name] = message["pid"]
                 self.events.started(trial, f"{message['host']}:{message['pid']}")
                 return "continue"
             if message["kind"] == "report":
@@ -127,23 +132,36 @@ class Execution:
             self._end(trial, message["outcome"], message["reason"])
             return "stop"
 
-    def on_death(self, name: str, reason: str) -> None:
-        """The worker died: the trial goes on elsewhere, unless this happens again and again."""
+    def on_death(self, name: str, reason: str, *, own: bool = True) -> None:
+        """The worker died: the trial goes on elsewhere, unless this happens again and again.
+
+        Args:
+            own: whether the trial may be why; only then does it count.
+        """
         with self.guarded():
             trial, attempt = self.live.pop(name, (None, 0))
+            self.pids.pop(name, None)
             if trial is None or self.stopping or trial.outcome is not None:
                 return
             self.ledger.preempt(trial.id, attempt, reason)
-            self.deaths[trial.id] += 1
+            self.deaths[trial.id] += own
             if self.deaths[trial.id] <= MAX_DEATHS:
                 self.again.append(trial)
             else:
                 memory = "low on memory" in reason or "OutOfMemory" in reason
                 self._end(trial, "oom" if memory else "crashed", f"worker died: {reason}")
 
+    def on_collapse(self, reason: str) -> None:
+        """All workers are gone at once, for a reason that may name them."""
+        line = reason.partition("\n")[0][:300]
+        guilty = self._hungriest(reason)
+        for name in list(self.live):
+            self.on_death(name, line, own=guilty in (None, name))
+
     def on_end(self, name: str) -> None:
         """Tune is done with an attempt."""
         self.live.pop(name, None)
+        self.pids.pop(name, None)
 
     def check_stop(self) -> bool:
         """Whether everything is to stop now."""
@@ -177,6 +195,16 @@ class Execution:
             self.events.paused(trial)
             return "stop"
         return "continue" if trial.outcome is None else "stop"
+
+    def _hungriest(self, reason: str) -> str | None:
+        """The attempt with the most memory among those that Ray's memory monitor killed.
+
+        It kills the neighbours of a worker that takes too much along with it (ray 2.60); they must
+        not be given up for that.
+        """
+        used = {int(pid): float(memory) for pid, memory in _KILLED_FOR_MEMORY.findall(reason)}
+        killed = [name for name in self.live if self.pids.get(name) in used]
+        return max(killed, key=lambda name: used[self.pids[name]], default=None)
 
     def _ended_already(self, trial: Trial) -> bool:
         """Give a diverged trial the outcome that a killed driver had no time to give it."""

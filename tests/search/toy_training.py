@@ -1,7 +1,8 @@
 """A small real training run in pure Python: deterministic, seeded, with a state, and wilful.
 
 Its config: `steps` a mark, `lr` (above 1 it diverges), and what is to happen at the mark `at`:
-`crash`, `oom`, `die` (once, unless `always`) or `sleep` (seconds a mark).
+`crash`, `oom`, `die` (once, unless `always`), `eat` (memory, once, up to so many GB or until it is
+killed) or `sleep` (seconds a mark).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,12 @@ class ToyTraining:
         if "die" in self.config and (self.config["die"] == "always" or not died.exists()):
             append_text(died, "")
             os.kill(os.getpid(), signal.SIGKILL)
+        if "eat" in self.config and not died.exists():
+            died.touch()
+            eaten = []
+            while len(eaten) < 20 * self.config["eat"]:
+                eaten.append(b"\x01" * 50_000_000)
+                time.sleep(0.05)
         self.diverged = self.config["lr"] > 1
 
     def report(self) -> Report:
@@ -86,3 +93,23 @@ class ToyTraining:
 
     def provenance(self) -> dict[str, Any]:
         return {"data_hash": "toy", "went_on_from": self.went_on_from}
+
+
+DIE_AFTER_SAVING = "die-after-saving"
+"""A file in the run folder: a worker that finds it after saving dies before it reports."""
+
+
+class SweptTraining(ToyTraining):
+    """The same under a whole sweep's config: its learning rate, and its batch size in ms a mark."""
+
+    def __init__(self, job: Job) -> None:
+        lr, pause = job.config["optimizer"]["lr"], job.config["train"]["batch_size"]
+        super().__init__(replace(job, config={"steps": 5, "lr": lr, "sleep": pause / 1000}))
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        try:
+            Path(self.job.folder, DIE_AFTER_SAVING).unlink()
+        except FileNotFoundError:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
