@@ -13,7 +13,7 @@ from search.samplers.cmaes import CmaesConfig
 from search.samplers.gp import GpConfig
 from search.samplers.nsga2 import Nsga2Config
 from search.samplers.nsga3 import Nsga3Config
-from search.samplers.qmc import sobol_draw
+from search.samplers.qmc import QmcConfig
 from search.samplers.tpe import TpeConfig
 from search.space import Draw, Space
 
@@ -50,7 +50,7 @@ class AutoConfig(SamplerConfig):
     def draw(self, history: History, space: Space, seed: int, trials: int) -> Draw:
         initial = self.first(space, trials)
         if history.learned < initial:
-            return sobol_draw(space, seed, len(history.records))
+            return QmcConfig().draw(history, space, seed, trials)
         return self.chosen(space, len(history.directions), trials).draw(
             history, space, seed, trials
         )

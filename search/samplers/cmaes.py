@@ -23,6 +23,9 @@ FloatArray = npt.NDArray[np.float64]
 DEVIATION = 0.25
 """Initial standard deviation of a parameter without a prior, as a share of its range."""
 
+RESOLUTION = 1e-4
+"""The share of a range below which values are as good as equal."""
+
 WARM_SHARE = 0.1
 """The best share of warm-start records, from which the first distribution is estimated."""
 
@@ -90,7 +93,8 @@ class CmaesConfig(SamplerConfig):
         if begun and space.has_prior and rng.random() < prior_share(number, trials):
             return space.sample(rng)
         found = evolution.ask(number, attempt)
-        others = TpeConfig().suggest(history, space, entropy) if history.learned else None
+        rest = any(d.name not in found for group in space.groups.values() for d in group)
+        others = TpeConfig().suggest(history, space, entropy) if rest and history.learned else None
 
         def suggest(name: str, distribution: Distribution) -> Any:
             if name in found:
@@ -151,7 +155,7 @@ class _Evolution:
         points = [(self._point(member), float(place)) for place, member in enumerate(ranked)]
         self._cma.tell(points)
         self._first += self.size
-        if self._cma.should_stop():
+        if self._cma.should_stop() or self._deviation() < RESOLUTION:
             self.size *= 2
             rng = np.random.default_rng(draw_seed(self._seed, self._first))
             start = self._prior_start()
@@ -174,9 +178,15 @@ class _Evolution:
 
     def _length(self, step: FloatArray) -> float:
         """The Mahalanobis length of a step from the mean."""
+        return float(np.sqrt(max(float(step @ np.linalg.solve(self._covariance(), step)), 0.0)))
+
+    def _deviation(self) -> float:
+        """The largest standard deviation of any parameter, as a share of its range."""
+        return float(np.sqrt(np.diag(self._covariance()).max()))
+
+    def _covariance(self) -> FloatArray:
         inner = self._cma._cma  # the package shows the mean alone
-        covariance = inner._sigma**2 * inner._C
-        return float(np.sqrt(max(float(step @ np.linalg.solve(covariance, step)), 0.0)))
+        return np.asarray(inner._sigma**2 * inner._C)
 
     def _sample(self, number: int, attempt: int) -> tuple[FloatArray, FloatArray]:
         self._cma.reseed_rng(draw_seed(self._seed, number, attempt))

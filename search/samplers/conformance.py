@@ -51,7 +51,7 @@ def check(
     seed: int,
     space: Space = SPACES["conditional"],
     directions: Sequence[Direction] = ("maximize",),
-    candidates: int = 30,
+    candidates: int = 20,
     warm: int = 0,
 ) -> None:
     """Play a sweep whose candidates end in every way, some late and some never.
@@ -84,8 +84,8 @@ def check(
                 ended = _ended(record, directions, rng)
                 if ended is not None:
                     history.end(ended)
-    size = config.size(space)
-    assert size is None or len(seen) <= size, f"{len(seen)} candidates of {size}"
+    size, different = config.size(space), len({str(params) for params in seen})
+    assert size is None or different <= size, f"{different} candidates of {size}"
     fresh = History(directions)
     draws = [config.draw(fresh, space, other, candidates)[0] for other in (seed, seed + 1)]
     assert space.size <= candidates or draws[0] != draws[1], "the sweep's seed does not matter"

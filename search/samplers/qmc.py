@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.stats import qmc
 
 from search.history import History
-from search.samplers.base import SamplerConfig
+from search.samplers.base import SamplerConfig, draw_seed
 from search.space import Draw, Space
 
 BLOCK = 256
@@ -27,8 +27,14 @@ class QmcConfig(SamplerConfig):
 
     name: Literal["qmc"] = "qmc"
 
-    def draw(self, history: History, space: Space, seed: int, trials: int) -> Draw:
-        return sobol_draw(space, seed, len(history.records))
+    def propose(
+        self, history: History, space: Space, seed: int, trials: int, attempt: int = 0
+    ) -> Draw:
+        number = len(history.records)
+        if attempt:
+            # A point that steps round to an earlier candidate; the sequence goes on without it.
+            return space.sample(np.random.default_rng(draw_seed(seed, number, attempt)))
+        return sobol_draw(space, seed, number)
 
 
 def sobol_draw(space: Space, seed: int, number: int) -> Draw:
