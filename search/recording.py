@@ -7,7 +7,8 @@ the floor of a failure and the number of examples that a score is a share of.
 A suggestion stands for the recorded config nearest to it: the sum over parameters of squared
 differences, numbers on [0, 1] by their own scale (logarithms for log ranges), 0 or 1 for options
 that are equal or not, 1 for a conditional parameter that only one of the two has. Of equally near
-configs the one that was recorded first.
+configs the one that was recorded first; a config that the sweep has drawn before only once there
+is no other, for in a continuous space a new suggestion is a new config.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -106,15 +107,23 @@ class Recording:
     def _places(self) -> np.ndarray:
         return np.array([self._place(params) for params in self.params])
 
-    def nearest(self, params: Mapping[str, Any]) -> int:
-        """The recorded config that a suggestion stands for."""
+    def nearest(self, params: Mapping[str, Any], drawn: Collection[int] = ()) -> int:
+        """The recorded config that a suggestion stands for.
+
+        Args:
+            drawn: configs that the sweep had before. They are left out while there are others: a
+                new suggestion is another config than those before it, with a luck of its own.
+        """
         place, places = np.array(self._place(params)), self._places
         absent, absents = np.isnan(place), np.isnan(places)
         difference = np.where(absents, 0.0, places) - np.where(absent, 0.0, place)
         choices = [isinstance(d, Choice) for d in self.space.parameters.values()]
         difference[:, choices] = difference[:, choices] != 0
         difference[absents != absent] = 1.0
-        return int(np.argmin(np.einsum("ij,ij->i", difference, difference)))
+        distance = np.einsum("ij,ij->i", difference, difference)
+        if 0 < len(drawn) < len(distance):
+            distance[list(drawn)] = np.inf
+        return int(np.argmin(distance))
 
     def score(self, config: int, seed: int, objective: Objective) -> float:
         """The last value of the objective; its worst for a failure."""

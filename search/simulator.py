@@ -205,18 +205,21 @@ _ENDLESS = 10**9
 
 
 class _SnappedBook(Book):
-    """A book whose trials have the recorded configs that their suggestions stand for.
-
-    So two suggestions for one recorded config are one candidate, as they have one curve.
-    """
+    """A book whose trials have the recorded configs that their suggestions stand for."""
 
     def __init__(self, recording: Recording) -> None:
         super().__init__()
         self.recording = recording
         self.configs: dict[int, int] = {}
+        self._drawn: set[int] = set()
 
     def add_trial(self, **values: Any) -> Trial:
-        config = self.recording.nearest(values["params"])
+        candidate = values.get("candidate")
+        if candidate is None:
+            config = self.recording.nearest(values["params"], self._drawn)
+            self._drawn.add(config)
+        else:
+            config = self.configs[candidate]
         tree = {**self.recording.configs[config], "train": values["config"]["train"]}
         trial = super().add_trial(**{**values, "config": tree})
         self.configs[trial.id] = config

@@ -89,7 +89,9 @@ class _Tune:
         key = f"{len(self.configs):08x}"
         suggestion = self.searcher.suggest(key)
         assert isinstance(suggestion, dict)
-        self.configs[key] = config = self.recording.nearest(_active(self.plan, suggestion))
+        self.configs[key] = config = self.recording.nearest(
+            _active(self.plan, suggestion), set(self.configs.values())
+        )
         self.scheduler.on_trial_add(None, SimpleNamespace(trial_id=key))
         run = self.recording.runs[config, self.split.search[0]]
         rows = run.reports([(index + 1) / REPORTS for index in range(REPORTS)])
