@@ -103,16 +103,10 @@ def _task(plan: Plan) -> Task:
     return _tasks[key]
 
 
-def drive(folder: Path, moment: str = "", times: int = 1) -> None:
-    """Go on with the run in a folder, on a Ray of its own, to its end.
-
-    Args:
-        moment: of `MOMENTS`; there the process kills itself.
-        times: how often it comes there before it does.
-    """
+def drive(folder: Path) -> None:
+    """Go on with the run in a folder, on a Ray of its own, to its end, unless told to die."""
     plan = read_plan(folder)
-    if moment:
-        _die_at(moment, times)
+    _obey(folder / DIE_AT)
     with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
         stages = Stages(plan, ledger)
         if stages.has_work():
@@ -125,6 +119,9 @@ def drive(folder: Path, moment: str = "", times: int = 1) -> None:
         stages.result.save(folder)
 
 
+DIE_AT = "die-at"
+"""A file in the run folder: a moment, and how often the driver comes there before it dies."""
+
 MOMENTS = {
     "acknowledged": ("after", "row"),
     "pausing": ("before", "pause"),
@@ -135,20 +132,27 @@ MOMENTS = {
     "ended": ("after", "end"),
     "drawing": ("after", "trial"),
 }
-"""Beside which record of the log a driver is killed."""
+"""Beside which record of the log a driver is killed; promoting, only of trials that go on."""
 
 
-def _die_at(moment: str, times: int) -> None:
-    """SIGKILL of this process beside the record; of an attempt, beside one that goes on."""
-    (side, kind), append, left = MOMENTS[moment], Journal.append, times
+def _obey(order: Path) -> None:
+    """SIGKILL of this process at the moment that is ordered."""
+    append = Journal.append
+    moment, left = "", 0
 
     def appending(journal: Journal, record: Record) -> int:
-        nonlocal left
-        left -= record["k"] == kind and record.get("attempt", 2) > 1 - (kind == "row")
-        if not left and side == "before":
+        nonlocal moment, left
+        if order.exists():
+            moment, times = order.read_text().split()
+            left = int(times)
+            order.unlink()
+        side, kind = MOMENTS.get(moment, ("", ""))
+        here = record["k"] == kind and (moment != "promoting" or record["attempt"] > 1)
+        left -= here
+        if here and left <= 0 and side == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         number = append(journal, record)
-        if not left:
+        if here and left <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return number
 

@@ -18,7 +18,7 @@ from search.plan import write_plan
 HERE = Path(__file__).parent
 DRIVER = (
     "import sys; from pathlib import Path; sys.path.append(sys.argv[1]); import killable;"
-    "killable.drive(Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))"
+    "killable.drive(Path(sys.argv[2]))"
 )
 RANDOM = ("driver", "worker", "both")
 """Whom a kill hits at a random moment: `driver` leaves its Ray to the kernel and the reaper."""
@@ -47,10 +47,9 @@ class Assault:
     kills: list[str] = field(default_factory=list)
     starts: int = 0
 
-    def start(self, moment: str = "", times: int = 1) -> None:
-        words = [str(HERE), str(self.folder), moment, str(times)]
+    def start(self) -> None:
         self.driver = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, *words],
+            [sys.executable, "-c", DRIVER, str(HERE), str(self.folder)],
             cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self.starts += 1
@@ -75,13 +74,14 @@ class Assault:
     def strike(self, kill: str) -> None:
         """Kill as named, unless the sweep ends before; a dead driver is followed by the next."""
         if self.driver is None:
-            chosen = kill in self.killable.MOMENTS
-            self.start(kill if chosen else "", self.dice.randint(1, 3))
+            self.start()
         assert self.driver is not None
         family = []
         if kill in self.killable.MOMENTS:
-            self.driver.wait(timeout=600)
-            if self.driver.returncode == 0:
+            order = self.folder / "order"
+            order.write_text(f"{kill} {self.dice.randint(1, 3)}")
+            order.rename(self.folder / self.killable.DIE_AT)
+            if self.driver.wait(timeout=600) == 0:
                 return
         elif not self.await_reports(self.dice.randint(1, 8)):
             return
