@@ -127,7 +127,7 @@ def test_what_a_space_does_not_hold_is_refused(tree: dict[str, Any], complaint: 
 
 def test_a_choice_without_the_configs_option_is_named() -> None:
     options = [{"name": "adamw"}, {"label": "calm", "name": "adamw", "weight_decay": 0.0}]
-    with pytest.raises(UserError, match="^optimizer: .* is outside choice of adamw, calm"):
+    with pytest.raises(UserError, match=r"^optimizer: .* is outside choice of adamw, calm"):
         project(space(optimizer={"choice": options}), config(optimizer="adam_atan2"))
 
 
@@ -165,9 +165,7 @@ def test_every_presets_space_has_a_reference(preset: str) -> None:
 
 
 def test_a_searched_task_stays_at_its_default() -> None:
-    found = Space.parse(
-        {"task": {"choice": [{"name": "arrows", "size": 3, "visited": [2, 4]}, {"name": "arrows", "label": "big",
-                                                              "size": 4}]},
-         "optimizer": {"lr": {"loguniform": [1e-5, 1e-2]}}}
-    )  # fmt: skip
+    small = {"name": "arrows", "size": 3, "visited": [2, 4]}
+    task = {"choice": [small, {**small, "label": "big", "size": 4}]}
+    found = Space.parse({"task": task, "optimizer": {"lr": {"loguniform": [1e-5, 1e-2]}}})
     assert reference(found)["task"] == "arrows"
