@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from pydantic import Field
 
 from search.distributions import Distribution
 from search.history import History
-from search.space import Draw, Params, Space
+from search.space import Draw, Space
 from trm.component import Component
 
 MODEL_ATTEMPTS = 2
@@ -131,6 +132,5 @@ def _drawn(history: History) -> set[frozenset[tuple[str, object]]]:
     return keys
 
 
-def _key(params: Params | object) -> frozenset[tuple[str, object]]:
-    assert hasattr(params, "items")
+def _key(params: Mapping[str, object]) -> frozenset[tuple[str, object]]:
     return frozenset(params.items())

@@ -80,7 +80,7 @@ class GpConfig(ModelConfig):
         else:
             study = study_of(_as_values(trials, history, view), history.directions, sampler)
         trial = next_trial(len(history.records))
-        with _one_thread():
+        with _one_thread(), _without_hints():
             return sampler.sample_relative(study, trial, view.translator.search_space(wanted))
 
 
@@ -93,6 +93,17 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def _without_hints() -> Iterator[None]:
+    """Optuna advises a package that would make its search for the best point a little faster."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def _as_scores(trials: list[FrozenTrial], ranking: SingleRanking) -> list[FrozenTrial]:

@@ -30,7 +30,7 @@ class GridConfig(SamplerConfig):
     """
 
     name: Literal["grid"] = "grid"
-    points: int = Field(default=3, ge=2)
+    points: int = Field(default=3, ge=2, le=1000)
 
     def check(self, space: Space, objectives: int, trials: int) -> None:
         size = _count(space.root, self.points)
@@ -132,8 +132,10 @@ def _unrank(node: Any, points: int, place: int) -> Iterator[tuple[str, Any]]:
 def _rank(node: Any, points: int, params: Mapping[str, Any]) -> int | None:
     """The place of the point that parameters make; None if they are not on the grid."""
     if isinstance(node, Range):
-        values = grid_values(node, points)
-        return values.index(params[node.name]) if params[node.name] in values else None
+        value = params[node.name]
+        # The middle of a range may be rounded in more than one way.
+        equal = (i for i, v in enumerate(grid_values(node, points)) if math.isclose(v, value))
+        return next(equal, None)
     if isinstance(node, Branch):
         before = 0
         for option, child in node.nodes.items():

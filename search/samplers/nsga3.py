@@ -25,11 +25,11 @@ class Nsga3Config(GeneticConfig):
     dividing_parameter: int = Field(default=3, ge=1)
 
     def check(self, space: Space, objectives: int, trials: int) -> None:
-        super().check(space, objectives, trials)
         if objectives < 2:
             raise UserError(
                 "search.sampler", self.name, "needs several objectives: use nsga2, tpe or auto"
             )
+        super().check(space, objectives, trials)
 
     def operators(self, seed: int, population: int) -> ByNumber:
         with warnings.catch_warnings():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("orchestration", "evaluation", "compilation", "simulator", "ledger")
+NAMES = ("orchestration", "evaluation", "compilation", "simulator", "ledger", "samplers")
 
 
 def main() -> None:

@@ -164,8 +164,8 @@ def main() -> None:
             )
     for name, problem in PROBLEMS.items():
         ours, all_of_them = (regret(each, problem, 400, 10) for each in (capped, uncapped))
-        print(f"tpe, regret after 400, 10 repetitions, {name}: capped {ours:.4f}, "
-              f"all {all_of_them:.4f}, ratio {ours / all_of_them:.2f}", flush=True)  # fmt: skip
+        print(f"tpe, regret after 400, 10 repetitions, {name}: capped {ours:.3g}, "
+              f"all {all_of_them:.3g}, ratio {ours / all_of_them:.2f}", flush=True)  # fmt: skip
     for name, problem in PROBLEMS.items():
         for sampler in SAMPLERS:
             config = by_name(SAMPLERS, sampler)
@@ -175,5 +175,5 @@ def main() -> None:
             random = regret(by_name(SAMPLERS, "random"), problem, draws, repetitions)
             found = regret(config, problem, draws, repetitions)
             print(f"{sampler}, regret after {draws}, {repetitions} repetitions, {name}: "
-                  f"{found:.4f}, random {random:.4f}, ratio {found / random:.2f}",
+                  f"{found:.3g}, random {random:.3g}, ratio {found / random:.2f}",
                   flush=True)  # fmt: skip

@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from search.explore import Explore
 from search.ledger import Ledger, Trial
 from search.plan import Plan, check_space, read_plan, replan, resolve_plan, write_plan
+from search.warm_start import Warm
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.report import COLUMNS
@@ -129,6 +133,75 @@ def test_promoted_trials_complete_and_those_that_wait_in_vain_are_pruned(
     # 12 at the first rung, 4 at the second, 1 at the end.
     by_rung = [sum(trial.mark >= mark for trial in trials) for mark in (1, 2, 4)]
     assert by_rung == [12, 4, 1], plan.marks
+
+
+def planned(**search: Any) -> Plan:
+    tree = {**TREE, "search": {"trials": 12, **search}}
+    space = check_space(tree)
+    return resolve_plan(tree, experiment_from(space.default()[1]).task.build(), space)
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc", "auto", {"name": "cmaes"}, "nsga2"])
+@pytest.mark.parametrize("cut", [3, 14])
+def test_whatever_the_sampler(sampler: Any, cut: int, tmp_path: Path) -> None:
+    plan = planned(sampler=sampler)
+    start = Warm(first=(plan.space.default()[0], FIRST))
+    journals = [tmp_path / "straight.log", tmp_path / "resumed.log"]
+    with Ledger.create(tmp_path / "straight") as straight:
+        explore = Explore(plan, straight, 0.0, journals[0], start=start)
+        play(explore, straight, plan.marks)
+        explore.close()
+        expected = facts(straight)
+    assert [dict(params) for _, params, *_ in expected[:2]] == [*start.first]
+    with Ledger.create(tmp_path / "stopped") as stopped:
+        play(Explore(plan, stopped, 0.0, journals[1], start=start), stopped, plan.marks, most=cut)
+    with Ledger.open(tmp_path / "stopped") as resumed:
+        explore = Explore(plan, resumed, 0.0, journals[1], start=start)
+        play(explore, resumed, plan.marks)
+        explore.close()
+        assert facts(resumed) == expected
+    one, other = (_study(journal, plan).trials for journal in journals)
+    assert [(t.params, t.state, t.values) for t in one] == [
+        (t.params, t.state, t.values) for t in other
+    ]
+    assert [trial.user_attrs["trials"] for trial in one] == [[fact[0]] for fact in expected]
+    assert all(trial.state.is_finished() for trial in one)
+
+
+FIRST = {"model.hidden_size": "24", "model.num_heads": "3", "optimizer.lr": 2e-3}
+
+
+def _study(journal: Path, plan: Plan) -> optuna.Study:
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    return optuna.load_study(study_name=plan.study, storage=storage)
+
+
+def test_a_grid_ends_the_stage(tmp_path: Path) -> None:
+    """12 points and one first point off the grid, of which a quarter is infeasible."""
+    plan = planned(sampler={"name": "grid", "points": 3}, trials=99)
+    start = Warm(first=(plan.space.default()[0], FIRST))
+    with Ledger.create(tmp_path / "run") as ledger:
+        explore = Explore(plan, ledger, 0.0, start=start)
+        play(explore, ledger, plan.marks)
+        assert explore.exhausted()
+        assert explore.next() is None
+        points = {tuple(sorted(trial.params.items())) for trial in ledger.trials.values()}
+    assert len(points) == len(ledger.trials) == 13
+
+
+@pytest.mark.parametrize(
+    ("search", "word"),
+    [
+        ({"sampler": {"name": "nsga2", "population_size": 50}}, "population_size: 50"),
+        ({"sampler": "nsga3"}, "needs several objectives"),
+        ({"scheduler": {"name": "pbt"}, "first": ["default"]}, "do not count with pbt"),
+        ({"scheduler": {"name": "pbt"}, "warm_start": ["runs/x"]}, "do not count with pbt"),
+    ],
+)
+def test_searches_that_make_no_sense(search: dict[str, Any], word: str) -> None:
+    with pytest.raises(UserError, match=word) as caught:
+        check_space({**TREE, "search": {"trials": 12, **search}})
+    assert "\n" not in str(caught.value)
 
 
 def test_a_decision_that_a_kill_swallowed_is_made_on_resume(plan: Plan, tmp_path: Path) -> None:
