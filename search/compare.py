@@ -43,7 +43,7 @@ class RunFacts:
         seconds: worker seconds, evaluation included.
         explored: the best score of the search, by which it was chosen and therefore optimistic.
         result: what its confirm stage found; None while it has not ended.
-        winner: the drawn values of the winner, else of the best explored; empty if there is none.
+        winner: the drawn values of the winner, else of the best explored; None if there is none.
     """
 
     label: str
@@ -60,7 +60,7 @@ class RunFacts:
     seconds: float
     explored: float | None
     result: Result | None
-    winner: dict[str, Any]
+    winner: dict[str, Any] | None
 
     @property
     def objective(self) -> Objective:
@@ -152,7 +152,7 @@ def read_facts(folder: Place, label: str) -> RunFacts:
         seconds=seconds,
         explored=None if best is None else best.score,
         result=result,
-        winner={} if winner is None else dict(winner.params),
+        winner=None if winner is None else dict(winner.params),
     )
 
 

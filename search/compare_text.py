@@ -109,14 +109,8 @@ def _facts(runs: Sequence[RunFacts]) -> list[str]:
     table += [[name, *(text(run) for run in runs)] for name, text in rows]
     more = {each.column: None for run in runs for each in run.objectives[1:]}
     table += [[f"mean {column}", *(_value(run, column) for run in runs)] for column in more]
-    names = {name: None for run in runs for name in run.winner if name not in PLACE}
-    table += [
-        [
-            f"winner's {name}",
-            *(_short(run.winner[name]) if name in run.winner else "" for run in runs),
-        ]
-        for name in names
-    ]
+    names = {name: None for run in runs for name in run.winner or () if name not in PLACE}
+    table += [[f"winner's {name}", *(_winners(run, name) for run in runs)] for name in names]
     widths = [max(len(row[i]) for row in table) for i in range(len(runs) + 1)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -143,6 +137,13 @@ def _promised(run: RunFacts) -> str:
 
 def _of_result(value: Callable[[Result], float]) -> Callable[[RunFacts], str]:
     return lambda run: "" if run.result is None else f"{value(run.result):.3f}"
+
+
+def _winners(run: RunFacts, name: str) -> str:
+    """A drawn value of the winner, or the fixed one of a run that does not search it."""
+    if run.winner is None:
+        return ""
+    return _short(run.winner.get(name, run.settings.get(name, "")))
 
 
 def _value(run: RunFacts, column: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from search.cli import main
 from search.compare import compare, differing
+from search.compare_text import comparison_text
 from search.confirm import Candidate, Promise, Result
 from search.ledger import Ledger
 from search.plan import resolve_plan, write_plan
@@ -104,6 +105,9 @@ def test_a_setting_in_words_and_one_that_is_missing(make: Make) -> None:
         },
         "optimizer.weight_decay": {"A": 0.1, "B": 0.2},
     }  # fmt: skip
+    d = make("d", GOOD, optimizer__lr=0.05)
+    table = comparison_text(compare([a, d]))
+    assert re.search(r"winner's optimizer.lr +0.01 +0.05\n", table), "fixed where not searched"
     c = make("c", GOOD, optimizer__name="adam_atan2", log__tensorboard=True)
     found = compare([a, c]).differences
     assert found["optimizer.name"] == {"A": "adamw", "B": "adam_atan2"}
