@@ -18,7 +18,7 @@ from typing import Any
 
 from search.book import Book
 from search.config import sweep_sections
-from search.confirm import Replicates, confirm_trials, finalists, rank
+from search.confirm import CONFIRM_SEEDS, Replicates, confirm_trials, finalists, rank
 from search.execution import Execution, NoEvents
 from search.explore import Explore
 from search.job import Job
@@ -27,10 +27,15 @@ from search.objective import Objective
 from search.parts import Row, Trial
 from search.plan import Plan, simulated_plan
 from search.recording import Recording
+from search.replicas import EXPLORE_SEEDS
 from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import RungConfig
 from search.virtual_time import START, ClockName, Stretch, VirtualClock
 from trm.errors import UserError
+
+MOST_TRIALS = 10
+"""Explore trials that a simulated sweep of given compute plans with, for each full run of it: more
+than it will begin, so that compute ends it and not their number."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Split:
     """Which recorded seeds a simulated sweep sees, and which say how good its pick is.
 
     Attributes:
-        search: the first is every explore trial's, the others are the confirm stage's.
+        search: the first (the first `search.seeds`) are the explore trials', the others are the
+            confirm stage's.
         truth: no simulated trial has them, unless there is only one seed in all.
     """
 
@@ -174,12 +180,17 @@ def simulate(
         confirm: whether to confirm; else the best completed trial is picked.
         clock: whether a report takes its recorded seconds or its compute at one rate.
     """
-    seeds = max(min(plan.sections.stability.seeds, len(split.search) - 1), 1)
+    if plan.seeds > len(split.search):
+        raise UserError(
+            "search.seeds", plan.seeds, f"is more than the {len(split.search)} seeds that are "
+            "recorded for a search: lower it",
+        )  # fmt: skip
+    seeds = max(_confirm_seeds(plan, split), 1)
     stability = plan.sections.stability.model_copy(update={"seeds": seeds})
     update: dict[str, Any] = {"stability": stability}
     if compute is not None:
-        search = plan.sections.search.model_copy(update={"trials": _ENDLESS})
-        update["search"] = search
+        most = max(math.ceil(MOST_TRIALS * compute / plan.budget / plan.seeds), 1)
+        update["search"] = plan.sections.search.model_copy(update={"trials": most})
     needed = confirm_runs(plan, split) if confirm else 0
     plan = replace(plan, sections=plan.sections.model_copy(update=update))
     run = _Run(recording, plan, split, VirtualClock(workers, clock))
@@ -197,11 +208,12 @@ def simulate(
 
 def confirm_runs(plan: Plan, split: Split) -> int:
     """Full runs of the confirm stage, over no more seeds than the split has left."""
-    stability = plan.sections.stability
-    return stability.candidates * min(stability.seeds, len(split.search) - 1)
+    return plan.sections.stability.candidates * _confirm_seeds(plan, split)
 
 
-_ENDLESS = 10**9
+def _confirm_seeds(plan: Plan, split: Split) -> int:
+    """Seeds of the confirm stage: what is left of those that a search may see."""
+    return max(min(plan.sections.stability.seeds, len(split.search) - plan.seeds), 0)
 
 
 class _SnappedBook(Book):
@@ -239,6 +251,7 @@ class _Run(NoEvents):
         self.floor = self.objective.worst(recording.floor)
         self.points: list[Point] = []
         self._best = -math.inf
+        self._incumbent: int | None = None
 
     def explore(self, limit: float, may_draw: Callable[[], bool]) -> None:
         self._play(Explore(self.plan, self.book, self.floor, may_draw=may_draw), limit)
@@ -260,18 +273,25 @@ class _Run(NoEvents):
         return Simulated(config, quality, self.clock.compute, self.clock.now, trials, self.points)
 
     def ended(self, trial: Trial) -> None:
-        if (trial.stage, trial.outcome) == ("explore", "completed"):
-            assert trial.score is not None
-            merit = self.objective.merit(trial.score)
-            if merit > self._best:
-                self._best = merit
-                self._note(self.book.configs[trial.id])
+        if trial.stage != "explore" or trial.outcome != "completed":
+            return
+        assert trial.score is not None
+        merit = self.objective.merit(trial.score)
+        if merit > self._best or self.plan.seeds > 1:
+            self._best = max(merit, self._best)
+            best = next(iter(finalists(self.plan, self.book)), None)
+            if best is not None and best.id != self._incumbent:
+                self._incumbent = best.id
+                self._note(self.book.configs[best.id])
 
     def recorded(self, trial: Trial) -> tuple[list[Row], str, str]:
         """A trial's reports at the plan's marks, and how it ends."""
         offset = trial.seed - self.plan.default.train.seed
-        seed = self.split.search[offset % len(self.split.search)]
-        run = self.recording.runs[self.book.configs[trial.id], seed]
+        if trial.stage == "explore":
+            index = offset - EXPLORE_SEEDS + 1 if offset else 0
+        else:
+            index = offset - CONFIRM_SEEDS + self.plan.seeds
+        run = self.recording.runs[self.book.configs[trial.id], self.split.search[index]]
         return run.reports(self.plan.marks), run.outcome, run.reason
 
     def _play(self, source: Explore | Replicates, limit: float) -> None:

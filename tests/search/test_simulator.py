@@ -90,6 +90,19 @@ def test_a_sweep_sees_its_own_seeds_and_no_others(recording: Recording) -> None:
     assert (seen.config, seen.compute, seen.time) == (changed.config, changed.compute, changed.time)
 
 
+def test_several_seeds_a_config_leave_fewer_to_confirm_with(recording: Recording) -> None:
+    search = {"scheduler": "none", "sampler": "random", "trials": 6}
+    one, two = (
+        simulate(recording, plan_of(recording, {"search": {**search, "seeds": seeds}}), SPLIT)
+        for seeds in (1, 2)
+    )
+    # 6 configs, and 3 candidates over the 2 seeds that are left, or over the only one.
+    assert one.compute == pytest.approx(12 * BUDGET)
+    assert two.compute == pytest.approx(15 * BUDGET)
+    with pytest.raises(UserError, match=r"search\.seeds.* more than the 3 seeds"):
+        simulate(recording, plan_of(recording, {"search": {**search, "seeds": 4}}), SPLIT)
+
+
 def test_splits_rotate_over_all_halves() -> None:
     found = splits(range(6), 40)
     assert all(len(split.search) == len(split.truth) == 3 for split in found)
