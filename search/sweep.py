@@ -299,6 +299,11 @@ class _Stages:
             finally:
                 exploring.close()
         if not finalists(self.plan, self.ledger):
+            if not any(trial.outcome for trial in self.ledger.trials.values()):
+                limit = self._meter.met() or "search.limits"
+                raise LimitReachedError(
+                    f"{limit} leaves no room for a single trial: raise it and resume"
+                )
             raise NoWinnerError(_why_no_winner(self.plan, self.ledger))
         trials = confirm_trials(self.plan, self.ledger)
         self._display.stage("confirm", len(trials), _ended(trials))
