@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 import search.ledger
-import search.samplers
+import search.study_log
 import search.trainable
 from search.execution import MAX_DEATHS, Execution, NoEvents
 from search.job import Job
@@ -75,7 +75,7 @@ def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
         fuse.around(search.trainable, "keep_only", lambda *_: "cleaning"),
         fuse.around(search.trainable, "write_folder", lambda *_: "saving"),
         fuse.around(search.trainable, "remove_tree", lambda *_: "removing"),
-        fuse.around(search.samplers.os, "replace", lambda *_: "replacing a file"),
+        fuse.around(search.study_log.os, "replace", lambda *_: "replacing a file"),
     ):
         monkeypatch.setattr(*patch)
     # A kill is no power cut: what was written stays.
