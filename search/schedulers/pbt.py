@@ -28,7 +28,8 @@ class PbtConfig(SchedulerConfig):
     share `quantile` of the members goes on from the checkpoints of members of the best share, with
     settings perturbed. The result is a plain curriculum, confirmed over fresh seeds like any
     other. Distributions in the file are drawn once for each member and inherited. `search.trials`
-    does not count here: there are `members` x `generations` stretches of training.
+    does not count here: there are `members` x `generations` stretches of training. Generations end
+    at shares of compute alone (no `on`): the settings' history is a curriculum of such shares.
 
     Attributes:
         learn: what is learned; depth and supervision steps up to the model's own, factors on

@@ -14,13 +14,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import optuna
 
 from search.comparison import best_quality, reseeded
 from search.recording import Recording, read_recording
 from search.simulator import Simulated, Split, plan_of, simulate, splits
 
 RECORDING = Path(__file__).parents[1] / "data" / "recordings" / "arrows4.parquet"
-REPEAT = 40
+REPEAT = 100
 WORKERS = 4
 COMPUTE = (26, 52)
 TARGET = 0.95
@@ -54,6 +55,7 @@ def contestants(recording: Recording) -> dict[str, Run]:
 
 def main() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     recording = read_recording(RECORDING)
     plan = plan_of(recording)
     rounds = splits(recording.seeds, REPEAT)
