@@ -25,13 +25,13 @@ CRASHED = Ending("crashed", 0.0, "ValueError: boom", failed=True)
 OFFLINE = WandbConfig(mode="offline", project="mine", tags=["try"])
 
 
-@pytest.fixture(scope="module")
 def wandb_processes() -> list[str]:
     """Those of this process; a Ray of other tests may be among its children."""
     names = [child.name() for child in psutil.Process().children(recursive=True)]
     return [name for name in names if "wandb" in name]
 
 
+@pytest.fixture(scope="module")
 def fake() -> Any:
     sys.path.append(str(Path(__file__).parent))
     import wandb_server
