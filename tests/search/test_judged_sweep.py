@@ -134,7 +134,7 @@ def test_a_limit_that_is_met_stops_cleanly_and_a_higher_one_goes_on(
     assert main([*words, "--set", "search.limits.hours=1e-6"]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "search.limits.hours 1e-06 leaves no room" in error
+    assert "search.limits.hours 1e-06" in error
     assert "--resume" in error
     assert read_result(run) is None
     assert main([*words, "--set", "search.limits.hours=10", "--resume"]) == 0
