@@ -189,9 +189,9 @@ class Execution:
         elif decision == "stop":
             self._end(trial, "pruned", "")
         elif decision == "pause":
+            self.ledger.forget_checkpoints(trial.id, trial.checkpoint)
             self.ledger.pause(trial.id)
             self.rows.pop(trial.id, None)
-            self.ledger.forget_checkpoints(trial.id, trial.checkpoint)
             self.events.paused(trial)
             return "stop"
         return "continue" if trial.outcome is None else "stop"
@@ -220,10 +220,11 @@ class Execution:
         score = self.source.floor if row is None else self.source.score(row)
         if not math.isfinite(score):
             outcome, reason, score = "diverged", f"the objective is {score}", self.source.floor
+        # First: what a driver killed in between leaves, nobody would remove after the end.
+        self.ledger.forget_checkpoints(trial.id, trial.checkpoint)
         self.ledger.finish(trial.id, outcome, score, reason)
         self.rows.pop(trial.id, None)
         self.deaths.pop(trial.id, None)
-        self.ledger.forget_checkpoints(trial.id, trial.checkpoint)
         self.source.on_end(trial)
         self.events.ended(trial)
 

@@ -63,6 +63,8 @@ class Population:
                 self._generations[trial.params[GENERATION]][trial.params[MEMBER]] = trial
         for trial in self._all():
             self._finish_if_done(trial)
+        for number, _ in enumerate(self._generations):
+            self._forget_before(number)
         self._waiting = deque(trial for trial in self._all() if trial.outcome is None)
         self._failed = False
 
@@ -219,7 +221,6 @@ class Population:
         row = self._ledger.curve(trial.id)[-1]
         if not row["diverged"] and self.on_report(trial, row) == "complete":
             self._ledger.finish(trial.id, "completed", self.score(row))
-            self._forget_before(trial.params[GENERATION])
 
 
 def learned_history(

@@ -58,8 +58,9 @@ class Steering:
         for trial, row in undecided:
             decision = self.on_report(trial, row)
             if decision == "stop":
-                self._end(trial, trial.checkpoint)
+                self._end(trial)
             elif decision == "pause":
+                book.forget_checkpoints(trial.id, trial.checkpoint)
                 book.pause(trial.id)
         self.unfinished = deque(t for t in self.trials if t.outcome is None and not t.paused)
 
@@ -117,7 +118,8 @@ class Steering:
             return self.start(self.trials[number]), []
         ended = [self.trials[number] for number in self._scheduler.close()]
         for trial in ended:
-            self._end(trial, None)
+            self._end(trial)
+            self._book.forget_checkpoints(trial.id, None)
         return None, ended
 
     @property
@@ -150,14 +152,14 @@ class Steering:
         if rung > max(rungs, default=-1):
             rungs[rung] = objective
 
-    def _end(self, trial: Trial, checkpoint: str | None) -> None:
-        """End a trial that nobody runs, and keep one of its checkpoints or none."""
+    def _end(self, trial: Trial) -> None:
+        """End a trial that nobody runs, and keep the last of its checkpoints."""
+        self._book.forget_checkpoints(trial.id, trial.checkpoint)
         score = self._objective(self._book.curve(trial.id)[-1])
         if math.isfinite(score):
             self._book.finish(trial.id, "pruned", score)
         else:
             self._book.finish(trial.id, "diverged", self._floor, f"the objective is {score}")
-        self._book.forget_checkpoints(trial.id, checkpoint)
         self.on_end(trial)
 
 

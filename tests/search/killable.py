@@ -228,6 +228,11 @@ def assert_finished(folder: Path, plan: Plan) -> Facts:
         assert not last or trial.provenance["went_on_from"] == last[0] - 1, trial
         if trial.outcome == "completed" and trial.stage != "population":
             assert (folder / str(trial.checkpoint) / "state.json").is_file()
+    lie = {str(p.parent.relative_to(folder)) for p in folder.glob("checkpoints/*/*/*/state.json")}
+    last = {
+        t.checkpoint for t in trials if t.params.get(GENERATION) in (None, plan.generations - 1)
+    }
+    assert lie <= last, "what nobody needs was kept"
     if population:
         members = [t for t in searched if t.params[PARENT] is None]
         assert len(members) == plan.wanted // plan.generations

@@ -176,3 +176,48 @@ def test_stopping_leaves_the_trial_unfinished(ledger: Ledger) -> None:
     run.on_death("a", "killed by us")
     assert run.suggest("b") == "finished"
     assert (ledger.trials[0].outcome, ledger.trials[0].preempted) == (None, 0)
+
+
+def killed_for_memory(**used: float) -> str:
+    """What Ray 2.60 says of the workers that its memory monitor killed, by pid."""
+    lines = [
+        f"Selected to kill: (Actor(ab): task name=A.__init__, pid={name.lstrip('p')}, actual memory "
+        f"used={memory:.2f}GB, worker ID=cd)"
+        for name, memory in used.items()
+    ]
+    head = f"{len(used)} worker(s) were killed due to the node running low on memory. 23 of 24GB"
+    return "\n".join([head, *lines])
+
+
+def collapse(ledger: Ledger, reason: str) -> Execution:
+    """Both trials are live, and all workers end, until one trial is given up."""
+    ledger.add_trial(stage="explore", params={}, config={}, seed=6)
+    run = execution(ledger)
+    for _ in range(MAX_DEATHS + 1):
+        for name in ("a", "b"):
+            job = run.suggest(name)
+            assert isinstance(job, Job)
+            started = {"kind": "started", "attempt": job.attempt, "host": "h"}
+            run.on_message(name, {**started, "pid": 11 + job.trial})
+        assert run.live.keys() == {"a", "b"}
+        run.on_collapse(reason)
+        assert not run.live
+    return run
+
+
+def test_who_takes_the_memory_is_given_up_and_those_killed_with_it_are_not(ledger: Ledger) -> None:
+    run = collapse(ledger, killed_for_memory(p11=0.06, p12=6.5, p13=20.0))
+    innocent, guilty = ledger.trials[0], ledger.trials[1]
+    assert (innocent.outcome, innocent.preempted) == (None, MAX_DEATHS + 1)
+    assert (guilty.outcome, guilty.preempted, guilty.score) == ("oom", MAX_DEATHS + 1, -1.0)
+    assert guilty.reason.endswith("low on memory. 23 of 24GB")
+    job = run.suggest("c")
+    assert isinstance(job, Job)
+    assert job.trial == innocent.id
+
+
+def test_a_collapse_for_reasons_unknown_counts_against_all(ledger: Ledger) -> None:
+    run = collapse(ledger, "the node died")
+    assert [trial.outcome for trial in ledger.trials.values()] == ["crashed"] * 2
+    assert run.suggest("c") == "finished"
+    assert run.finished

@@ -183,8 +183,8 @@ def killed(
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize(
     ("parallel", "every"),
-    [(1, 67), (3, 97), pytest.param(1, 1, marks=pytest.mark.slow),
-     pytest.param(3, 1, marks=pytest.mark.slow)],
+    [(1, 67), (3, 97), pytest.param(1, 5, marks=pytest.mark.slow),
+     pytest.param(3, 7, marks=pytest.mark.slow)],
 )  # fmt: skip
 @pytest.mark.timeout(3600)
 def test_a_sweep_killed_between_any_two_writes(
