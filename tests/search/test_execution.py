@@ -181,8 +181,8 @@ def test_stopping_leaves_the_trial_unfinished(ledger: Ledger) -> None:
 def killed_for_memory(**used: float) -> str:
     """What Ray 2.60 says of the workers that its memory monitor killed, by pid."""
     lines = [
-        f"Selected to kill: (Actor(ab): task name=A.__init__, pid={name.lstrip('p')}, actual memory "
-        f"used={memory:.2f}GB, worker ID=cd)"
+        f"Selected to kill: (Actor(ab): task name=A.__init__, pid={name.lstrip('p')}, "
+        f"actual memory used={memory:.2f}GB, worker ID=cd)"
         for name, memory in used.items()
     ]
     head = f"{len(used)} worker(s) were killed due to the node running low on memory. 23 of 24GB"

@@ -31,7 +31,7 @@ from search.trainable import TrialRunner
 
 HERE = Path(__file__).parent
 TRIALS = 9
-SCHEDULERS = ("asha", "hyperband", "median", "halving", "none", "pbt")
+SCHEDULERS = ("asha", "hyperband", "median", "halving", "none", "pbt", "halving, 2 seeds")
 
 
 class Killed(BaseException):
@@ -190,7 +190,8 @@ def killed(
 def test_a_sweep_killed_between_any_two_writes(
     scheduler: str, parallel: int, every: int, killable: Any, fuse: Fuse, tmp_path: Path
 ) -> None:
-    plan = killable.resolved(scheduler, TRIALS, pause=1)
+    name, _, seeds = scheduler.partition(", ")
+    plan = killable.resolved(name, TRIALS, pause=1, seeds=2 if seeds else 1)
     fuse.set(0)
     with opened(tmp_path / "whole") as ledger:
         whole = play(killable, plan, ledger, parallel, random.Random(0))
