@@ -52,7 +52,7 @@ bench: setup
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet torch==2.13.0
-	.venv-lock/bin/python -m pip install --quiet --editable '.[dashboard,dev,hub]'
+	.venv-lock/bin/python -m pip install --quiet --editable '.[dashboard,dev,hub,images]'
 	.venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
 	rm -rf .venv-lock
 

@@ -41,7 +41,7 @@ def dashboard_app(folder: Path) -> Application:
     """
     journal = _journal_of(folder)
     try:
-        from optuna_dashboard import wsgi  # type: ignore[import-untyped]
+        from optuna_dashboard import wsgi
     except ImportError as error:
         raise UserError(
             "trm dashboard", None,

@@ -12,12 +12,14 @@ import numpy as np
 
 from search.config import sweep_sections
 from search.display import duration
+from search.first import resolve_first
 from search.limits import Cost, LimitsConfig, reached
 from search.plan import Plan, check_space, require_sources, resolve_plan
 from search.resources import devices_of, share_of
 from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import EarlyStoppingConfig, Scheduler, starts_slowly
 from search.space import Space
+from search.warm_start import require_runs
 from trm.config import Experiment, experiment_from
 from trm.errors import UserError
 from trm.flops import step_flops
@@ -97,6 +99,9 @@ def dry_run(
         UserError: what the sweep itself would refuse.
     """
     space = check_space(tree)
+    search = sweep_sections(tree).search
+    resolve_first(search.first, space)
+    require_runs(search.warm_start)
     default = experiment_from(space.default()[1])
     rng = np.random.default_rng(0)
     estimate, unknown = None, ""

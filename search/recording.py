@@ -27,13 +27,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from search.distributions import Choice, Distribution
+from search.history import FAILURES
 from search.ledger import read_curves, read_trials
 from search.objective import Objective
 from search.parts import Row, Trial
 from search.place import Place, readable
 from search.plan import read_plan
 from search.space import Space
-from search.steering import FAILURES
 from trm.errors import UserError
 from trm.report import COLUMNS
 

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from search.book import Book
+from search.history import FAILURES
 from search.parts import Trial
 from search.schedulers.rungs import highest
 from search.schedulers.scheduler import Decision, EarlyStoppingConfig, Scheduler, Standing
-
-FAILURES = ("diverged", "collapsed", "oom", "crashed")
 
 
 class Steering:

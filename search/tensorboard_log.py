@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tensorboardX.event_file_writer import EventsWriter  # type: ignore[import-untyped]
-from tensorboardX.proto.event_pb2 import Event  # type: ignore[import-untyped]
-from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
-from tensorboardX.summary import hparams  # type: ignore[import-untyped]
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.summary import hparams
 
 from search.recorder import Ending, LoggedRun, Row
 

@@ -136,6 +136,10 @@ def _dry_run(args: argparse.Namespace) -> int:
     if args.trials is not None:
         require_trials_count(tree, args.trials)
         tree["search"] = {**tree.get("search", {}), "trials": args.trials}
+    if args.warm_start:
+        search = tree.get("search", {})
+        folders = [*search.get("warm_start", []), *args.warm_start]
+        tree["search"] = {**search, "warm_start": folders}
     parallel = args.parallel or sweep_sections(tree).cluster.parallel or cores()
     with task_progress() as progress:
         found = dry_run(

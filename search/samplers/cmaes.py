@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from cmaes import CMAwM, get_warm_start_mgd  # type: ignore[import-untyped]
+from cmaes import CMAwM, get_warm_start_mgd
 from pydantic import Field
 
 from search.distributions import Distribution, Range

@@ -206,11 +206,13 @@ def test_bad_input_is_one_line_and_starts_nothing(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str, words: str
 ) -> None:
     run = tmp_path / "run"
-    assert main(["sweep", str(tiny), "--set", setting, "--out", str(run)]) == 2
-    error = capsys.readouterr().err
-    assert words in error
-    assert error.count("\n") == 1
-    assert not run.exists()
+    sweep = ["sweep", str(tiny), "--set", setting, "--out", str(run)]
+    for command in (sweep, [*sweep, "--dry-run"]):
+        assert main(command) == 2
+        error = capsys.readouterr().err
+        assert words in error
+        assert error.count("\n") == 1
+        assert not run.exists()
 
 
 @pytest.mark.parametrize(
@@ -221,6 +223,7 @@ def test_bad_input_is_one_line_and_starts_nothing(
         (["compare", "nowhere", "nowhere"], "nowhere"),
         (["export", "nowhere", "--front", "x"], "nowhere"),
         (["sweep", "arrows4", "--warm-start", "nowhere"], "holds no run"),
+        (["sweep", "arrows4", "--warm-start", "nowhere", "--dry-run"], "holds no run"),
         (["sweep", "arrows4", "--out", "s4://bucket/x"], "s4"),
     ],
 )
