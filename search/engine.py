@@ -21,6 +21,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 from ray.tune import (
+    Callback,
     CheckpointConfig,
     FailureConfig,
     RunConfig,
@@ -189,6 +190,15 @@ class _Scheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped here
         return ""
 
 
+class _Starts(Callback):  # type: ignore[misc]  # Ray is untyped here
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        worker = trial.temporary_state.ray_actor
+        _EXECUTIONS[self.key].on_start(trial.trial_id, worker._actor_id.hex())
+
+
 class _StopAll(Stopper):  # type: ignore[misc]  # Ray is untyped here
     def __init__(self, key: str) -> None:
         self.key = key
@@ -279,6 +289,7 @@ def _tuner(key: str, scratch: Path, parallel: int, share: Share) -> Tuner:
             name="tune",
             storage_path=str(scratch),
             stop=_StopAll(key),
+            callbacks=[_Starts(key)],
             failure_config=FailureConfig(max_failures=0),
             checkpoint_config=CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             verbose=0,

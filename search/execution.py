@@ -85,6 +85,8 @@ class Execution:
         self.job = job
         self.live: dict[str, tuple[Trial, int]] = {}
         self.pids: dict[str, int] = {}
+        self.workers: dict[str, tuple[str, int]] = {}
+        self._at: dict[str, str] = {}
         self.again: deque[Trial] = deque()
         self.deaths: Counter[int] = Counter()
         self.rows: dict[int, dict[str, Any]] = {}
@@ -117,6 +119,13 @@ class Execution:
             self.finished = self.source.exhausted() and not self.live
             return "finished" if self.finished else None
 
+    def on_start(self, name: str, worker: str) -> None:
+        """A worker takes an attempt; a new one says in its first message who it is."""
+        with self.guarded():
+            self._at[name] = worker
+            if name in self.live and worker in self.workers:
+                self._started(name, *self.workers[worker])
+
     def on_message(self, name: str, message: Mapping[str, Any]) -> Decision:
         """Act on a worker's message; the answer says whether the attempt goes on."""
         with self.guarded():
@@ -124,8 +133,9 @@ class Execution:
             if message["attempt"] != attempt or trial.outcome is not None:
                 return "stop"
             if message["kind"] == "started":
-                self.pids[name] = message["pid"]
-                self.events.started(trial, f"{message['host']}:{message['pid']}")
+                found = message["host"], message["pid"]
+                self.workers[self._at.get(name, name)] = found
+                self._started(name, *found)
                 return "continue"
             if message["kind"] == "report":
                 return self._on_report(trial, attempt, message)
@@ -140,7 +150,7 @@ class Execution:
         """
         with self.guarded():
             trial, attempt = self.live.pop(name, (None, 0))
-            self.pids.pop(name, None)
+            self._forget(name)
             if trial is None or self.stopping or trial.outcome is not None:
                 return
             self.ledger.preempt(trial.id, attempt, reason)
@@ -161,13 +171,21 @@ class Execution:
     def on_end(self, name: str) -> None:
         """Tune is done with an attempt."""
         self.live.pop(name, None)
-        self.pids.pop(name, None)
+        self._forget(name)
 
     def check_stop(self) -> bool:
         """Whether everything is to stop now."""
         with self.guarded():
             self.stopping = self.stopping or self.interrupted or self.asked_to_stop()
         return self.stopping
+
+    def _started(self, name: str, host: str, pid: int) -> None:
+        self.pids[name] = pid
+        self.events.started(self.live[name][0], f"{host}:{pid}")
+
+    def _forget(self, name: str) -> None:
+        self.pids.pop(name, None)
+        self._at.pop(name, None)
 
     def _on_report(self, trial: Trial, attempt: int, message: Mapping[str, Any]) -> Decision:
         row = message["row"]

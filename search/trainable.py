@@ -30,9 +30,9 @@ KEPT = 2
 class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
     """Runs one attempt after another in a worker process.
 
-    A step returns `{"message": JSON}`. The first message of an attempt is `started`, then one
-    `report` per compute mark, of which the last has `last` set; or `end` with an outcome. A
-    failure is a message too, so Tune sees an error only when the process itself dies.
+    A step returns `{"message": JSON}`. The first message of a process is `started`; an attempt's
+    are one `report` per compute mark, of which the last has `last` set, or `end` with an outcome.
+    A failure is a message too, so Tune sees an error only when the process itself dies.
     """
 
     _job: Job
@@ -43,6 +43,7 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         """Take the first job."""
         # What is loaded by now stays: collecting garbage between trials need not look at it.
         gc.freeze()
+        self._introduced = False
         self._take(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -81,7 +82,6 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
 
     def _take(self, config: dict[str, Any]) -> None:
         self._job = Job.from_json(config["job"])
-        self._started = False
         self._training = None
         self._reports = None
         self._provenance_sent = False
@@ -98,8 +98,8 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
                 torch.cuda.empty_cache()
 
     def _next(self) -> dict[str, Any]:
-        if not self._started:
-            self._started = True
+        if not self._introduced:
+            self._introduced = True
             return {"kind": "started", "host": platform.node(), "pid": os.getpid()}
         if self._training is None or self._reports is None:
             self._forget_other_checkpoints()

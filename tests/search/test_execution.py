@@ -86,6 +86,30 @@ def test_an_attempt_from_start_to_end(ledger: Ledger) -> None:
     assert run.suggest("c") == "finished"
 
 
+def test_a_worker_says_once_who_it_is(ledger: Ledger) -> None:
+    ledger.add_trial(stage="explore", params={}, config={}, seed=6)
+    heard: list[tuple[int, str]] = []
+
+    class Heard(NoEvents):
+        def started(self, trial: Trial, worker: str) -> None:
+            heard.append((trial.id, worker))
+
+    run = execution(ledger)
+    run.events = Heard()
+    for name in ("a", "b"):
+        run.suggest(name)
+        run.on_start(name, "worker")
+        if name == "a":
+            assert not heard, "nobody knows the worker yet"
+            run.on_message(name, {"kind": "started", "attempt": 1, "host": "h", "pid": 7})
+        assert run.pids == {name: 7}
+        run.on_message(name, report(1, 1, last=True))
+        run.on_end(name)
+    run.on_start("unknown", "worker")
+    assert heard == [(0, "h:7"), (1, "h:7")]
+    assert not run.pids
+
+
 def test_a_worker_that_dies_is_replaced_and_goes_on(ledger: Ledger) -> None:
     run = execution(ledger)
     run.suggest("a")

@@ -98,7 +98,7 @@ def test_a_bad_config_is_the_users_error(job: Job) -> None:
 
 
 def test_the_runners_messages_and_checkpoints(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_cluster: Any, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Without a controller Tune would make a folder in the user's home.
     monkeypatch.setattr(TrialRunner, "_setup_logdir", lambda self: None)
