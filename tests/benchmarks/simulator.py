@@ -27,6 +27,8 @@ COMPUTE = (26, 52)
 TARGET = 0.95
 """Share of the best recorded config's true quality."""
 OURS = "ours"
+PRESETS_SCHEDULER = {"name": "asha", "metric": "lm_loss"}
+"""As in the presets whose token loss is not searched."""
 
 Run = Callable[..., Simulated]
 
@@ -35,7 +37,8 @@ def contestants(recording: Recording) -> dict[str, Run]:
     """By name, a function of (split, seed, compute) that simulates one sweep."""
     from tests.benchmarks.stock_tune import simulate_stock
 
-    ours = plan_of(recording)
+    ours = plan_of(recording, {"search": {"scheduler": PRESETS_SCHEDULER}})
+    defaults = plan_of(recording)
     plain = plan_of(recording, {"search": {"sampler": "random", "scheduler": "none"}})
 
     def run(function: Run, plan: object, split: Split, seed: int, compute: float) -> Simulated:
@@ -45,6 +48,7 @@ def contestants(recording: Recording) -> dict[str, Run]:
 
     return {
         OURS: partial(run, simulate, ours),
+        "ours, ranked by the objective": partial(run, simulate, defaults),
         "random search": partial(run, partial(simulate, confirm=False), plain),
         "stock Ray Tune": partial(run, simulate_stock, plain),
         "stock Ray Tune, first rung at 1/4": partial(
