@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 from search.book import Book
+from search.diagnosis import collapse_reason
 from search.job import Job
 from search.ledger import Outcome, Trial
 
@@ -39,7 +40,7 @@ class Source(Protocol):
         """The objective of a report."""
 
     def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Decision:
-        """Called for every report, after it was acknowledged; not for a diverged trial's last."""
+        """Called for every report, after it was acknowledged; not for a failed trial's last."""
 
     def on_end(self, trial: Trial) -> None:
         """Called once, after the ledger has the outcome."""
@@ -180,10 +181,10 @@ class Execution:
             self.rows[trial.id] = row
             score = self.source.score(row)
             self.events.reported(trial, row, score)
-            if not row["diverged"]:
+            if not _failed(row):
                 decision = self.source.on_report(trial, row)
-        if row["diverged"]:
-            self._end(trial, "diverged", _diverged(row))
+        if _failed(row):
+            self._fail(trial, row)
         elif message["last"] or decision == "complete":
             self._end(trial, "completed", "")
         elif decision == "stop":
@@ -207,13 +208,20 @@ class Execution:
         return max(killed, key=lambda name: used[self.pids[name]], default=None)
 
     def _ended_already(self, trial: Trial) -> bool:
-        """Give a diverged trial the outcome that a killed driver had no time to give it."""
+        """Give a failed trial the outcome that a killed driver had no time to give it."""
         if trial.mark == 0:
             return False
         row = self._last_row(trial)
-        if row is not None and row["diverged"]:
-            self._end(trial, "diverged", _diverged(row))
+        if row is not None and _failed(row):
+            self._fail(trial, row)
         return trial.outcome is not None
+
+    def _fail(self, trial: Trial, row: Mapping[str, Any]) -> None:
+        if row["diverged"]:
+            reason = f"non-finite loss or gradient by step {row['step']}"
+            self._end(trial, "diverged", reason)
+        else:
+            self._end(trial, "collapsed", collapse_reason(self.ledger.curve(trial.id), trial))
 
     def _end(self, trial: Trial, outcome: Outcome, reason: str) -> None:
         row = self._last_row(trial) if outcome in ("completed", "pruned") else None
@@ -235,5 +243,6 @@ class Execution:
         return self.rows[trial.id]
 
 
-def _diverged(row: Mapping[str, Any]) -> str:
-    return f"non-finite loss or gradient by step {row['step']}"
+def _failed(row: Mapping[str, Any]) -> bool:
+    """Whether training ended as a failure; runs of older versions had no collapses."""
+    return bool(row["diverged"] or row.get("collapsed"))

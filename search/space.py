@@ -46,7 +46,16 @@ from search.distributions import (
 from trm.component import nearest
 from trm.errors import UserError
 
-FIXED_SECTIONS = ("search", "stability", "cluster", "log", "plugins", "diagnostics", "schema_version", "name")
+FIXED_SECTIONS = (
+    "search",
+    "stability",
+    "cluster",
+    "log",
+    "plugins",
+    "diagnostics",
+    "schema_version",
+    "name",
+)
 """Top-level keys that hold no distributions: they describe the sweep, not a trial."""
 
 Params = dict[str, Any]

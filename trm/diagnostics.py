@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from trm.thresholds import DETECTORS, DiagnosticsConfig
@@ -183,7 +184,7 @@ def _fall(rows: Sequence[Row], least: float) -> _Fall | None:
     if len(counted) < 3:
         return None
     values = [accuracy for accuracy, _ in counted]
-    peak = max(min(pair) for pair in zip(values[:-2], values[1:-1], strict=True))
+    peak = max(min(pair) for pair in pairwise(values[:-1]))
     now, last = counted[-1]
     allowed = least + noise(peak, now, _examples(last))
     return _Fall(peak, now, allowed) if peak - now > allowed else None
@@ -252,13 +253,13 @@ def _halting_collapse(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding
                 "halting_collapse", "warning", _at(row), q, limit, "logits",
                 f"a halting logit has grown to {q:.0f}: lower loss.halt_weight or optimizer.lr",
             )  # fmt: skip
-    if not rows or _at(rows[-1]) < 0.5 or config.auc_limit is None:
+    if not rows or _at(rows[-1]) < 0.75 or config.auc_limit is None:
         return None
     return _blind_halting(rows[-1], config.auc_limit)
 
 
 def _blind_halting(row: Row, auc_limit: float) -> Finding | None:
-    """Halting that has stopped to depend on the puzzle, in the second half of a run."""
+    """Halting that has stopped to depend on the puzzle, late in a run."""
     names = ("exact_accuracy", "early_exact_accuracy", "mean_steps", "halt_auc")
     exact, early, mean, auc = (_number(row, name) for name in names)
     steps = _number(row, "supervision_steps")
@@ -333,7 +334,8 @@ def _wandering_latent(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding
         return None
     value, row = found
     share = settled[0] if settled else 0.0
-    if value <= limit:
+    # A model that has learnt nothing yet has nowhere to settle.
+    if value <= limit or (_number(row, "exact_accuracy") or 0.0) < 0.1:
         return None
     return Finding(
         "wandering_latent", "warning", _at(row), value, limit, "norm of the state",

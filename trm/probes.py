@@ -66,7 +66,7 @@ def probe(
                 x = model.embed(inputs, identifiers).float()
                 latent = _run(model, model.fresh_latent(len(x)), x, steps)
             radii = spectral_radius(model, latent, x, config.radius_iterations)
-            radius = float(radii.mean())
+            radius = float(radii.median())
     exact = {multiple: float(right.double().mean()) for multiple, right in deep.exact.items()}
     fitted = float(seen.exact[1].double().mean())
     return Probes(
@@ -125,12 +125,17 @@ def _deepen(
 
 
 def residual(before: Tensor, after: Tensor) -> Tensor:
-    """||after - before|| / ||before|| of each example, states `[batch, positions, hidden]`; `[batch]`.
+    """||after - before|| / ||before|| of each example's state, `[batch]`.
 
-    As in float32 at least: the difference of two bfloat16 states would be rounding.
+    Args:
+        before: a state of every example, `[batch, positions, hidden]`.
+        after: the same a step later.
+
+    Computed in float32: the difference of two bfloat16 states would be rounded once more.
     """
     old, new = before.float().flatten(1), after.float().flatten(1)
-    return (new - old).norm(dim=1) / old.norm(dim=1).clamp(min=1e-12)
+    moved: Tensor = (new - old).norm(dim=1)
+    return moved / old.norm(dim=1).clamp(min=1e-12)
 
 
 def spectral_radius(model: TRM, latent: Latent, x: Tensor, iterations: int) -> Tensor:

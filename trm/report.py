@@ -78,7 +78,7 @@ class Report:
         depth_drop: exact accuracy at the trained depth minus that at `diagnostics.beyond` times
             it, on the same examples.
         spectral_radius: of the Jacobian of one supervision step's map of the state, after the last
-            step, mean over examples; estimated by power iteration, to 10-20 %.
+            step, median over examples; estimated by power iteration, to 10-20 %.
     """
 
     mark: int

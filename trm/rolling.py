@@ -6,7 +6,7 @@ from statistics import median
 
 
 def ratio_to_recent(recent: list[float], value: float, window: int, floor: float = 0.0) -> float:
-    """value / max(median of `recent`, floor); then `value` joins `recent`, which is cut to `window`.
+    """value / max(median of `recent`, floor); then `value` joins `recent`, cut to `window` values.
 
     1.0 until `window` values are there: the first steps of a run have nothing to be held against.
 
