@@ -83,7 +83,12 @@ def diagnose(rows: Sequence[Row], config: DiagnosticsConfig | None = None) -> li
     ['numeric_divergence']
     """
     config = config or DiagnosticsConfig()
-    found = (REGISTRY[name].find(rows, config) for name in DETECTORS)
+    # What a model with a non-finite gradient or weight scores says nothing else.
+    sound = [row for row in rows if not row.get("diverged")]
+    found = (
+        REGISTRY[name].find(rows if name == "numeric_divergence" else sound, config)
+        for name in DETECTORS
+    )
     return [finding for finding in found if finding is not None]
 
 
