@@ -219,7 +219,8 @@ def _overfit_plateau(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding 
         return None
     last = rows[-1]
     accuracy = _number(last, "exact_accuracy")
-    # Training examples are counted when they halt, while they explore: a lower bound.
+    # Training examples are counted when they halt, while they explore, and with live weights: a
+    # lower bound, to be held against the live weights where those are the better ones.
     fitted = _number(last, "train_exact_accuracy")
     probed = _latest(rows, "train_gap")
     if accuracy is None:
@@ -229,8 +230,9 @@ def _overfit_plateau(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding 
         gap = probed[0]
         # Both shares are of a few examples; how few, the gap itself does not say.
         allowed = limit + noise(accuracy, min(accuracy + max(gap, 0.0), 1.0), config.examples)
-    if fitted is not None and fitted - accuracy > gap:
-        gap, allowed = fitted - accuracy, limit + noise(accuracy, fitted, _examples(last))
+    best = max(accuracy, _number(last, "live_exact_accuracy") or 0.0)
+    if fitted is not None and fitted - best > gap:
+        gap, allowed = fitted - best, limit + noise(best, fitted, _examples(last))
     if gap <= allowed:
         return None
     return Finding(
