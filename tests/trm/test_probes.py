@@ -67,8 +67,7 @@ def jacobian(made: TRM, latent: Latent, x: Tensor, row: int) -> np.ndarray:
     return torch.stack(columns, dim=1).numpy()
 
 
-@pytest.mark.parametrize("mixer", ["mlp_t", "attention"])
-@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize(("mixer", "scale"), [("mlp_t", 1.0), ("mlp_t", 2.0), ("attention", 1.0)])
 def test_spectral_radius_is_that_of_the_whole_jacobian(mixer: str, scale: float) -> None:
     made = model(mixer, scale)
     draw = torch.Generator().manual_seed(3)
@@ -81,11 +80,12 @@ def test_spectral_radius_is_that_of_the_whole_jacobian(mixer: str, scale: float)
     true = np.array(
         [np.abs(np.linalg.eigvals(jacobian(made, latent, x, row))).max() for row in range(3)]
     )
-    converged = spectral_radius(made, latent, x, 400).numpy()
+    converged = spectral_radius(made, latent, x, 120).numpy()
     np.testing.assert_allclose(converged, true, rtol=0.01)
     cheap = spectral_radius(made, latent, x, DiagnosticsConfig().radius_iterations).numpy()
     np.testing.assert_allclose(cheap, true, rtol=0.35)
-    assert np.array_equal(spectral_radius(made, latent, x, 400).numpy(), converged)
+    again = spectral_radius(made, latent, x, DiagnosticsConfig().radius_iterations).numpy()
+    assert np.array_equal(again, cheap)
 
 
 def test_transition_is_the_state_of_a_supervision_step() -> None:
