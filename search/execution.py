@@ -13,6 +13,7 @@ from search.book import Book
 from search.diagnosis import collapse_reason
 from search.job import Job
 from search.ledger import Outcome, Trial
+from search.parts import failed
 
 MAX_DEATHS = 3
 """Times that a trial's worker may die in a row, without a report in between, and be replaced."""
@@ -181,9 +182,9 @@ class Execution:
             self.rows[trial.id] = row
             score = self.source.score(row)
             self.events.reported(trial, row, score)
-            if not _failed(row):
+            if not failed(row):
                 decision = self.source.on_report(trial, row)
-        if _failed(row):
+        if failed(row):
             self._fail(trial, row)
         elif message["last"] or decision == "complete":
             self._end(trial, "completed", "")
@@ -212,7 +213,7 @@ class Execution:
         if trial.mark == 0:
             return False
         row = self._last_row(trial)
-        if row is not None and _failed(row):
+        if row is not None and failed(row):
             self._fail(trial, row)
         return trial.outcome is not None
 
@@ -241,8 +242,3 @@ class Execution:
             curve = self.ledger.curve(trial.id)
             return curve[-1] if curve else None
         return self.rows[trial.id]
-
-
-def _failed(row: Mapping[str, Any]) -> bool:
-    """Whether training ended as a failure; runs of older versions had no collapses."""
-    return bool(row["diverged"] or row.get("collapsed"))
