@@ -21,6 +21,7 @@ COMMANDS = {
     "curriculum": "draw what a curriculum drives over a run, and the compute that it saves",
     "sweep": "search a config's space on this machine or a Ray cluster",
     "status": "show a run folder's trials, finished or in progress",
+    "diagnose": "say why trainings failed, or are about to",
     "simulate": "compare samplers and schedulers on recorded curves, in virtual time",
     "dashboard": "show a run in Optuna's dashboard, in a browser",
     "compare": "show what differed between runs, which won, and how sure that is",

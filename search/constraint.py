@@ -76,7 +76,13 @@ def violations(
     """By constraint, the violation of a config's mean over the last reports of its seeds."""
     return {
         constraint.text(): constraint.violation(
-            math.fsum(float(row[constraint.column]) for row in rows) / len(rows)
+            math.fsum(_value(row, constraint.column) for row in rows) / len(rows)
         )
         for constraint in constraints
     }
+
+
+def _value(row: Mapping[str, Any], column: str) -> float:
+    # A report without the column keeps no bound on it.
+    value = row.get(column)
+    return math.nan if value is None else float(value)

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 from search.book import Book
+from search.diagnosis import collapse_reason
 from search.job import Job
 from search.ledger import Outcome, Trial
+from search.parts import failed
 
 MAX_DEATHS = 3
 """Times that a trial's worker may die in a row, without a report in between, and be replaced."""
@@ -39,7 +41,7 @@ class Source(Protocol):
         """The objective of a report."""
 
     def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Decision:
-        """Called for every report, after it was acknowledged; not for a diverged trial's last."""
+        """Called for every report, after it was acknowledged; not for a failed trial's last."""
 
     def on_end(self, trial: Trial) -> None:
         """Called once, after the ledger has the outcome."""
@@ -198,10 +200,10 @@ class Execution:
             self.rows[trial.id] = row
             score = self.source.score(row)
             self.events.reported(trial, row, score)
-            if not row["diverged"]:
+            if not failed(row):
                 decision = self.source.on_report(trial, row)
-        if row["diverged"]:
-            self._end(trial, "diverged", _diverged(row))
+        if failed(row):
+            self._fail(trial, row)
         elif message["last"] or decision == "complete":
             self._end(trial, "completed", "")
         elif decision == "stop":
@@ -225,13 +227,20 @@ class Execution:
         return max(killed, key=lambda name: used[self.pids[name]], default=None)
 
     def _ended_already(self, trial: Trial) -> bool:
-        """Give a diverged trial the outcome that a killed driver had no time to give it."""
+        """Give a failed trial the outcome that a killed driver had no time to give it."""
         if trial.mark == 0:
             return False
         row = self._last_row(trial)
-        if row is not None and row["diverged"]:
-            self._end(trial, "diverged", _diverged(row))
+        if row is not None and failed(row):
+            self._fail(trial, row)
         return trial.outcome is not None
+
+    def _fail(self, trial: Trial, row: Mapping[str, Any]) -> None:
+        if row["diverged"]:
+            reason = f"non-finite loss or gradient by step {row['step']}"
+            self._end(trial, "diverged", reason)
+        else:
+            self._end(trial, "collapsed", collapse_reason(self.ledger.curve(trial.id), trial))
 
     def _end(self, trial: Trial, outcome: Outcome, reason: str) -> None:
         row = self._last_row(trial) if outcome in ("completed", "pruned") else None
@@ -251,7 +260,3 @@ class Execution:
             curve = self.ledger.curve(trial.id)
             return curve[-1] if curve else None
         return self.rows[trial.id]
-
-
-def _diverged(row: Mapping[str, Any]) -> str:
-    return f"non-finite loss or gradient by step {row['step']}"

@@ -31,6 +31,8 @@ SHARES = frozenset(
     {
         "exact_accuracy", "cell_accuracy", "blank_accuracy", "valid_rate", "early_exact_accuracy",
         "live_exact_accuracy", "halt_auc", "halt_accuracy", "train_exact_accuracy",
+        "trainset_exact_accuracy", "settled", "exact_accuracy_2x", "exact_accuracy_4x",
+        "exact_accuracy_8x",
     }
 )  # fmt: skip
 """Columns in [0, 1] where more is better."""
@@ -38,7 +40,9 @@ SHARES = frozenset(
 COSTS = frozenset(
     {
         "lm_loss", "halt_loss", "train_loss", "mean_steps", "train_steps", "latency", "memory",
-        "compute", "seconds", "train_seconds", "parameters", "step", "examples",
+        "compute", "seconds", "train_seconds", "parameters", "step", "examples", "findings",
+        "drop_from_peak", "loss_spikes", "loss_spike_ratio", "grad_norm_max", "grad_spike_ratio",
+        "update_ratio", "residual_H", "residual_L", "late_residual", "spectral_radius",
     }
 )  # fmt: skip
 """Columns from 0 on where less is better."""
@@ -94,8 +98,9 @@ class Objective(Component):
         return (0.0 if self.column in COSTS else -math.inf), math.inf
 
     def value(self, row: Mapping[str, Any]) -> float:
-        """The objective of a report."""
-        return float(row[self.column])
+        """The objective of a report; nan where the report does not have the column."""
+        value = row.get(self.column)
+        return math.nan if value is None else float(value)
 
     def merit(self, value: float) -> float:
         """The value turned so that more is better; its own inverse."""

@@ -103,6 +103,11 @@ Row = dict[str, Any]
 """A row of a curve: trial, attempt and a report's columns."""
 
 
+def failed(row: Mapping[str, Any]) -> bool:
+    """Whether training ended at this report as a failure; older versions knew no collapse."""
+    return bool(row["diverged"] or row.get("collapsed"))
+
+
 def part(folder: Place, block: int) -> Place:
     """The file of a block: of trials `block * 256` and the 255 after it."""
     return folder / f"{block * BLOCK:06d}.parquet"

@@ -31,7 +31,9 @@ from trm.curriculum import begin_course
 from trm.errors import UserError
 from trm.flops import step_flops
 from trm.provenance import provenance
+from trm.report import PROBED
 from trm.tasks.base import Task
+from trm.thresholds import DiagnosticsConfig
 from trm.trainer import budget_flops
 from trm.yaml12 import dump_yaml, parse_yaml
 
@@ -181,6 +183,7 @@ def resolve_plan(tree: Mapping[str, Any], task: Task, space: Space) -> Plan:
     """
     resolved = deepcopy(dict(tree))
     default = experiment_from(space.default()[1])
+    _require_probes(sweep_sections(tree), default.diagnostics)
     budget = float(budget_flops(default, task))
     resolved.setdefault("train", {})["budget"] = {"flops": budget}
     scheduler = sweep_sections(tree).search.scheduler
@@ -195,6 +198,23 @@ def resolve_plan(tree: Mapping[str, Any], task: Task, space: Space) -> Plan:
         full = scheduler.full_steps or budget / step_flops(default, task)
         resolved["search"]["scheduler"]["full_steps"] = full
     return _plan(resolved, f"{default.name}-{uuid.uuid4().hex[:12]}")
+
+
+def _require_probes(sections: SweepSections, diagnostics: DiagnosticsConfig) -> None:
+    """
+    Raises:
+        UserError: trials are to be judged by a column that not all of their reports have.
+    """
+    search = sections.search
+    judged = {
+        **{one.column: "search.objective" for one in search.objective},
+        **{one.column: "search.constraints" for one in search.constraints},
+    }
+    for column, key in judged.items():
+        if column in PROBED and diagnostics.probe != "reports":
+            raise UserError(
+                key, column, "is not in every report: set diagnostics.probe to reports",
+            )  # fmt: skip
 
 
 def write_plan(folder: Place, plan: Plan) -> None:

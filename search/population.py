@@ -25,6 +25,7 @@ from curricula.learned import (
     plain_settings,
 )
 from search.ledger import Ledger, Trial
+from search.parts import failed
 from search.plan import Plan
 from search.schedulers.pbt import PbtConfig, next_generation
 from trm.config import Experiment, experiment_from
@@ -219,7 +220,7 @@ class Population:
         if trial.outcome is not None or not trial.mark:
             return
         row = self._ledger.curve(trial.id)[-1]
-        if not row["diverged"] and self.on_report(trial, row) == "complete":
+        if not failed(row) and self.on_report(trial, row) == "complete":
             self._ledger.finish(trial.id, "completed", self.score(row))
 
 

@@ -46,7 +46,16 @@ from search.distributions import (
 from trm.component import nearest
 from trm.errors import UserError
 
-FIXED_SECTIONS = ("search", "stability", "cluster", "log", "plugins", "schema_version", "name")
+FIXED_SECTIONS = (
+    "search",
+    "stability",
+    "cluster",
+    "log",
+    "plugins",
+    "diagnostics",
+    "schema_version",
+    "name",
+)
 """Top-level keys that hold no distributions: they describe the sweep, not a trial."""
 
 Params = dict[str, Any]
@@ -137,7 +146,7 @@ class Space:
         if not self.searches:
             raise UserError(
                 "nothing to search: give at least one key outside "
-                f"{', '.join(FIXED_SECTIONS[:5])} a range, as in "
+                f"{', '.join(FIXED_SECTIONS[:6])} a range, as in "
                 "`optimizer: {lr: {loguniform: [1e-4, 1e-2]}}`"
             )
 

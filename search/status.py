@@ -10,6 +10,7 @@ from typing import Any
 from search.book import Book
 from search.candidates import best_first, explored, pareto_front
 from search.confirm import Candidate, Promise, Result, read_result
+from search.diagnosis import count_findings, diagnose_book
 from search.ledger import Trial, read_book
 from search.live import parameters
 from search.place import Place, place
@@ -68,6 +69,7 @@ def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict
             for trial in trials.values()
             if trial.outcome in ("diverged", "collapsed", "oom", "crashed")
         ],
+        "findings": count_findings(diagnose_book(book)),
         "result": asdict(result) if result else None,
     }
 
@@ -108,6 +110,9 @@ def status_text(folder: Place | str) -> str:
     if reasons:
         lines.append("failures:")
         lines += [f"  {n} x {reason}" for reason, n in reasons.most_common()]
+    if state["findings"]:
+        words = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in state["findings"].items())
+        lines.append(f"findings by trials (`trm diagnose` tells more): {words}")
     if result:
         lines.append(_table(plan, result, trials))
     else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from search.book import Book
 from search.history import FAILURES
-from search.parts import Trial
+from search.parts import Trial, failed
 from search.schedulers.rungs import highest
 from search.schedulers.scheduler import Decision, EarlyStoppingConfig, Scheduler, Standing
 
@@ -135,11 +135,11 @@ class Steering:
         if standing == "paused":
             self._paused.add(trial.id)
         number = self._numbers[trial.id]
-        judged = [row for row in rows if not row["diverged"]]
+        judged = [row for row in rows if not failed(row)]
         for row in judged:
             self._note_rung(number, row, self._objective(row))
         self._scheduler.replay(number, [self._seen(row) for row in judged], standing)
-        return None if undecided is None or undecided["diverged"] else undecided
+        return None if undecided is None or failed(undecided) else undecided
 
     def _seen(self, row: Mapping[str, Any]) -> tuple[float, float | None]:
         """A report as the scheduler sees it."""

@@ -15,7 +15,7 @@ from search.constraint import violations
 from search.first import distinct
 from search.history import Record
 from search.ledger import Trial, read_curves, read_trials
-from search.parts import Row
+from search.parts import Row, failed
 from search.place import Place, place
 from search.plan import SWEEP_FILE, Plan, read_plan, write_atomically
 from search.projection import project
@@ -229,7 +229,7 @@ def _record(
     trial, rungs = seeds[0], dict[int, float]()
     for row in curves.get(trial.id, ()):
         rung = highest(shares, scheduler.share(row))
-        if not row["diverged"] and rung > max(rungs, default=-1):
+        if not failed(row) and rung > max(rungs, default=-1):
             rungs[rung] = plan.objective.value(row)
     last = {seed.id: curves[seed.id][-1] for seed in seeds if curves.get(seed.id)}
     values: tuple[float, ...] = ()

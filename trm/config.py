@@ -20,6 +20,7 @@ from trm.model import ModelConfig
 from trm.optimizers import OPTIMIZERS, AdamAtan2Config, OptimizerConfig
 from trm.tasks import TASKS
 from trm.tasks.base import TaskConfig
+from trm.thresholds import DiagnosticsConfig
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -108,6 +109,7 @@ class Experiment(Component):
     ] = AdamAtan2Config()
     curriculum: AnyCurriculum = CustomCurriculum()
     train: TrainConfig = TrainConfig()
+    diagnostics: DiagnosticsConfig = DiagnosticsConfig()
     promise: PromiseConfig | None = None
     plugins: list[str] = Field(default_factory=list)
 

@@ -48,6 +48,8 @@ class Evaluation:
     halt_auc: float
     mean_steps: float
     early_exact_accuracy: float
+    q_min: float = 0.0
+    q_max: float = 0.0
     latency: float = field(default=0.0, compare=False)
 
 
@@ -145,6 +147,8 @@ def score(thinking: Thinking, task: Task, split: Split, halt_threshold: float = 
         halt_auc=auc(q.ravel(), exact.ravel()),
         mean_steps=float(first.mean() + 1.0),
         early_exact_accuracy=float(exact[first, np.arange(len(first))].mean()),
+        q_min=float(q.min()),
+        q_max=float(q.max()),
         latency=thinking.seconds / len(split),
     )
 

@@ -278,6 +278,18 @@ class TRM(nn.Module):
         output = Output(self.lm_head(z_H[:, self.prefix :]), q[:, 0], q[:, 1])
         return Latent(z_H.detach(), z_L.detach()), output
 
+    def transition(self, latent: Latent, x: Tensor) -> Latent:
+        """One supervision step's map of the state alone, at full depth, differentiable in it.
+
+        Args:
+            latent: the state.
+            x: embedded inputs, `[batch, positions, hidden]`, in the type to compute in.
+        """
+        z_H, z_L = latent.z_H, latent.z_L
+        for _ in range(self.config.H_cycles):
+            z_H, z_L = self._cycle(z_H, z_L, x, self.config.L_cycles)
+        return Latent(z_H, z_L)
+
     def _cycle(self, z_H: Tensor, z_L: Tensor, x: Tensor, L_cycles: int) -> tuple[Tensor, Tensor]:
         injection = z_H + x
         for _ in range(L_cycles):

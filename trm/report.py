@@ -49,6 +49,36 @@ class Report:
         memory: peak bytes since training began or was resumed: what torch's allocator handed out
             on CUDA, the process's resident set on a CPU.
         diverged: training met a non-finite loss, gradient or state and stopped.
+        collapsed: training ended as a failure: at the last report its accuracy had collapsed
+            (`diagnostics.collapse`), or a detector of `diagnostics.stop_on` had fired.
+        evaluated: examples of `valid` that the shares are shares of.
+        loss_spikes: steps since the last report with a loss above `diagnostics.spike_factor`
+            rolling medians.
+        loss_spike_ratio: the highest loss since the last report, in rolling medians.
+        grad_norm_max: the highest gradient norm since the last report, before clipping.
+        grad_spike_ratio: the highest gradient norm since the last report, in rolling medians.
+        update_ratio: norm of the last optimiser step over the norm of the weights before it.
+        q_min: the least halting logit on `valid`, all steps.
+        q_max: the greatest.
+        ema_gap: exact accuracy with EMA weights minus that of the live weights.
+        drop_from_peak: highest exact accuracy of any report so far minus this one's.
+        findings: failure detectors that have fired so far.
+        trainset_exact_accuracy: exact accuracy at full depth on the first `diagnostics.examples`
+            training examples as they stand in the data. This and what follows, up to
+            `spectral_radius`, is measured at probed reports alone, else null.
+        train_gap: `trainset_exact_accuracy` minus that of as many examples of `valid`.
+        residual_H: ||z' - z|| / ||z|| of the answer state at the last step, mean over examples.
+        residual_L: the same of the latent state.
+        late_residual: `residual_H` at `diagnostics.beyond` times the trained depth.
+        settled: share of examples with a late residual below `diagnostics.settle_below`.
+        exact_accuracy_2x: exact accuracy at twice the trained supervision steps, on the probe's
+            examples.
+        exact_accuracy_4x: at four times.
+        exact_accuracy_8x: at eight times.
+        depth_drop: exact accuracy at the trained depth minus that at `diagnostics.beyond` times
+            it, on the same examples.
+        spectral_radius: of the Jacobian of one supervision step's map of the state, after the last
+            step, median over examples; estimated by power iteration, to 10-20 %.
     """
 
     mark: int
@@ -86,14 +116,42 @@ class Report:
     latency: float = field(default=0.0, compare=False)
     memory: float = field(default=0.0, compare=False)
     diverged: bool = False
+    collapsed: bool = False
+    evaluated: int = 0
+    loss_spikes: int = 0
+    loss_spike_ratio: float = 1.0
+    grad_norm_max: float = 0.0
+    grad_spike_ratio: float = 1.0
+    update_ratio: float = 0.0
+    q_min: float = 0.0
+    q_max: float = 0.0
+    ema_gap: float = 0.0
+    drop_from_peak: float = 0.0
+    findings: int = 0
+    trainset_exact_accuracy: float | None = None
+    train_gap: float | None = None
+    residual_H: float | None = None
+    residual_L: float | None = None
+    late_residual: float | None = None
+    settled: float | None = None
+    exact_accuracy_2x: float | None = None
+    exact_accuracy_4x: float | None = None
+    exact_accuracy_8x: float | None = None
+    depth_drop: float | None = None
+    spectral_radius: float | None = None
 
     def row(self) -> dict[str, Any]:
         """The report as a flat dictionary, column name to value."""
         return asdict(self)
 
 
-COLUMNS: dict[str, str] = {column.name: str(column.type) for column in fields(Report)}
+COLUMNS: dict[str, str] = {
+    column.name: str(column.type).removesuffix(" | None") for column in fields(Report)
+}
 """Every column and its type (`int`, `float` or `bool`), in order."""
+
+PROBED = tuple(column.name for column in fields(Report) if str(column.type).endswith("None"))
+"""Columns that only probed reports have."""
 
 MACHINE_COLUMNS = ("seconds", "train_seconds", "latency", "memory")
 """Columns that differ when the same run is repeated on the same hardware."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from trm.counters import Counters, no_sums
 from trm.curriculum import Window, begin_course, disturbed, loss_weights
 from trm.data import ExampleStream
 from trm.device import Resolved, resolve
+from trm.diagnostics import EVIDENCE, diagnose, has_collapsed
 from trm.ema import EMA
 from trm.evaluation import Evaluation, evaluate, subset
 from trm.flops import step_flops
@@ -28,7 +29,9 @@ from trm.losses import act_loss
 from trm.memory import peak_memory, reset_peak
 from trm.model import TRM, Latent, Output
 from trm.optimizers import learning_rate_factor
+from trm.probes import Probes, probe, probe_gap, update_ratio
 from trm.report import Report
+from trm.rolling import ratio_to_recent
 from trm.state import State, flatten, unflatten
 from trm.tasks.base import Split, Task
 
@@ -106,6 +109,9 @@ class Trainer:
         self.window = Window()
         self._difficulty = np.zeros(config.train.batch_size, dtype=np.float32)
         self._valid = subset(task.split("valid"), config.train.valid_examples)
+        self._probe_gap = probe_gap(
+            config.diagnostics, config.model.halt_max_steps, config.train.batch_size
+        )
         self._step_flops: dict[Depth, float] = {}
 
     @property
@@ -121,7 +127,8 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether `run` has nothing more to yield."""
-        return self.counters.diverged or self.counters.mark >= len(self.marks)
+        ended = self.counters.diverged or self.counters.collapsed
+        return ended or self.counters.mark >= len(self.marks)
 
     def prepare(self) -> None:
         """Set this process's thread count to the run's own: results depend on it bit for bit."""
@@ -196,7 +203,11 @@ class Trainer:
         if not math.isfinite(loss) or not math.isfinite(counters.grad_norm):
             counters.diverged = True
             return
+        self._count_spikes(loss)
+        before = self._weights() if self._meets_mark(compute) else None
         self.optimizer.step()
+        if before is not None:
+            counters.update_ratio = update_ratio(before, self._weights())
         if self.ema is not None:
             self.ema.update(self.model)
         self._count(loss, halted, losses.exact, steps)
@@ -268,6 +279,24 @@ class Trainer:
         sums["halted_exact"] += float((halted & exact).sum())
         sums["halted_steps"] += float(steps[halted].sum())
 
+    def _count_spikes(self, loss: float) -> None:
+        counters, config = self.counters, self.config.diagnostics
+        window, sums = config.spike_window, counters.sums
+        ratio = ratio_to_recent(counters.recent_losses, loss, window, config.spike_floor)
+        if config.spike_factor is not None and ratio > config.spike_factor:
+            sums["loss_spikes"] += 1
+        norm_ratio = ratio_to_recent(counters.recent_norms, counters.grad_norm, window)
+        sums["loss_spike_ratio"] = max(sums["loss_spike_ratio"], ratio)
+        sums["grad_spike_ratio"] = max(sums["grad_spike_ratio"], norm_ratio)
+        sums["grad_norm_max"] = max(sums["grad_norm_max"], counters.grad_norm)
+
+    def _meets_mark(self, compute: float) -> bool:
+        mark = self.counters.mark
+        return mark < len(self.marks) and compute >= self._goal(self.marks[mark])
+
+    def _weights(self) -> Tensor:
+        return torch.cat([p.detach().flatten() for p in self.model.parameters()])
+
     def _flops(self, depth: Depth) -> float:
         if depth not in self._step_flops:
             self._step_flops[depth] = step_flops(self.config, self.task, depth)
@@ -275,10 +304,8 @@ class Trainer:
 
     def evaluate(self, split: Split | None = None, live: bool = False) -> Evaluation:
         """Evaluate on `valid` (or a given split) at full depth, with EMA weights unless `live`."""
-        weights = self.ema.swapped(self.model) if self.ema and not live else nullcontext()
-        self.model.eval()
         threshold = self.config.halting.eval_threshold
-        with weights:
+        with self._evaluated(live):
             return evaluate(
                 self.model,
                 self.task,
@@ -288,6 +315,32 @@ class Trainer:
                 device=self.device,
                 loss=self.config.loss,
                 halt_threshold=0.5 if threshold is None else threshold,
+            )
+
+    @contextmanager
+    def _evaluated(self, live: bool = False) -> Iterator[None]:
+        """The model as it is evaluated: with EMA weights unless `live`."""
+        self.model.eval()
+        with self.ema.swapped(self.model) if self.ema and not live else nullcontext():
+            yield
+
+    def _probe(self) -> Probes:
+        """The probes of a report, where one is due."""
+        counters, config = self.counters, self.config.diagnostics
+        last = counters.mark >= len(self.marks)
+        far = counters.step - counters.probed_step >= self._probe_gap
+        if config.probe is None or not (config.probe == "reports" or far or last):
+            return Probes()
+        counters.probed_step = counters.step
+        with self._evaluated():
+            return probe(
+                self.model,
+                config,
+                valid=subset(self._valid, config.examples),
+                train=subset(self.task.split("train"), config.examples),
+                steps=self.config.model.halt_max_steps,
+                batch_size=self.config.train.eval_batch_size,
+                device=self.device,
             )
 
     def state_dict(self) -> State:
@@ -363,13 +416,15 @@ class Trainer:
         counters.mark = max(passed, counters.mark + 1)
         result = self.evaluate()
         live = self.evaluate(live=True) if self.ema is not None else result
+        probes = Probes() if counters.diverged else self._probe()
         counters.seconds += time.perf_counter() - begun
         sums = counters.sums
         counters.sums = no_sums()
         halted = max(sums["halted"], 1.0)
         columns = asdict(result)
-        del columns["examples"]
-        return Report(
+        accuracy, evaluated = result.exact_accuracy, columns.pop("examples")
+        peak = max([accuracy, *(row["exact_accuracy"] for row in counters.history)])
+        report = Report(
             mark=counters.mark,
             step=counters.step,
             compute=counters.compute,
@@ -394,8 +449,29 @@ class Trainer:
             parameters=sum(p.numel() for p in self.model.parameters() if p.requires_grad),
             memory=peak_memory(self.device),
             diverged=counters.diverged,
+            evaluated=evaluated,
+            loss_spikes=int(sums["loss_spikes"]),
+            loss_spike_ratio=sums["loss_spike_ratio"],
+            grad_norm_max=sums["grad_norm_max"],
+            grad_spike_ratio=sums["grad_spike_ratio"],
+            update_ratio=counters.update_ratio,
+            ema_gap=accuracy - live.exact_accuracy,
+            drop_from_peak=peak - accuracy,
             **columns,
+            **asdict(probes),
         )
+        return self._diagnosed(report)
+
+    def _diagnosed(self, report: Report) -> Report:
+        """The report with what the failure detectors say of the run so far."""
+        counters, config = self.counters, self.config.diagnostics
+        counters.history.append({name: getattr(report, name) for name in EVIDENCE})
+        findings = diagnose(counters.history, config)
+        last = counters.mark >= len(self.marks)
+        hopeless = any(finding.detector in config.stop_on for finding in findings)
+        if not counters.diverged:
+            counters.collapsed = hopeless or (last and has_collapsed(counters.history, config))
+        return replace(report, findings=len(findings), collapsed=counters.collapsed)
 
 
 def build_model(config: Experiment, task: Task, resolved: Resolved, seed: int) -> TRM:

@@ -4,7 +4,8 @@ Values that the file leaves to a search are taken at their defaults. The run fol
 `config.yaml` (every value written out), `reports.jsonl` (the learning curve) and `checkpoints/`.
 
 Ctrl-C stops between two steps and saves; the command that resumes is printed. The exit code is 1
-when training diverges (a non-finite loss or gradient).
+when training diverges (a non-finite loss or gradient) or has collapsed at its end. What the failure
+detectors found is printed in words; `trm diagnose DIR` says it again.
 
   trm train sudoku4
   trm train best.yaml --set train.seed=7 --out runs/seed7
@@ -200,6 +201,12 @@ def _stop_request() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
+def _diagnosis(trainer: Trainer) -> str:
+    from trm.diagnostics import describe, diagnose
+
+    return describe(diagnose(trainer.counters.history, trainer.config.diagnostics))
+
+
 def _conclude(trainer: Trainer, out: Path, as_json: bool) -> int:
     if trainer.counters.diverged:
         print(
@@ -209,6 +216,9 @@ def _conclude(trainer: Trainer, out: Path, as_json: bool) -> int:
         )
         return 1
     rows = _rows(out)
+    if trainer.counters.collapsed:
+        print(f"trm: training collapsed: {_diagnosis(trainer)}", file=sys.stderr)
+        return 1
     if rows and not as_json:
         last = rows[-1]
         print(
@@ -216,6 +226,8 @@ def _conclude(trainer: Trainer, out: Path, as_json: bool) -> int:
             f"(cells {last['cell_accuracy']:.3f}, mean steps {last['mean_steps']:.2f}) "
             f"after {last['step']} steps in {last['seconds']:.0f} s; saved in {out}"
         )
+        if last["findings"]:
+            print(_diagnosis(trainer))
         promise = trainer.config.promise
         if promise is not None:
             value = last[promise.column]

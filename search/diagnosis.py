@@ -1,0 +1,111 @@
+"""What the failure detectors say of the trials of a run folder."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.book import Book
+from search.ledger import Trial, read_book
+from search.place import Place, place
+from search.plan import RUN_FILE
+from trm.component import validate
+from trm.diagnostics import EVIDENCE, Finding, diagnose
+from trm.errors import UserError
+from trm.thresholds import DiagnosticsConfig
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One training's findings.
+
+    Attributes:
+        trial: its number; None for a folder of `trm train`.
+        outcome: how it ended, empty while it has not.
+        findings: what the detectors say.
+    """
+
+    trial: int | None
+    outcome: str
+    findings: tuple[Finding, ...]
+
+
+def thresholds(config: Mapping[str, Any]) -> DiagnosticsConfig:
+    """The `diagnostics` section of a config tree, or its defaults."""
+    return validate(DiagnosticsConfig, config.get("diagnostics", {}), "diagnostics")
+
+
+def diagnose_trial(trial: Trial, rows: Sequence[Mapping[str, Any]]) -> Diagnosis:
+    """A trial's findings from its reports, by mark."""
+    found = diagnose(rows, thresholds(trial.config))
+    return Diagnosis(trial.id, trial.outcome or "", tuple(found))
+
+
+def collapse_reason(rows: Sequence[Mapping[str, Any]], trial: Trial) -> str:
+    """One line on why training ended as a failure, from its reports."""
+    findings = diagnose_trial(trial, rows).findings
+    told = [f for f in findings if f.detector in thresholds(trial.config).stop_on]
+    told = told or [f for f in findings if f.detector == "late_collapse"] or list(findings)
+    return f"{told[0].detector.replace('_', ' ')}: {told[0].words}" if told else "collapsed"
+
+
+def diagnose_book(book: Book) -> list[Diagnosis]:
+    """The findings of every trial that has reported, by number."""
+    return [
+        diagnose_trial(book.trials[number], rows) for number, rows in book.curves(EVIDENCE) if rows
+    ]
+
+
+def count_findings(diagnoses: Sequence[Diagnosis]) -> dict[str, int]:
+    """How many trials have each finding, most frequent first."""
+    counts = Counter(f.detector for one in diagnoses for f in one.findings)
+    return dict(counts.most_common())
+
+
+def diagnose_folder(folder: Place | str, trial: int | None = None) -> list[Diagnosis]:
+    """The findings in a run folder of `trm sweep` or `trm train`.
+
+    Args:
+        trial: this trial alone.
+
+    Raises:
+        UserError: the folder holds neither, or has no such trial.
+    """
+    where = place(folder)
+    if (where / RUN_FILE).is_file():
+        diagnoses = diagnose_book(read_book(where))
+        if trial is None:
+            return diagnoses
+        chosen = [one for one in diagnoses if one.trial == trial]
+        if not chosen:
+            raise UserError("--trial", trial, f"has no reports in {folder}: see `trm status`")
+        return chosen
+    if trial is not None:
+        raise UserError("--trial", trial, f"{folder} holds no sweep: leave it out")
+    return [_trained(Path(str(folder)))]
+
+
+def _trained(folder: Path) -> Diagnosis:
+    """The findings of a folder of `trm train`, or of a checkpoint within one."""
+    from trm.checkpoint import read_head
+
+    if (folder / "checkpoint.json").is_file():
+        head = read_head(folder)
+        rows = head.values["counters"].get("history", [])
+        return Diagnosis(None, "", tuple(diagnose(rows, head.config.diagnostics)))
+    from trm.config import experiment_from
+    from trm.yaml12 import read_yaml
+
+    if not (folder / "reports.jsonl").is_file():
+        raise UserError(
+            f"{folder}: holds no training: give a folder of `trm sweep` or `trm train`, or a "
+            "checkpoint"
+        )
+    lines = (folder / "reports.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines if line.endswith("}")]
+    config = experiment_from(read_yaml(folder / "config.yaml")).diagnostics
+    return Diagnosis(None, "", tuple(diagnose(rows, config)))
