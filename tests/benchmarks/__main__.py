@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("orchestration", "evaluation", "compilation", "simulator", "ledger", "samplers")
+NAMES = ("orchestration", "evaluation", "compilation", "simulator", "ledger", "samplers", "racing")
 
 
 def main() -> None:
