@@ -1,10 +1,10 @@
 """Which candidate gets the next seed, and when more seeds would tell nothing: a race.
 
-Every candidate first gets the same few seeds. Then successive elimination (Maron & Moore, "Hoeffding
-races", NIPS 1993, with t bounds in place of theirs) drops whoever is below the leader beyond
-doubt, and optimal computing budget allocation (Chen, Lin, Yücesan & Chick, Discrete Event Dynamic
-Systems 10, 2000; Chen & Lee, "Stochastic Simulation Optimization", 2011) says which of the others
-needs seeds most. The race ends with one left, or with the budget.
+Every candidate first gets the same few seeds. Then successive elimination (Maron & Moore,
+"Hoeffding races", NIPS 1993, with t bounds in place of theirs) drops whoever is below the leader
+beyond doubt, and optimal computing budget allocation (Chen, Lin, Yücesan & Chick, Discrete Event
+Dynamic Systems 10, 2000; Chen & Lee, "Stochastic Simulation Optimization", 2011) says which of the
+others needs seeds most. The race ends with one left, or with the budget.
 
 A decision is a pure function of what the candidates have: neither order nor clock counts, so a race
 that was stopped goes on from its ledger as if nothing had happened.

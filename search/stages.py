@@ -12,11 +12,11 @@ import torch
 from search.candidates import explored
 from search.confirm import (
     Promise,
-    Replicates,
     Result,
-    confirm_trials,
     confirmed_front,
     finalists,
+    improvement,
+    optimism,
     promise,
     promise_trials,
     rank,
@@ -29,6 +29,8 @@ from search.live import SweepDisplay
 from search.place import local_copy
 from search.plan import Plan, write_atomically
 from search.population import Population
+from search.racing import Racing
+from search.replicates import Replicates
 from search.schedulers.pbt import PbtConfig
 from search.warm_start import read_start
 from trm.checkpoint import load_model
@@ -142,39 +144,44 @@ class Stages:
                 yield exploring
             finally:
                 exploring.close()
-        if not finalists(self.plan, self.ledger):
+        chosen = finalists(self.plan, self.ledger)
+        if not chosen:
             if not any(trial.outcome for trial in self.ledger.trials.values()):
                 limit = self._meter.met() or "search.limits"
                 raise LimitReachedError(
                     f"{limit} leaves no room for a single trial: raise it and resume"
                 )
             raise NoWinnerError(_why_no_winner(self.plan, self.ledger))
-        trials = confirm_trials(self.plan, self.ledger)
-        self._display.stage("confirm", len(trials), _ended(trials))
-        yield Replicates(trials, objective, self.floor)
         examples = len(subset(self.task.split("valid"), self.plan.default.train.valid_examples))
+        race = Racing(self.plan, self.ledger, chosen, examples)
+        trials = race.trials()
+        self._display.stage("confirm", race.rules.budget, _ended(trials))
+        yield Replicates(trials, objective, self.floor, race.next)
         candidates = rank(self.plan, self.ledger, examples)
         winner = self.ledger.trials[candidates[0].trial]
         promised, reference = promise_trials(self.plan, self.ledger, winner)
         trials = list({trial.id: trial for trial in (*promised, *reference)}.values())
         self._display.stage("promise", len(trials), _ended(trials))
         yield Replicates(trials, objective, self.floor)
+        promises = self._promise(promised, examples), self._promise(reference, examples)
         self.result = Result(
             winner=winner.id,
             objective=objective.column,
             confidence=self.plan.sections.stability.confidence,
             candidates=candidates,
-            promise=self._promise(promised, examples),
-            reference=self._promise(reference, examples),
+            promise=promises[0],
+            reference=promises[1],
             direction=objective.resolved_direction,
             front=confirmed_front(self.plan, candidates),
+            race=race.summary(),
+            improvement=None if promised == reference else improvement(self.plan, *promises),
+            optimism=optimism(self.plan, candidates, promises[0]),
         )
 
     def _may_draw(self) -> bool:
         """Whether the limits leave room for one more trial and all that comes after the search."""
         section = self.plan.sections.stability
-        runs = section.candidates * section.seeds + 2 * section.promise_seeds
-        return self._meter.leaves_room(runs)
+        return self._meter.leaves_room(section.runs() + 2 * section.promise_seeds)
 
     def _promise(self, trials: Sequence[Trial], examples: int) -> Promise:
         return promise(self.plan, self.ledger, trials, self._test(trials), examples)

@@ -13,7 +13,7 @@ import torch
 from cluster.connect import ClusterError, check_address, connected
 from cluster.resources import cores, default_parallel, worker_environment
 from search.config import load_tree, require_trials_count, sweep_sections
-from search.confirm import Result, read_result
+from search.confirm import finalists
 from search.engine import run_trials
 from search.events import Broadcast
 from search.export import export
@@ -37,6 +37,7 @@ from search.plan import (
 )
 from search.population import spent
 from search.resources import devices_of, share_of
+from search.result import Result, read_result
 from search.stages import LimitReachedError, NoWinnerError, Stages
 from search.wall_clock import WallClock
 from search.warm_start import read_warm, require_runs, write_start
@@ -150,27 +151,60 @@ def stability(
     folder: Place | str,
     *,
     candidates: int | None = None,
+    trials: Sequence[int] | None = None,
     seeds: int | None = None,
+    budget: int | None = None,
+    max_seeds: int | None = None,
+    racing: bool | None = None,
     promise_seeds: int | None = None,
     address: str | None = None,
     parallel: int | None = None,
     display: SweepDisplay | None = None,
 ) -> Run:
-    """Run the confirm stage of a run again, with more candidates or seeds.
+    """Run the confirm stage of a run again, with more candidates, seeds or runs.
 
-    What ran before is not run again. The promise seeds still take no part in the choice.
+    What is not said stays as before, but for the budget, which follows from the candidates and
+    seeds where those are said. What ran before counts and is not run again. The promise seeds
+    still take no part in the choice.
+
+    Args:
+        candidates: how many of the best explored configs, in place of any named ones.
+        trials: explore trials by number, in place of the best.
+        seeds: fresh seeds that every candidate gets first.
+        budget: runs over fresh seeds of all candidates together, those before included.
+        max_seeds: of one candidate.
+        racing: whether more than the first seeds follow, where they matter.
+        promise_seeds: further seeds of the winner and the reference recipe.
+
+    Raises:
+        UserError: bad input; nothing has been started.
+        NoWinnerError: no trial completed, or none keeps the constraints.
+        LimitReachedError: a limit was met before the confirm stage ended.
     """
     folder = place(folder).absolute()
     display = display or SweepDisplay(quiet=True)
     plan = read_plan(folder)
-    asked = {"candidates": candidates, "seeds": seeds, "promise_seeds": promise_seeds}
-    wanted = {key: value for key, value in asked.items() if value is not None}
-    section = {**plan.tree.get("stability", {}), **wanted}
+    section = dict(plan.tree.get("stability", {}))
+    if candidates is not None:
+        section.pop("trials", None)
+    if any(value is not None for value in (candidates, trials, seeds)):
+        section.pop("budget", None)
+    asked = {
+        "candidates": candidates,
+        "trials": None if trials is None else list(trials),
+        "seeds": seeds,
+        "budget": budget,
+        "max_seeds": max_seeds,
+        "racing": racing,
+        "promise_seeds": promise_seeds,
+    }
+    section |= {key: value for key, value in asked.items() if value is not None}
     plan = replan(plan, {**plan.tree, "stability": section})
     address = _reachable(address or plan.sections.cluster.address)
     with display.preparing() as progress:
         task = plan.default.task.build(cache_folder(), progress)
     with Ledger.open(folder) as ledger:
+        finalists(plan, ledger)
         write_plan(folder, plan)
         with live_logs(plan.sections.log, ledger, ledger.folder, plan.study) as logs:
             _finish(plan, ledger, task, display, logs, address, parallel, explore=False)
