@@ -11,15 +11,12 @@ import pytest
 from search.confirm import (
     REFERENCE,
     finalists,
-    improvement,
-    optimism,
     promise,
     promise_trials,
     rank,
 )
 from search.ledger import Ledger, Trial
-from search.odds import probability_of_best
-from search.plan import Plan, check_space, replan, resolve_plan
+from search.plan import Plan, check_space, resolve_plan
 from search.racing import Racing
 from search.replicates import Replicates
 from search.statistics import prediction_interval

@@ -16,8 +16,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from search.cli import main
-from search.confirm import read_result
 from search.ledger import read_trials
+from search.result import read_result
 from search.sweep import Run
 from trm.config import experiment_from
 from trm.report import MACHINE_COLUMNS
@@ -165,7 +165,7 @@ def test_a_finished_sweep_can_be_extended_and_confirmed_further(
     result = read_result(run)
     assert result is not None
     assert len(result.candidates) == min(3, sum(t.outcome == "completed" for t in explored))
-    assert all(len(candidate.scores) == 3 for candidate in result.candidates)
+    assert all(len(candidate.scores) >= 3 for candidate in result.candidates)
     after = curves(run)
     assert all(after[trial] == rows for trial, rows in before.items())
     seeds = Counter((t.stage, t.candidate, t.seed) for t in read_trials(run).values())
