@@ -74,7 +74,8 @@ class Findings:
     machine: dict[str, Any]
 
 
-_APART = ("data_hash", "resolved", "host", "platform")
+_APART = ("data_hash", "resolved", "host", "node", "platform")
+"""Of a provenance, what says which machine it was, or has a field of its own."""
 
 
 def findings(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search.display import duration
 from search.findings import Findings
 from search.plan import Plan
 from trm.config import Experiment
@@ -32,7 +31,7 @@ def model_card(plan: Plan, config: Experiment, found: Findings, params: Mapping[
         (None, [_STANDINGS[found.standing]]),
         ("How good", _table(("on `valid`", found.objective), _scores(found))),
         ("Against the reference recipe", _against(found)),
-        ("What was searched", _table(("parameter", "value"), _plain(params))),
+        ("Drawn in the search", _table(("parameter", "value"), _plain(params))),
         ("Data", _table(("", ""), _data(config, found))),
         ("Cost of one run", _table(("", ""), _cost(found))),
         ("How to reproduce", _reproduce(found, config)),
@@ -106,9 +105,7 @@ def _data(config: Experiment, found: Findings) -> list[tuple[str, str]]:
 def _cost(found: Findings) -> list[tuple[str, str]]:
     rows = [("training FLOPs", f"{found.flops:.4g}")]
     if found.seconds is not None:
-        rows.append(
-            ("time, evaluation included", f"{found.seconds:.1f} s ({duration(found.seconds)})")
-        )
+        rows.append(("seconds, evaluation included", f"{found.seconds:.1f}"))
     return rows
 
 
@@ -118,7 +115,7 @@ def _reproduce(found: Findings, config: Experiment) -> list[str]:
         lines.append(
             f"It trains with seed {config.train.seed}, the first of those above, and ends on the "
             f"same hardware with {_number(found.scores[0])}. With another seed, {found.objective} "
-            f"falls inside the promised interval {found.confidence:.0%} of the time."
+            f"is promised inside the interval with probability {found.confidence:.0%}."
         )
     else:
         lines.append(f"It trains with seed {config.train.seed}.")
@@ -140,13 +137,11 @@ def _table(head: tuple[str, str], rows: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [
-        (
-            f"`{name}`",
-            f"{value:.6g}" if isinstance(value, float) else str(value).replace("|", "\\|"),
-        )
-        for name, value in values.items()
-    ]
+    return [(f"`{name}`", _cell(value)) for name, value in values.items()]
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value).replace("|", "\\|")
 
 
 def _number(value: float | None) -> str:

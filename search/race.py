@@ -29,7 +29,8 @@ class Rules:
 
     Attributes:
         seeds: what every candidate gets before any is preferred.
-        budget: runs of all candidates together, never exceeded.
+        budget: runs of all candidates together, at which the race ends. What some had beyond their
+            first seeds takes no first seed from others: a run may be extended with new candidates.
         max_seeds: runs of one candidate.
         confidence: at which a candidate is dropped.
         racing: whether seeds beyond the first go where they matter; else there are none.
@@ -68,22 +69,21 @@ def next_seed(
 ) -> int | None:
     """The candidate that gets a further seed now.
 
-    None while the first seeds have not all ended, and once the race is over; what still runs then
-    ends and counts. Seeds that run count as given, so that several workers share one allocation.
+    None while it waits for the last of the first seeds, and once the race is over; what still runs
+    then ends and counts. Seeds that run count as given: several workers share one allocation.
 
     Args:
         entrants: by candidate, in the order in which they are to be served.
         examples: how many examples a score is a share of, if it is one.
     """
-    if sum(entrant.given for entrant in entrants.values()) >= rules.budget:
-        return None
     first = min(rules.seeds, rules.max_seeds)
     fewest = min(entrants, key=lambda key: entrants[key].given)
     if entrants[fewest].given < first:
-        return fewest
-    if any(len(entrant.merits) < first for entrant in entrants.values()):
-        return None
-    if not rules.racing:
+        begun = sum(min(entrant.given, first) for entrant in entrants.values())
+        return fewest if begun < rules.budget or not entrants[fewest].given else None
+    spent = sum(entrant.given for entrant in entrants.values())
+    ended = all(len(entrant.merits) >= first for entrant in entrants.values())
+    if not rules.racing or not ended or spent >= rules.budget:
         return None
     samples = _samples(entrants)
     left = unresolved(samples, rules.confidence, examples)

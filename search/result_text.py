@@ -78,7 +78,7 @@ def _candidates(candidates: Sequence[Candidate], sure: str, *, several: bool) ->
 def _race_line(race: Race) -> str:
     if not race.racing:
         return f"as many seeds for each: {race.runs} runs"
-    return f"race: {race.runs} of at most {race.budget} runs; {_ENDINGS[race.ending]}"
+    return f"race: {race.runs} runs of a budget of {race.budget}; {_ENDINGS[race.ending]}"
 
 
 def _winner_lines(plan: Plan, winner: Trial, trials: Mapping[int, Trial]) -> list[str]:
