@@ -97,7 +97,7 @@ class StabilityConfig(Component):
         candidates: how many of the best explored configs.
         trials: explore trials by number instead of the best; null takes the best.
         seeds: fresh seeds that every candidate gets first.
-        racing: whether further seeds follow; `off` leaves it at `seeds` for each.
+        racing: whether further seeds follow; false leaves it at `seeds` for each.
         budget: runs over fresh seeds of all candidates together, at most; null is one and a half
             times what the first seeds take. Where it is too small for the first seeds, all
             candidates get fewer.
