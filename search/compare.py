@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.candidates import best_first, explored
-from search.confirm import Result, read_result
 from search.ledger import Trial, read_book
 from search.objective import Objective
 from search.place import Place, place
 from search.plan import Plan, read_plan
 from search.population import spent
+from search.result import Result, read_result
 from search.statistics import Difference, difference
 from trm.errors import UserError
 

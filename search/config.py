@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -22,6 +23,11 @@ from trm.component import Component, by_name, nearest, validate
 from trm.config import SECTIONS, set_value
 from trm.errors import UserError
 from trm.yaml12 import parse_value, read_yaml
+
+RACE_FACTOR = 1.5
+"""Runs of a race for each run of its first seeds, unless `stability.budget` says otherwise."""
+MOST_SEEDS = 1000
+"""Of a candidate; the seeds of the promise begin after them."""
 
 
 class SearchConfig(Component):
@@ -81,16 +87,64 @@ class SearchConfig(Component):
 class StabilityConfig(Component):
     """The confirm stage: the best candidates again over fresh seeds, never pruned.
 
-    The best `candidates` of the explore stage run over `seeds` fresh seeds each; the robust score
-    picks the winner. The winner, and the reference recipe (the file's default values), then run
-    over `promise_seeds` more, which took no part in the choice: they make the promised interval
-    at `confidence`, and the one look at `test`.
+    The best candidates of the explore stage run over `seeds` fresh seeds each, and then race:
+    further seeds go to those that may still be the best, until one is separated from the others
+    or the `budget` ends. The robust score picks the winner. The winner, and the reference recipe
+    (the file's default values), then run over `promise_seeds` more, which took no part in the
+    choice: they make the promised interval at `confidence`, and the one look at `test`.
+
+    Attributes:
+        candidates: how many of the best explored configs.
+        trials: explore trials by number instead of the best; null takes the best.
+        seeds: fresh seeds that every candidate gets first.
+        racing: whether further seeds follow; false leaves it at `seeds` for each.
+        budget: runs over fresh seeds of all candidates together, at most; null is one and a half
+            times what the first seeds take. Where it is too small for the first seeds, all
+            candidates get fewer.
+        max_seeds: of one candidate; null is no limit but the budget.
+        confidence: of robust scores and intervals, and at which a candidate leaves the race.
     """
 
     candidates: int = Field(default=3, ge=1)
-    seeds: int = Field(default=3, ge=1)
+    trials: list[int] | None = Field(default=None, min_length=1)
+    seeds: int = Field(default=2, ge=1, le=1000)
+    racing: bool = True
+    budget: int | None = Field(default=None, ge=1)
+    max_seeds: int | None = Field(default=None, ge=1, le=1000)
     promise_seeds: int = Field(default=3, ge=2)
     confidence: float = Field(default=0.9, gt=0.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _together(self) -> StabilityConfig:
+        if self.budget is not None and self.budget < self.entrants:
+            raise ValueError(
+                f"budget {self.budget} is less than one run for each of {self.entrants} candidates:"
+                " raise it, or take fewer candidates"
+            )
+        if self.max_seeds is not None and self.max_seeds < self.seeds:
+            raise ValueError(
+                f"max_seeds {self.max_seeds} is less than seeds {self.seeds}: raise it, or lower "
+                "seeds"
+            )
+        return self
+
+    @property
+    def entrants(self) -> int:
+        """How many candidates there are to be."""
+        return self.candidates if self.trials is None else len(set(self.trials))
+
+    def runs(self, entrants: int | None = None) -> int:
+        """The most runs over fresh seeds, the promise's not counted.
+
+        Args:
+            entrants: candidates that there are, if that is known; the search may have found fewer.
+        """
+        count = self.entrants if entrants is None else entrants
+        first = count * self.seeds
+        if not self.racing or count == 1:
+            return first
+        budget = math.ceil(RACE_FACTOR * first) if self.budget is None else self.budget
+        return min(budget, count * min(self.max_seeds or MOST_SEEDS, MOST_SEEDS))
 
 
 class ClusterConfig(Component):

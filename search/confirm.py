@@ -4,170 +4,62 @@ from __future__ import annotations
 
 import json
 import math
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import replace
 
+from search.averages import failure_rate, interquartile_mean, mean_interval, mean_of
 from search.book import Book
 from search.candidates import Explored, best_first, explored, merits
 from search.constraint import violations
-from search.objective import Direction, Objective
+from search.objective import Objective
+from search.odds import probability_of_best, probability_of_improvement
 from search.pareto import front, spread_out
-from search.parts import StageName, Trial
-from search.place import Place
-from search.plan import Plan, write_atomically
-from search.statistics import prediction_interval, robust_scores
+from search.parts import Trial
+from search.plan import Plan
+from search.racing import CONFIRM_SEEDS, Racing
+from search.replicates import Replicates, replicate
+from search.result import (
+    RESULT_FILE,
+    RESULT_VERSION,
+    Candidate,
+    Improvement,
+    Optimism,
+    Promise,
+    Result,
+    read_result,
+)
+from search.statistics import Interval, pooled_spread, prediction_interval, robust_scores
+from trm.errors import UserError
 
-RESULT_FILE = "result.json"
-RESULT_VERSION = 2
+__all__ = [
+    "CONFIRM_SEEDS",
+    "RESULT_FILE",
+    "RESULT_VERSION",
+    "Candidate",
+    "Promise",
+    "Replicates",
+    "Result",
+    "read_result",
+]
+
 REFERENCE = -1
 """The candidate number of the reference recipe: the file's default values."""
-CONFIRM_SEEDS, PROMISE_SEEDS = 1, 1001
-"""Offsets from the explore stage's seed; the stages never share one (at most 1,000 seeds each)."""
-
-
-class Replicates:
-    """A source of given trials for the engine: never stopped early."""
-
-    def __init__(self, trials: Sequence[Trial], objective: Objective, floor: float) -> None:
-        self.floor = floor
-        self._objective = objective
-        self._waiting = deque(trial for trial in trials if trial.outcome is None)
-
-    def next(self) -> Trial | None:
-        """The next trial to start or to go on with."""
-        return self._waiting.popleft() if self._waiting else None
-
-    def exhausted(self) -> bool:
-        """Whether `next` will never give a trial again."""
-        return not self._waiting
-
-    def score(self, row: Mapping[str, Any]) -> float:
-        """The objective of a report."""
-        return self._objective.value(row)
-
-    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Literal["continue", "stop"]:
-        """Replicates always go on."""
-        return "continue"
-
-    def on_end(self, trial: Trial) -> None:
-        """Nobody needs to be told."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A config of the explore stage over the confirm seeds.
-
-    Attributes:
-        trial: the explore trial whose config it is.
-        explored: its score there, by which it was chosen and therefore optimistic.
-        robust: confidence bound of the mean on the bad side, the robust score.
-        mean: mean over the confirm seeds.
-        scores: one a seed; failures stand at the floor.
-        failures: how many of the seeds failed.
-        values: mean of every objective over the confirm seeds; for others than the first, over
-            the seeds that did not fail.
-        violations: by constraint, above 0 where the mean over the seeds breaks it.
-    """
-
-    trial: int
-    explored: float
-    robust: float
-    mean: float
-    scores: list[float]
-    failures: int
-    values: dict[str, float] = field(default_factory=dict)
-    violations: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def feasible(self) -> bool:
-        """Whether it keeps every constraint."""
-        return all(violation <= 0 for violation in self.violations.values())
-
-
-@dataclass(frozen=True)
-class Promise:
-    """A config over seeds that took no part in choosing it.
-
-    Attributes:
-        seeds: the seeds.
-        scores: the objective on `valid`, one a seed.
-        mean: their mean.
-        low: lower end of the prediction interval for one fresh seed.
-        high: its upper end.
-        test: exact accuracy on `test`, one a seed; looked at once.
-        values: mean of every objective, as a candidate has them.
-    """
-
-    seeds: list[int]
-    scores: list[float]
-    mean: float
-    low: float
-    high: float
-    test: list[float]
-    values: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def test_mean(self) -> float:
-        """Mean exact accuracy on `test`."""
-        return sum(self.test) / len(self.test)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a sweep found.
-
-    Attributes:
-        winner: the explore trial whose config won.
-        objective: the column that the scores are, the first objective.
-        direction: of the first objective.
-        confidence: of the robust scores and of the intervals.
-        candidates: best robust score first.
-        promise: the winner's.
-        reference: the reference recipe's, over the same seeds.
-        front: with several objectives, the confirmed candidates that none dominates, by the mean
-            over their seeds; the best in the first objective first.
-    """
-
-    winner: int
-    objective: str
-    confidence: float
-    candidates: list[Candidate]
-    promise: Promise
-    reference: Promise
-    direction: Direction = "maximize"
-    front: list[int] = field(default_factory=list)
-
-    def save(self, folder: Place) -> None:
-        """Write `result.json`."""
-        tree = {"schema_version": RESULT_VERSION, **asdict(self)}
-        write_atomically(folder / RESULT_FILE, json.dumps(tree, indent=1) + "\n")
-
-
-def read_result(folder: Place) -> Result | None:
-    """The result of a run folder; None while there is none."""
-    path = folder / RESULT_FILE
-    if not path.is_file():
-        return None
-    tree = json.loads(path.read_text(encoding="utf-8"))
-    return Result(
-        winner=tree["winner"],
-        objective=tree["objective"],
-        confidence=tree["confidence"],
-        candidates=[Candidate(**candidate) for candidate in tree["candidates"]],
-        promise=Promise(**tree["promise"]),
-        reference=Promise(**tree["reference"]),
-        direction=tree.get("direction", "maximize"),
-        front=tree.get("front", []),
-    )
+PROMISE_SEEDS = 1001
+"""Offset from the explore stage's seed; the stages never share one (at most 1,000 seeds each)."""
 
 
 def finalists(plan: Plan, ledger: Book) -> list[Trial]:
     """The best configs of the search that keep the constraints, each config once.
 
-    By the first objective; with several, the fronts in order, each spread out along itself.
+    By the first objective; with several, the fronts in order, each spread out along itself. Where
+    `stability.trials` names trials, those.
+
+    Raises:
+        UserError: a named trial is none of the search, or no model could be built from it.
     """
+    named = plan.sections.stability.trials
+    if named is not None:
+        return [_named(ledger, number) for number in dict.fromkeys(named)]
     chosen: dict[str, Explored] = {}
     for candidate in best_first(plan, explored(plan, ledger)):
         if candidate.feasible:
@@ -180,16 +72,6 @@ def finalists(plan: Plan, ledger: Book) -> list[Trial]:
     return [known[number].trial for number in order]
 
 
-def confirm_trials(plan: Plan, ledger: Book) -> list[Trial]:
-    """The confirm stage's trials, seed by seed: those that are there, and new ones."""
-    base, chosen = plan.default.train.seed + CONFIRM_SEEDS, finalists(plan, ledger)
-    return [
-        _replicate(ledger, "confirm", trial.id, base + index, trial.params, trial.config)
-        for index in range(plan.sections.stability.seeds)
-        for trial in chosen
-    ]
-
-
 def promise_trials(plan: Plan, ledger: Book, winner: Trial) -> tuple[list[Trial], list[Trial]]:
     """The winner's and the reference recipe's trials over the promise seeds."""
     base = plan.default.train.seed + PROMISE_SEEDS
@@ -197,56 +79,68 @@ def promise_trials(plan: Plan, ledger: Book, winner: Trial) -> tuple[list[Trial]
     promised, reference = [], []
     for index in range(plan.sections.stability.promise_seeds):
         seed = base + index
-        promised.append(
-            _replicate(ledger, "promise", winner.id, seed, winner.params, winner.config)
-        )
+        promised.append(replicate(ledger, "promise", winner.id, seed, winner.params, winner.config))
         reference.append(
             promised[-1]
             if winner.params == params
-            else _replicate(ledger, "reference", REFERENCE, seed, params, tree)
+            else replicate(ledger, "reference", REFERENCE, seed, params, tree)
         )
     return promised, reference
 
 
 def rank(plan: Plan, ledger: Book, examples: int | None) -> list[Candidate]:
-    """The finalists by robust score, those that break a constraint last.
+    """The finalists by robust score over the runs that have ended, those that break a constraint
+    last.
 
     Args:
         examples: how many examples a share is a share of, if that is known.
     """
-    objective = plan.objective
+    objective, confidence = plan.objective, plan.sections.stability.confidence
+    examples = examples if objective.is_share else None
     replicates: dict[int, list[Trial]] = {}
-    for trial in confirm_trials(plan, ledger):
-        replicates.setdefault(trial.candidate, []).append(trial)
+    chosen = finalists(plan, ledger)
+    for trial in Racing(plan, ledger, chosen, examples).trials():
+        if trial.outcome is not None:
+            replicates.setdefault(trial.candidate, []).append(trial)
     samples = {
         key: [objective.merit(_score(trial)) for trial in trials]
         for key, trials in replicates.items()
     }
-    worst = min(min(scores) for scores in samples.values())
-    scores = robust_scores(
-        samples,
-        plan.sections.stability.confidence,
-        bounds=_merit_bounds(objective, worst),
-        examples=examples if objective.is_share else None,
-    )
-    whole = {candidate.trial.id: candidate for candidate in explored(plan, ledger)}
+    bounds = _merit_bounds(objective, min(min(scores) for scores in samples.values()))
+    scores = robust_scores(samples, confidence, bounds=bounds, examples=examples)
+    spread = pooled_spread(samples)
+    before = _explored_scores(plan, ledger, chosen)
     found = []
     for key, trials in replicates.items():
         values, broken = _means(plan, ledger, trials)
+        own = [_score(trial) for trial in trials]
+        mean = objective.merit(scores[key].mean)
+        interval = mean_interval(own, confidence, objective.bounds, spread, examples)
+        failures = sum(trial.outcome != "completed" for trial in trials)
+        failing = failure_rate(failures, len(trials), confidence)
         found.append(
             Candidate(
                 trial=key,
-                explored=whole[key].score,
+                explored=before[key],
                 robust=objective.merit(scores[key].lower),
-                mean=objective.merit(scores[key].mean),
-                scores=[_score(trial) for trial in trials],
-                failures=sum(trial.outcome != "completed" for trial in trials),
+                mean=mean,
+                scores=own,
+                failures=failures,
                 values=values,
                 violations=broken,
+                seeds=[trial.seed for trial in trials],
+                iqm=interquartile_mean(own),
+                mean_low=_finite(interval, mean).low,
+                mean_high=_finite(interval, mean).high,
+                failure_low=failing.low,
+                failure_high=failing.high,
+                best=0.0,
             )
         )
+    able = [candidate.trial for candidate in found if candidate.feasible]
+    odds = probability_of_best({key: samples[key] for key in able}, examples) if able else {}
     return sorted(
-        found,
+        (replace(candidate, best=odds.get(candidate.trial, 0.0)) for candidate in found),
         key=lambda c: (
             not c.feasible,
             -objective.merit(c.robust),
@@ -282,17 +176,81 @@ def promise(
         examples=examples if objective.is_share else None,
     )
     mean = math.fsum(scores) / len(scores)
-    # A column without ends whose seeds agree exactly, such as the parameters, is no accident.
-    low, high = (end if math.isfinite(end) else mean for end in (interval.low, interval.high))
+    fresh = _finite(interval, mean)
+    share = examples if objective.is_share else None
+    known = _finite(mean_interval(scores, confidence, objective.bounds, examples=share), mean)
+    failures = sum(trial.outcome != "completed" for trial in trials)
+    failing = failure_rate(failures, len(trials), confidence)
     return Promise(
         seeds=[trial.seed for trial in trials],
         scores=scores,
         mean=mean,
-        low=low,
-        high=high,
+        low=fresh.low,
+        high=fresh.high,
         test=test,
         values=_means(plan, ledger, trials)[0],
+        failures=failures,
+        iqm=interquartile_mean(scores),
+        mean_low=known.low,
+        mean_high=known.high,
+        failure_low=failing.low,
+        failure_high=failing.high,
     )
+
+
+def improvement(plan: Plan, winner: Promise, reference: Promise) -> Improvement:
+    """Of the winner over the reference recipe, over the promise seeds."""
+    merit = plan.objective.merit
+    probability, interval = probability_of_improvement(
+        [merit(score) for score in winner.scores],
+        [merit(score) for score in reference.scores],
+        plan.sections.stability.confidence,
+    )
+    return Improvement(probability, interval.low, interval.high)
+
+
+def optimism(plan: Plan, candidates: Sequence[Candidate], promised: Promise) -> Optimism:
+    """How much better the search's own scores were than fresh seeds say; `candidates[0]` won."""
+    merit = plan.objective.merit
+    gaps = [merit(c.explored) - merit(c.mean) for c in candidates]
+    mean, interval = mean_of(gaps, plan.sections.stability.confidence)
+    return Optimism(
+        mean=mean,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        winner=merit(candidates[0].explored) - merit(promised.mean),
+    )
+
+
+def _finite(interval: Interval, mean: float) -> Interval:
+    """The mean where an end is unknown.
+
+    A column without ends whose seeds agree exactly, such as the parameters, is no accident.
+    """
+    low, high = (end if math.isfinite(end) else mean for end in (interval.low, interval.high))
+    return Interval(low, high)
+
+
+def _named(ledger: Book, number: int) -> Trial:
+    """The first seed's trial of the config of a trial that a user names."""
+    trial = ledger.trials.get(number)
+    if trial is None or trial.stage not in ("explore", "population"):
+        raise UserError(
+            "stability.trials", number, "is no trial of the search: see `trm status RUN`"
+        )
+    if trial.outcome == "infeasible":
+        raise UserError("stability.trials", number, f"is infeasible: {trial.reason}")
+    return ledger.trials[trial.candidate]
+
+
+def _explored_scores(plan: Plan, ledger: Book, chosen: Sequence[Trial]) -> dict[int, float]:
+    """What the search made of each finalist; of one that it stopped early, where it stood then."""
+    whole = {candidate.trial.id: candidate.score for candidate in explored(plan, ledger)}
+    worst = plan.objective.worst(0.0)
+    return {
+        trial.id: whole.get(trial.id, worst if trial.score is None else trial.score)
+        for trial in chosen
+    }
 
 
 def _means(
@@ -320,27 +278,6 @@ def _merit_bounds(objective: Objective, worst: float) -> tuple[float, float]:
 def _without_seed(trial: Trial) -> str:
     train = {key: value for key, value in trial.config["train"].items() if key != "seed"}
     return json.dumps({**trial.config, "train": train}, sort_keys=True)
-
-
-def _replicate(
-    ledger: Book,
-    stage: StageName,
-    candidate: int,
-    seed: int,
-    params: dict[str, Any],
-    config: dict[str, Any],
-) -> Trial:
-    for trial in ledger.trials.values():
-        if (trial.stage, trial.candidate, trial.seed) == (stage, candidate, seed):
-            return trial
-    train = {**config["train"], "seed": seed}
-    return ledger.add_trial(
-        stage=stage,
-        candidate=candidate,
-        seed=seed,
-        params=params,
-        config={**config, "train": train},
-    )
 
 
 def _score(trial: Trial) -> float:

@@ -197,7 +197,7 @@ def _estimate(plan: Plan, task: Task, parallel: int) -> Estimate:
     else:
         share, whole = expected_training(plan.scheduler(), trials)
         explored = trials * (share + whole * (plan.seeds - 1))
-    runs = stability.candidates * stability.seeds + 2 * stability.promise_seeds
+    runs = stability.runs() + 2 * stability.promise_seeds
     full = explored + runs
     devices = devices_of(share_of(plan))
     return Estimate(

@@ -1,14 +1,18 @@
-"""The winner as a file that trains alone, in our format or the reference repository's."""
+"""A config of a run as a file: to train alone, for the reference repository, or as a model card."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import Any
 
 from search.candidates import explored, is_whole, pareto_front
-from search.confirm import Result, read_result
+from search.findings import Findings, findings
 from search.ledger import Trial, read_book, read_trials
+from search.model_card import commands, model_card
 from search.place import Place
 from search.plan import Plan, read_plan
+from search.result import Result, read_result
 from trm.config import Experiment, PromiseConfig, experiment_from
 from trm.errors import UserError
 from trm.flops import step_flops
@@ -16,7 +20,8 @@ from trm.reference import reference_file
 from trm.tasks.base import Task
 from trm.yaml12 import dump_yaml
 
-FORMATS = ("trm", "reference")
+FORMATS = {"trm": ".yaml", "reference": ".yaml", "json": ".json", "card": ".md"}
+"""How a file of each format is named."""
 
 
 def export(folder: Place, format: str, task: Task, trial_id: int | None = None) -> str:
@@ -24,8 +29,9 @@ def export(folder: Place, format: str, task: Task, trial_id: int | None = None) 
 
     Args:
         folder: a run folder.
-        format: `trm`, a config that `trm train` takes; or `reference`, the arch YAML of the
-            reference repository and the overrides for its `pretrain.py`.
+        format: `trm`, a config that `trm train` takes; `reference`, the arch YAML of the
+            reference repository and the overrides for its `pretrain.py`; `json`, the config and
+            all that is known of it; `card`, the same as a model card in Markdown.
         task: the run's task, for what the reference's overrides need to know of the data.
         trial_id: an explore trial; None takes the winner.
 
@@ -36,7 +42,12 @@ def export(folder: Place, format: str, task: Task, trial_id: int | None = None) 
     trial = _trial(folder, trials, result, trial_id)
     promised = result if result is not None and trial.id == result.winner else None
     config = exported_config(plan, trial, promised)
-    head = "".join(f"# {line}\n" for line in _head(plan, trial, promised, config))
+    found = findings(plan, trials, result, trial)
+    if format == "card":
+        return model_card(plan, config, found, trial.params)
+    if format == "json":
+        return json.dumps({"config": config.tree(), **asdict(found)}, indent=1) + "\n"
+    head = "".join(f"# {line}\n" for line in _head(plan, trial, found))
     if format == "reference":
         return head + reference_file(config, task, round(plan.budget / step_flops(config, task)))
     assert format == "trm", format
@@ -100,28 +111,55 @@ def _trial(
     return trials[trial_id]
 
 
-def _head(plan: Plan, trial: Trial, result: Result | None, config: Experiment) -> list[str]:
+def _head(plan: Plan, trial: Trial, found: Findings) -> list[str]:
     lines = [f"trial {trial.id} of sweep {plan.study}"]
-    if result is None:
+    sure = f"{found.confidence:.0%}"
+    if found.standing == "explored":
         score = "none" if trial.score is None else f"{trial.score:.4f}"
         lines.append(f"{trial.outcome or 'unfinished'}; score {score} from one seed")
         if trial.stage == "population" and not is_whole(trial, plan.generations):
             share = trial.compute / plan.budget
             lines.append(f"a stretch that ends at {share:.0%} of the budget; the rest never ran")
     else:
-        promise, best = result.promise, result.candidates[0]
+        fresh = "fresh seeds" if found.promise else "seeds of the race, in which another won"
+        lines.append(
+            f"{found.objective} on valid over {len(found.scores)} {fresh}: mean "
+            f"{found.expected:.4f} ({', '.join(f'{score:.4f}' for score in found.scores)})"
+        )
+        if found.mean_low is not None:
+            lines.append(
+                f"its mean over all seeds: {found.mean_low:.4f} to {found.mean_high:.4f} ({sure})"
+            )
+    if found.promise is not None:
         lines += [
-            f"{result.objective} on valid over {len(promise.scores)} fresh seeds: mean "
-            f"{promise.mean:.4f} ({', '.join(f'{score:.4f}' for score in promise.scores)})",
-            f"promised for one fresh seed: {promise.low:.4f} to {promise.high:.4f} "
-            f"({result.confidence:.0%} prediction interval)",
-            *_value_lines(promise.values, result.objective),
-            f"robust score {best.robust:.4f} over {len(best.scores)} seeds, {best.failures} failed",
-            f"exact accuracy on test: {promise.test_mean:.4f}; the reference recipe's: "
-            f"{result.reference.test_mean:.4f}",
+            f"promised for one fresh seed: {found.fresh_low:.4f} to {found.fresh_high:.4f} "
+            f"({sure} prediction interval)",
+            *_value_lines(found.promise.values, found.objective),
         ]
-    budget = config.train.budget.flops
-    lines.append(f"compute {budget:.3e} training FLOPs")
+    if found.failures is not None and found.failure_low is not None:
+        lines.append(
+            f"failed: {found.failures} of {len(found.scores)} seeds, a rate of "
+            f"{found.failure_low:.1%} to {found.failure_high:.1%} ({sure})"
+        )
+    if found.candidate is not None:
+        best = found.candidate
+        lines.append(
+            f"robust score {best.robust:.4f} over {len(best.scores)} seeds, {best.failures} failed"
+        )
+    if found.promise is not None and found.reference is not None:
+        lines.append(
+            f"exact accuracy on test: {found.promise.test_mean:.4f}; the reference recipe's: "
+            f"{found.reference.test_mean:.4f}"
+        )
+    if found.standing != "explored":
+        lines.append(f"seeds: {', '.join(map(str, found.seeds))}")
+    seconds = "" if found.seconds is None else f", {found.seconds:.1f} s"
+    lines.append(f"cost of a run: {found.flops:.3e} training FLOPs{seconds}")
+    if found.data_hash:
+        lines.append(f"data: {found.data_hash}")
+    if found.versions:
+        lines.append("made with: " + ", ".join(f"{k} {v}" for k, v in found.versions.items()))
+    lines.append(f"made by: {commands(found)[0]}")
     return lines
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from search.config import load_tree
-from search.confirm import read_result
 from search.distributions import Choice, Distribution, option_name
 from search.ledger import read_trials
 from search.place import Place, place
 from search.plan import SWEEP_FILE
 from search.projection import project, reference
+from search.result import read_result
 from search.space import Params, Space
 from trm.component import nearest
 from trm.config import experiment_from

@@ -17,8 +17,8 @@ from random import Random
 from typing import Any
 
 from search.book import Book
-from search.config import sweep_sections
-from search.confirm import CONFIRM_SEEDS, Replicates, confirm_trials, finalists, rank
+from search.config import StabilityConfig, sweep_sections
+from search.confirm import finalists, rank
 from search.execution import Execution, NoEvents
 from search.explore import Explore
 from search.job import Job
@@ -26,8 +26,10 @@ from search.limits import LimitsConfig, Meter
 from search.objective import Objective
 from search.parts import Row, Trial
 from search.plan import Plan, simulated_plan
+from search.racing import CONFIRM_SEEDS, Racing
 from search.recording import Recording
 from search.replicas import EXPLORE_SEEDS
+from search.replicates import Replicates
 from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import RungConfig
 from search.virtual_time import START, ClockName, Stretch, VirtualClock
@@ -121,6 +123,8 @@ def plan_of(recording: Recording, changes: Mapping[str, Mapping[str, Any]] | Non
     tree = _wished(recording.tree)
     for section, values in (changes or {}).items():
         tree[section] = {**tree.get(section, {}), **values}
+    # The numbers of recorded trials mean nothing among the simulated ones.
+    tree["stability"] = {k: v for k, v in tree.get("stability", {}).items() if k != "trials"}
     plan = simulated_plan(tree)
     scheduler = plan.sections.search.scheduler
     if isinstance(scheduler, RungConfig) and scheduler.on == "steps" and not scheduler.full_steps:
@@ -185,9 +189,7 @@ def simulate(
             "search.seeds", plan.seeds, f"is more than the {len(split.search)} seeds that are "
             "recorded for a search: lower it",
         )  # fmt: skip
-    seeds = max(_confirm_seeds(plan, split), 1)
-    stability = plan.sections.stability.model_copy(update={"seeds": seeds})
-    update: dict[str, Any] = {"stability": stability}
+    update: dict[str, Any] = {"stability": _recorded_race(plan, split)}
     if compute is not None:
         most = max(math.ceil(MOST_TRIALS * compute / plan.budget / plan.seeds), 1)
         update["search"] = plan.sections.search.model_copy(update={"trials": most})
@@ -207,13 +209,18 @@ def simulate(
 
 
 def confirm_runs(plan: Plan, split: Split) -> int:
-    """Full runs of the confirm stage, over no more seeds than the split has left."""
-    return plan.sections.stability.candidates * _confirm_seeds(plan, split)
+    """The most full runs of the confirm stage, over no more seeds than the split has left."""
+    if len(split.search) == plan.seeds:
+        return 0
+    return _recorded_race(plan, split).runs()
 
 
-def _confirm_seeds(plan: Plan, split: Split) -> int:
-    """Seeds of the confirm stage: what is left of those that a search may see."""
-    return max(min(plan.sections.stability.seeds, len(split.search) - plan.seeds), 0)
+def _recorded_race(plan: Plan, split: Split) -> StabilityConfig:
+    """The race over the seeds that are left of those that a search may see."""
+    section = plan.sections.stability
+    left = max(len(split.search) - plan.seeds, 1)
+    most = min(section.max_seeds or left, left)
+    return section.model_copy(update={"seeds": min(section.seeds, most), "max_seeds": most})
 
 
 class _SnappedBook(Book):
@@ -258,8 +265,9 @@ class _Run(NoEvents):
 
     def confirm(self) -> Trial:
         """The winner over the confirm seeds, in place of the best explored."""
-        replicates = confirm_trials(self.plan, self.book)
-        self._play(Replicates(replicates, self.objective, self.floor), math.inf)
+        chosen = finalists(self.plan, self.book)
+        race = Racing(self.plan, self.book, chosen, self.recording.examples)
+        self._play(Replicates([], self.objective, self.floor, race.next), math.inf)
         ranked = rank(self.plan, self.book, self.recording.examples)
         return self.book.trials[ranked[0].trial]
 

@@ -77,6 +77,11 @@ def resolution_sd(mean: float, examples: int) -> float:
     return math.sqrt(share * (1 - share) / examples)
 
 
+def floored(sd: float, mean: float, examples: int | None) -> float:
+    """A standard deviation that is at least `resolution_sd`, where a score is a share."""
+    return sd if examples is None else max(sd, resolution_sd(mean, examples))
+
+
 def pooled_spread(samples: Mapping[Key, Sequence[float]]) -> Spread:
     """The spread between seeds within candidates, s^2 = sum (n_i - 1) s_i^2 / sum (n_i - 1).
 
@@ -111,7 +116,7 @@ def robust_scores(
     for key, scores in samples.items():
         mean = _mean(scores)
         lower = bounds[0]
-        sd = _floored(spread.sd, mean, examples)
+        sd = floored(spread.sd, mean, examples)
         if spread.df > 0 and sd > NO_SPREAD:
             margin = float(stats.t.ppf(confidence, spread.df)) * sd / math.sqrt(len(scores))
             lower = max(bounds[0], mean - margin)
@@ -137,7 +142,7 @@ def unresolved(
     if spread.df == 0 or not others:
         return ranked
     quantile = float(stats.t.ppf(1 - (1 - confidence) / len(others), spread.df))
-    sd = _floored(spread.sd, _mean(samples[leader]), examples)
+    sd = floored(spread.sd, _mean(samples[leader]), examples)
     open_ones = [leader]
     for key in others:
         error = sd * math.sqrt(1 / len(samples[leader]) + 1 / len(samples[key]))
@@ -170,7 +175,7 @@ def prediction_interval(
     n, mean = len(samples), _mean(samples)
     if spread is None:
         spread = Spread(math.sqrt(_squares(samples) / (n - 1)), n - 1) if n > 1 else Spread(0.0, 0)
-    sd = _floored(spread.sd, mean, examples)
+    sd = floored(spread.sd, mean, examples)
     if spread.df == 0 or sd <= NO_SPREAD:
         return Interval(*bounds)
     quantile = float(stats.t.ppf((1 + confidence) / 2, spread.df))
@@ -235,7 +240,7 @@ def difference(
     gap = sign * (means[0] - means[1])
     known = min(sizes) > 1
     sds = [
-        _floored(math.sqrt(_squares(scores) / (len(scores) - 1)), mean, examples) if known else 0.0
+        floored(math.sqrt(_squares(scores) / (len(scores) - 1)), mean, examples) if known else 0.0
         for scores, mean in zip((first, second), means, strict=True)
     ]
     if not known or max(sds) <= NO_SPREAD:
@@ -288,7 +293,3 @@ def _mean(scores: Sequence[float]) -> float:
 def _squares(scores: Sequence[float]) -> float:
     mean = _mean(scores)
     return math.fsum((score - mean) ** 2 for score in scores)
-
-
-def _floored(sd: float, mean: float, examples: int | None) -> float:
-    return sd if examples is None else max(sd, resolution_sd(mean, examples))

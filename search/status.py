@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from search.book import Book
 from search.candidates import best_first, explored, pareto_front
-from search.confirm import Candidate, Promise, Result, read_result
 from search.diagnosis import count_findings, diagnose_book
-from search.ledger import Trial, read_book
+from search.ledger import read_book
 from search.live import parameters
 from search.place import Place, place
 from search.plan import Plan, read_plan
-from search.population import PLACE, SETTING, learned_history, spent
+from search.population import spent
+from search.result import Result, read_result
+from search.result_text import result_text, values_text
 from search.schedulers.pbt import PbtConfig
 from search.sweep import Run
 
@@ -105,7 +105,9 @@ def status_text(folder: Place | str) -> str:
         lines.append(f"Pareto front of the search, {len(state['front'])} configs:")
         for row in state["front"]:
             trial = trials[row["trial"]]
-            lines.append(f"  trial {trial.id:>4}  {_values(row['values'])}  {parameters(trial, 4)}")
+            lines.append(
+                f"  trial {trial.id:>4}  {values_text(row['values'])}  {parameters(trial, 4)}"
+            )
     reasons = Counter(f"{row['outcome']}: {row['reason']}" for row in state["failures"])
     if reasons:
         lines.append("failures:")
@@ -114,7 +116,7 @@ def status_text(folder: Place | str) -> str:
         words = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in state["findings"].items())
         lines.append(f"findings by trials (`trm diagnose` tells more): {words}")
     if result:
-        lines.append(_table(plan, result, trials))
+        lines.append(result_text(plan, result, trials))
     else:
         lines.append("no winner yet: `trm sweep ... --resume` goes on")
     return "\n".join(lines)
@@ -124,67 +126,4 @@ def result_table(done: Run) -> str:
     """The confirm stage's ranking and the winner's promise."""
     result = done.best()
     assert result is not None
-    return _table(done.plan, result, {trial.id: trial for trial in done.trials()})
-
-
-def _table(plan: Plan, result: Result, trials: Mapping[int, Trial]) -> str:
-    winner = trials[result.winner]
-    lines = [f"confirmed over fresh seeds, by robust score ({result.confidence:.0%} bound):"]
-    lines += [
-        _candidate_line(candidate, several=len(plan.objectives) > 1)
-        for candidate in result.candidates
-    ]
-    if result.front:
-        lines.append(f"Pareto front of the confirmed: trials {', '.join(map(str, result.front))}")
-    lines += [
-        f"winner: trial {result.winner}",
-        *_winner_lines(plan, winner, trials),
-        f"promised {result.objective} of one fresh seed: {result.promise.low:.3f} to "
-        f"{result.promise.high:.3f} ({result.confidence:.0%})",
-        _promise_line("winner", result.promise),
-        _promise_line("reference recipe", result.reference),
-    ]
-    return "\n".join(lines)
-
-
-def _winner_lines(plan: Plan, winner: Trial, trials: Mapping[int, Trial]) -> list[str]:
-    """What was drawn for the winner; what its curriculum learned, if a population did."""
-    drawn = [(name, value) for name, value in winner.params.items() if name not in PLACE]
-    lines = [f"  {name} = {_short(value)}" for name, value in drawn if not name.startswith(SETTING)]
-    scheduler = plan.sections.search.scheduler
-    if isinstance(scheduler, PbtConfig):
-        before = None
-        for start, settings in learned_history(trials, winner, scheduler.marks(slow_start=False)):
-            if settings != before:
-                words = ", ".join(f"{name} {_short(value)}" for name, value in settings.items())
-                lines.append(f"  from {start:.0%}: {words}")
-            before = settings
-    return lines
-
-
-def _candidate_line(candidate: Candidate, *, several: bool) -> str:
-    scores = " ".join(f"{score:.3f}" for score in candidate.scores)
-    failed = f"  {candidate.failures} failed" if candidate.failures else ""
-    failed += "" if candidate.feasible else "  breaks a constraint"
-    if several:
-        failed += f"  {_values(candidate.values)}"
-    return (
-        f"  trial {candidate.trial:>4}  robust {candidate.robust:.3f}  mean {candidate.mean:.3f}  "
-        f"seeds {scores}  (explored {candidate.explored:.3f}){failed}"
-    )
-
-
-def _promise_line(who: str, promise: Promise) -> str:
-    scores = " ".join(f"{score:.3f}" for score in promise.scores)
-    return (
-        f"  {who:<17} valid {promise.mean:.3f} over {len(promise.scores)} more seeds ({scores}), "
-        f"test {promise.test_mean:.3f}"
-    )
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _values(values: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+    return result_text(done.plan, result, {trial.id: trial for trial in done.trials()})

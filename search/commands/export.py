@@ -1,11 +1,14 @@
-"""Write a run's best config, or one trial's.
+"""Write a run's best config by robust score, one trial's, or those of the Pareto front.
 
-Format `trm` is a config that `trm train` takes. Format `reference` is the arch YAML of the
-reference repository with the exact overrides for its `pretrain.py`; it lists what the reference
-cannot express.
+Every file says what is known of its config: expected score, intervals, failures, seeds, cost,
+versions and data. Format `trm` is a config that `trm train` takes. Format `reference` is the arch
+YAML of the reference repository with the exact overrides for its `pretrain.py`; it lists what the
+reference cannot express. Format `json` is for scripts, and `card` a model card in Markdown.
 
   trm export runs/mine --out best.yaml
   trm export runs/mine --format reference --out trm_best.yaml
+  trm export runs/mine --format card --out CARD.md
+  trm export runs/mine --trial 12 --out other.yaml
   trm export runs/mine --front front
 """
 
@@ -22,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm export`."""
     parser.add_argument("run", metavar="RUN", help="a run folder of `trm sweep`, or its URI")
     parser.add_argument(
-        "--format", choices=["trm", "reference"], default="trm",
-        help="trm: for `trm train`; reference: for the reference repository (default: trm)",
+        "--format", choices=["trm", "reference", "json", "card"], default="trm",
+        help="trm: for `trm train`; reference: for the reference repository; json: config and "
+        "figures; card: a model card in Markdown (default: trm)",
     )  # fmt: skip
     parser.add_argument(
         "--trial", type=int, metavar="ID", help="an explore trial instead of the winner"
@@ -37,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export; returns the exit code."""
-    from search.export import export, front_trials
+    from search.export import FORMATS, export, front_trials
     from search.place import place
     from search.plan import read_plan
     from trm.run_folder import cache_folder
@@ -48,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         if args.trial is not None or args.out is not None:
             raise UserError("--front", str(args.front), "goes with neither --trial nor --out")
         for trial in front_trials(run):
-            path = args.front / f"trial-{trial}.yaml"
+            path = args.front / f"trial-{trial}{FORMATS[args.format]}"
             _write(path, export(run, args.format, task, trial), "--front")
         return 0
     text = export(run, args.format, task, args.trial)

@@ -13,6 +13,7 @@ NAMES = (
     "ledger",
     "samplers",
     "diagnostics",
+    "racing",
 )
 
 

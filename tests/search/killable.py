@@ -28,7 +28,7 @@ from search.limits import LimitsConfig, Meter
 from search.live import SweepDisplay
 from search.plan import Plan, check_space, read_plan, resolve_plan
 from search.population import GENERATION, PARENT
-from search.sweep import _Stages
+from search.stages import Stages as RealStages
 from trm.config import experiment_from
 from trm.tasks.base import Task
 
@@ -79,7 +79,7 @@ def resolved(scheduler: str, trials: int, pause: int, seeds: int = 1) -> Plan:
     return resolve_plan(file, experiment_from(space.default()[1]).task.build(), space)
 
 
-class Stages(_Stages):
+class Stages(RealStages):
     """The real stages; a toy's score on `test` is its last one."""
 
     def __init__(self, plan: Plan, ledger: Ledger) -> None:
@@ -249,7 +249,8 @@ def assert_finished(folder: Path, plan: Plan) -> Facts:
     assert len(runs) == len(later), "a seed ran twice"
     confirmed = Counter(candidate for stage, candidate, _ in runs if stage == "confirm")
     assert 1 <= len(confirmed) <= plan.sections.stability.candidates
-    assert set(confirmed.values()) == {plan.sections.stability.seeds}
+    assert min(confirmed.values()) == plan.sections.stability.seeds
+    assert sum(confirmed.values()) <= plan.sections.stability.runs()
     return facts
 
 

@@ -13,9 +13,9 @@ import pytest
 from search.cli import main
 from search.compare import compare, differing
 from search.compare_text import comparison_text
-from search.confirm import Candidate, Promise, Result
 from search.ledger import Ledger
 from search.plan import resolve_plan, write_plan
+from search.result import Candidate, Promise, Result
 from search.space import Space
 from search.statistics import difference
 from trm.config import experiment_from

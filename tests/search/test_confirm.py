@@ -10,8 +10,6 @@ import pytest
 
 from search.confirm import (
     REFERENCE,
-    Replicates,
-    confirm_trials,
     finalists,
     promise,
     promise_trials,
@@ -19,6 +17,8 @@ from search.confirm import (
 )
 from search.ledger import Ledger, Trial
 from search.plan import Plan, check_space, resolve_plan
+from search.racing import Racing
+from search.replicates import Replicates
 from search.statistics import prediction_interval
 from trm.config import experiment_from
 
@@ -28,7 +28,7 @@ TREE: dict[str, Any] = {
              "valid_examples": 10, "test_examples": 10},
     "model": {"hidden_size": 16, "num_heads": 2, "L_cycles": {"int": [1, 6]}},
     "train": {"budget": {"steps": 10}, "seed": 7},
-    "stability": {"candidates": 3, "seeds": 3, "promise_seeds": 3},
+    "stability": {"candidates": 3, "seeds": 3, "racing": False, "promise_seeds": 3},
 }  # fmt: skip
 
 
@@ -51,6 +51,18 @@ def ledger(tmp_path: Path, plan: Plan) -> Iterator[Ledger]:
             outcome = "completed" if score is not None else "crashed"
             opened.finish(trial.id, outcome, 0.0 if score is None else score)
         yield opened
+
+
+def racing(plan: Plan, ledger: Ledger) -> Racing:
+    return Racing(plan, ledger, finalists(plan, ledger), 1000)
+
+
+def confirm_trials(plan: Plan, ledger: Ledger) -> list[Trial]:
+    """All that the confirm stage hands out before anything has ended."""
+    race = racing(plan, ledger)
+    while race.next() is not None:
+        pass
+    return race.trials()
 
 
 def finish(ledger: Ledger, trials: list[Trial], scores: dict[int, list[float]]) -> None:

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 from search.cli import main
-from search.confirm import read_result
 from search.job import Job, build_trainer
 from search.ledger import Ledger, Trial, read_curves, read_trials
 from search.plan import Plan, check_space, resolve_plan
 from search.population import Population, spent
+from search.result import read_result
 from trm.checkpoint import save_checkpoint
 from trm.config import experiment_from
 from trm.curriculum import begin_course, full_stage

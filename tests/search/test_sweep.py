@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,13 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from search.cli import main
-from search.confirm import read_result
 from search.ledger import read_trials
+from search.result import read_result
 from search.sweep import Run
 from trm.config import experiment_from
 from trm.report import MACHINE_COLUMNS
 from trm.trainer import Trainer
-from trm.yaml12 import read_yaml
+from trm.yaml12 import parse_value, read_yaml
 
 TINY = """
 name: tiny
@@ -89,7 +90,8 @@ def test_a_sweep_ends_in_a_winner_that_trains_to_what_was_found(
     trials = read_trials(finished)
     stages = Counter(trial.stage for trial in trials.values())
     assert stages["explore"] == 5
-    assert stages["confirm"] == 4
+    assert result.race is not None
+    assert 4 <= stages["confirm"] == result.race.runs <= result.race.budget == 6
     assert stages["promise"] == 2
     confirmed = {trial.seed for trial in trials.values() if trial.stage == "confirm"}
     assert not confirmed & set(result.promise.seeds)
@@ -151,6 +153,53 @@ def test_status_and_export_of_a_finished_run(
     assert main(["export", str(finished), "--trial", "99"]) == 2
 
 
+def test_the_card_and_the_json_say_what_the_result_says(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result, trials = read_result(finished), read_trials(finished)
+    assert result is not None
+    promise = result.promise
+    assert main(["export", str(finished), "--format", "card"]) == 0
+    card = capsys.readouterr().out
+    cells = dict(
+        [cell.strip() for cell in line.split("|")[1:3]]
+        for line in card.splitlines()
+        if line.startswith("|")
+    )
+    assert cells["expected score"] == f"{promise.mean:.4f}"
+    assert cells["promised for one fresh seed (90%)"] == f"{promise.low:.4f} to {promise.high:.4f}"
+    assert cells["seeds"] == ", ".join(map(str, promise.seeds))
+    assert cells["seeds that failed"] == f"{promise.failures} of {len(promise.scores)}"
+    assert cells["robust score, by which it was ranked"] == f"{result.winning.robust:.4f}"
+    assert cells["training FLOPs"] == f"{Run(finished).plan.budget:.4g}"
+    of_promise = next(t for t in trials.values() if t.stage == "promise")
+    assert cells["hash"] == f"`{of_promise.provenance['data_hash']}`"
+    assert cells["`torch`"] == of_promise.provenance["torch"]
+    assert of_promise.provenance["host"] not in card
+    assert f"trm export RUN --trial {result.winner}" in card
+    block = card.partition("```yaml\n")[2].partition("```")[0]
+    assert main(["export", str(finished)]) == 0
+    assert parse_value(block) == parse_value(text := capsys.readouterr().out)
+    assert f"mean {promise.mean:.4f}" in text
+    assert main(["export", str(finished), "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["promise"] == json.loads(json.dumps(asdict(promise)))
+    assert found["config"] == parse_value(block)
+    # A config that did not win has the seeds of the race and no promise; another has one seed.
+    other = result.candidates[1]
+    assert main(["export", str(finished), "--format", "json", "--trial", str(other.trial)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["standing"], found["expected"]) == ("candidate", other.mean)
+    assert "promise" not in found["config"]
+    assert found["scores"] == other.scores
+    alone = next(
+        t for t in trials.values()
+        if t.stage == "explore" and t.id not in [c.trial for c in result.candidates]
+    )  # fmt: skip
+    assert main(["export", str(finished), "--format", "card", "--trial", str(alone.id)]) == 0
+    assert "not confirmed over fresh seeds" in capsys.readouterr().out
+
+
 def test_a_finished_sweep_can_be_extended_and_confirmed_further(
     tiny: Path, tmp_path: Path, finished: Path
 ) -> None:
@@ -164,7 +213,13 @@ def test_a_finished_sweep_can_be_extended_and_confirmed_further(
     result = read_result(run)
     assert result is not None
     assert len(result.candidates) == min(3, sum(t.outcome == "completed" for t in explored))
-    assert all(len(candidate.scores) == 3 for candidate in result.candidates)
+    assert all(len(candidate.scores) >= 3 for candidate in result.candidates)
+    assert main(["stability", str(run), "--trials", "1,0", "--racing", "off"]) == 0
+    named = read_result(run)
+    assert named is not None
+    assert {candidate.trial for candidate in named.candidates} == {0, 1}
+    assert main(["stability", str(run), "--trials", "99"]) == 2
+    assert read_result(run) == named
     after = curves(run)
     assert all(after[trial] == rows for trial, rows in before.items())
     seeds = Counter((t.stage, t.candidate, t.seed) for t in read_trials(run).values())
