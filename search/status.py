@@ -10,6 +10,7 @@ from typing import Any
 from search.book import Book
 from search.candidates import best_first, explored, pareto_front
 from search.confirm import Candidate, Promise, Result, read_result
+from search.fidelity import fidelity_warning
 from search.ledger import Trial, read_book
 from search.live import parameters
 from search.place import Place, place
@@ -108,6 +109,9 @@ def status_text(folder: Place | str) -> str:
     if reasons:
         lines.append("failures:")
         lines += [f"  {n} x {reason}" for reason, n in reasons.most_common()]
+    warning = fidelity_warning(plan, book)
+    if warning:
+        lines.append(f"early stopping: {warning}; see `trm fidelity {folder}`")
     if result:
         lines.append(_table(plan, result, trials))
     else:
