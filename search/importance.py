@@ -26,8 +26,11 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
-from optuna.importance._base import BaseImportanceEvaluator
+from optuna.importance import (
+    BaseImportanceEvaluator,
+    FanovaImportanceEvaluator,
+    PedAnovaImportanceEvaluator,
+)
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -47,6 +50,7 @@ STAGES = ("explore", "confirm", "promise", "reference")
 """Whose trials count: those that a sampler drew, and further seeds of the same configs."""
 FEW, FEWEST = 30, 8
 """Configs below which a warning is due, and below which there is nothing to say."""
+_TREES = 32
 TOP_SHARE, TOP_LEAST = 0.1, 5
 """PED-ANOVA compares the best tenth with all, or five configs where a tenth is fewer."""
 
@@ -254,7 +258,7 @@ def _varies(distribution: Distribution, points: Sequence[tuple[Sample, float]]) 
 def _fanova(
     parameters: Sequence[Distribution], points: Sequence[tuple[Sample, float]], seed: int
 ) -> dict[str, float]:
-    evaluator = FanovaImportanceEvaluator(seed=seed)
+    evaluator = FanovaImportanceEvaluator(n_trees=_TREES, seed=seed)
     return _evaluate(evaluator, parameters, points)
 
 
