@@ -178,7 +178,8 @@ def _deviation(values: Values, weights: Values) -> Values:
 
 def _centred(values: Values, weights: Values) -> Values:
     total = np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
-    return values - (weights * values).sum(axis=1, keepdims=True) / total
+    divided: Values = np.where(below > 1e-12, above / np.where(below > 1e-12, below, 1.0), 0.0)
+    return divided
 
 
 def _divided(above: Values, below: Values) -> Values:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -77,7 +76,7 @@ def test_the_forests_shares_are_ishigamis_sobol_indices() -> None:
     assert found.pairs[0, 2] == pytest.approx(0.2437, abs=0.04)
     assert found.pairs[0, 1] < 0.04
     assert found.pairs[1, 2] < 0.04
-    assert found.explained > 0.95
+    assert found.explained > 0.9
 
 
 def test_the_forest_is_taken_apart_as_brute_force_would() -> None:
