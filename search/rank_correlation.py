@@ -178,9 +178,10 @@ def _deviation(values: Values, weights: Values) -> Values:
 
 def _centred(values: Values, weights: Values) -> Values:
     total = np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
-    divided: Values = np.where(below > 1e-12, above / np.where(below > 1e-12, below, 1.0), 0.0)
-    return divided
+    centred: Values = values - (weights * values).sum(axis=1, keepdims=True) / total
+    return centred
 
 
 def _divided(above: Values, below: Values) -> Values:
-    return np.where(below > 1e-12, above / np.where(below > 1e-12, below, 1.0), 0.0)
+    divided: Values = np.where(below > 1e-12, above / np.where(below > 1e-12, below, 1.0), 0.0)
+    return divided
