@@ -65,14 +65,10 @@ def indices(
     count = values.shape[1]
     found = _indices(values[None], noise)[0]
     rng = np.random.default_rng(seed)
-    drawn = np.concatenate(
-        [
-            _indices(
-                np.moveaxis(values[:, rng.integers(count, size=(_AT_ONCE, count))], 1, 0), noise
-            )
-            for _ in range(_BOOTSTRAPS // _AT_ONCE)
-        ]
+    resamples = (
+        rng.integers(count, size=(_AT_ONCE, count)) for _ in range(_BOOTSTRAPS // _AT_ONCE)
     )
+    drawn = np.concatenate([_indices(values[:, r].swapaxes(0, 1), noise) for r in resamples])
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     return [
         Index(*(Estimate(float(found[k, i]), float(low[k, i]), float(high[k, i])) for k in (0, 1)))
