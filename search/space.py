@@ -46,7 +46,9 @@ from search.distributions import (
 from trm.component import nearest
 from trm.errors import UserError
 
-FIXED_SECTIONS = ("search", "stability", "cluster", "log", "plugins", "schema_version", "name")
+FIXED_SECTIONS = (
+    "search", "stability", "cluster", "log", "plugins", "study", "schema_version", "name"
+)  # fmt: skip
 """Top-level keys that hold no distributions: they describe the sweep, not a trial."""
 
 Params = dict[str, Any]

@@ -17,6 +17,7 @@ from search.place import Place, place
 from search.plan import Plan, read_plan
 from search.population import PLACE, SETTING, learned_history, spent
 from search.schedulers.pbt import PbtConfig
+from search.study import is_study, study_table, tabled
 from search.sweep import Run
 
 _BEST_SHOWN = 5
@@ -83,6 +84,9 @@ def status_text(folder: Place | str) -> str:
     if isinstance(scheduler, PbtConfig):
         wanted = f"{scheduler.members} members x {scheduler.generations} generations"
     judged = ", then ".join(objective.text() for objective in plan.objectives)
+    studied = tabled(str(where), plan, book) if is_study(book) else None
+    if studied:
+        wanted = f"{len(studied.lines)} configs x {studied.seeds} seeds"
     lines = [f"{state['study']}: {wanted} wanted, objective {judged}"]
     if state["constraints"]:
         lines.append(f"  must keep {', '.join(state['constraints'])}")
@@ -112,7 +116,9 @@ def status_text(folder: Place | str) -> str:
     warning = fidelity_warning(plan, book)
     if warning:
         lines.append(f"early stopping: {warning}; see `trm fidelity {folder}`")
-    if result:
+    if studied:
+        lines += ["", study_table(studied)]
+    elif result:
         lines.append(_table(plan, result, trials))
     else:
         lines.append("no winner yet: `trm sweep ... --resume` goes on")
