@@ -26,6 +26,10 @@ COMMANDS = {
     "dashboard": "show a run in Optuna's dashboard, in a browser",
     "compare": "show what differed between runs, which won, and how sure that is",
     "stability": "confirm the best candidates of a run over more seeds",
+    "importance": "show which settings a run's scores, failures and spread depend on",
+    "sensitivity": "vary the winner's settings around their values, over seeds",
+    "fidelity": "show whether early stopping ranks configs as the end does",
+    "study": "run a named set of ablations over seeds and table them against the base",
     "export": "write a run's best config",
 }
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

@@ -19,6 +19,7 @@ from search.schedulers import SCHEDULERS
 from search.schedulers.asha import AshaConfig
 from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import SchedulerConfig
+from search.study_config import StudyConfig, parse_study
 from trm.component import Component, by_name, nearest, validate
 from trm.config import SECTIONS, set_value
 from trm.errors import UserError
@@ -169,10 +170,11 @@ class SweepSections(Component):
     stability: StabilityConfig = StabilityConfig()
     cluster: ClusterConfig = ClusterConfig()
     log: LogConfig = LogConfig()
+    study: Annotated[StudyConfig, BeforeValidator(parse_study)] = StudyConfig()
 
 
 def sweep_sections(tree: Mapping[str, Any]) -> SweepSections:
-    """Validate the search, stability, cluster and log sections of a file."""
+    """Validate the search, stability, cluster, log and study sections of a file."""
     return validate(
         SweepSections, {key: tree[key] for key in SweepSections.model_fields if key in tree}
     )

@@ -25,7 +25,9 @@ BLOCK = 256
 ROW_GROUP = 2048
 """Rows of a file that are read or written at once."""
 
-StageName = Literal["explore", "population", "confirm", "promise", "reference"]
+StageName = Literal[
+    "explore", "population", "confirm", "promise", "reference", "sensitivity", "study"
+]
 Outcome = Literal[
     "completed", "pruned", "diverged", "collapsed", "oom", "crashed", "infeasible", "stopped"
 ]

@@ -40,7 +40,7 @@ from trm.yaml12 import dump_yaml, parse_yaml
 RUN_VERSION = 1
 SWEEP_FILE = "sweep.yaml"
 RUN_FILE = "run.json"
-_FIXED = ("train.budget", "train.reports", "train.seed", "train.valid_examples")
+FIXED = ("train.budget", "train.reports", "train.seed", "train.valid_examples")
 """Values that must be the same in every trial, or scores would not compare."""
 FULL_STEPS = "search.scheduler.full_steps"
 """What a file may leave open and a plan does not."""
@@ -142,7 +142,7 @@ def check_space(tree: Mapping[str, Any]) -> Space:
     """
     space = Space.parse(tree)
     for name in space.parameters:
-        if any(name == fixed or name.startswith((fixed + ".", fixed + "[")) for fixed in _FIXED):
+        if any(name == fixed or name.startswith((fixed + ".", fixed + "[")) for fixed in FIXED):
             raise UserError(f"{name}: cannot be searched: scores would not compare; give one value")
     experiment_from(space.default()[1])
     search = sweep_sections(tree).search
@@ -320,7 +320,7 @@ def _comparable(tree: Mapping[str, Any]) -> dict[str, Any]:
         else:
             leaves[path] = node
 
-    anew = ("stability", "cluster", "log")
+    anew = ("stability", "cluster", "log", "study")
     walk({key: value for key, value in tree.items() if key not in anew}, "")
     return {
         path: value

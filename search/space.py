@@ -52,6 +52,7 @@ FIXED_SECTIONS = (
     "cluster",
     "log",
     "plugins",
+    "study",
     "diagnostics",
     "schema_version",
     "name",

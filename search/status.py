@@ -9,6 +9,7 @@ from typing import Any
 from search.book import Book
 from search.candidates import best_first, explored, pareto_front
 from search.diagnosis import count_findings, diagnose_book
+from search.fidelity import fidelity_warning
 from search.ledger import read_book
 from search.live import parameters
 from search.place import Place, place
@@ -17,6 +18,7 @@ from search.population import spent
 from search.result import Result, read_result
 from search.result_text import result_text, values_text
 from search.schedulers.pbt import PbtConfig
+from search.study import is_study, study_table, tabled
 from search.sweep import Run
 
 _BEST_SHOWN = 5
@@ -84,6 +86,9 @@ def status_text(folder: Place | str) -> str:
     if isinstance(scheduler, PbtConfig):
         wanted = f"{scheduler.members} members x {scheduler.generations} generations"
     judged = ", then ".join(objective.text() for objective in plan.objectives)
+    studied = tabled(str(where), plan, book) if is_study(book) else None
+    if studied:
+        wanted = f"{len(studied.lines)} configs x {studied.seeds} seeds"
     lines = [f"{state['study']}: {wanted} wanted, objective {judged}"]
     if state["constraints"]:
         lines.append(f"  must keep {', '.join(state['constraints'])}")
@@ -115,7 +120,12 @@ def status_text(folder: Place | str) -> str:
     if state["findings"]:
         words = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in state["findings"].items())
         lines.append(f"findings by trials (`trm diagnose` tells more): {words}")
-    if result:
+    warning = fidelity_warning(plan, book)
+    if warning:
+        lines.append(f"early stopping: {warning}; see `trm fidelity {folder}`")
+    if studied:
+        lines += ["", study_table(studied)]
+    elif result:
         lines.append(result_text(plan, result, trials))
     else:
         lines.append("no winner yet: `trm sweep ... --resume` goes on")

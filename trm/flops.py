@@ -33,8 +33,9 @@ def supervision_step_flops(
 ) -> float:
     """Training FLOPs of one supervision step of a batch, evaluation not included.
 
-    All H cycles run forward; the last one and the heads also run backward, at twice the cost of
-    their forward pass. The continue head costs one more forward step, for its target.
+    All H cycles run forward; the last one (its last two updates with `one_step_gradient`) and the
+    heads also run backward, at twice the cost of their forward pass. The continue head costs one
+    more forward step, for its target.
 
     Args:
         H_cycles: instead of the config's, as a depth curriculum has it.
@@ -42,9 +43,10 @@ def supervision_step_flops(
     """
     H = config.H_cycles if H_cycles is None else H_cycles
     L = config.L_cycles if L_cycles is None else L_cycles
-    cycle = (L + 1) * recursion_flops(config, seq_len)
+    once = recursion_flops(config, seq_len)
+    cycle, back = (L + 1) * once, (2 if config.one_step_gradient else L + 1) * once
     heads = 2.0 * seq_len * config.hidden_size * vocab_size + 2.0 * config.hidden_size * 2
-    total = (H - 1) * cycle + 3.0 * (cycle + heads)
+    total = H * cycle + heads + 2.0 * (back + heads)
     if not config.no_ACT_continue:
         total += H * cycle + heads
     return batch_size * total

@@ -32,6 +32,11 @@ class ModelConfig(Component):
     that holds it, `0` the shortest that does. `swiglu_multiple` rounds the SwiGLU's width up.
     `halt_exploration_prob` is the chance, at each training step, that a row may not halt before a
     random step.
+
+    Two settings take away what the paper shows to matter, for ablations. `carry_latent: false`
+    begins every supervision step, in training and in evaluation, from the initial state.
+    `one_step_gradient: true` keeps the gradient to the last update of z_L and of z_H, as HRM does
+    (arXiv 2506.21734), instead of the whole last H cycle.
     """
 
     hidden_size: int = Field(default=512, ge=1)
@@ -50,6 +55,8 @@ class ModelConfig(Component):
     halt_max_steps: int = Field(default=16, ge=1)
     halt_exploration_prob: float = Field(default=0.1, ge=0.0, le=1.0)
     no_ACT_continue: bool = True
+    carry_latent: bool = True
+    one_step_gradient: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> ModelConfig:
@@ -268,11 +275,18 @@ class TRM(nn.Module):
         H = self.config.H_cycles if H_cycles is None else H_cycles
         L = self.config.L_cycles if L_cycles is None else L_cycles
         x = self.embed(inputs, puzzle_identifiers)
+        if not self.config.carry_latent:
+            latent = self.fresh_latent(len(inputs))
         z_H, z_L = latent.z_H, latent.z_L
         if H > 1:
             with torch.no_grad():
                 for _ in range(H - 1):
                     z_H, z_L = self._cycle(z_H, z_L, x, L)
+        if self.config.one_step_gradient:
+            with torch.no_grad():
+                for _ in range(L - 1):
+                    z_L = self._recurse(z_L, z_H + x)
+            L = 1
         z_H, z_L = self._cycle(z_H, z_L, x, L)
         q = self.q_head(z_H[:, 0]).float()
         output = Output(self.lm_head(z_H[:, self.prefix :]), q[:, 0], q[:, 1])

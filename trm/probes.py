@@ -134,8 +134,8 @@ def residual(before: Tensor, after: Tensor) -> Tensor:
     Computed in float32: the difference of two bfloat16 states would be rounded once more.
     """
     old, new = before.float().flatten(1), after.float().flatten(1)
-    moved: Tensor = (new - old).norm(dim=1)
-    return moved / old.norm(dim=1).clamp(min=1e-12)
+    share: Tensor = (new - old).norm(dim=1) / old.norm(dim=1).clamp(min=1e-12)
+    return share
 
 
 def spectral_radius(model: TRM, latent: Latent, x: Tensor, iterations: int) -> Tensor:

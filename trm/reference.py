@@ -130,6 +130,8 @@ def inexpressible(config: Experiment) -> list[str]:
     note("loss.halt_weight", config.loss.halt_weight, 0.5)
     note("halting.threshold", config.halting.threshold, 0.5)
     note("model.swiglu_multiple", config.model.swiglu_multiple, 256)
+    note("model.carry_latent", config.model.carry_latent, True)
+    note("model.one_step_gradient", config.model.one_step_gradient, False)
     if not config.model.no_ACT_continue:
         note("loss.continue_weight", config.loss.continue_weight, 0.5)
         found.append("model.no_ACT_continue false: the reference's code fails with it")

@@ -24,6 +24,8 @@ CASES = {
     "attention, no positions": {"pos_encodings": "none", "H_cycles": 1, "L_cycles": 1},
     "attention, one layer": {"L_layers": 1, "H_cycles": 3, "L_cycles": 2},
     "mlp_t": {"mixer": "mlp_t", "H_cycles": 3, "L_cycles": 1},
+    "one-step gradient": {"H_cycles": 2, "L_cycles": 4, "one_step_gradient": True},
+    "no carry": {"H_cycles": 2, "L_cycles": 2, "carry_latent": False},
     "mlp_t, no prefix": {
         "mixer": "mlp_t",
         "puzzle_emb_ndim": 0,

@@ -142,6 +142,51 @@ def test_the_recursion_and_its_gradient_on_the_last_cycle_only(variant: str) -> 
         torch.testing.assert_close(a, b, atol=1e-9, rtol=1e-8, msg=name)
 
 
+def test_the_one_step_gradient_is_the_last_updates_alone() -> None:
+    whole, short, hand = (
+        build(config(L_cycles=3, one_step_gradient=one)).double() for one in (False, True, False)
+    )
+    for net in (whole, short, hand):
+        net.dtype = torch.float64
+    inputs, identifiers = batch(3)
+    start = whole.fresh_latent(3)
+    latent, output = whole(start, inputs, identifiers)
+    other, same = short(start, inputs, identifiers)
+    assert torch.equal(output.logits, same.logits)
+    assert torch.equal(latent.z_H, other.z_H)
+    same.logits.square().sum().backward()
+    found = [p.grad.clone() for p in short.parameters() if p.grad is not None]
+    # By hand: everything before the last update of z_L is a constant.
+    with torch.no_grad():
+        z_H, z_L = start.z_H, start.z_L
+        constant = hand.embed(inputs, identifiers)
+        for _ in range(3):
+            z_L = hand.through_layers(z_L + z_H + constant)
+        z_H = hand.through_layers(z_H + z_L)
+        for _ in range(2):
+            z_L = hand.through_layers(z_L + z_H + constant)
+    z_L = hand.through_layers(z_L + z_H + hand.embed(inputs, identifiers))
+    z_H = hand.through_layers(z_H + z_L)
+    hand.lm_head(z_H[:, hand.prefix :]).square().sum().backward()
+    expected = [p.grad for p in hand.parameters() if p.grad is not None]
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+    output.logits.square().sum().backward()
+    assert not torch.allclose(found[0], next(p.grad for p in whole.parameters()), rtol=0.01)  # type: ignore[arg-type]
+
+
+def test_without_carry_every_step_is_the_first() -> None:
+    net, carries = build(config(carry_latent=False)), build(config())
+    inputs, identifiers = batch(3)
+    latent, first = net(net.fresh_latent(3), inputs, identifiers)
+    _, second = net(latent, inputs, identifiers)
+    assert torch.equal(first.logits, second.logits)
+    latent, first = carries(net.fresh_latent(3), inputs, identifiers)
+    _, second = carries(latent, inputs, identifiers)
+    assert not torch.equal(first.logits, second.logits)
+
+
 def test_depth_can_be_overridden() -> None:
     deep, shallow = build(config(H_cycles=3, L_cycles=4)), build(config(H_cycles=2, L_cycles=1))
     inputs, identifiers = batch(2)

@@ -194,6 +194,8 @@ def test_no_average_is_no_average(task: Task) -> None:
         ("halting", "threshold", {"threshold": 0.7}),
         ("model", "no_ACT_continue", {"no_ACT_continue": False}),
         ("model", "swiglu_multiple", {"swiglu_multiple": 32}),
+        ("model", "carry_latent", {"carry_latent": False}),
+        ("model", "one_step_gradient", {"one_step_gradient": True}),
         (
             "curriculum",
             "depth",

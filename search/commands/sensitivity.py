@@ -1,0 +1,195 @@
+"""Vary the winner's settings around their values, over seeds: what is safe, and where cliffs are.
+
+`--design oat` changes one setting at a time, over values on its own scale (ratios where the space
+has a log range). `--design sobol` changes all at once and says what share of the variance each
+causes. Both are new runs of the full budget, of the stage `sensitivity` in the run folder; what ran
+before is not run again, so more points or seeds extend a design, and a stopped one goes on.
+
+  trm sensitivity runs/mine --dry-run
+  trm sensitivity runs/mine --params optimizer.lr,model.H_cycles --points 7 --seeds 3
+  trm sensitivity runs/mine --design sobol --points 32 --radius 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from search.arguments import positive
+
+if TYPE_CHECKING:
+    from search.response import Point, Response
+    from search.sensitivity import Budget, Request, Sensitivity
+    from search.sobol import Index
+
+_BAR = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `trm sensitivity`."""
+    parser.add_argument("run", metavar="RUN", help="a finished run folder of `trm sweep`, or a URI")
+    parser.add_argument(
+        "--design", choices=("oat", "sobol"), default="oat",
+        help="one at a time (default), or all at once for Sobol's indices",
+    )  # fmt: skip
+    parser.add_argument(
+        "--params", metavar="A,B", default="",
+        help="parameters to vary, as `trm status` names them (default: all that the winner has)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--points", type=positive, metavar="N",
+        help="values of each range (oat, default 5); rows of the design (sobol, default 16, a "
+        "power of two): each costs parameters + 2 configs",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seeds", type=positive, default=2, metavar="S", help="runs of each config (default: 2)"
+    )
+    parser.add_argument(
+        "--radius", type=float, default=0.3, metavar="SHARE",
+        help="how far from the winner's value, as a share of each range (default: 0.3; 1: all)",
+    )  # fmt: skip
+    parser.add_argument("--parallel", type=positive, metavar="N", help="trials at once")
+    parser.add_argument(
+        "--address", metavar="A", help="a Ray cluster that is up: auto or host:port"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would run and cost; start nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the design and print what it shows; returns the exit code."""
+    from dataclasses import asdict
+
+    from search.display import note
+    from search.further_runs import Runner
+    from search.lease import LeaseLostError
+    from search.live import SweepDisplay
+    from search.sensitivity import Request, budget_of, sensitivity
+
+    names = tuple(name for name in args.params.split(",") if name)
+    request = Request(args.design, names, args.points, args.seeds, args.radius)
+    budget = budget_of(args.run, request)
+    if args.dry_run:
+        print(json.dumps(asdict(budget)) if args.json else _budget_text(request, budget))
+        return 0
+    note(_cost_line(request, budget))
+    display = SweepDisplay(quiet=args.json)
+    try:
+        found = sensitivity(
+            args.run,
+            request,
+            Runner(address=args.address, parallel=args.parallel, display=display),
+        )
+    except LeaseLostError as error:
+        print(f"trm: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("trm: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    print(json.dumps(asdict(found)) if args.json else _text(found))
+    return 0
+
+
+def _cost_line(request: Request, budget: Budget) -> str:
+    from search.display import duration
+
+    left = budget.runs - budget.done
+    time = ""
+    if budget.seconds is not None and left:
+        time = f", about {duration(left * budget.seconds)} of one worker's time"
+    done = f", {budget.done} of them done" if budget.done else ""
+    return f"{budget.configs} configs x {request.seeds} seeds = {budget.runs} full runs{done}{time}"
+
+
+def _budget_text(request: Request, budget: Budget) -> str:
+    lines = [_cost_line(request, budget)]
+    joint = ", " if request.design == "oat" else " to "
+    for name, values in budget.varied.items():
+        joined = (joint if not isinstance(values[0], str) else ", ").join(map(_short, values))
+        lines.append(f"  {name}: {joined}")
+    return "\n".join(lines)
+
+
+def _text(found: Sensitivity) -> str:
+    seeds = f"{found.seeds} seed{'' if found.seeds == 1 else 's'}"
+    lines = [f"around trial {found.winner}, {found.objective} over {seeds} a point"]
+    if found.sd:
+        lines[0] += f"; {found.sd:.3f} between seeds"
+    if found.failures:
+        lines[0] += f"; {found.failures:.0%} of the runs failed"
+    if found.design == "sobol":
+        return "\n".join([*lines, "", *_index_lines(found)])
+    for each in found.responses:
+        lines += ["", *_response_lines(each, found)]
+    if found.seeds == 1:
+        lines.append("\none seed a point: cliffs are by size alone, with no test against noise")
+    return "\n".join(lines)
+
+
+def _response_lines(each: Response, found: Sensitivity) -> list[str]:
+    sign = 1.0 if found.maximizes else -1.0
+    lines = [f"{each.name} ({each.scale}), winner {_short(each.winner)}"]
+    means = [sign * point.merit for point in each.points if point.scores]
+    low, high = min(means, default=0.0), max(means, default=1.0)
+    for point in each.points:
+        mark = "<" if point.value == each.winner else " "
+        lines.append(f"  {_short(point.value):>12} {mark} {_point(point, sign, low, high)}")
+    if each.scale == "options":
+        lines.append(f"  safe: {', '.join(map(_short, each.safe))}")
+    else:
+        ends = ["", ""]
+        if each.open[0]:
+            ends[0] = "at or below "
+        if each.open[1]:
+            ends[1] = " or above"
+        lines.append(
+            f"  safe: {ends[0]}{_short(each.safe[0])} to {_short(each.safe[1])}{ends[1]}, "
+            f"{each.width:.0%} of the range (mean within {found.margin:.3f}, no more failures)"
+        )
+    for cliff in each.cliffs:
+        failed = f", failed runs {cliff.failed:+.0%}" if cliff.failed else ""
+        lines.append(
+            f"  cliff: {_short(cliff.near)} -> {_short(cliff.far)}: {found.objective} "
+            f"{sign * cliff.change:+.3f}{failed}"
+        )
+    return lines
+
+
+def _point(point: Point, sign: float, low: float, high: float) -> str:
+    if not point.scores:
+        return f"no model: {point.reason}" if point.reason else "not run"
+    mean = sign * point.merit
+    share = (mean - low) / (high - low) if high > low else 1.0
+    failed = f"  {point.failures} of {len(point.scores)} failed" if point.failures else ""
+    return f"{'█' * max(1, round(_BAR * share)):<{_BAR}} {mean:.3f}{failed}"
+
+
+def _index_lines(found: Sensitivity) -> list[str]:
+    if not found.score:
+        return ["too few rows of the design have models in every config: narrow the space"]
+    lines = _table(f"share of the variance of {found.objective}, {found.rows} rows", found, "score")
+    if found.failure:
+        lines += ["", *_table("share of the variance of failing", found, "failure")]
+    return lines
+
+
+def _table(head: str, found: Sensitivity, target: str) -> list[str]:
+    rows: dict[str, Index] = getattr(found, target)
+    width = max(map(len, rows))
+    level = f"{found.confidence:.0%} interval"
+    lines = [head, f"{'':<{width}}  alone  {level:<15}  in all  {level}"]
+    for name, index in sorted(rows.items(), key=lambda item: -item[1].total.value):
+        first, total = index.first, index.total
+        lines.append(
+            f"{name:<{width}}  {first.value:>5.2f}  {f'{first.low:.2f} to {first.high:.2f}':<15}  "
+            f"{total.value:>6.2f}  {total.low:.2f} to {total.high:.2f}"
+        )
+    return lines
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,92 @@
+"""Run a named set of ablations over seeds, and table them against the base with intervals.
+
+The file's `study` section names them; without one it is `paper`, the TRM paper's ablations as far
+as they fit the base, and each curriculum:
+
+  study:
+    seeds: 5
+    ablations:
+      no_ema: {train.ema: null}
+      depth_halved: {model.H_cycles: 1, model.L_cycles: 3}
+
+All runs get the same training FLOPs. The folder holds `study.md`, `study.json` and the ledger; the
+base is the file's default values.
+
+  trm study arrows4-ablations
+  trm study my.yaml --seeds 3 --out runs/mine
+  trm study my.yaml --seeds 8 --out runs/mine --resume
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+
+from search.arguments import positive
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `trm study`."""
+    parser.add_argument("config", help="a YAML file or a preset's name")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
+        help="override one value, as in study=paper; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seeds", type=positive, metavar="S",
+        help="runs of the base and of each ablation (default: the file's, or 5)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", metavar="RUN", help="run folder, a path or a URI (default: runs/NAME-study)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true",
+        help="go on with the study in --out, with more seeds or ablations if the file has them",
+    )  # fmt: skip
+    parser.add_argument("--parallel", type=positive, metavar="N", help="trials at once")
+    parser.add_argument(
+        "--address", metavar="A", help="a Ray cluster that is up: auto or host:port"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the study and print its table; returns the exit code."""
+    from dataclasses import asdict
+
+    from search.further_runs import Runner
+    from search.lease import LeaseLostError
+    from search.live import SweepDisplay
+    from search.study import study, study_table
+
+    display = SweepDisplay(quiet=args.json)
+    try:
+        found = study(
+            args.config,
+            sets=args.sets,
+            out=args.out,
+            seeds=args.seeds,
+            resume=args.resume,
+            runner=Runner(address=args.address, parallel=args.parallel, display=display),
+        )
+    except LeaseLostError as error:
+        print(f"trm: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"trm: interrupted; resume with: {_again(args)}", file=sys.stderr)
+        return 130
+    print(json.dumps(asdict(found)) if args.json else study_table(found))
+    return 0
+
+
+def _again(args: argparse.Namespace) -> str:
+    words = ["trm", "study", args.config]
+    for setting in args.sets:
+        words += ["--set", setting]
+    for flag in ("seeds", "out", "parallel", "address"):
+        value = getattr(args, flag)
+        if value is not None:
+            words += [f"--{flag}", str(value)]
+    return shlex.join([*words, "--resume"])

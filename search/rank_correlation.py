@@ -1,0 +1,187 @@
+"""Rank correlations with bootstrap intervals, corrected for who was left to be ranked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+Values = NDArray[np.float64]
+DRAWS = 400
+"""Bootstrap resamples."""
+MOST = 2000
+"""Memory grows with the square of the runs, and so many leave little doubt."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its bootstrap interval (percentiles)."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How early values rank the final ones.
+
+    Attributes:
+        trials: runs that have both values.
+        stopped: runs that have the early one alone.
+        spearman: rank correlation of those that have both.
+        kendall: Kendall's tau-b of the same.
+        corrected: what Spearman's would be if nobody had been stopped; `spearman` if nobody was.
+            None where the survivors do not differ in what they were selected by.
+    """
+
+    trials: int
+    stopped: int
+    spearman: Estimate
+    kendall: Estimate
+    corrected: Estimate | None
+
+
+def correlate(
+    early: Values,
+    end: Values,
+    selector: Values,
+    groups: NDArray[np.int64],
+    confidence: float = 0.9,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Correlation:
+    """How `early` ranks `end`, more being better in both.
+
+    Args:
+        early: values at a rung, `[n]`.
+        end: final values, `[n]`; NaN where a run was stopped.
+        selector: what runs were stopped by at that rung, `[n]`.
+        groups: a number a config, `[n]`: the bootstrap draws whole configs, since seeds of one
+            are not independent.
+        seed: of the bootstrap.
+
+    Of more than `MOST` runs, that many take part, evenly spread.
+    """
+    if len(early) > MOST:
+        some = np.linspace(0, len(early) - 1, MOST).astype(int)
+        early, end, selector, groups = early[some], end[some], selector[some], groups[some]
+    finished = np.isfinite(end)
+    found = _measure(early, end, selector, np.ones((1, len(early))))[0].tolist()
+    rng = np.random.default_rng(seed)
+    _, index = np.unique(groups, return_inverse=True)
+    count = int(index.max()) + 1
+    # A resample as how often each run is in it: all of them are then a few matrix products.
+    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws)[:, index].astype(float)
+    sample = _measure(early, end, selector, weights)
+
+    def estimate(column: int) -> Estimate:
+        known = sample[np.isfinite(sample[:, column]), column]
+        tail = (1 - confidence) / 2
+        low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (-1.0, 1.0)
+        return Estimate(found[column], float(low), float(high))
+
+    return Correlation(
+        trials=int(finished.sum()),
+        stopped=int((~finished).sum()),
+        spearman=estimate(0),
+        kendall=estimate(1),
+        corrected=estimate(2) if math.isfinite(found[2]) else None,
+    )
+
+
+def unrestricted(r_xy: float, r_xz: float, r_zy: float, ratio: float) -> float:
+    """The correlation of x and y in a population of which only some, selected by z, were seen.
+
+    Thorndike's case 3 ("Personnel Selection", 1949, chapter 6), which for z = x is his case 2,
+    r u / sqrt(1 + r^2 (u^2 - 1)). It assumes linear regressions with even spread.
+
+    Args:
+        r_xy: correlation of x and y among the selected; `r_xz`, `r_zy` likewise.
+        ratio: standard deviation of z among all divided by that among the selected.
+
+    >>> round(unrestricted(0.3, 1.0, 0.3, 2.0), 3)
+    0.532
+    """
+    more = ratio**2 - 1
+    below = (1 + r_xz**2 * more) * (1 + r_zy**2 * more)
+    return (r_xy + r_xz * r_zy * more) / math.sqrt(below) if below > 0 else math.nan
+
+
+def _measure(early: Values, end: Values, selector: Values, weights: Values) -> Values:
+    """Spearman's and Kendall's correlation, and Spearman's corrected, `[draws, 3]`.
+
+    NaN where there is no correction; 0 where a constant ranks nothing.
+
+    Args:
+        weights: how often each run counts, `[draws, n]`.
+    """
+    done = np.isfinite(end)
+    x, y, w = early[done], end[done], weights[:, done]
+    spearman = _pearson(_ranks(x, w), _ranks(y, w), w)
+    kendall = _kendall(x, y, w)
+    if done.all():
+        return np.stack([spearman, kendall, spearman], axis=1)
+    # On normal scores the ranks of all who reached the rung have the shape that the formula wants.
+    all_z = _normal_scores(selector, weights)
+    x, z = _normal_scores(early, weights)[:, done], all_z[:, done]
+    y = _normal_scores(y, w)
+    spread, whole = _deviation(z, w), _deviation(all_z, weights)
+    corrected = [
+        unrestricted(xy, xz, zy, max(all_sd / sd, 1.0)) if sd > 1e-9 else math.nan
+        for xy, xz, zy, sd, all_sd in zip(
+            _pearson(x, y, w), _pearson(x, z, w), _pearson(z, y, w), spread, whole, strict=True
+        )
+    ]
+    return np.stack([spearman, kendall, np.array(corrected)], axis=1)
+
+
+def _ranks(values: Values, weights: Values) -> Values:
+    """Mid-ranks from 1 of each value in every weighted sample, `[draws, n]`."""
+    below = (values[None, :] < values[:, None]) + 0.5 * (values[None, :] == values[:, None])
+    ranks: Values = weights @ below.T + 0.5
+    return ranks
+
+
+def _normal_scores(values: Values, weights: Values) -> Values:
+    ranks, total = _ranks(values, weights), weights.sum(axis=1, keepdims=True)
+    scores: Values = ndtri((ranks - 0.5) / np.maximum(total, 1.0))
+    # What a sample does not hold may rank beyond its ends; it has no weight there.
+    return np.where(np.isfinite(scores), scores, 0.0)
+
+
+def _kendall(x: Values, y: Values, weights: Values) -> Values:
+    """Tau-b: concordant minus discordant pairs, by those tied in neither (Kendall 1945)."""
+    signs = [np.sign(values[:, None] - values[None, :]) for values in (x, y)]
+    both, one, other = (
+        np.einsum("dn,dn->d", weights @ (a * b), weights)
+        for a, b in ((signs[0], signs[1]), (signs[0], signs[0]), (signs[1], signs[1]))
+    )
+    return _divided(both, np.sqrt(one * other))
+
+
+def _pearson(x: Values, y: Values, weights: Values) -> Values:
+    """Pearson's correlation in every weighted sample, `[draws]`; 0 where either is constant."""
+    x, y = _centred(x, weights), _centred(y, weights)
+    squares = [(weights * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y))]
+    return _divided(squares[0], np.sqrt(squares[1] * squares[2]))
+
+
+def _deviation(values: Values, weights: Values) -> Values:
+    squares = (weights * _centred(values, weights) ** 2).sum(axis=1)
+    deviation: Values = np.sqrt(_divided(squares, weights.sum(axis=1)))
+    return deviation
+
+
+def _centred(values: Values, weights: Values) -> Values:
+    total = np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
+    centred: Values = values - (weights * values).sum(axis=1, keepdims=True) / total
+    return centred
+
+
+def _divided(above: Values, below: Values) -> Values:
+    divided: Values = np.where(below > 1e-12, above / np.where(below > 1e-12, below, 1.0), 0.0)
+    return divided

@@ -1,0 +1,66 @@
+"""The `study` section: what a study changes in its base, one named ablation after another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from trm.component import Component
+
+PAPER = "paper"
+"""The built-in set of ablations."""
+BASE = "base"
+
+
+class StudyConfig(Component):
+    """A named set of ablations, each run over the same seeds as the base.
+
+    `study: paper` is short for `ablations: paper`.
+
+    Attributes:
+        base: `default`, the file's default values, or a mapping from keys to values on top of them.
+        ablations: by name, a mapping from keys to values, as `{no_ema: {train.ema: null}}`; or
+            `paper`, the ablations of the TRM paper as far as they fit, and each curriculum.
+        seeds: runs of each.
+    """
+
+    base: Literal["default"] | dict[str, Any] = "default"
+    ablations: Literal["paper"] | dict[str, dict[str, Any]] = Field(default={})
+    seeds: int = Field(default=5, ge=2, le=1000)
+
+
+def parse_study(value: Any) -> Any:
+    """A set's name as a section, for the schema."""
+    return {"ablations": value} if isinstance(value, str) else value
+
+
+def paper_ablations(tree: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The ablations of the TRM paper (arXiv 2510.04871, tables 1 and 2), and every curriculum.
+
+    Its "two separate networks" are no option of the model here.
+
+    Args:
+        tree: the base, every default written out.
+    """
+    from curricula.published import CURRICULA
+
+    model = tree["model"]
+    H, L = model["H_cycles"], model["L_cycles"]
+    other = "attention" if model["mixer"] == "mlp_t" else "mlp_t"
+    found: dict[str, dict[str, Any]] = {
+        "no_ema": {"train.ema": None},
+        "softmax": {"loss.loss_type": "softmax_cross_entropy"},
+        "act_continue": {"model.no_ACT_continue": False},
+        other: {"model.mixer": other, "model.pos_encodings": None},
+        "one_step_gradient": {"model.one_step_gradient": True},
+        "no_carry": {"model.carry_latent": False},
+        "one_supervision_step": {"model.halt_max_steps": 1},
+        "depth_halved": {"model.H_cycles": -(-H // 2), "model.L_cycles": -(-L // 2)},
+        "twice_the_layers": {
+            "model.L_layers": 2 * model["L_layers"], "model.L_cycles": -(-L // 2)
+        },
+    }  # fmt: skip
+    kinds = [name for name in CURRICULA if name not in ("none", "custom")]
+    return {**found, **{name: {"curriculum": {"name": name}} for name in kinds}}
