@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from cluster.connect import ClusterError, check_address, connected
 from cluster.resources import cores, default_parallel, worker_environment
-from search.confirm import Replicates
 from search.engine import run_trials
 from search.events import Broadcast
 from search.ledger import Ledger, Trial
 from search.live import SweepDisplay
 from search.live_log import live_logs
 from search.plan import Plan
+from search.replicates import Replicates
 from search.resources import share_of
 from search.wall_clock import WallClock
 from trm.errors import UserError

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from search.book import Book
-from search.confirm import read_result
 from search.distributions import Choice, Distribution, Range
 from search.ledger import Trial, read_book
 from search.place import Place, place
 from search.plan import Plan, read_plan
+from search.result import read_result
 from search.sobol import saltelli
 from trm.component import nearest
 from trm.config import experiment_from

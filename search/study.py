@@ -205,7 +205,8 @@ def arms(tree: Mapping[str, Any]) -> tuple[list[Arm], dict[str, str]]:
         UserError: no ablation, or one that does not fit; names it.
     """
     section = sweep_sections(tree).study
-    start = Space.parse(tree).default()[1]
+    # Without the sweep's own sections, which may differ when a study is extended.
+    start = {k: v for k, v in Space.parse(tree).default()[1].items() if k in SECTIONS}
     changes = {} if isinstance(section.base, str) else section.base
     base = Arm(BASE, changes, _with(start, changes, "study.base"))
     whole = experiment_from(base.tree).tree()

@@ -17,12 +17,12 @@ sys.path.append(str(Path(__file__).parent))
 from toy_training import SweptTraining
 
 from search.cli import main
-from search.confirm import Candidate, Promise, Result
 from search.further_runs import Runner
 from search.job import Job
 from search.ledger import Ledger, Trial, read_trials
 from search.plan import Plan, check_space, resolve_plan, write_plan
 from search.response import Point
+from search.result import Candidate, Promise, Result
 from search.sensitivity import SENSITIVITY_FILE, Request, analyse, budget_of, sensitivity
 from search.sensitivity_design import design_trials, tried_values
 from search.sobol import indices, noise_of, saltelli
