@@ -46,6 +46,8 @@ def test_every_default_is_the_references() -> None:
         "halt_max_steps": 16,
         "halt_exploration_prob": 0.1,
         "no_ACT_continue": True,
+        "carry_latent": True,
+        "one_step_gradient": False,
     }
     assert experiment_from({"task": "sudoku"}).model.positions == "rope"
     assert (

@@ -59,7 +59,7 @@ def jacobian(made: TRM, latent: Latent, x: Tensor, row: int) -> np.ndarray:
         after = made.transition(parts, x[row : row + 1])
         return torch.cat([after.z_H.flatten(), after.z_L.flatten()])
 
-    h = 1e-6
+    h = 1e-3  # norms are taken in float32
     columns = [
         (step(z + h * unit) - step(z - h * unit)) / (2 * h)
         for unit in torch.eye(len(z), dtype=torch.float64)
