@@ -249,7 +249,7 @@ def assert_finished(folder: Path, plan: Plan) -> Facts:
     assert len(runs) == len(later), "a seed ran twice"
     confirmed = Counter(candidate for stage, candidate, _ in runs if stage == "confirm")
     assert 1 <= len(confirmed) <= plan.sections.stability.candidates
-    assert min(confirmed.values()) == plan.sections.stability.seeds
+    assert min(confirmed.values()) >= plan.sections.stability.seeds
     assert sum(confirmed.values()) <= plan.sections.stability.runs()
     return facts
 

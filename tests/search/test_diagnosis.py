@@ -82,7 +82,7 @@ def test_trials_are_judged_by_probes_only_where_every_report_has_them(
         "search": {"constraints": ["spectral_radius <= 1"]},
     }
     task = experiment_from(tiny()).task.build(cache)
-    with pytest.raises(UserError, match=r"search.constraints: 'spectral_radius' .* probe to rep"):
+    with pytest.raises(UserError, match=r"'spectral_radius' is not in every report: set"):
         resolve_plan(tiny(changes), task, check_space(tiny(changes)))
     tree = tiny({**changes, "diagnostics.probe": "reports"})
     assert resolve_plan(tree, task, check_space(tree)).default.diagnostics.probe == "reports"

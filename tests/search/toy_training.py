@@ -14,13 +14,15 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from search.job import Job
 from search.place import append_text, place
-from trm.report import Report
+from trm.report import COLUMNS, Report
+
+_ZERO: dict[str, Any] = {"int": 0, "float": 0.0, "bool": False}
 
 
 class ToyTraining:
@@ -67,7 +69,7 @@ class ToyTraining:
         self.diverged = self.config["lr"] > 1
 
     def report(self) -> Report:
-        values: dict[str, Any] = {f.name: 0 if f.type == "int" else 0.0 for f in fields(Report)}
+        values: dict[str, Any] = {name: _ZERO[kind] for name, kind in COLUMNS.items()}
         values |= {
             "mark": self.mark,
             "step": self.step,
