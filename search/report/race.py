@@ -1,0 +1,130 @@
+"""The race: each finalist over the confirm seeds, and what is still open between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from search.confirm import Candidate, Result
+from search.report.facts import Facts
+from search.report.section import Panel, Picture, Section, Table
+from search.report.theme import INK, OTHERS, RECIPE, WINNER, chart, marker
+from search.report.words import better, count, listed, number
+from search.statistics import unresolved
+
+_ROW = 44
+"""Pixels of one finalist."""
+MOST_SHOWN = 40
+
+
+def race(facts: Facts) -> Section | None:
+    """One row a finalist: its seeds, their mean, its robust score and what the search saw."""
+    result = facts.result
+    if result is None or not result.candidates:
+        return None
+    shown = result.candidates[:MOST_SHOWN]
+    names = [_name(candidate, result) for candidate in shown]
+    figure = chart(
+        130 + _ROW * (len(shown) + 1),
+        xaxis_title=f"{result.objective} ({better(facts.objective)})",
+    )
+    for index, (candidate, name) in enumerate(zip(shown, names, strict=True)):
+        role = WINNER if candidate.trial == result.winner else OTHERS[index % len(OTHERS)]
+        figure.add_scatter(
+            x=[candidate.robust, candidate.mean], y=[name, name], mode="lines",
+            line={"color": role.color, "width": 3}, hoverinfo="skip", showlegend=False,
+        )  # fmt: skip
+        figure.add_scatter(
+            x=candidate.scores, y=[name] * len(candidate.scores), mode="markers",
+            marker=marker(role, 11, opacity=0.8), showlegend=False,
+            hovertemplate="%{x:.4g}<extra>one seed</extra>",
+        )  # fmt: skip
+    if result.reference.scores:
+        figure.add_scatter(
+            x=result.reference.scores, y=["reference recipe"] * len(result.reference.scores),
+            mode="markers", marker=marker(RECIPE, 11, opacity=0.8), showlegend=False,
+            hovertemplate="%{x:.4g}<extra>one seed</extra>",
+        )  # fmt: skip
+    for what, symbol, xs in (
+        ("mean", "line-ns", [c.mean for c in shown]),
+        ("robust score", "arrow-right", [c.robust for c in shown]),
+        ("in the search", "diamond-open", [c.explored for c in shown]),
+    ):
+        figure.add_scatter(
+            x=xs, y=names, mode="markers", name=what,
+            marker={"symbol": symbol, "size": 13, "color": INK, "line": {"width": 2, "color": INK}},
+            hovertemplate=f"{what} %{{x:.4g}}<extra></extra>",
+        )  # fmt: skip
+    order = [*names, *(["reference recipe"] if result.reference.scores else [])]
+    figure.update_yaxes(categoryorder="array", categoryarray=order[::-1], showgrid=False)
+    table = Table(
+        ("config", "robust score", "mean", "seeds", "failed", "in the search", "constraints"),
+        [
+            (
+                name,
+                number(c.robust),
+                number(c.mean),
+                " ".join(number(score) for score in c.scores),
+                f"{c.failures} of {len(c.scores)}",
+                number(c.explored),
+                "kept" if c.feasible else "broken",
+            )
+            for c, name in ((c, _name(c, result)) for c in result.candidates)
+        ],
+    )
+    return Section(
+        "race",
+        "The race",
+        f"The best of the search again over fresh seeds. The robust score is the "
+        f"{result.confidence:.0%} confidence bound of the mean on the bad side, with the spread "
+        "pooled over the finalists: the higher of two equal means is the surer one.",
+        [
+            Picture(
+                "Finalists over fresh seeds", _says(facts, result), [Panel("race", figure)], table
+            )
+        ],
+    )
+
+
+def _name(candidate: Candidate, result: Result) -> str:
+    won = " (winner)" if candidate.trial == result.winner else ""
+    return f"trial {candidate.trial}{won}"
+
+
+def still_open(facts: Facts, result: Result) -> list[int]:
+    """The candidates that more seeds could still make the best, without the leader by mean."""
+    merit = facts.objective.merit
+    samples = {c.trial: [merit(score) for score in c.scores] for c in result.candidates}
+    examples = facts.plan.default.train.valid_examples if facts.objective.is_share else None
+    return unresolved(samples, result.confidence, examples)[1:]
+
+
+def _says(facts: Facts, result: Result) -> str:
+    best = result.candidates[0]
+    text = (
+        f"Trial {best.trial} has the best robust score, {number(best.robust)}, from "
+        f"{count(len(best.scores), 'seed')} with a mean of {number(best.mean)}."
+    )
+    rivals = still_open(facts, result)
+    others = len(result.candidates) - 1
+    if not others:
+        text += " It had no rival."
+    elif not rivals:
+        text += f" It is separated from the {_all(others)} by more than seeds explain."
+    else:
+        text += (
+            f" {len(rivals)} of {count(others, 'rival')} could still be as good: "
+            f"{listed([f'trial {trial}' for trial in rivals[:6]])}; more seeds would tell."
+        )
+    return text + _optimism(facts, result.candidates)
+
+
+def _optimism(facts: Facts, candidates: Sequence[Candidate]) -> str:
+    merit = facts.objective.merit
+    gap = sum(merit(c.explored) - merit(c.mean) for c in candidates) / len(candidates)
+    if gap <= 0:
+        return ""
+    return f" The search's own scores were too good by {number(gap)} on average."
+
+
+def _all(others: int) -> str:
+    return "other finalist" if others == 1 else f"{others} other finalists"
