@@ -1,6 +1,6 @@
 """Where the good configs press against the ends of the space, and the space to search next.
 
-Good are the best fifth of the configs that ran in whole and keep the constraints, at least four.
+Good are the best tenth of the configs that ran in whole and keep the constraints, 5 to 40 of them.
 The best is at an end of a range if half of the good configs lie in the outer tenth there, on the
 range's own scale; of a range with few values, if half of them have the end value.
 
@@ -27,7 +27,9 @@ from search.plan import Plan, check_space
 from search.space import FIXED_SECTIONS, named_option
 from trm.errors import UserError
 
-GOOD_SHARE, FEWEST_GOOD, FEWEST_CONFIGS = 0.2, 4, 8
+GOOD_SHARE, FEWEST_GOOD, MOST_GOOD, FEWEST_CONFIGS = 0.1, 5, 40, 10
+FEWEST_VALUES = 4
+"""Good configs that must have a conditional parameter before its range is changed."""
 FEW_VALUES = 8
 """Up to so many values a range is treated value by value."""
 OUTER = 0.1
@@ -92,7 +94,7 @@ class NextSpace:
 def next_space(
     plan: Plan, explored: Sequence[Explored], tried: Sequence[Mapping[str, Any]] = ()
 ) -> NextSpace | None:
-    """What the configs of a search say of its space; None with fewer than eight.
+    """What the configs of a search say of its space; None with fewer than ten.
 
     Args:
         explored: the configs that ran in whole, the best first.
@@ -101,7 +103,7 @@ def next_space(
     feasible = [one.trial for one in explored if one.feasible]
     if len(feasible) < FEWEST_CONFIGS:
         return None
-    good = feasible[: max(FEWEST_GOOD, round(GOOD_SHARE * len(feasible)))]
+    good = feasible[: min(max(FEWEST_GOOD, round(GOOD_SHARE * len(feasible))), MOST_GOOD)]
     tree = deepcopy(plan.tree)
     boundaries: list[Boundary] = []
     ranges: dict[str, tuple[float, float]] = {}
@@ -116,7 +118,7 @@ def next_space(
             if changed is not None:
                 tree, options[name] = changed, kept
             continue
-        if len(values) < FEWEST_GOOD:
+        if len(values) < FEWEST_VALUES:
             continue
         found = _pressed(distribution, values)
         best = values[0]

@@ -68,6 +68,7 @@ def costs(facts: Facts) -> Section | None:
                 _says(facts),
                 panels,
                 Table(("stage", "ended", "trials", "FLOPs", "worker time", "device-hours"), rows),
+                wide=True,
             )
         ],
     )

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from search.confirm import REFERENCE
 from search.ledger import Trial
 from search.report.facts import Facts, Values
+from search.report.roles import role_of
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import FAILED, FAINT, OTHERS, RECIPE, WINNER, Role, chart, faded, marker
 from search.report.words import count, number, share
@@ -31,10 +32,11 @@ def curves(facts: Facts) -> Section | None:
     figure.update_xaxes(tickformat=".0%", range=[0, 1.02])
     _faint(figure, facts, column)
     table = []
-    for name, role, trials in banded:
+    for rank, (name, role, trials) in reversed(list(enumerate(banded))):
+        # The winner is drawn last, on top, and stands first in the legend.
         paths = np.array([_path(facts, trial, column, marks) for trial in trials])
-        _band(figure, name, role, marks, paths)
-        table += [
+        _band(figure, name, role, marks, paths, rank)
+        table[:0] = [
             (name, share(float(at)), *_row(values[np.isfinite(values)]))
             for at, values in zip(marks, paths.T, strict=True)
             if np.isfinite(values).any()
@@ -69,8 +71,9 @@ def groups(facts: Facts) -> list[Group]:
     if reference:
         found.append(("reference recipe", RECIPE, reference))
     others = [c.trial for c in facts.result.candidates if c.trial != winner]
-    for role, candidate in zip(OTHERS, others, strict=False):
-        found.append((f"finalist, trial {candidate}", role, facts.replicates(candidate)))
+    for other in others[: len(OTHERS)]:
+        role = role_of(facts.result, other)
+        found.append((f"finalist, trial {other}", role, facts.replicates(other)))
     return [group for group in found if any(_has_curve(facts, trial) for trial in group[2])]
 
 
@@ -91,7 +94,9 @@ def _path(facts: Facts, trial: Trial, column: str, marks: Values) -> Values:
     return path
 
 
-def _band(figure: go.Figure, name: str, role: Role, marks: Values, paths: Values) -> None:
+def _band(
+    figure: go.Figure, name: str, role: Role, marks: Values, paths: Values, rank: int
+) -> None:
     known = np.isfinite(paths).any(axis=0)
     x, inside = marks[known], paths[:, known]
     low, high = np.nanmin(inside, axis=0), np.nanmax(inside, axis=0)
@@ -103,7 +108,7 @@ def _band(figure: go.Figure, name: str, role: Role, marks: Values, paths: Values
         )  # fmt: skip
     figure.add_scatter(
         x=x, y=np.nanmean(inside, axis=0), name=name, legendgroup=name,
-        mode="lines+markers", marker=marker(role, 7),
+        mode="lines+markers", marker=marker(role, 7), legendrank=rank + 1,
         line={"color": role.color, "dash": role.dash, "width": 2.5},
         customdata=np.column_stack([low, high]),
         hovertemplate="%{y:.4g}, seeds %{customdata[0]:.4g} to %{customdata[1]:.4g}"

@@ -11,7 +11,7 @@ from search.ledger import Trial
 from search.report.costs import LOOKS
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
-from search.report.theme import INK, chart, faded
+from search.report.theme import INK, chart
 from search.report.words import count, drawn, listed, share
 
 MOST_SHOWN = 40
@@ -32,7 +32,7 @@ def failures(facts: Facts) -> Section | None:
         ends = [_end(facts, trial) for trial in mine]
         figure.add_bar(
             y=[f"trial {t.id}" for t in mine], x=ends, orientation="h", name=str(outcome),
-            marker={"color": faded(color, 0.55), "pattern": {"shape": shape, "solidity": 0.3}},
+            marker={"color": color, "pattern": {"shape": shape, "solidity": 0.3}},
             hovertemplate="%{y} until %{x:.0%}<extra>" + str(outcome) + "</extra>",
         )  # fmt: skip
         figure.add_scatter(

@@ -96,7 +96,7 @@ def _frontier(figure: go.Figure, ends: list[tuple[float, ...]]) -> None:
     if len(path) > 1:
         x, y = zip(*path, strict=True)
         figure.add_scatter(
-            x=x, y=y, mode="lines", name="best so cheap", hoverinfo="skip",
+            x=x, y=y, mode="lines", name="best at that cost", hoverinfo="skip",
             line={"color": INK, "width": 1.2, "shape": "hv", "dash": "dot"},
         )  # fmt: skip
 

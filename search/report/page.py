@@ -132,7 +132,7 @@ def _section(section: Section) -> str:
 
 def _picture(picture: Picture) -> str:
     several = len(picture.panels) > 1
-    kind = ("wide" if len(picture.panels) in (2, 4) else "") if several else "single"
+    kind = ("wide" if picture.wide else "") if several else "single"
     panels = "".join(_panel(panel, picture, several) for panel in picture.panels)
     return (
         f"<figure><figcaption><h3>{escape(picture.title)}</h3>"
@@ -145,7 +145,11 @@ def _picture(picture: Picture) -> str:
 
 def _panel(panel: Panel, picture: Picture, several: bool) -> str:
     heading = f"<h4>{escape(panel.title)}</h4>" if panel.title else ""
-    label = f"{picture.title}: {panel.title}" if several else f"{picture.title}. {picture.says}"
+    label = (
+        f"{picture.title}: {panel.label or panel.title}"
+        if several
+        else f"{picture.title}. {picture.says}"
+    )
     height = panel.figure.layout.height
     return (
         f'<div class="panel">{heading}<div class="plot" id="{panel.name}" role="img" '

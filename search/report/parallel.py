@@ -6,24 +6,22 @@ Rows instead of columns, so that the names can be read and a phone has room for 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.colors import sample_colorscale
 
 from search.distributions import Choice, Distribution
 from search.report.association import position, strongest
 from search.report.crowd import thin
 from search.report.facts import Facts, Point
 from search.report.section import Panel, Picture, Section
-from search.report.theme import FAILED, INK, QUIET, SCORES, WINNER, chart, faded, marker
+from search.report.theme import BLUE, FAILED, FAINT, GROUND, INK, QUIET, SKY, chart, faded
 from search.report.words import listed, number, plain, short
 
 MOST_LINES = 240
 MOST_ROWS = 14
-BANDS = 5
+BEST = 0.2
 _ROW = 46
 ABSENT = 1.12
 """Where a line passes a parameter that its config does not have."""
@@ -48,7 +46,7 @@ def parallel(facts: Facts) -> Section | None:
     )
     figure.update_yaxes(
         range=[len(rows) + 0.45, -0.5], showgrid=False, tickvals=list(range(len(rows) + 1)),
-        ticktext=[*(plain(_wrapped(name)) for name in rows), f"<b>{facts.objective.column}</b>"],
+        ticktext=[*(_wrapped(name) for name in rows), f"<b>{facts.objective.column}</b>"],
     )  # fmt: skip
     return Section(
         "parallel",
@@ -64,10 +62,10 @@ def parallel(facts: Facts) -> Section | None:
 
 def _wrapped(name: str) -> str:
     """A long path on two lines, broken at a dot."""
-    if len(name) <= 22 or "." not in name:
-        return name
-    head, _, tail = name.rpartition(".")
-    return f"{head}.\n{tail}"
+    head, dot, tail = plain(name).rpartition(".")
+    if len(name) <= 22 or not dot:
+        return plain(name)
+    return f"{head}.<br>{tail}"
 
 
 def _lines(
@@ -86,26 +84,26 @@ def _lines(
             x=x, y=y, mode="lines", name="failed", hoverinfo="skip",
             line={"color": faded(FAILED.color, 0.45), "width": 1, "dash": FAILED.dash},
         )  # fmt: skip
-    cuts = [len(whole) * index // BANDS for index in range(BANDS + 1)]
-    groups = [whole[start:end] for start, end in pairwise(cuts) if end > start]
-    for index, group in enumerate(groups):
-        top = index == len(groups) - 1
-        place = index / max(len(groups) - 1, 1)
-        (color,) = sample_colorscale(SCORES, [place if facts.objective.maximizes else 1 - place])
-        x, y = _joined(facts, group, rows, offsets, low, high)
-        ends = [group[0].score, group[-1].score]
-        figure.add_scatter(
-            x=x, y=y, mode="lines", name=f"{number(ends[0])} to {number(ends[1])}",
-            hoverinfo="skip", opacity=0.85 if top else 0.4,
-            line={"color": color, "width": 1.6 if top else 1},
-        )  # fmt: skip
+    top = max(1, round(len(whole) * BEST))
+    middle = max(top, len(whole) // 2)
+    for name, group, look in (
+        ("lower half", whole[: len(whole) - middle], {"color": faded(FAINT, 0.4), "width": 1}),
+        ("better half", whole[len(whole) - middle : -top], {"color": faded(SKY, 0.6), "width": 1}),
+        ("best fifth", whole[-top:], {"color": faded(BLUE, 0.75), "width": 1.3}),
+    ):
+        if group:
+            x, y = _joined(facts, group, rows, offsets, low, high)
+            ends = f"{number(group[0].score)} to {number(group[-1].score)}"
+            figure.add_scatter(
+                x=x, y=y, mode="lines", name=f"{name}, {ends}", hoverinfo="skip", line=look
+            )
     best = facts.best
     mine = [p for p in points if best is not None and p.trial == best.id]
     if mine:
         x, y = _joined(facts, mine, rows, {}, low, high)
         figure.add_scatter(
             x=x, y=y, mode="lines+markers", name="winner" if facts.result else "best",
-            line={"color": WINNER.color, "width": 3.5}, marker=marker(WINNER, 9),
+            line={"color": INK, "width": 3}, marker={"color": INK, "size": 8},
             hovertext=_hover(facts, mine[0], rows), hoverinfo="text",
         )  # fmt: skip
 
@@ -150,7 +148,7 @@ def _labels(figure: go.Figure, facts: Facts, rows: list[str], low: float, high: 
     for at, value in ((0.0, low), (1.0, high)):
         _tick(figure, at, bottom, number(value))
     if any(name not in p.params for p in facts.points for name in rows):
-        _tick(figure, ABSENT, -0.1, "not there")
+        _tick(figure, ABSENT, -0.7, "not there")
 
 
 def _ends(distribution: Distribution) -> list[tuple[float, str]]:
@@ -168,6 +166,7 @@ def _tick(figure: go.Figure, x: float, y: float, text: str) -> None:
     cut = text if len(text) <= 14 else text[:13] + "…"
     figure.add_annotation(
         x=x, y=y, text=plain(cut), showarrow=False, yshift=-11, font={"size": 10.5, "color": QUIET},
+        bgcolor=faded(GROUND, 0.8), borderpad=1,
         xanchor="left" if x == 0 else "right" if x == 1 else "center",
     )  # fmt: skip
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from search.confirm import Candidate, Result
 from search.report.facts import Facts
+from search.report.roles import role_of
 from search.report.section import Panel, Picture, Section, Table
-from search.report.theme import INK, OTHERS, RECIPE, WINNER, chart, marker
+from search.report.theme import INK, RECIPE, chart, marker
 from search.report.words import better, count, listed, number
 from search.statistics import unresolved
 
@@ -27,8 +28,8 @@ def race(facts: Facts) -> Section | None:
         130 + _ROW * (len(shown) + 1),
         xaxis_title=f"{result.objective} ({better(facts.objective)})",
     )
-    for index, (candidate, name) in enumerate(zip(shown, names, strict=True)):
-        role = WINNER if candidate.trial == result.winner else OTHERS[index % len(OTHERS)]
+    for candidate, name in zip(shown, names, strict=True):
+        role = role_of(result, candidate.trial)
         figure.add_scatter(
             x=[candidate.robust, candidate.mean], y=[name, name], mode="lines",
             line={"color": role.color, "width": 3}, hoverinfo="skip", showlegend=False,
@@ -111,9 +112,10 @@ def _says(facts: Facts, result: Result) -> str:
     elif not rivals:
         text += f" It is separated from the {_all(others)} by more than seeds explain."
     else:
+        names = listed([f"trial {trial}" for trial in rivals[:6]])
+        more = f" and {len(rivals) - 6} more" if len(rivals) > 6 else ""
         text += (
-            f" {len(rivals)} of {count(others, 'rival')} could still be as good: "
-            f"{listed([f'trial {trial}' for trial in rivals[:6]])}; more seeds would tell."
+            f" {names[0].upper()}{names[1:]}{more} could still be as good; more seeds would tell."
         )
     return text + _optimism(facts, result.candidates)
 

@@ -31,11 +31,13 @@ class Panel:
         name: of its place on the page and of its file; of letters, digits and dashes.
         figure: a `plotly.graph_objects.Figure`.
         title: above it, if a picture has several.
+        label: what a screen reader says of it; empty is the title.
     """
 
     name: str
     figure: Any
     title: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,14 @@ class Picture:
         says: what the data say, in a sentence or two.
         panels: the figures; none where words are all there is.
         table: the numbers beneath.
+        wide: whether few of the panels stand side by side.
     """
 
     title: str
     says: str
     panels: Sequence[Panel]
     table: Table | None = None
+    wide: bool = False
 
 
 @dataclass(frozen=True)

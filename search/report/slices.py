@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from search.distributions import Choice, Range
-from search.report.association import position, strongest
+from search.report.association import of_score, position, strongest
 from search.report.crowd import thin
 from search.report.facts import Facts, Point, Values
 from search.report.progress import KINDS
@@ -86,8 +86,12 @@ def _slices(facts: Facts, points: list[Point], order: list[str]) -> Picture:
 def _says(facts: Facts, points: list[Point], order: list[str]) -> str:
     failed = [p for p in points if p.outcome == "failed"]
     dotted = "The dotted line is the winner." if facts.result else "The dotted line is the best."
-    text = f"{order[0]} goes with the score most"
-    text += f", then {listed(order[1:3])}. " if len(order) > 1 else ". "
+    shares = {name: of_score(facts, facts.parameters[name]) for name in order}
+    first = [name for name in sorted(order, key=lambda name: -shares[name]) if shares[name] > 0.05]
+    text = "No parameter alone goes with the score. "
+    if first:
+        also = f", then {listed(first[1:3])}" if first[1:] else ""
+        text = f"{first[0]} goes with the score of what ran to its end most{also}. "
     text += dotted
     if failed:
         worst = _where_failures(facts, points)
@@ -142,13 +146,35 @@ def _axis(distribution: Choice | Range) -> dict[str, Any]:
     margin = 0.04 * (high - low)
     axis: dict[str, Any] = {
         "type": "log" if distribution.log else "linear", "range": [low - margin, high + margin],
-        "nticks": 6, "exponentformat": "power" if distribution.log else "none",
+        "nticks": 6, "exponentformat": "none",
     }  # fmt: skip
-    if distribution.log and high - low < 2:
-        axis |= {"dtick": "D2", "exponentformat": "none"}
+    if distribution.log:
+        ticks = log_ticks(distribution.low, distribution.high)
+        axis |= {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
     if distribution.integer and distribution.count <= 8:
         axis |= {"dtick": 1}
     return axis
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers for a logarithmic axis, three to six of them where that can be.
+
+    >>> log_ticks(0.003, 0.03), log_ticks(1e-5, 1e-1)
+    ([0.005, 0.01, 0.02], [1e-05, 0.0001, 0.001, 0.01, 0.1])
+    """
+    found: list[float] = []
+    for digits in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 4, 5, 7)):
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        ticks = [float(f"{digit}e{decade}") for decade in decades for digit in digits]
+        inside = [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]
+        if len(inside) > 6 and found:
+            break
+        found = inside
+        if len(found) >= 3:
+            break
+    while len(found) > 6:
+        found = found[::2]
+    return found
 
 
 def _contours(facts: Facts, points: list[Point], order: list[str]) -> Picture | None:
@@ -171,12 +197,13 @@ def _contours(facts: Facts, points: list[Point], order: list[str]) -> Picture | 
         "Pairs of parameters",
         "The score between the configs that ran, smoothed; blank where none was near. "
         + (
-            "In the hatched region inside the dotted line more than half of the configs failed. "
+            "Inside the dotted line more than half of the configs failed. "
             if failed
             else "No config of the search failed. "
         )
         + "The ring is the best.",
         panels,
+        wide=True,
     )
 
 
@@ -194,7 +221,7 @@ def _contour(facts: Facts, first: str, second: str, points: list[Point], name: s
     figure = chart(330, showlegend=False, margin={"l": 52, "r": 10, "t": 8, "b": 44})
     figure.add_contour(
         x=xs, y=ys, z=surface, colorscale=SCORES, reversescale=not facts.objective.maximizes,
-        contours={"coloring": "heatmap", "showlines": False}, connectgaps=False,
+        contours={"coloring": "heatmap"}, line={"width": 0}, connectgaps=False,
         colorbar={"thickness": 12, "outlinewidth": 0, "len": 0.9},
         hovertemplate="%{x:.3g}, %{y:.3g}: %{z:.3g}<extra></extra>",
     )  # fmt: skip
@@ -202,7 +229,7 @@ def _contour(facts: Facts, first: str, second: str, points: list[Point], name: s
         risk = smoothed(places[whole], failures[whole])
         figure.add_contour(
             x=xs, y=ys, z=np.where(np.isnan(risk), 0.0, risk), showscale=False, hoverinfo="skip",
-            contours={"type": "constraint", "operation": ">", "value": 0.5},
+            contours={"type": "constraint", "operation": "<", "value": 0.5},
             fillcolor=faded(VERMILION, 0.3),
             line={"color": VERMILION, "width": 2, "dash": "dot"},
         )  # fmt: skip
@@ -226,7 +253,7 @@ def _contour(facts: Facts, first: str, second: str, points: list[Point], name: s
         )  # fmt: skip
     figure.update_xaxes(title=plain(first), **_axis(x))
     figure.update_yaxes(title=plain(second), **_axis(y))
-    return Panel(name, figure, f"{first} and {second}")
+    return Panel(name, figure, label=f"{first} and {second}")
 
 
 def _at(distribution: Range, place: float) -> float:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import plotly.graph_objects as go
 
 from search.boundaries import NextSpace, next_space
 from search.distributions import Range
+from search.report.association import position
 from search.report.facts import Facts
 from search.report.section import Code, Panel, Picture, Section, Table
 from search.report.theme import FAINT, GREEN, VERMILION, WINNER, Role, chart, faded, marker
@@ -29,9 +28,7 @@ def boundaries(facts: Facts) -> Section | None:
         for name, distribution in facts.parameters.items()
         if isinstance(distribution, Range) and any(name in t.params for t in found.good)
     ]
-    figure = chart(
-        110 + _ROW * len(ranges), xaxis_title="place in the searched range, on its own scale"
-    )
+    figure = chart(110 + _ROW * len(ranges), xaxis_title="place in its range")
     _bars(figure, found, ranges)
     pictures = [
         Picture(
@@ -50,8 +47,8 @@ def boundaries(facts: Facts) -> Section | None:
         "space",
         "The space, and the next one",
         f"Good configs are the best {len(found.good)} of {count(len(facts.explored), 'config')} "
-        "that ran in whole. The suggestion is checked against the schema; it tries the best config "
-        "first.",
+        "that ran in whole, each parameter on its own scale. The suggestion is checked against the "
+        "schema and tries the best config first.",
         pictures,
         code,
     )
@@ -60,7 +57,7 @@ def boundaries(facts: Facts) -> Section | None:
 def _bars(figure: go.Figure, found: NextSpace, ranges: list[tuple[str, Range]]) -> None:
     names = [plain(name) for name, _ in ranges]
     ends = [
-        [_share(d, end) for end in found.ranges.get(name, (d.low, d.high))] for name, d in ranges
+        [position(d, end) for end in found.ranges.get(name, (d.low, d.high))] for name, d in ranges
     ]
     for what, color, spans, width in (
         ("searched", faded(FAINT, 0.25), [[0.0, 1.0]] * len(ranges), 0.62),
@@ -74,7 +71,7 @@ def _bars(figure: go.Figure, found: NextSpace, ranges: list[tuple[str, Range]]) 
     for trials, role, what in ((others, GOOD, "good configs"), ([best], WINNER, "the best")):
         known = [(n, d, t) for n, d in ranges for t in trials if n in t.params]
         figure.add_scatter(
-            x=[_share(d, t.params[n]) for n, d, t in known], y=[plain(n) for n, _, _ in known],
+            x=[position(d, t.params[n]) for n, d, t in known], y=[plain(n) for n, _, _ in known],
             mode="markers", name=what, marker=marker(role, 10 if role is WINNER else 7),
             customdata=[[t.id, short(t.params[n])] for n, _, t in known],
             hovertemplate="trial %{customdata[0]}: %{customdata[1]}<extra></extra>",
@@ -89,13 +86,6 @@ def _bars(figure: go.Figure, found: NextSpace, ranges: list[tuple[str, Range]]) 
             mode="markers", name="at an edge", hoverinfo="skip",
             marker={"symbol": "line-ns", "size": 22, "line": {"color": VERMILION, "width": 4}},
         )  # fmt: skip
-
-
-def _share(distribution: Range, value: float) -> float:
-    low, high = distribution.low, distribution.high
-    if distribution.log:
-        low, high, value = math.log(low), math.log(high), math.log(max(value, 1e-300))
-    return (value - low) / (high - low)
 
 
 def _says(found: NextSpace) -> str:

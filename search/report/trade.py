@@ -49,6 +49,7 @@ def trade(facts: Facts) -> Section | None:
                 _says(facts, front, confirmed),
                 panels,
                 Table(("config", *(o.column for o in objectives), "front"), rows),
+                wide=True,
             )
         ],
     )

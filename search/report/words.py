@@ -11,10 +11,10 @@ from search.population import PLACE
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Three decimals for what is of the order of 1, else as many significant digits.
+    """Three decimals for what is of the order of 1, none for hundreds, else significant digits.
 
-    >>> number(0.93125), number(1234567.0), number(3e-4), number(None), number(12)
-    ('0.931', '1.23e+06', '0.0003', '', '12')
+    >>> number(0.93125), number(1234567.0), number(3e-4), number(None), number(12), number(185.2)
+    ('0.931', '1.23e+06', '0.0003', '', '12', '185')
     """
     if value is None or math.isnan(value):
         return ""
@@ -22,15 +22,17 @@ def number(value: float | None, digits: int = 3) -> str:
         return (
             f"{value:.0f}" if isinstance(value, int) or abs(value) >= 2 else f"{value:.{digits}f}"
         )
+    if 100 <= abs(value) < 1e5:
+        return f"{value:,.0f}"
     return f"{value:.{digits}f}" if 0.01 <= abs(value) < 100 else f"{value:.{digits}g}"
 
 
 def share(value: float) -> str:
     """
     >>> share(0.125), share(0.004)
-    ('12 %', '0.4 %')
+    ('12%', '0.4%')
     """
-    return f"{100 * value:.1f} %" if 0 < value < 0.01 else f"{100 * value:.0f} %"
+    return f"{value:.1%}" if 0 < value < 0.01 else f"{value:.0%}"
 
 
 def count(n: int, what: str, many: str | None = None) -> str:
