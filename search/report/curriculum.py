@@ -7,7 +7,7 @@ import numpy as np
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import RECIPE, WINNER, chart, marker
-from search.report.words import listed, number, share
+from search.report.words import listed, number, share, slug
 
 SHOWN = {
     "H_cycles": "H cycles",
@@ -54,7 +54,7 @@ def curriculum(facts: Facts) -> Section | None:
         figure.update_yaxes(rangemode="tozero", nticks=5)
         if name in _WHOLE:
             figure.update_yaxes(dtick=max(1, round(float(np.nanmax(values)) / 4)))
-        panels.append(Panel(f"curriculum-{name.replace('_', '-')}", figure, SHOWN[name]))
+        panels.append(Panel(f"curriculum-{slug(name)}", figure, SHOWN[name]))
     rows = [
         (share(float(progress[i])), *(number(float(facts.curves.of(run.id, n)[i])) for n in moved))
         for i in range(len(progress))

@@ -185,7 +185,7 @@ def _curves(table: pa.Table, trials: Mapping[int, Trial]) -> Curves:
     }
     whose = columns.pop("trial")
     numbers, starts = np.unique(whose, return_index=True)
-    ends = [*starts[1:], len(whose)]
+    ends = [*starts[1:], len(whose)][: len(starts)]
     spans = {
         int(number): slice(int(start), int(end))
         for number, start, end in zip(numbers, starts, ends, strict=True)

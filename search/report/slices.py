@@ -15,7 +15,7 @@ from search.report.facts import Facts, Point, Values
 from search.report.progress import KINDS
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import GROUND, INK, SCORES, VERMILION, chart, faded, marker
-from search.report.words import count, listed, number, plain, share, short
+from search.report.words import count, listed, number, plain, share, short, slug
 
 MOST_SLICES = 16
 MOST_CONTOURS = 3
@@ -73,7 +73,7 @@ def _slices(facts: Facts, points: list[Point], order: list[str]) -> Picture:
             )  # fmt: skip
         figure.update_xaxes(**_axis(distribution))
         figure.update_yaxes(range=[span[0] - margin, span[1] + margin])
-        panels.append(Panel(f"slice-{index}", figure, name))
+        panels.append(Panel(f"slice-{index + 1}-{slug(name)}", figure, name))
         table.append(_numbers(facts, name, mine))
     return Picture(
         f"{facts.objective.column} against each parameter",
@@ -189,7 +189,7 @@ def _contours(facts: Facts, points: list[Point], order: list[str]) -> Picture | 
         whole = [p for p in known if p.outcome != "pruned"]
         if len(whole) < FEWEST_FOR_CONTOURS:
             continue
-        panels.append(_contour(facts, first, second, known, f"contour-{len(panels)}"))
+        panels.append(_contour(facts, first, second, known, f"contour-{len(panels) + 1}-{slug(first)}-{slug(second)}"))
     if not panels:
         return None
     failed = any(p.outcome == "failed" for p in points)

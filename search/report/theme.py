@@ -68,7 +68,7 @@ def chart(height: int = 380, **layout: Any) -> go.Figure:
     """
     axis = {
         "gridcolor": GRID, "linecolor": GRID, "zeroline": False, "automargin": True,
-        "title": {"standoff": 8}, "tickcolor": GRID,
+        "title": {"standoff": 8}, "tickcolor": GRID, "exponentformat": "none",
     }  # fmt: skip
     style = go.layout.Template(
         layout={

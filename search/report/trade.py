@@ -98,7 +98,7 @@ def _points(
 def _says(facts: Facts, front: list[Explored], confirmed: list[int]) -> str:
     text = (
         f"{count(len(front), 'config')} of {len(facts.explored):,} "
-        f"{'is' if len(front) == 1 else 'are'} beaten by no other in every objective."
+        f"{'is' if len(front) == 1 else 'are'} dominated by no other."
     )
     if confirmed:
         text += f" Confirmed over fresh seeds: trials {', '.join(map(str, confirmed))}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,6 +65,15 @@ def drawn(params: Mapping[str, Any]) -> dict[str, str]:
 def better(objective: Objective) -> str:
     """Which end of an objective is the good one."""
     return "higher is better" if objective.maximizes else "lower is better"
+
+
+def slug(text: str) -> str:
+    """Text as part of a file's name and of a place on the page.
+
+    >>> slug("optimizer[adamw].lr")
+    'optimizer-adamw-lr'
+    """
+    return re.sub("[^A-Za-z0-9]+", "-", text).strip("-")
 
 
 def plain(text: str) -> str:
