@@ -56,7 +56,7 @@ def curriculum(facts: Facts) -> Section | None:
             figure.update_yaxes(dtick=max(1, round(float(np.nanmax(values)) / 4)))
         panels.append(Panel(f"curriculum-{slug(name)}", figure, SHOWN[name]))
     rows = [
-        (share(float(progress[i])), *(number(float(facts.curves.of(run.id, n)[i])) for n in moved))
+        (share(float(progress[i])), *(_text(n, facts.curves.of(run.id, n)[i]) for n in moved))
         for i in range(len(progress))
     ]
     return Section(
@@ -75,6 +75,10 @@ def curriculum(facts: Facts) -> Section | None:
     )
 
 
+def _text(name: str, value: float) -> str:
+    return number(int(value) if name in _WHOLE and np.isfinite(value) else float(value))
+
+
 def _moves(facts: Facts, trial: int, name: str) -> bool:
     values = facts.curves.of(trial, name)
     known = values[np.isfinite(values)]
@@ -87,6 +91,6 @@ def _says(facts: Facts, trial: int, moved: list[str]) -> str:
         if name in _BY_CURRICULUM and name != "train_difficulty":
             values = facts.curves.of(trial, name)
             known = values[np.isfinite(values)]
-            first, last = number(float(known[0])), number(float(known[-1]))
+            first, last = _text(name, known[0]), _text(name, known[-1])
             parts.append(f"{SHOWN[name]} from {first} to {last}")
     return f"It went over {listed(parts)}." if parts else "Only the learning rate moved."

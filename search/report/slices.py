@@ -189,7 +189,15 @@ def _contours(facts: Facts, points: list[Point], order: list[str]) -> Picture | 
         whole = [p for p in known if p.outcome != "pruned"]
         if len(whole) < FEWEST_FOR_CONTOURS:
             continue
-        panels.append(_contour(facts, first, second, known, f"contour-{len(panels) + 1}-{slug(first)}-{slug(second)}"))
+        panels.append(
+            _contour(
+                facts,
+                first,
+                second,
+                known,
+                f"contour-{len(panels) + 1}-{slug(first)}-{slug(second)}",
+            )
+        )
     if not panels:
         return None
     failed = any(p.outcome == "failed" for p in points)
