@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from search.book import Book
 from search.candidates import Explored, best_first, explored, replicas
 from search.confirm import REFERENCE, Result, read_result
 from search.distributions import Distribution
@@ -52,14 +53,6 @@ class Curves:
         """Whether any report has a number there."""
         return column in self.columns and bool(np.isfinite(self.columns[column]).any())
 
-    def rows(self, trial: int) -> list[dict[str, float]]:
-        """A trial's reports as plain rows."""
-        span = self.spans.get(trial, slice(0, 0))
-        return [
-            {name: float(values[index]) for name, values in self.columns.items()}
-            for index in range(span.start, span.stop)
-        ]
-
 
 @dataclass(frozen=True)
 class Point:
@@ -88,7 +81,7 @@ class Facts:
     Attributes:
         folder: where it lies.
         plan: its space and sections.
-        trials: every trial, by id.
+        book: its trials, as the ledger has them.
         curves: every report.
         explored: the configs of the search that ran in whole, the best first.
         result: what its confirm stage found; None while it has not ended.
@@ -97,11 +90,16 @@ class Facts:
 
     folder: Place
     plan: Plan
-    trials: Mapping[int, Trial]
+    book: Book
     curves: Curves
     explored: Sequence[Explored]
     result: Result | None
     head: Mapping[str, Any]
+
+    @property
+    def trials(self) -> Mapping[int, Trial]:
+        """Every trial, by id."""
+        return self.book.trials
 
     @property
     def objective(self) -> Objective:
@@ -167,7 +165,7 @@ def read_facts(folder: Place) -> Facts:
     return Facts(
         folder=folder,
         plan=plan,
-        trials=book.trials,
+        book=book,
         curves=_curves(read_curves(folder), book.trials),
         explored=best_first(plan, explored(plan, book)),
         result=result,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from search.averages import failure_rate
+from search.confirm import Result
 from search.report.facts import Facts
 from search.report.words import count, drawn, listed, number, share
 from search.statistics import Difference, difference
@@ -166,11 +168,16 @@ def _figures(facts: Facts) -> list[Figure]:
         )
         better = f"{found.mean:+.3f}"
         figures.append(Figure(better, "against the reference recipe", interval))
+    best = next((c.best for c in result.candidates if c.trial == result.winner), None)
+    if best is not None and len(result.candidates) > 1:
+        figures.append(
+            Figure(f"{best:.2f}", "probability of being best", "of the finalists, by their seeds")
+        )
     figures += [
         Figure(number(reference.mean), "reference recipe", "mean over the same seeds"),
         Figure(
             f"{failed} of {len(runs)}", "runs of the winner failed",
-            share(failed / len(runs)) if runs else "",
+            _rate(result, failed, len(runs)),
         ),
         Figure(
             number(promise.test_mean), "exact accuracy on test",
@@ -179,6 +186,13 @@ def _figures(facts: Facts) -> list[Figure]:
         trials,
     ]  # fmt: skip
     return figures
+
+
+def _rate(result: Result, failed: int, runs: int) -> str:
+    if not runs:
+        return ""
+    found = failure_rate(failed, runs, result.confidence)
+    return f"{result.confidence:.0%} interval {share(found.low)} to {share(found.high)}"
 
 
 def _outcomes(counts: Counter[str]) -> str:

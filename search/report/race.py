@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from search.confirm import Candidate, Result
 from search.report.facts import Facts
 from search.report.roles import role_of
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import INK, RECIPE, chart, marker
-from search.report.words import better, count, listed, number
+from search.report.words import better, count, listed, number, share
 from search.statistics import unresolved
 
 _ROW = 44
@@ -30,8 +28,10 @@ def race(facts: Facts) -> Section | None:
     )
     for candidate, name in zip(shown, names, strict=True):
         role = role_of(result, candidate.trial)
+        ends = candidate.mean_low, candidate.mean_high
+        known = [end for end in ends if end is not None] or [candidate.robust, candidate.mean]
         figure.add_scatter(
-            x=[candidate.robust, candidate.mean], y=[name, name], mode="lines",
+            x=known, y=[name] * len(known), mode="lines",
             line={"color": role.color, "width": 3}, hoverinfo="skip", showlegend=False,
         )  # fmt: skip
         figure.add_scatter(
@@ -58,14 +58,28 @@ def race(facts: Facts) -> Section | None:
     order = [*names, *(["reference recipe"] if result.reference.scores else [])]
     figure.update_yaxes(categoryorder="array", categoryarray=order[::-1], showgrid=False)
     table = Table(
-        ("config", "robust score", "mean", "seeds", "failed", "in the search", "constraints"),
+        (
+            "config",
+            "robust score",
+            "mean",
+            "interval of the mean",
+            "middle half",
+            "best with",
+            "seeds",
+            "failed",
+            "in the search",
+            "constraints",
+        ),
         [
             (
                 name,
                 number(c.robust),
                 number(c.mean),
+                _interval(c.mean_low, c.mean_high),
+                number(c.iqm),
+                "" if c.best is None else f"{c.best:.2f}",
                 " ".join(number(score) for score in c.scores),
-                f"{c.failures} of {len(c.scores)}",
+                f"{c.failures} of {len(c.scores)}" + _between(c.failure_low, c.failure_high),
                 number(c.explored),
                 "kept" if c.feasible else "broken",
             )
@@ -77,13 +91,22 @@ def race(facts: Facts) -> Section | None:
         "The race",
         f"The best of the search again over fresh seeds. The robust score is the "
         f"{result.confidence:.0%} confidence bound of the mean on the bad side, with the spread "
-        "pooled over the finalists: the higher of two equal means is the surer one.",
+        "pooled over the finalists: of two equal means the higher one is the surer. Bars are the "
+        "confidence interval of the mean.",
         [
             Picture(
                 "Finalists over fresh seeds", _says(facts, result), [Panel("race", figure)], table
             )
         ],
     )
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+def _between(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" (rate {share(low)} to {share(high)})"
 
 
 def _name(candidate: Candidate, result: Result) -> str:
@@ -117,10 +140,27 @@ def _says(facts: Facts, result: Result) -> str:
         text += (
             f" {names[0].upper()}{names[1:]}{more} could still be as good; more seeds would tell."
         )
-    return text + _optimism(facts, result.candidates)
+    race = result.race
+    if race is not None and race.racing:
+        why = {
+            "separated": "when the winner was ahead beyond doubt",
+            "budget": "with its budget spent",
+            "seeds": "with every seed given that a finalist may have",
+        }[race.ending]
+        text += f" The race took {count(race.runs, 'run')} of {race.budget} and ended {why}."
+    if best.best is not None and others:
+        text += f" It is the best of them with probability {best.best:.2f}."
+    return text + _optimism(facts, result)
 
 
-def _optimism(facts: Facts, candidates: Sequence[Candidate]) -> str:
+def _optimism(facts: Facts, result: Result) -> str:
+    known = result.optimism
+    if known is not None and known.low is not None and known.high is not None:
+        return (
+            f" The search's own scores were better than fresh seeds by {number(known.mean)} on "
+            f"average ({number(known.low)} to {number(known.high)})."
+        )
+    candidates = result.candidates
     merit = facts.objective.merit
     gap = sum(merit(c.explored) - merit(c.mean) for c in candidates) / len(candidates)
     if gap <= 0:

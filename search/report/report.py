@@ -11,17 +11,21 @@ from search.plan import write_atomically
 from search.report.costs import costs
 from search.report.curriculum import curriculum
 from search.report.curves import curves
+from search.report.depth import depth
 from search.report.facts import Facts, read_facts
 from search.report.failures import failures
 from search.report.halting import halting
 from search.report.headline import headline
 from search.report.images import Format, write_images
+from search.report.matters import matters
 from search.report.page import page
 from search.report.parallel import parallel
 from search.report.population import population
 from search.report.progress import progress
 from search.report.race import race
 from search.report.reproduce import reproduce
+from search.report.response import sensitivity
+from search.report.rungs import rungs
 from search.report.section import Section
 from search.report.slices import slices
 from search.report.space import boundaries
@@ -36,10 +40,14 @@ SECTIONS: Sequence[Callable[[Facts], Section | None]] = (
     progress,
     trade,
     population,
+    matters,
     slices,
     parallel,
+    sensitivity,
     boundaries,
+    rungs,
     halting,
+    depth,
     curriculum,
     failures,
     costs,

@@ -112,6 +112,12 @@ def curve(trial: int, params: dict[str, Any], seed: int, end: int, *, diverges: 
                 "L_cycles": 1 if staged and share < 0.6 else params["model.L_cycles"],
                 "supervision_steps": 4, "halt_weight": params["loss.halt_weight"],
                 "learning_rate": 1e-2 * (1 - 0.9 * share), "parameters": 12000,
+                "exact_accuracy_2x": score - 0.01, "exact_accuracy_4x": score - 0.04,
+                "exact_accuracy_8x": score - 0.1, "depth_drop": 0.04, "evaluated": 500,
+                "spectral_radius": 1.2 - 0.4 * share + 0.05 * rng.random(),
+                "late_residual": 0.2 * (1 - share), "settled": share, "ema_gap": 0.0,
+                "train_gap": 0.02, "halt_auc": 0.8, "live_exact_accuracy": score,
+                "train_exact_accuracy": score, "update_ratio": 0.01, "lr_factor": 1.0,
                 "latency": 1e-4 * params["model.L_cycles"],
             }
         )  # fmt: skip
