@@ -74,7 +74,8 @@ def _extrapolation(facts: Facts) -> Picture | None:
             x=x, y=y, mode="lines", name="search", hoverinfo="skip",
             line={"color": faded(FAINT, 0.35), "width": 1},
         )  # fmt: skip
-    rows, told = [], []
+    rows: list[tuple[str, ...]] = []
+    told: list[str] = []
     for name, role, trials in groups(facts):
         paths = [path for path in (at_depths(facts, t) for t in trials) if path]
         times = sorted(set.intersection(*map(set, paths))) if paths else []
@@ -86,10 +87,12 @@ def _extrapolation(facts: Facts) -> Picture | None:
             line={"color": role.color, "dash": role.dash, "width": 2.5},
             hovertemplate="%{y:.3f} at %{x}x<extra>" + name + "</extra>",
         )  # fmt: skip
-        rows += [(name, f"{n}x", number(mean), str(len(paths)))
-                 for n, mean in zip(times, means, strict=True)]  # fmt: skip
-        if times[0] == 1 and len(times) > 1:
-            told.append(_change(name, times[-1], means[-1] - means[0]))
+        rows += [
+            (name, f"{n}x", number(mean), str(len(paths)))
+            for n, mean in zip(times, means, strict=True)
+        ]
+        if times[0] == 1 and len(times) > 1 and not name.startswith("finalist"):
+            told.append(_change(name.partition(",")[0], times[-1], means[-1] - means[0]))
     ticks = [1, *BEYOND]
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{n}x" for n in ticks])
     says = f"{listed(told)[:1].upper()}{listed(told)[1:]}." if told else "No finalist was probed."
@@ -105,13 +108,14 @@ def _change(name: str, times: int, change: float) -> str:
 
 
 def _state(facts: Facts) -> Picture | None:
-    panels, ends = [], []
+    panels: list[Panel] = []
+    ends: list[str] = []
     for column, (title, turn) in INSIDE.items():
         if not facts.curves.has(column):
             continue
         figure = chart(280, showlegend=not panels, margin={"l": 48, "r": 10, "t": 8, "b": 40})
         for name, role, trials in groups(facts):
-            lasts = []
+            lasts: list[float] = []
             for index, trial in enumerate(trials):
                 values = facts.curves.of(trial.id, column)
                 known = np.isfinite(values)
@@ -125,8 +129,8 @@ def _state(facts: Facts) -> Picture | None:
                                                   "width": 1.5},
                     hovertemplate="%{y:.3g} at %{x:.0%}<extra>" + name + "</extra>",
                 )  # fmt: skip
-            if lasts and column == "spectral_radius":
-                ends.append(f"{number(float(np.mean(lasts)), 2)} in the {name}")
+            if lasts and column == "spectral_radius" and not name.startswith("finalist"):
+                ends.append(f"{number(float(np.mean(lasts)), 2)} in the {name.partition(',')[0]}")
         if turn is not None:
             figure.add_hline(y=turn, line={"color": INK, "width": 1, "dash": "dot"})
         figure.update_xaxes(tickformat=".0%", range=[0, 1.03])

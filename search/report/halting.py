@@ -124,8 +124,9 @@ def _says(facts: Facts, ends: dict[int, tuple[float, ...]]) -> str:
     theirs = [ends[t.id] for t in facts.replicates(REFERENCE) if t.id in ends]
     if theirs and facts.result:
         reference = np.mean(theirs, axis=0)
+        lost = reference[2] - reference[1]
         text += (
             f" The reference recipe halts after {number(reference[0], 2)} steps and loses "
-            f"{number(max(reference[2] - reference[1], 0.0))}."
+            f"{number(lost) if lost > 0.0005 else 'nothing'}."
         )
     return text

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from search.averages import failure_rate
 from search.confirm import Result
+from search.report.ablations import study_of
 from search.report.facts import Facts
 from search.report.words import count, drawn, listed, number, share
 from search.statistics import Difference, difference
@@ -100,6 +101,12 @@ def _verdict(facts: Facts) -> str:
             f"{number(facts.explored[0].score)}, which is the best of "
             f"{count(len(facts.explored), 'config')} and therefore optimistic."
         )
+    study = study_of(facts)
+    if study is not None:
+        return (
+            f"A study of {count(len(study.lines) - 1, 'ablation')} over "
+            f"{count(study.seeds, 'seed')} each; there is no winner to choose."
+        )
     if facts.trials:
         return "No winner yet: no trial of the search has run to its end without failing."
     return "Nothing has run yet."
@@ -138,6 +145,8 @@ def _figures(facts: Facts) -> list[Figure]:
     result = facts.result
     counts: Counter[str] = Counter(trial.outcome or "unfinished" for trial in facts.trials.values())
     trials = Figure(f"{len(facts.trials):,}", "trials", _outcomes(counts))
+    if result is None and study_of(facts) is not None:
+        return [trials]
     if result is None:
         best = facts.explored[0].score if facts.explored else None
         return [
@@ -200,7 +209,9 @@ def _outcomes(counts: Counter[str]) -> str:
 
 
 def _missing(facts: Facts) -> list[str]:
-    lines = []
+    lines: list[str] = []
+    if study_of(facts) is not None:
+        return lines
     unfinished = sum(trial.outcome is None for trial in facts.trials.values())
     searched = sum(t.stage in ("explore", "population") for t in facts.trials.values())
     wanted = facts.plan.wanted * facts.plan.seeds

@@ -93,13 +93,13 @@ def _says(facts: Facts, points: list[Point]) -> str:
     stopped = sum(p.outcome == "pruned" for p in points)
     parts = [f"{count(len(whole), 'config')} ran to the end"]
     if stopped:
-        parts.append(f"{stopped:,} were stopped early")
+        parts.append(f"{stopped:,} {'was' if stopped == 1 else 'were'} stopped early")
     if failed:
         parts.append(f"{failed:,} failed ({share(failed / len(points))})")
     text = ", ".join(parts) + "."
-    if len(whole) > 1:
-        best = facts.explored[0]
-        after = sum(p.trial > best.trial.id for p in points)
+    best = facts.explored[0] if facts.explored else None
+    after = sum(p.trial > best.trial.id for p in points) if best is not None else 0
+    if best is not None and after:
         text += (
             f" The best, trial {best.trial.id}, was followed by {count(after, 'config')} that did "
             "not beat it."

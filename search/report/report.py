@@ -8,6 +8,7 @@ from pathlib import Path
 
 from search.place import Place, place
 from search.plan import write_atomically
+from search.report.ablations import ablations
 from search.report.costs import costs
 from search.report.curriculum import curriculum
 from search.report.curves import curves
@@ -35,6 +36,7 @@ from trm.errors import UserError
 REPORT_FILE = "report.html"
 
 SECTIONS: Sequence[Callable[[Facts], Section | None]] = (
+    ablations,
     curves,
     race,
     progress,

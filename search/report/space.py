@@ -90,8 +90,8 @@ def _bars(figure: go.Figure, found: NextSpace, ranges: list[tuple[str, Range]]) 
 
 def _says(found: NextSpace) -> str:
     warnings = [boundary.text() for boundary in found.boundaries]
-    text = f"{'; '.join(warnings)}." if warnings else "No parameter's good values press an edge."
-    text = text[0].upper() + text[1:]
+    text = " ".join(f"{line[0].upper()}{line[1:]}." for line in warnings)
+    text = text or "No parameter's best values press an edge."
     left = [f"{name} to {listed(list(kept))}" for name, kept in found.options.items()]
     if left:
         text += f" Options without a good config are left out: {'; '.join(left)}."
