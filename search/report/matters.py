@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from search.book import Book
 from search.importance import Target, importances
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
@@ -14,6 +13,10 @@ from search.report.words import count, listed, number, plain, share
 from search.schedulers.pbt import PbtConfig
 
 MOST_BARS = 14
+LEAST_SHARE = 0.005
+"""Interactions below it are not drawn."""
+MOST_CONFIGS = 400
+"""Forests grow with the configs: more take minutes and say the same. `trm importance` has all."""
 _ROW = 34
 TITLES = {"score": "the score", "failure": "failing", "spread": "the spread between seeds"}
 
@@ -22,7 +25,8 @@ def matters(facts: Facts) -> Section | None:
     """Bars a target, and a heatmap of interactions; None where too few configs say anything."""
     if isinstance(facts.plan.sections.search.scheduler, PbtConfig):
         return None
-    found = importances(facts.plan, facts.book)
+    book, left_out = _thinned(facts)
+    found = importances(facts.plan, book)
     targets = [target for target in found.targets if target.fanova or target.ped_anova]
     if not targets:
         return None
@@ -33,9 +37,21 @@ def matters(facts: Facts) -> Section | None:
         "What matters",
         "fANOVA is the share of the variance over the whole space that a parameter explains alone; "
         "PED-ANOVA is how much the best configs differ from all in it. Both from the runs that "
-        "there are, without new ones.",
+        "there are, without new ones."
+        + (f" {count(left_out, 'config')} of a crowd are left out." if left_out else ""),
         [*pictures, *heat],
     )
+
+
+def _thinned(facts: Facts) -> tuple[Book, int]:
+    """The trials of at most `MOST_CONFIGS` configs, evenly from all, and how many are left out."""
+    configs = sorted({t.candidate for t in facts.of_stage("explore")})
+    if len(configs) <= MOST_CONFIGS:
+        return facts.book, 0
+    kept = {configs[index * len(configs) // MOST_CONFIGS] for index in range(MOST_CONFIGS)}
+    book = Book()
+    book.trials.update((n, t) for n, t in facts.trials.items() if t.candidate in kept)
+    return book, len(configs) - MOST_CONFIGS
 
 
 def _bars(target: Target) -> Picture:
@@ -83,7 +99,7 @@ def _says(target: Target, title: str) -> str:
 
 
 def _heatmap(target: Target) -> Picture | None:
-    pairs = [pair for pair in target.interactions if math.isfinite(pair.share)]
+    pairs = [pair for pair in target.interactions if pair.share >= LEAST_SHARE]
     names = list(dict.fromkeys(name for pair in pairs for name in (pair.first, pair.second)))
     if len(names) < 2:
         return None
