@@ -31,7 +31,7 @@ def curves(facts: Facts) -> Section | None:
     figure = chart(440, xaxis_title="share of compute", yaxis_title=column)
     figure.update_xaxes(tickformat=".0%", range=[0, 1.02])
     _faint(figure, facts, column)
-    table = []
+    table: list[tuple[str, ...]] = []
     for rank, (name, role, trials) in reversed(list(enumerate(banded))):
         # The winner is drawn last, on top, and stands first in the legend.
         paths = np.array([_path(facts, trial, column, marks) for trial in trials])

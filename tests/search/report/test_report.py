@@ -18,6 +18,7 @@ from search.ledger import Ledger, read_trials
 from search.plan import simulated_plan, write_plan
 from search.report.facts import Facts, read_facts
 from search.report.headline import gap, headline
+from search.report.images import write_images
 from search.report.report import REPORT_FILE, sections, write_report
 from search.report.section import MOST_ROWS, Section
 from search.statistics import difference
@@ -25,6 +26,7 @@ from trm.errors import UserError
 from trm.yaml12 import parse_yaml
 
 sys.path.append(str(Path(__file__).parent))
+from browser import CHROMIUM
 from reported import BUDGET, TREE, made
 
 RUNS = Path(__file__).parents[2] / "data" / "run_v1"
@@ -244,3 +246,14 @@ def test_images_need_kaleido(
     monkeypatch.setitem(sys.modules, "kaleido", None)
     with pytest.raises(UserError, match=r"pip install 'trm-search\[images\]'"):
         write_report(finished, tmp_path / "page.html", images=tmp_path / "images")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt install chromium")
+def test_images_of_a_section(parts: dict[str, Section], tmp_path: Path) -> None:
+    pytest.importorskip("kaleido")
+    paths = write_images(tmp_path / "images", [parts["race"]], "svg")
+    assert [path.name for path in paths] == ["race.svg"]
+    drawn = paths[0].read_text()
+    assert drawn.startswith("<svg")
+    assert "reference recipe" in drawn
