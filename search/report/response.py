@@ -72,7 +72,7 @@ def _answer(tree: Tree, one: Tree) -> go.Figure:
     figure = chart(240, showlegend=False, margin={"l": 44, "r": 10, "t": 8, "b": 36})
     options = one["scale"] == "options"
     points = [point for point in one["points"] if point["scores"]]
-    values = [plain(str(p["value"])) if options else p["value"] for p in points]
+    values: list[Any] = [plain(str(p["value"])) if options else p["value"] for p in points]
     means = [sum(p["scores"]) / len(p["scores"]) for p in points]
     if not options and len(one["safe"]) == 2:
         figure.add_vrect(x0=one["safe"][0], x1=one["safe"][1], fillcolor=faded(GREEN, 0.15),
