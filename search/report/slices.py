@@ -160,7 +160,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     """Round numbers for a logarithmic axis, three to six of them where that can be.
 
     >>> log_ticks(0.003, 0.03), log_ticks(1e-5, 1e-1)
-    ([0.005, 0.01, 0.02], [1e-05, 0.0001, 0.001, 0.01, 0.1])
+    ([0.003, 0.01, 0.03], [1e-05, 0.0001, 0.001, 0.01, 0.1])
     """
     found: list[float] = []
     for digits in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 4, 5, 7)):
