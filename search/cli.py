@@ -30,6 +30,7 @@ COMMANDS = {
     "sensitivity": "vary the winner's settings around their values, over seeds",
     "fidelity": "show whether early stopping ranks configs as the end does",
     "study": "run a named set of ablations over seeds and table them against the base",
+    "report": "write a run as one HTML page: what won, how sure that is, and why",
     "export": "write a run's best config",
 }
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

@@ -218,7 +218,7 @@ def _target(
     fanova = _fanova(always, kept, seed)
     for condition, group in space.groups.items():
         inside = [(s, value) for s, value in kept if all(d.name in s.params for d in group)]
-        if condition and len(inside) >= FEWEST:
+        if condition and len(inside) >= FEWEST and len({value for _, value in inside}) > 1:
             there = [d for d in (*always, *group) if _varies(d, inside)]
             shares = _fanova(there, inside, seed)
             fanova |= {d.name: shares[d.name] for d in group if d.name in shares}

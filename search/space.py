@@ -314,7 +314,7 @@ def _parse_choice(
         raise UserError(path, raw, "must be a list of at least one option for `choice`")
     options: dict[str, Any] = {}
     for index, option in enumerate(raw):
-        name, content = _named(option, f"{path}, option {index}")
+        name, content = named_option(option, f"{path}, option {index}")
         if name in options:
             raise UserError(path, name, "names two options: give each a `label` of its own")
         options[name] = content
@@ -332,7 +332,7 @@ def _parse_choice(
     return Branch(choice, nodes)
 
 
-def _named(option: Any, where: str) -> tuple[str, Any]:
+def named_option(option: Any, where: str) -> tuple[str, Any]:
     """An option's name, and its content without the label."""
     if not isinstance(option, Mapping):
         return option_name(where, option), option

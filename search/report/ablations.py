@@ -1,0 +1,96 @@
+"""A study: each ablation against the base, over seeds."""
+
+from __future__ import annotations
+
+from search.report.facts import Facts
+from search.report.section import Panel, Picture, Section, Table
+from search.report.theme import FAINT, INK, WINNER, Role, chart, marker
+from search.report.words import count, listed, number, plain
+from search.study import Line, Study, tabled
+
+_ROW = 34
+_OPEN = Role(FAINT, "circle-open", "dot")
+
+
+def study_of(facts: Facts) -> Study | None:
+    """The study of a run folder; None if it holds a sweep."""
+    if not facts.of_stage("study"):
+        return None
+    return tabled(str(facts.folder), facts.plan, facts.book)
+
+
+def ablations(facts: Facts) -> Section | None:
+    """Differences from the base with their intervals; None in a sweep."""
+    study = study_of(facts)
+    if study is None or not study.lines:
+        return None
+    base, *others = study.lines
+    known = [line for line in others if line.difference is not None]
+    panels = []
+    if known:
+        known.sort(key=lambda line: line.difference or 0.0)
+        figure = chart(120 + _ROW * len(known), xaxis_title=f"{study.objective} minus the base's")
+        for settled, role, name in ((True, WINNER, "settled"), (False, _OPEN, "not settled")):
+            mine = [line for line in known if line.settled is settled]
+            if mine:
+                figure.add_scatter(
+                    y=[plain(line.name) for line in mine], x=[line.difference for line in mine],
+                    mode="markers", name=name, marker=marker(role, 10),
+                    error_x={
+                        "type": "data", "symmetric": False, "thickness": 1.6, "width": 4,
+                        "color": role.color, "array": [_arm(line, line.high) for line in mine],
+                        "arrayminus": [_arm(line, line.low) for line in mine],
+                    },
+                    hovertemplate="%{y}: %{x:+.3f}<extra></extra>",
+                )  # fmt: skip
+        figure.add_vline(x=0, line={"color": INK, "width": 1.2, "dash": "dot"})
+        names = [plain(line.name) for line in known]
+        figure.update_yaxes(categoryorder="array", categoryarray=names, showgrid=False)
+        panels.append(Panel("ablations", figure))
+    return Section(
+        "ablations",
+        "Ablations",
+        f"Each changes the base in one respect, at equal compute, over "
+        f"{count(study.seeds, 'seed')}. Bars are {study.confidence:.0%} intervals (Welch), each "
+        "alone.",
+        [Picture("Against the base", _says(study, base, known), panels, _table(study.lines))],
+    )
+
+
+def _arm(line: Line, end: float | None) -> float:
+    return 0.0 if end is None or line.difference is None else abs(end - line.difference)
+
+
+def _says(study: Study, base: Line, known: list[Line]) -> str:
+    text = f"The base has a mean {study.objective} of {number(base.mean) or 'nothing yet'}."
+    sign = 1.0 if study.maximizes else -1.0
+    worse = [x.name for x in known if x.settled and sign * (x.difference or 0.0) < 0]
+    better = [x.name for x in known if x.settled and sign * (x.difference or 0.0) > 0]
+    if worse:
+        text += f" Surely worse: {listed(worse)}."
+    if better:
+        text += f" Surely better: {listed(better)}."
+    left = len(known) - len(worse) - len(better)
+    return text + (f" {count(left, 'ablation')} not settled." if left else "")
+
+
+def _table(lines: list[Line]) -> Table:
+    rows = []
+    for line in lines:
+        gap = "" if line.difference is None else f"{line.difference:+.3f}"
+        if line.low is not None and line.high is not None:
+            gap += f" ({line.low:+.3f} to {line.high:+.3f})"
+        rows.append(
+            (
+                line.name,
+                number(line.mean),
+                gap,
+                "" if line.beats is None else f"{line.beats:.2f}",
+                f"{line.failures} of {len(line.scores)}",
+                " ".join(number(score) for score in line.scores),
+                ", ".join(f"{key} {value}" for key, value in line.changes.items()),
+            )
+        )
+    return Table(
+        ("ablation", "mean", "difference", "beats the base", "failed", "seeds", "changes"), rows
+    )

@@ -1,0 +1,111 @@
+// Draws the page's figures in the colours of its ground. Nothing is fetched.
+(function () {
+  "use strict";
+  var root = document.documentElement;
+  var read = function (id) { return document.getElementById(id).textContent; };
+  var dark = JSON.parse(read("shades"));
+  var shades = ["auto", "light", "dark"];
+  var system = window.matchMedia("(prefers-color-scheme: dark)");
+  var chosen = "auto";
+  try { chosen = localStorage.getItem("trm-shade") || "auto"; } catch (error) { /* file: may refuse */ }
+
+  function triple(hex) {
+    return [1, 3, 5].map(function (at) { return parseInt(hex.slice(at, at + 2), 16); }).join(",");
+  }
+  var exchange = {};
+  Object.keys(dark).forEach(function (light) {
+    exchange[light] = dark[light];
+    exchange["rgba(" + triple(light) + ","] = "rgba(" + triple(dark[light]) + ",";
+  });
+  var known = new RegExp(Object.keys(exchange).map(function (key) {
+    return key.replace(/[(]/g, "\\(");
+  }).join("|"), "g");
+
+  function isDark() { return chosen === "dark" || (chosen === "auto" && system.matches); }
+
+  function figureOf(box, onDark) {
+    var text = read("figure-" + box.id);
+    if (onDark) { text = text.replace(known, function (light) { return exchange[light]; }); }
+    var figure = JSON.parse(text);
+    if (box.clientWidth < 480) {
+      var layout = figure.layout;
+      layout.font = { size: 11 };
+      layout.margin = Object.assign({ l: 40, r: 8, t: 12, b: 40 }, layout.margin, { r: 8 });
+      figure.data.forEach(function (trace) {
+        if (trace.colorbar) { trace.colorbar.thickness = 10; }
+        if (trace.marker && trace.marker.colorbar) { trace.marker.colorbar.thickness = 10; }
+      });
+    }
+    return figure;
+  }
+
+  var settings = {
+    responsive: true, displaylogo: false, plotlyServerURL: "", displayModeBar: false,
+    scrollZoom: false, showTips: false
+  };
+  var boxes = Array.prototype.slice.call(document.querySelectorAll(".plot"));
+  var round = 0;
+
+  function draw(onDark, wait) {
+    var mine = ++round;
+    var next = function (index) {
+      if (index >= boxes.length || mine !== round) { return; }
+      var figure = figureOf(boxes[index], onDark);
+      Plotly.react(boxes[index], figure.data, figure.layout, settings);
+      if (index + 1 === boxes.length) { root.dataset.drawn = "yes"; }
+      // One figure at a time, so that the page answers meanwhile; a printer does not wait.
+      if (wait) { setTimeout(next, 0, index + 1); } else { next(index + 1); }
+    };
+    next(0);
+  }
+
+  function paint(onDark, wait) {
+    root.dataset.shade = onDark ? "dark" : "light";
+    draw(onDark, wait);
+  }
+
+  var button = document.getElementById("shade");
+  function name() { button.textContent = "shade: " + chosen; }
+  button.addEventListener("click", function () {
+    chosen = shades[(shades.indexOf(chosen) + 1) % shades.length];
+    try { localStorage.setItem("trm-shade", chosen); } catch (error) { /* file: may refuse */ }
+    name();
+    paint(isDark(), true);
+  });
+  system.addEventListener("change", function () { paint(isDark(), true); });
+  window.addEventListener("beforeprint", function () { if (isDark()) { paint(false, false); } });
+  window.addEventListener("afterprint", function () { if (isDark()) { paint(true, true); } });
+
+  document.querySelectorAll("button[data-copies]").forEach(function (copier) {
+    copier.addEventListener("click", function () {
+      var source = document.getElementById(copier.dataset.copies);
+      var said = function (text) {
+        copier.textContent = text;
+        setTimeout(function () { copier.textContent = "copy"; }, 1500);
+      };
+      var select = function () {
+        getSelection().selectAllChildren(source);
+        said("selected");
+      };
+      if (!navigator.clipboard) { select(); return; }
+      navigator.clipboard.writeText(source.textContent).then(
+        function () { said("copied"); }, select);
+    });
+  });
+
+  var links = {};
+  document.querySelectorAll("nav a").forEach(function (link) {
+    links[link.getAttribute("href").slice(1)] = link;
+  });
+  var seen = new IntersectionObserver(function (entries) {
+    entries.forEach(function (entry) {
+      if (!entry.isIntersecting || !links[entry.target.id]) { return; }
+      Object.keys(links).forEach(function (id) { links[id].classList.remove("here"); });
+      links[entry.target.id].classList.add("here");
+    });
+  }, { rootMargin: "0px 0px -70% 0px" });
+  document.querySelectorAll("section").forEach(function (part) { seen.observe(part); });
+
+  name();
+  paint(isDark(), true);
+})();

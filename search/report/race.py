@@ -1,0 +1,172 @@
+"""The race: each finalist over the confirm seeds, and what is still open between them."""
+
+from __future__ import annotations
+
+from search.confirm import Candidate, Result
+from search.report.facts import Facts
+from search.report.roles import role_of
+from search.report.section import Panel, Picture, Section, Table
+from search.report.theme import INK, RECIPE, chart, marker
+from search.report.words import better, count, listed, number, share
+from search.statistics import unresolved
+
+_ROW = 44
+"""Pixels of one finalist."""
+MOST_SHOWN = 40
+
+
+def race(facts: Facts) -> Section | None:
+    """One row a finalist: its seeds, their mean, its robust score and what the search saw."""
+    result = facts.result
+    if result is None or not result.candidates:
+        return None
+    shown = result.candidates[:MOST_SHOWN]
+    names = [_name(candidate, result) for candidate in shown]
+    figure = chart(
+        130 + _ROW * (len(shown) + 1),
+        xaxis_title=f"{result.objective} ({better(facts.objective)})",
+    )
+    for candidate, name in zip(shown, names, strict=True):
+        role = role_of(result, candidate.trial)
+        ends = candidate.mean_low, candidate.mean_high
+        known = [end for end in ends if end is not None] or [candidate.robust, candidate.mean]
+        figure.add_scatter(
+            x=known, y=[name] * len(known), mode="lines",
+            line={"color": role.color, "width": 3}, hoverinfo="skip", showlegend=False,
+        )  # fmt: skip
+        figure.add_scatter(
+            x=candidate.scores, y=[name] * len(candidate.scores), mode="markers",
+            marker=marker(role, 11, opacity=0.8), showlegend=False,
+            hovertemplate="%{x:.4g}<extra>one seed</extra>",
+        )  # fmt: skip
+    if result.reference.scores:
+        figure.add_scatter(
+            x=result.reference.scores, y=["reference recipe"] * len(result.reference.scores),
+            mode="markers", marker=marker(RECIPE, 11, opacity=0.8), showlegend=False,
+            hovertemplate="%{x:.4g}<extra>one seed</extra>",
+        )  # fmt: skip
+    for what, symbol, xs in (
+        ("mean", "line-ns", [c.mean for c in shown]),
+        ("robust score", "arrow-right", [c.robust for c in shown]),
+        ("in the search", "diamond-open", [c.explored for c in shown]),
+    ):
+        figure.add_scatter(
+            x=xs, y=names, mode="markers", name=what,
+            marker={"symbol": symbol, "size": 13, "color": INK, "line": {"width": 2, "color": INK}},
+            hovertemplate=f"{what} %{{x:.4g}}<extra></extra>",
+        )  # fmt: skip
+    order = [*names, *(["reference recipe"] if result.reference.scores else [])]
+    figure.update_yaxes(categoryorder="array", categoryarray=order[::-1], showgrid=False)
+    table = Table(
+        (
+            "config",
+            "robust score",
+            "mean",
+            "interval of the mean",
+            "middle half",
+            "best with",
+            "seeds",
+            "failed",
+            "in the search",
+            "constraints",
+        ),
+        [
+            (
+                name,
+                number(c.robust),
+                number(c.mean),
+                _interval(c.mean_low, c.mean_high),
+                number(c.iqm),
+                "" if c.best is None else f"{c.best:.2f}",
+                " ".join(number(score) for score in c.scores),
+                f"{c.failures} of {len(c.scores)}" + _between(c.failure_low, c.failure_high),
+                number(c.explored),
+                "kept" if c.feasible else "broken",
+            )
+            for c, name in ((c, _name(c, result)) for c in result.candidates)
+        ],
+    )
+    return Section(
+        "race",
+        "The race",
+        f"The best of the search again over fresh seeds. The robust score is the "
+        f"{result.confidence:.0%} confidence bound of the mean on the bad side, with the spread "
+        "pooled over the finalists: of two equal means the higher one is the surer. Bars are the "
+        "confidence interval of the mean.",
+        [
+            Picture(
+                "Finalists over fresh seeds", _says(facts, result), [Panel("race", figure)], table
+            )
+        ],
+    )
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+def _between(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" (rate {share(low)} to {share(high)})"
+
+
+def _name(candidate: Candidate, result: Result) -> str:
+    won = " (winner)" if candidate.trial == result.winner else ""
+    return f"trial {candidate.trial}{won}"
+
+
+def still_open(facts: Facts, result: Result) -> list[int]:
+    """The candidates that more seeds could still make the best, without the leader by mean."""
+    merit = facts.objective.merit
+    samples = {c.trial: [merit(score) for score in c.scores] for c in result.candidates}
+    examples = facts.plan.default.train.valid_examples if facts.objective.is_share else None
+    return unresolved(samples, result.confidence, examples)[1:]
+
+
+def _says(facts: Facts, result: Result) -> str:
+    best = result.candidates[0]
+    text = (
+        f"Trial {best.trial} has the best robust score, {number(best.robust)}, from "
+        f"{count(len(best.scores), 'seed')} with a mean of {number(best.mean)}."
+    )
+    rivals = still_open(facts, result)
+    others = len(result.candidates) - 1
+    if not others:
+        text += " It had no rival."
+    elif not rivals:
+        text += f" It is separated from the {_all(others)} by more than seeds explain."
+    else:
+        names = listed([f"trial {trial}" for trial in rivals[:6]])
+        more = f" and {len(rivals) - 6} more" if len(rivals) > 6 else ""
+        text += (
+            f" {names[0].upper()}{names[1:]}{more} could still be as good; more seeds would tell."
+        )
+    race = result.race
+    if race is not None and race.racing:
+        why = {
+            "separated": "when the winner was ahead beyond doubt",
+            "budget": "with its budget spent",
+            "seeds": "with every seed given that a finalist may have",
+        }[race.ending]
+        text += f" The race took {count(race.runs, 'run')} of {race.budget} and ended {why}."
+    if best.best is not None and others:
+        text += f" It is the best of them with probability {best.best:.2f}."
+    return text + _optimism(facts, result)
+
+
+def _optimism(facts: Facts, result: Result) -> str:
+    known = result.optimism
+    if known is not None and known.low is not None and known.high is not None:
+        return (
+            f" The search's own scores were better than fresh seeds by {number(known.mean)} on "
+            f"average ({number(known.low)} to {number(known.high)})."
+        )
+    candidates = result.candidates
+    merit = facts.objective.merit
+    gap = sum(merit(c.explored) - merit(c.mean) for c in candidates) / len(candidates)
+    if gap <= 0:
+        return ""
+    return f" The search's own scores were too good by {number(gap)} on average."
+
+
+def _all(others: int) -> str:
+    return "other finalist" if others == 1 else f"{others} other finalists"

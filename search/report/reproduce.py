@@ -1,0 +1,78 @@
+"""How to repeat what the page shows: commands, versions, data, seeds and decisions."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any
+
+from search.confirm import REFERENCE
+from search.report.facts import Facts
+from search.report.section import Code, Picture, Section, Table
+from search.report.words import count
+
+
+def reproduce(facts: Facts) -> Section:
+    """Always there: it holds the sweep's own file."""
+    where = str(facts.folder)
+    commands = [f"trm status {where}"]
+    if facts.result is not None:
+        commands += [
+            f"trm train {where}/best.yaml    # the winner, from the first promise seed",
+            f"trm export {where} --format reference    # for the reference code",
+        ]
+    elif facts.best is not None:
+        commands.append(f"trm export {where} --trial {facts.best.id}")
+    commands.append(
+        "trm sweep sweep.yaml --out runs/again    # the file below: the whole sweep again"
+    )
+    found = _provenance(facts)
+    return Section(
+        "reproduce",
+        "How to reproduce",
+        "A trial re-runs to the same numbers on the same hardware from its exported file; a "
+        "parallel sweep draws other trials each time.",
+        [Picture("Where the numbers come from", _says(found), [], Table(("what", "value"), found))],
+        [
+            Code("Commands", "\n".join(commands)),
+            Code("sweep.yaml", (facts.folder / "sweep.yaml").read_text(encoding="utf-8").rstrip()),
+        ],
+    )
+
+
+def _says(found: list[tuple[str, str]]) -> str:
+    several = [name for name, value in found if " | " in value]
+    if several:
+        return f"Trials differ in {count(len(several), 'respect')}: {', '.join(several)}."
+    return "Every trial ran with the same versions, data and decisions."
+
+
+def _provenance(facts: Facts) -> list[tuple[str, str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for trial in facts.trials.values():
+        for key, value in _flat(trial.provenance):
+            if key not in ("node",):
+                found[key].add(value)
+    rows = [("study", facts.plan.study), ("begun", str(facts.head.get("created", "")))]
+    rows += [(key, " | ".join(sorted(values))) for key, values in sorted(found.items())]
+    if not found:
+        rows += [(key, str(value)) for key, value in facts.head.get("provenance", {}).items()]
+    for stage in ("explore", "population", "confirm", "promise", "reference"):
+        seeds = sorted({trial.seed for trial in facts.of_stage(stage)})
+        if seeds:
+            rows.append((f"seeds of {stage}", " ".join(map(str, seeds[:50]))))
+    references = facts.of_stage("reference", REFERENCE)
+    if references:
+        rows.append(("trials of the reference recipe", " ".join(str(t.id) for t in references)))
+    return rows
+
+
+def _flat(node: dict[str, Any], path: str = "") -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for key, value in node.items():
+        name = f"{path}.{key}" if path else str(key)
+        if isinstance(value, dict):
+            found += _flat(value, name)
+        else:
+            found.append((name, value if isinstance(value, str) else json.dumps(value)))
+    return found

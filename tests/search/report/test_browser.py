@@ -1,0 +1,176 @@
+"""The page in a real Chromium: drawn, quiet, harmless, and in its place on a phone."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Iterator
+from copy import deepcopy
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.report.report import write_report
+
+sys.path.append(str(Path(__file__).parent))
+from browser import CHROMIUM, DRIVER, browser, complaints, look, wait_for
+from reported import TREE, made
+
+pytest.importorskip("selenium")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="no Chromium with chromedriver: apt install chromium-driver"
+)
+RUNS = Path(__file__).parents[2] / "data" / "run_v1"
+HOSTILE = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Any]:
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def page(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    write_report(finished, out)
+    return out
+
+
+def drawn(driver: Any) -> tuple[int, int]:
+    """Figures that there are, and figures that are drawn."""
+    count = "return document.querySelectorAll(arguments[0]).length"
+    boxes = driver.execute_script(count, ".plot")
+    return boxes, driver.execute_script(
+        "return [...document.querySelectorAll('.js-plotly-plot')].filter(box => "
+        "box.querySelector('svg.main-svg') && box.querySelector('svg.main-svg').clientWidth > 100)"
+        ".length"
+    )
+
+
+def test_every_figure_is_drawn_and_the_console_is_quiet(driver: Any, page: Path) -> None:
+    look(driver, page)
+    boxes, figures = drawn(driver)
+    assert boxes == figures > 15
+    assert complaints(driver) == []
+    assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
+    # What is drawn has marks in it, not axes alone.
+    empty = driver.execute_script(
+        "return [...document.querySelectorAll('.plot')].filter(box => !box.querySelector("
+        "'.trace, .contour, .hm, path.js-line, .barlayer path')).map(box => box.id)"
+    )
+    assert empty == []
+
+
+@pytest.mark.parametrize(
+    "width", [390, *(pytest.param(width, marks=pytest.mark.slow) for width in (320, 768, 1280))]
+)
+def test_nothing_sticks_out(driver: Any, page: Path, width: int) -> None:
+    look(driver, page, width)
+    driver.execute_script("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+    wider = driver.execute_script(
+        "return [...document.querySelectorAll('.plot svg.main-svg')].filter(svg => "
+        "svg.getBoundingClientRect().right > innerWidth + 1).length"
+    )
+    assert wider == 0
+    contents = driver.execute_script(
+        "return getComputedStyle(document.querySelector('nav')).display"
+    )
+    assert (contents == "block") is (width >= 1080)
+
+
+def ink(driver: Any) -> tuple[str, str]:
+    """The colours of the page's text and of a figure's."""
+    found = driver.execute_script(
+        "return [getComputedStyle(document.body).color, "
+        "getComputedStyle(document.querySelector('#curves .xtick text')).fill]"
+    )
+    return found[0], found[1]
+
+
+def test_dark_and_light(driver: Any, page: Path) -> None:
+    look(driver, page)
+    light = ink(driver)
+    assert light == ("rgb(31, 35, 40)", "rgb(31, 35, 40)")
+    look(driver, page, dark=True)
+    dark = ink(driver)
+    assert dark == ("rgb(232, 232, 228)", "rgb(232, 232, 228)")
+    left = driver.execute_script(
+        "return document.querySelector('main').innerHTML.match(/rgb\\(31, 35, 40\\)|#1f2328/g)"
+    )
+    assert left is None, "something is still in the ink of a light page"
+    # The button goes from the system's shade to light and to dark.
+    driver.execute_script("document.getElementById('shade').click()")
+    wait_for(driver, "return document.documentElement.dataset.shade === 'light'")
+    wait_for(
+        driver,
+        "return getComputedStyle(document.querySelector('#curves .xtick text')).fill === "
+        f"'{light[1]}'",
+    )
+    driver.execute_script("document.getElementById('shade').click()")
+    driver.execute_script("localStorage.clear()")
+    assert complaints(driver) == []
+
+
+def test_a_name_stays_a_name(driver: Any, tmp_path: Path) -> None:
+    tree = deepcopy(TREE)
+    tree["name"] = HOSTILE
+    tree["optimizer"]["choice"]["options"][0]["label"] = HOSTILE
+    tree["optimizer"]["choice"]["options"][1]["label"] = "</script>" + HOSTILE
+    del tree["optimizer"]["choice"]["default"]
+    run = made(tmp_path / "run", 60, tree=tree)
+    out = tmp_path / "hostile.html"
+    write_report(run, out)
+    look(driver, out)
+    assert driver.execute_script("return window.hacked") is None
+    assert (
+        driver.execute_script("return document.querySelectorAll('main img, main script').length")
+        == 0
+    )
+    assert driver.execute_script("return document.querySelector('h1').textContent") == HOSTILE
+    boxes, figures = drawn(driver)
+    assert boxes == figures > 10
+    assert complaints(driver) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["finished", "unfinished"])
+def test_a_run_of_version_1(driver: Any, tmp_path: Path, name: str) -> None:
+    write_report(RUNS / name, tmp_path / "report.html")
+    look(driver, tmp_path / "report.html", 390)
+    boxes, figures = drawn(driver)
+    assert boxes == figures > 1
+    assert complaints(driver) == []
+
+
+@pytest.mark.slow
+def test_it_prints_in_light_colours(driver: Any, page: Path) -> None:
+    look(driver, page, dark=True)
+    printed = driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})
+    assert len(base64.b64decode(printed["data"])) > 50_000
+    shade = "return document.documentElement.dataset.shade"
+    assert driver.execute_script(shade) == "dark", "back on the screen"
+
+
+@pytest.mark.slow
+def test_it_can_be_read_aloud(driver: Any, page: Path) -> None:
+    look(driver, page)
+    unnamed = driver.execute_script(
+        "return [...document.querySelectorAll('[role=img]')]"
+        ".filter(box => (box.getAttribute('aria-label') || '').length < 10).length"
+    )
+    assert unnamed == 0
+    headings = driver.execute_script(
+        "return [...document.querySelectorAll('h1, h2, h3, h4')].map(h => +h.tagName[1])"
+    )
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(headings))
+    assert driver.execute_script(
+        "return [...document.querySelectorAll('table')].every(table => table.caption && "
+        "table.querySelector('thead th[scope=col]') && table.querySelector('tbody th[scope=row]'))"
+    )
+    assert driver.execute_script("return document.documentElement.lang") == "en"
