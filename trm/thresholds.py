@@ -70,7 +70,7 @@ class DiagnosticsConfig(Component):
     spike_factor: float | None = Field(default=3.0, gt=1.0)
     spike_floor: float = Field(default=0.2, ge=0.0)
     spike_steps: int = Field(default=2, ge=1)
-    gradient_factor: float | None = Field(default=30.0, gt=1.0)
+    gradient_factor: float | None = Field(default=100.0, gt=1.0)
     update_limit: float | None = Field(default=0.3, gt=0.0)
     drop: float | None = Field(default=0.05, gt=0.0, le=1.0)
     collapse: float | None = Field(default=0.5, gt=0.0, le=1.0)

@@ -84,7 +84,7 @@ def test_severity_says_whether_the_run_is_spoilt() -> None:
         ({"spectral_radius": 3.0}, []),
         ({"q_min": -80.0, "q_max": 1.0}, ["halting_collapse"]),
         ({"update_ratio": 0.5}, ["gradient_explosion"]),
-        ({"grad_spike_ratio": 50.0}, ["gradient_explosion"]),
+        ({"grad_spike_ratio": 150.0}, ["gradient_explosion"]),
         ({"loss_spikes": 1, "loss_spike_ratio": 9.0}, []),
         ({"loss_spikes": 5, "loss_spike_ratio": 9.0}, ["loss_spike"]),
         ({"live_exact_accuracy": 0.3}, ["ema_dependence"]),
