@@ -154,8 +154,10 @@ def spectral_radius(model: TRM, latent: Latent, x: Tensor, iterations: int) -> T
         iterations: how many products, at least 2.
 
     Returns:
-        `[batch]`; 0 where the map does not depend on the state.
+        `[batch]`; 0 where the map does not depend on the state, as without `model.carry_latent`.
     """
+    if not model.config.carry_latent:
+        return torch.zeros(len(x), dtype=x.dtype, device=x.device)
     z_H = latent.z_H.detach().to(x.dtype).requires_grad_(True)
     z_L = latent.z_L.detach().to(x.dtype).requires_grad_(True)
     with torch.enable_grad():

@@ -88,6 +88,11 @@ def test_spectral_radius_is_that_of_the_whole_jacobian(mixer: str, scale: float)
     assert np.array_equal(again, cheap)
 
 
+def test_without_a_carried_state_nothing_expands(make: Make) -> None:
+    rows = [report.row() for report in make({"model.carry_latent": False}).run()]
+    assert (rows[-1]["spectral_radius"], rows[-1]["late_residual"]) == (0.0, 0.0)
+
+
 def test_transition_is_the_state_of_a_supervision_step() -> None:
     made = model("mlp_t", 1.0)
     inputs, none = torch.tensor([[1, 2, 3, 4]]), torch.zeros(1, dtype=torch.int32)
