@@ -26,12 +26,15 @@ EVIDENCE = (
     "train_exact_accuracy", "halt_auc", "mean_steps", "live_exact_accuracy", "supervision_steps",
     "diverged", "evaluated", "loss_spikes", "loss_spike_ratio", "grad_spike_ratio",
     "update_ratio", "q_min", "q_max", "train_gap", "late_residual", "settled", "depth_drop",
-    "spectral_radius",
+    "spectral_radius", "train_difficulty",
 )  # fmt: skip
 """The columns that detectors read."""
 
 _EXAMPLES = 500
 """Evaluated examples where a row does not say how many."""
+
+_EASY = 0.4
+"""Mean difficulty of training examples below which a curriculum has chosen easy ones."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,11 @@ def _number(row: Row, column: str) -> float | None:
 
 def _examples(row: Row) -> float:
     return row.get("evaluated") or _EXAMPLES
+
+
+def _probed_examples(row: Row, config: DiagnosticsConfig) -> float:
+    # A probe is of the first of those that are evaluated.
+    return min(config.examples, _examples(row))
 
 
 def _at(row: Row) -> float:
@@ -220,19 +228,23 @@ def _overfit_plateau(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding 
     last = rows[-1]
     accuracy = _number(last, "exact_accuracy")
     # Training examples are counted when they halt, while they explore, and with live weights: a
-    # lower bound, to be held against the live weights where those are the better ones.
-    fitted = _number(last, "train_exact_accuracy")
+    # lower bound, to be held against the live weights where those are the better ones. Those of a
+    # curriculum that shows easy ones are no sample of what `valid` is one of.
+    difficulty = _number(last, "train_difficulty")
+    easy = difficulty is not None and difficulty < _EASY
+    fitted = None if easy else _number(last, "train_exact_accuracy")
     probed = _latest(rows, "train_gap")
     if accuracy is None:
         return None
-    gap, allowed = 0.0, limit
+    found = [(0.0, limit)]
     if probed is not None:
-        gap = probed[0]
         # Both shares are of a few examples; how few, the gap itself does not say.
-        allowed = limit + noise(accuracy, min(accuracy + max(gap, 0.0), 1.0), config.examples)
+        solved, examples = min(accuracy + max(probed[0], 0.0), 1.0), _probed_examples(last, config)
+        found.append((probed[0], limit + noise(accuracy, solved, examples)))
     best = max(accuracy, _number(last, "live_exact_accuracy") or 0.0)
-    if fitted is not None and fitted - best > gap:
-        gap, allowed = fitted - best, limit + noise(best, fitted, _examples(last))
+    if fitted is not None:
+        found.append((fitted - best, limit + noise(best, fitted, _examples(last))))
+    gap, allowed = max(found, key=lambda pair: pair[0] - pair[1])
     if gap <= allowed:
         return None
     return Finding(
@@ -279,7 +291,8 @@ def _blind_halting(row: Row, auc_limit: float) -> Finding | None:
             f"it halts at step {mean:.2f} of {steps:.0f} on average although little is solved "
             "then: raise loss.halt_weight or model.halt_exploration_prob",
         )  # fmt: skip
-    if mean >= steps - 0.02 * (steps - 1) and exact >= 0.5:
+    # Evaluation goes on to `model.halt_max_steps`, where a curriculum may have trained fewer.
+    if steps - 0.02 * (steps - 1) <= mean <= steps and exact >= 0.5:
         return Finding(
             "halting_collapse", "warning", at, mean, steps, "steps",
             f"it never halts before step {steps:.0f} although {exact:.0%} is solved: raise "
@@ -358,7 +371,7 @@ def _depth_divergence(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding
     if found is not None and limit is not None:
         drop, row = found
         exact = _number(row, "exact_accuracy") or 0.0
-        allowed = limit + noise(exact, max(exact - drop, 0.0), config.examples)
+        allowed = limit + noise(exact, max(exact - drop, 0.0), _probed_examples(row, config))
         if drop > allowed:
             return Finding(
                 "depth_divergence", "warning", _at(row), drop, allowed, "exact accuracy",

@@ -103,6 +103,33 @@ def test_evidence_of_one_failure(columns: dict[str, Any], expected: list[str]) -
     assert names(run(0.6, 0.7, 0.7, 0.7, **columns)) == expected
 
 
+def test_easy_training_examples_are_no_overfitting() -> None:
+    fitted = run(0.3, 0.3, 0.3, train_exact_accuracy=0.9)
+    assert names(fitted) == ["overfit_plateau"]
+    assert names([{**row, "train_difficulty": 0.5} for row in fitted]) == ["overfit_plateau"]
+    assert names([{**row, "train_difficulty": 0.2} for row in fitted]) == []
+
+
+def test_a_gap_of_a_few_examples_hides_none_of_many() -> None:
+    fitted = run(0.5, 0.5, 0.5, train_exact_accuracy=0.8)
+    assert names(fitted) == ["overfit_plateau"]
+    # 0.35 of 32 examples is within its noise; the 0.3 of a thousand is not.
+    assert names([{**row, "train_gap": 0.35} for row in fitted]) == ["overfit_plateau"]
+
+
+def test_a_probe_has_no_more_examples_than_are_evaluated() -> None:
+    # Of 32 examples 0.5 and 0.05 differ by up to 0.19 by chance, of 8 by up to 0.41.
+    lost = run(0.5, 0.5, 0.5, depth_drop=0.45)
+    assert names(lost) == ["depth_divergence"]
+    assert names([{**row, "evaluated": 8} for row in lost]) == []
+
+
+def test_thinking_longer_than_a_curriculum_trained_is_no_halting_collapse() -> None:
+    columns = {"mean_steps": 5.0, "halt_auc": 0.9}
+    assert names(run(0.7, 0.7, 0.7, supervision_steps=4, **columns)) == []
+    assert names(run(0.7, 0.7, 0.7, supervision_steps=5, **columns)) == ["halting_collapse"]
+
+
 def test_a_radius_that_grows_is_depth_divergence() -> None:
     rows = run(0.6, 0.7, 0.7, 0.7)
     for row, radius in zip(rows, (0.5, None, 1.0, 3.0), strict=True):
