@@ -33,7 +33,7 @@ from trm.flops import step_flops
 from trm.provenance import provenance
 from trm.report import PROBED
 from trm.tasks.base import Task
-from trm.thresholds import DiagnosticsConfig
+from trm.thresholds import DiagnosticsConfig, unmeasured
 from trm.trainer import budget_flops
 from trm.yaml12 import dump_yaml, parse_yaml
 
@@ -210,11 +210,15 @@ def _require_probes(sections: SweepSections, diagnostics: DiagnosticsConfig) -> 
         **{one.column: "search.objective" for one in search.objective},
         **{one.column: "search.constraints" for one in search.constraints},
     }
+    if isinstance(search.scheduler, RungConfig) and search.scheduler.metric is not None:
+        judged.setdefault(search.scheduler.metric, "search.scheduler.metric")
     for column, key in judged.items():
         if column in PROBED and diagnostics.probe != "reports":
             raise UserError(
                 key, column, "is not in every report: set diagnostics.probe to reports",
             )  # fmt: skip
+        if (remedy := unmeasured(diagnostics).get(column)) is not None:
+            raise UserError(key, column, f"is in no report: {remedy}")
 
 
 def write_plan(folder: Place, plan: Plan) -> None:

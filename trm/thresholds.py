@@ -92,3 +92,17 @@ class DiagnosticsConfig(Component):
             if name not in DETECTORS:
                 raise ValueError(f"unknown detector {name!r}: {nearest(name, list(DETECTORS))}")
         return names
+
+
+def unmeasured(config: DiagnosticsConfig) -> dict[str, str]:
+    """Columns that even a probed report does not have under a config, each with what would."""
+    remedies = {
+        f"exact_accuracy_{multiple}x": f"set diagnostics.beyond to {multiple}"
+        for multiple in (2, 4, 8)
+        if config.beyond < multiple
+    }
+    if config.beyond == 1:
+        remedies["depth_drop"] = "set diagnostics.beyond to 2"
+    if not config.radius_examples:
+        remedies["spectral_radius"] = "set diagnostics.radius_examples to 8"
+    return remedies

@@ -88,6 +88,29 @@ def test_trials_are_judged_by_probes_only_where_every_report_has_them(
     assert resolve_plan(tree, task, check_space(tree)).default.diagnostics.probe == "reports"
 
 
+@pytest.mark.parametrize(
+    ("search", "diagnostics", "message"),
+    [
+        ({"scheduler": {"name": "asha", "metric": "settled"}}, {},
+         r"search\.scheduler\.metric: 'settled' is not in every report: set diagnostics\.probe"),
+        ({"objective": ["exact_accuracy", "exact_accuracy_8x"]}, {"probe": "reports"},
+         r"'exact_accuracy_8x' is in no report: set diagnostics\.beyond to 8"),
+        ({"constraints": ["spectral_radius <= 1"]}, {"probe": "reports", "radius_examples": 0},
+         r"'spectral_radius' is in no report: set diagnostics\.radius_examples"),
+        ({"constraints": ["depth_drop <= 0.1"]}, {"probe": "reports", "beyond": 1},
+         r"'depth_drop' is in no report: set diagnostics\.beyond to 2"),
+    ],
+)  # fmt: skip
+def test_trials_are_not_judged_by_what_is_never_measured(
+    tiny: Any, cache: Path, search: dict[str, Any], diagnostics: dict[str, Any], message: str
+) -> None:
+    tree = tiny({"optimizer.lr": {"loguniform": [1e-3, 1e-2]}, "search": search})
+    tree["diagnostics"] = diagnostics
+    task = experiment_from(tiny()).task.build(cache)
+    with pytest.raises(UserError, match=message):
+        resolve_plan(tree, task, check_space(tree))
+
+
 def test_a_folder_that_holds_no_training_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no training"):
         diagnose_folder(tmp_path)
