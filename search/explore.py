@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -105,8 +106,9 @@ class Explore:
         return not waiting and self._drawn()
 
     def score(self, row: Mapping[str, Any]) -> float:
-        """The first objective of a report."""
-        return self.plan.objective.value(row)
+        """The first objective of a report; nan where any of them is not finite."""
+        first, *others = (objective.value(row) for objective in self.plan.objectives)
+        return first if all(map(math.isfinite, others)) else math.nan
 
     def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Decision:
         """Whether a trial goes on after an acknowledged report."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from scipy import stats
 from search.book import Book
 from search.candidates import explored, pareto_front
 from search.confirm import finalists
+from search.execution import Execution, NoEvents
 from search.explore import STUDY_FILE, Explore
 from search.ledger import Ledger, Trial
 from search.plan import Plan, check_space, resolve_plan
@@ -196,3 +198,18 @@ def test_no_new_config_once_there_is_no_room(ledger: Ledger) -> None:
     room = iter([True, True, True, False])
     play(found, Explore(found, ledger, 0.0, may_draw=lambda: next(room)), ledger)
     assert [t.outcome for t in ledger.trials.values()] == ["completed"] * 3
+
+
+def test_a_second_objective_that_is_not_finite_fails_the_trial(ledger: Ledger) -> None:
+    found = plan(objective=["exact_accuracy", "mean_steps"], trials=1, scheduler="none")
+
+    def job(trial: Trial, attempt: int) -> Any:
+        return attempt
+
+    run = Execution(Explore(found, ledger, 0.0), ledger, NoEvents(), job)
+    run.suggest("a")
+    row = {name: {"int": 1, "float": 0.5, "bool": False}[kind] for name, kind in COLUMNS.items()}
+    row |= {"mean_steps": math.nan, "progress": 1.0}
+    run.on_message("a", {"kind": "report", "attempt": 1, "row": row, "last": True})
+    trial = ledger.trials[0]
+    assert (trial.outcome, trial.score, trial.reason) == ("diverged", 0.0, "the objective is nan")
