@@ -112,7 +112,7 @@ class StabilityConfig(Component):
     racing: bool = True
     budget: int | None = Field(default=None, ge=1)
     max_seeds: int | None = Field(default=None, ge=1, le=1000)
-    promise_seeds: int = Field(default=3, ge=2)
+    promise_seeds: int = Field(default=3, ge=2, le=1000)
     confidence: float = Field(default=0.9, gt=0.0, lt=1.0)
 
     @model_validator(mode="after")
@@ -143,7 +143,7 @@ class StabilityConfig(Component):
         count = self.entrants if entrants is None else entrants
         first = count * self.seeds
         if not self.racing or count == 1:
-            return first
+            return first if self.budget is None else min(first, self.budget)
         budget = math.ceil(RACE_FACTOR * first) if self.budget is None else self.budget
         return min(budget, count * min(self.max_seeds or MOST_SEEDS, MOST_SEEDS))
 

@@ -59,7 +59,8 @@ def finalists(plan: Plan, ledger: Book) -> list[Trial]:
     """
     named = plan.sections.stability.trials
     if named is not None:
-        return [_named(ledger, number) for number in dict.fromkeys(named)]
+        # Two numbers may be seeds of one config.
+        return list({trial.id: trial for trial in (_named(ledger, n) for n in named)}.values())
     chosen: dict[str, Explored] = {}
     for candidate in best_first(plan, explored(plan, ledger)):
         if candidate.feasible:
@@ -118,6 +119,8 @@ def rank(plan: Plan, ledger: Book, examples: int | None) -> list[Candidate]:
         interval = mean_interval(own, confidence, objective.bounds, spread, examples)
         failures = sum(trial.outcome != "completed" for trial in trials)
         failing = failure_rate(failures, len(trials), confidence)
+        # A single seed of a column without ends says nothing of how well its mean is known.
+        known = spread.df > 0 or math.isfinite(interval.width)
         found.append(
             Candidate(
                 trial=key,
@@ -130,8 +133,8 @@ def rank(plan: Plan, ledger: Book, examples: int | None) -> list[Candidate]:
                 violations=broken,
                 seeds=[trial.seed for trial in trials],
                 iqm=interquartile_mean(own),
-                mean_low=_finite(interval, mean).low,
-                mean_high=_finite(interval, mean).high,
+                mean_low=_finite(interval, mean).low if known else None,
+                mean_high=_finite(interval, mean).high if known else None,
                 failure_low=failing.low,
                 failure_high=failing.high,
                 best=0.0,

@@ -128,7 +128,9 @@ def run_curves(plan: Plan, book: Book) -> list[Curve]:
     config, shares = _steering(plan)
     ends: dict[int, list[float]] = defaultdict(list)
     for trial in book.trials.values():
-        if trial.outcome == "completed" and trial.score is not None:
+        # A sensitivity analysis files what it varies under the winner's number: other configs.
+        same = trial.stage in ("explore", "confirm", "promise")
+        if same and trial.outcome == "completed" and trial.score is not None:
             ends[trial.candidate].append(plan.objective.merit(trial.score))
     columns = [*_columns(plan), "progress", "step", "train_seconds", "diverged"]
     curves = []

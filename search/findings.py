@@ -87,7 +87,12 @@ def findings(
         trials: of the run, by number.
         trial: of the search.
     """
-    own = [t for t in trials.values() if t.id == trial.id or t.candidate == trial.id]
+    # A sensitivity analysis files what it varies under the winner's number: other configs.
+    own = [
+        t
+        for t in trials.values()
+        if t.id == trial.id or (t.candidate == trial.id and t.stage != "sensitivity")
+    ]
     whole = [t.seconds for t in own if t.outcome == "completed" and t.stage != "population"]
     if not whole and is_whole(trial, plan.generations):
         whole = [trial.seconds]

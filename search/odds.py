@@ -32,20 +32,25 @@ def probability_of_best(
         examples: how many examples a score is a share of: s is then at least `resolution_sd`.
         seed: of the draws; the same samples give the same numbers.
 
-    Where nothing is known of the spread all are equally probable.
+    Where nothing is known of the spread all are equally probable. Where seeds repeat and agree
+    exactly, as on the number of parameters, the highest mean is the best for sure, or all that tie.
     """
     spread = pooled_spread(samples)
     means = {key: math.fsum(merits) / len(merits) for key, merits in samples.items()}
     sds = [floored(spread.sd, means[key], examples) for key in samples]
-    if spread.df == 0 or max(sds) <= NO_SPREAD:
+    if spread.df == 0:
         return dict.fromkeys(samples, 1 / len(samples))
+    if max(sds) <= NO_SPREAD:
+        top = max(means.values())
+        firsts = [key for key, mean in means.items() if mean >= top - NO_SPREAD]
+        return {key: (key in firsts) / len(firsts) for key in samples}
     rng = np.random.default_rng(seed)
     wider = np.sqrt(spread.df / rng.chisquare(spread.df, (_DRAWS, 1)))
     errors = np.array([s / math.sqrt(len(m)) for s, m in zip(sds, samples.values(), strict=True)])
     noise = rng.standard_normal((_DRAWS, len(samples)))
     drawn = np.array(list(means.values())) + errors * wider * noise
-    firsts = np.bincount(drawn.argmax(axis=1), minlength=len(samples)) / _DRAWS
-    return {key: float(share) for key, share in zip(samples, firsts, strict=True)}
+    shares = np.bincount(drawn.argmax(axis=1), minlength=len(samples)) / _DRAWS
+    return {key: float(share) for key, share in zip(samples, shares, strict=True)}
 
 
 def probability_of_improvement(

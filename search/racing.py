@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from search.book import Book
+from search.config import MOST_SEEDS
 from search.constraint import violations
 from search.parts import Row, Trial
 from search.plan import Plan
@@ -97,7 +98,7 @@ def rules(plan: Plan, entrants: int) -> Rules:
     return Rules(
         seeds=section.seeds,
         budget=section.runs(entrants),
-        max_seeds=section.max_seeds or section.runs(entrants),
+        max_seeds=section.max_seeds or MOST_SEEDS,
         confidence=section.confidence,
         racing=section.racing,
     )

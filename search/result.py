@@ -32,7 +32,8 @@ class Candidate:
         violations: by constraint, above 0 where the mean over the seeds breaks it.
         seeds: the seeds, in the order of the scores.
         iqm: interquartile mean of the scores.
-        mean_low: lower end of the confidence interval of the mean, spread pooled over candidates.
+        mean_low: lower end of the confidence interval of the mean, spread pooled over candidates;
+            None where that is unknown.
         mean_high: its upper end.
         failure_low: lower end of the confidence interval of the probability that a seed fails.
         failure_high: its upper end.

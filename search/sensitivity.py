@@ -227,10 +227,19 @@ def _sobol(
         merits = np.array([[p.merit for p in row] for row in used])
         failed = np.array([[p.failed for p in row] for row in used])
         names = [d.name for d in varied]
-        score = dict(zip(names, indices(merits, noise, level), strict=True))
+        numbers: dict[str, int] = {}
+        configs = np.array(
+            [
+                [numbers.setdefault(trial_key(row[k], 0)[0], len(numbers)) for k in kept]
+                for row in grid
+            ]
+        )
+        found = indices(merits, noise, level, configs=configs)
+        score = dict(zip(names, found, strict=True))
         if failed.any():
             flags = [[1.0] * p.failures + [0.0] * (len(p.scores) - p.failures) for p in flat]
-            failure = dict(zip(names, indices(failed, noise_of(flags), level), strict=True))
+            found = indices(failed, noise_of(flags), level, configs=configs)
+            failure = dict(zip(names, found, strict=True))
     runs = sum(len(p.scores) for p in flat)
     return _found(
         plan, winner, request,

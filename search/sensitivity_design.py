@@ -128,9 +128,14 @@ def varied_parameters(plan: Plan, winner: Trial, request: Request) -> list[Distr
     """The parameters to vary.
 
     Raises:
-        UserError: one that is unknown, that the winner does not have or that has one value, or
-            numbers that make no design.
+        UserError: one that is unknown, that the winner does not have or that has one value,
+            numbers that make no design, or a run that bred a population.
     """
+    if plan.generations:
+        raise UserError(
+            "search.scheduler", "pbt", "changes settings during a run, so that the winner has no "
+            "one value of each to vary: use a sweep with another scheduler"
+        )  # fmt: skip
     there = {
         name: d
         for name, d in plan.space.parameters.items()

@@ -53,7 +53,11 @@ def saltelli(count: int, dimensions: int) -> Values:
 
 
 def indices(
-    values: Values, noise: float = 0.0, confidence: float = 0.9, seed: int = 0
+    values: Values,
+    noise: float = 0.0,
+    confidence: float = 0.9,
+    seed: int = 0,
+    configs: NDArray[np.int64] | None = None,
 ) -> list[Index]:
     """The indices of each parameter.
 
@@ -61,14 +65,20 @@ def indices(
         values: of the design's points, `[dimensions + 2, count]`, means over seeds.
         noise: variance of such a mean from seed to seed.
         confidence: of the intervals, which come from resampling the design's rows.
+        configs: a number a config, shaped as `values`. Points of options or whole numbers often
+            are one config, whose runs then count at both: they differ by no noise. None is all
+            different.
     """
     count = values.shape[1]
-    found = _indices(values[None], noise)[0]
+    which = np.arange(values.size).reshape(values.shape) if configs is None else configs
+    found = _indices(values[None], which[None], noise)[0]
     rng = np.random.default_rng(seed)
     resamples = (
         rng.integers(count, size=(_AT_ONCE, count)) for _ in range(_BOOTSTRAPS // _AT_ONCE)
     )
-    drawn = np.concatenate([_indices(values[:, r].swapaxes(0, 1), noise) for r in resamples])
+    drawn = np.concatenate(
+        [_indices(*(x[:, r].swapaxes(0, 1) for x in (values, which)), noise) for r in resamples]
+    )
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     return [
         Index(*(Estimate(float(found[k, i]), float(low[k, i]), float(high[k, i])) for k in (0, 1)))
@@ -87,15 +97,20 @@ def noise_of(scores: Sequence[Sequence[float]]) -> float:
     return squares / freedom * float(np.mean([1 / size for size in sizes]))
 
 
-def _indices(values: Values, noise: float) -> Values:
+def _indices(values: Values, configs: NDArray[np.int64], noise: float) -> Values:
     """First and total indices, `[draws, 2, d]`, of values `[draws, d + 2, count]`; 0 of nothing."""
+    of_a, of_b, of_mixed = configs[:, :1], configs[:, 1:2], configs[:, 2:]
+    # E[b (mixed - a)] holds the noise of b where another one is the same run, (a - mixed)^2 does
+    # not where these two are.
+    shared = (of_b == of_mixed).mean(axis=2) - (of_b == of_a).mean(axis=2)
+    apart = (of_a != of_mixed).mean(axis=2)
     a, b, mixed = values[:, 0], values[:, 1], values[:, 2:]
     both = np.concatenate([a, b], axis=1)
     variance = both.var(axis=1) - noise
     centre = both.mean(axis=1)[:, None]
     # Without the mean the products vary less, and their expectation is the same.
-    first = ((b - centre)[:, None] * (mixed - a[:, None])).mean(axis=2)
-    total = ((a[:, None] - mixed) ** 2).mean(axis=2) / 2 - noise
+    first = ((b - centre)[:, None] * (mixed - a[:, None])).mean(axis=2) - noise * shared
+    total = ((a[:, None] - mixed) ** 2).mean(axis=2) / 2 - noise * apart
     parts = np.stack([first, total], axis=1)
     known = (variance > 1e-15)[:, None, None]
     found: Values = np.where(known, parts / np.where(known, variance[:, None, None], 1.0), 0.0)

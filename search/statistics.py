@@ -71,9 +71,12 @@ def resolution_sd(mean: float, examples: int) -> float:
     spread between seeds if each example is right or wrong by its own toss. Three seeds that
     agree exactly (often at 1.0) do not show that the next one will: without this floor their
     interval would have no width.
+
+    Args:
+        mean: a share, or the merit of one that is minimised, which is its negative.
     """
     assert examples > 0, examples
-    share = (examples * mean + 1) / (examples + 2)
+    share = (examples * abs(mean) + 1) / (examples + 2)
     return math.sqrt(share * (1 - share) / examples)
 
 

@@ -151,7 +151,8 @@ def study(
     if seeds is not None:
         section = tree.get("study", PAPER)
         section = {"ablations": section} if isinstance(section, str) else section
-        tree["study"] = {**section, "seeds": seeds}
+        # Anything else is no section, which is said below.
+        tree["study"] = {**section, "seeds": seeds} if isinstance(section, dict) else section
     tree.setdefault("study", PAPER)
     arms(tree)
     space = Space.parse(tree)
@@ -370,6 +371,11 @@ def _with(tree: Mapping[str, Any], values: Mapping[str, Any], where: str) -> dic
             raise UserError(
                 f"{where}.{key}", value, "must be the same in all runs, or scores would not compare"
             )
+        if any(fixed.startswith(f"{key}.") for fixed in FIXED):
+            raise UserError(
+                f"{where}.{key}", value, "would replace the whole section, and with it what must "
+                f"be the same in all runs: name its keys, as in {key}.ema"
+            )  # fmt: skip
         try:
             set_value(changed, key, deepcopy(value))
         except UserError as error:

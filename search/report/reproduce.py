@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from search.confirm import REFERENCE
 from search.report.facts import Facts
 from search.report.section import Code, Picture, Section, Table
 from search.report.words import count
+from trm.yaml12 import dump_yaml
 
 
 def reproduce(facts: Facts) -> Section:
@@ -35,9 +37,16 @@ def reproduce(facts: Facts) -> Section:
         [Picture("Where the numbers come from", _says(found), [], Table(("what", "value"), found))],
         [
             Code("Commands", "\n".join(commands)),
-            Code("sweep.yaml", (facts.folder / "sweep.yaml").read_text(encoding="utf-8").rstrip()),
+            Code("sweep.yaml", dump_yaml(_without_address(facts.plan.tree)).rstrip()),
         ],
     )
+
+
+def _without_address(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree without the cluster that ran it: the page is for others, who have another."""
+    cluster = {key: v for key, v in tree.get("cluster", {}).items() if key != "address"}
+    kept = {key: value for key, value in tree.items() if key != "cluster"}
+    return {**kept, "cluster": cluster} if cluster else kept
 
 
 def _says(found: list[tuple[str, str]]) -> str:

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from search.book import Book
 from search.cli import main
-from search.fidelity import Curve, fidelity, measure
+from search.fidelity import Curve, fidelity, measure, run_curves
 from search.ledger import Ledger
+from search.parts import StageName
 from search.plan import Plan, simulated_plan, write_plan
 from search.rank_correlation import correlate, unrestricted
 from search.recording import read_recording
@@ -170,3 +172,22 @@ def test_a_population_stops_nobody(tmp_path: Path, capsys: pytest.CaptureFixture
         write_plan(ledger.folder, plan({"name": "pbt"}))
     assert main(["fidelity", str(tmp_path / "run")]) == 2
     assert "pbt" in capsys.readouterr().err
+
+
+def test_what_is_varied_around_the_winner_is_no_seed_of_it() -> None:
+    own, book = plan(), Book()
+    params, tree = own.space.default()
+
+    def run(stage: StageName, candidate: int | None, seed: int, end: float) -> None:
+        trial = book.add_trial(
+            stage=stage, params=params, config=tree, seed=seed, candidate=candidate
+        )
+        attempt = book.begin_attempt(trial.id)
+        book.acknowledge(trial.id, attempt, row(1, 0.25, end))
+        book.finish(trial.id, "completed", end)
+
+    run("explore", None, 0, 0.8)
+    run("confirm", 0, 1, 0.6)
+    run("sensitivity", 0, 3001, 0.0)
+    (found,) = run_curves(own, book)
+    assert found.end == pytest.approx(0.7)

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from search.odds import probability_of_best, probability_of_improvement
+from search.statistics import unresolved
 
 
 def test_the_best_of_two_is_students() -> None:
@@ -45,8 +46,15 @@ def test_a_candidate_of_fewer_seeds_is_less_sure() -> None:
 
 def test_nothing_is_known_without_a_spread() -> None:
     assert probability_of_best({"a": [0.9], "b": [0.1]}) == {"a": 0.5, "b": 0.5}
-    assert probability_of_best({"a": [0.9, 0.9], "b": [0.1, 0.1]}) == {"a": 0.5, "b": 0.5}
     assert probability_of_best({"a": [0.9] * 3, "b": [0.1] * 3}, examples=100)["a"] > 0.99
+
+
+def test_seeds_that_agree_exactly_leave_no_doubt() -> None:
+    sizes = {"a": [-7e6] * 2, "b": [-5e6] * 3, "c": [-5e6] * 2}
+    assert probability_of_best(sizes) == {"a": 0.0, "b": 0.5, "c": 0.5}
+    del sizes["c"]
+    assert probability_of_best(sizes) == {"a": 0.0, "b": 1.0}
+    assert unresolved(sizes) == ["b"], "the race is as sure"
 
 
 def test_improvement_is_mann_whitneys() -> None:

@@ -11,12 +11,20 @@ import pytest
 
 from search.book import Book
 from search.config import RACE_FACTOR
-from search.confirm import finalists, improvement, optimism, promise, promise_trials, rank
+from search.confirm import (
+    PROMISE_SEEDS,
+    finalists,
+    improvement,
+    optimism,
+    promise,
+    promise_trials,
+    rank,
+)
 from search.ledger import Ledger
 from search.odds import probability_of_best
 from search.parts import Trial
 from search.plan import Plan, check_space, replan, resolve_plan
-from search.racing import Racing
+from search.racing import CONFIRM_SEEDS, Racing, rules
 from trm.config import experiment_from
 from trm.errors import UserError
 
@@ -217,3 +225,59 @@ def report(ledger: Ledger, trial: Trial, score: float, steps: float) -> None:
     row = {"mark": 1, "step": 10, "progress": 1.0, "exact_accuracy": score, "mean_steps": steps}
     ledger.acknowledge(trial.id, attempt, row)
     ledger.finish(trial.id, "completed", score)
+
+
+def test_two_seeds_of_one_config_are_one_candidate(plan: Plan) -> None:
+    book = Book()
+    explore(plan, book)
+    params = {"model.L_cycles": 3}
+    again = book.add_trial(
+        stage="explore", params=params, config=plan.space.apply(params), seed=2001, candidate=2
+    )
+    book.begin_attempt(again.id)
+    book.finish(again.id, "completed", 0.5)
+    named = changed(plan, trials=[2, again.id, 1], budget=None)
+    assert [trial.id for trial in finalists(named, book)] == [2, 1]
+    assert racing(named, book).rules.budget == 2 * 2 * RACE_FACTOR
+
+
+def test_no_candidate_gets_a_seed_of_the_promise(plan: Plan) -> None:
+    many = rules(changed(plan, candidates=2, budget=2000), 2)
+    assert many.budget == 2000
+    assert many.max_seeds == PROMISE_SEEDS - CONFIRM_SEEDS == 1000
+    with pytest.raises(UserError, match=r"stability\.promise_seeds"):
+        changed(plan, promise_seeds=1001)
+
+
+def test_the_budget_holds_without_a_race_too(plan: Plan) -> None:
+    book = Book()
+    explore(plan, book)
+    even = changed(plan, seeds=3, racing=False, budget=6)
+    play(even, book)
+    runs = Counter(trial.candidate for trial in racing(even, book).trials())
+    assert sorted(runs.values()) == [1, 1, 2, 2]
+    assert even.sections.stability.runs() == 6
+
+
+def test_a_share_that_is_minimised_is_raced_and_ranked(plan: Plan) -> None:
+    objective = {"column": "halt_auc", "direction": "minimize"}
+    least = replan(plan, {**plan.tree, "search": {"objective": objective}})
+    book = Book()
+    explore(least, book)
+    play(least, book)
+    best, *_, worst = rank(least, book, 400)
+    assert best.trial == 4
+    assert best.mean < best.robust
+    assert best.mean_low is not None
+    assert worst.best < best.best
+
+
+def test_one_seed_of_a_loss_says_nothing_of_how_well_its_mean_is_known(plan: Plan) -> None:
+    objective = {"column": "lm_loss", "floor": 9.0}
+    section = {**plan.tree["stability"], "seeds": 1, "racing": False, "budget": None}
+    tree = {**plan.tree, "search": {"objective": objective}, "stability": section}
+    once, book = replan(plan, tree), Book()
+    explore(once, book)
+    play(once, book)
+    for candidate in rank(once, book, 400):
+        assert (candidate.mean_low, candidate.mean_high) == (None, None)

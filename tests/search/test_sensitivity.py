@@ -20,7 +20,7 @@ from search.cli import main
 from search.further_runs import Runner
 from search.job import Job
 from search.ledger import Ledger, Trial, read_trials
-from search.plan import Plan, check_space, resolve_plan, write_plan
+from search.plan import Plan, check_space, replan, resolve_plan, write_plan
 from search.response import Point
 from search.result import Candidate, Promise, Result
 from search.sensitivity import SENSITIVITY_FILE, Request, analyse, budget_of, sensitivity
@@ -143,6 +143,22 @@ def test_noise_between_seeds_is_no_parameter() -> None:
     assert naive[2].total.value > 0.45, "noise looks like an interaction of everything"
     assert [i.total.value for i in fair] == pytest.approx([0.5576, 0.4424, 0.2437], abs=0.08)
     assert [i.first.value for i in fair] == pytest.approx([0.3139, 0.4424, 0.0], abs=0.08)
+
+
+def test_points_that_are_one_config_differ_by_no_noise() -> None:
+    # y = x1 and noise; x2 has two options and does nothing.
+    rng = np.random.default_rng(3)
+    drawn = saltelli(4096, 2)
+    drawn[..., 1] = drawn[..., 1] >= 0.5
+    _, which = np.unique(drawn.reshape(-1, 2), axis=0, return_inverse=True)
+    configs = which.reshape(drawn.shape[:2])
+    values = drawn[..., 0] + rng.normal(0, 0.5, configs.max() + 1)[configs]
+    naive = indices(values, 0.25)
+    assert naive[0].first.value > 2, "half of the time b and the mixed point are one run"
+    assert naive[1].total.value < -1, "and half of the time a and the mixed point are"
+    found = indices(values, 0.25, configs=configs)
+    assert [i.first.value for i in found] == pytest.approx([1.0, 0.0], abs=0.35)
+    assert [i.total.value for i in found] == pytest.approx([1.0, 0.0], abs=0.35)
 
 
 def test_intervals_hold_the_exact_value_as_often_as_they_say() -> None:
@@ -344,3 +360,14 @@ def test_points_know_their_failures() -> None:
     point = Point(1.0, 0.5, [0.9, 0.0], 1, [0.9], 0.45)
     assert point.failed == 0.5
     assert Point(1.0, 0.5, [], 0, [], 0.0, "no").failed == 1.0
+
+
+def test_a_population_has_no_values_to_vary(
+    folder: Path, plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bred = replan(plan, {**plan.tree, "search": {"scheduler": "pbt"}})
+    write_plan(folder, bred)
+    assert main(["sensitivity", str(folder), "--dry-run"]) == 2
+    error = capsys.readouterr().err
+    assert "pbt" in error
+    assert error.count("\n") == 1

@@ -93,6 +93,8 @@ def test_a_base_of_its_own() -> None:
         ({"ablations": {"a": {"train.ema": 0.9}}}, "study.ablations.a.*changes nothing"),
         ({"ablations": {"a": {"train.budget": {"steps": 1}}}}, "must be the same"),
         ({"ablations": {"a": {"train.seed": 1}}}, "must be the same"),
+        ({"ablations": {"a": {"train": {"ema": None}}}}, "replace the whole section"),
+        ({"base": {"train": {"ema": None}}, "ablations": {}}, "study.base.train"),
         ({"ablations": {"a": {"task.size": 5}}}, "cannot be changed in a study"),
         ({"ablations": {"a": {"search.trials": 5}}}, "cannot be changed in a study"),
         ({"ablations": {"a": {"name.x": 5}}}, "study.ablations.a.name.x"),
@@ -114,6 +116,18 @@ def test_bad_studies_name_the_ablation_and_start_nothing(
     assert main(["study", str(file), "--out", str(tmp_path / "run")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("section", [None, 3, ["a"]])
+def test_a_section_that_is_none_is_one_line_with_seeds_too(
+    section: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_text(dump_yaml(with_study(section)))
+    assert main(["study", str(file), "--seeds", "3", "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "study" in error
+    assert error.count("\n") == 1
 
 
 def test_the_table_is_welchs_difference_with_failures_at_the_floor() -> None:
