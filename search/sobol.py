@@ -77,7 +77,10 @@ def indices(
         rng.integers(count, size=(_AT_ONCE, count)) for _ in range(_BOOTSTRAPS // _AT_ONCE)
     )
     drawn = np.concatenate(
-        [_indices(*(x[:, r].swapaxes(0, 1) for x in (values, which)), noise) for r in resamples]
+        [
+            _indices(values[:, rows].swapaxes(0, 1), which[:, rows].swapaxes(0, 1), noise)
+            for rows in resamples
+        ]
     )
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     return [
