@@ -61,7 +61,7 @@ class DiagnosticsConfig(Component):
     """
 
     probe: Literal["auto", "reports"] | None = "auto"
-    share: float = Field(default=0.02, gt=0.0, le=1.0)
+    share: float = Field(default=0.01, gt=0.0, le=1.0)
     examples: int = Field(default=32, ge=1)
     beyond: Literal[1, 2, 4, 8] = 4
     radius_examples: int = Field(default=8, ge=0)
