@@ -145,8 +145,9 @@ def spectral_radius(model: TRM, latent: Latent, x: Tensor, iterations: int) -> T
     it from the right (reverse mode): examples do not mix, so each is an iteration of its own in
     one batch. The start is random and always the same. A pair of complex eigenvalues makes the
     growth of a single iteration swing; the estimate is the geometric mean of the growth over the
-    last half of the iterations. With the default 8 it is good to some 10-20 %: enough for a
-    trend, not for a decimal.
+    last half of the iterations. With the default 8, examples of tiny models were off by
+    up to 29 %, the mean over three of them by 2 % in the median: enough for a trend, not for a
+    decimal.
 
     Args:
         latent: where the Jacobian is taken, `[batch, positions, hidden]` each.
