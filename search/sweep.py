@@ -129,6 +129,7 @@ def sweep(
         task = default.task.build(cache_folder(), progress)
     require_sources(space, task)
     with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
+        _refuse_study(ledger)
         if (folder / RUN_FILE).exists():
             plan = read_plan(folder)
             refuse_changes(plan, tree)
@@ -204,11 +205,20 @@ def stability(
     with display.preparing() as progress:
         task = plan.default.task.build(cache_folder(), progress)
     with Ledger.open(folder) as ledger:
+        _refuse_study(ledger)
         finalists(plan, ledger)
         write_plan(folder, plan)
         with live_logs(plan.sections.log, ledger, ledger.folder, plan.study) as logs:
             _finish(plan, ledger, task, display, logs, address, parallel, explore=False)
     return Run(folder)
+
+
+def _refuse_study(ledger: Ledger) -> None:
+    if any(trial.stage == "study" for trial in ledger.trials.values()):
+        raise UserError(
+            f"{ledger.folder}: holds a study, which has no search: `trm study ... --resume` goes "
+            "on with it; give a sweep another --out"
+        )
 
 
 def _finish(

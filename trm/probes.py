@@ -66,7 +66,7 @@ def probe(
                 x = model.embed(inputs, identifiers).float()
                 latent = _run(model, model.fresh_latent(len(x)), x, steps)
             radii = spectral_radius(model, latent, x, config.radius_iterations)
-            radius = float(radii.median())
+            radius = float(radii.quantile(0.5))
     exact = {multiple: float(right.double().mean()) for multiple, right in deep.exact.items()}
     fitted = float(seen.exact[1].double().mean())
     return Probes(

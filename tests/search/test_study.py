@@ -212,6 +212,10 @@ def test_a_study_runs_through_the_engine_resumes_and_extends(
     assert "| half |" in shown
     assert main(["study", str(file), "--out", str(run), "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["seeds"] == 3
+    before = (run / "sweep.yaml").read_text()
+    assert main(["stability", str(run)]) == 2
+    assert "holds a study" in capsys.readouterr().err
+    assert (run / "sweep.yaml").read_text() == before
 
 
 @pytest.mark.slow
