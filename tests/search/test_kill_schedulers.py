@@ -130,7 +130,7 @@ def _is(word: str, process: psutil.Process) -> bool:
     ("scheduler", "kills"),
     [
         ("halving", ["pausing", "worker"]),
-        ("asha", ["both"]),
+        pytest.param("asha", ["both"], marks=pytest.mark.slow),
         *(
             pytest.param(name, [*RANDOM, *CHOSEN, *(PAUSES if name == "halving" else ())], id=name,
                          marks=pytest.mark.slow)

@@ -199,6 +199,7 @@ def test_a_run_in_which_all_failed(tmp_path: Path) -> None:
     assert "1 trial unfinished" in text
 
 
+@pytest.mark.slow
 def test_five_thousand_trials_stay_small(tmp_path: Path) -> None:
     made(tmp_path / "run", 5000)
     out = tmp_path / "page.html"
