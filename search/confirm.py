@@ -90,8 +90,8 @@ def promise_trials(plan: Plan, ledger: Book, winner: Trial) -> tuple[list[Trial]
 
 
 def rank(plan: Plan, ledger: Book, examples: int | None) -> list[Candidate]:
-    """The finalists by robust score over the runs that have ended, those that break a constraint
-    last.
+    """The finalists by robust score over the runs that have ended; after those that keep the
+    constraints come those that break one, and last those of which every seed failed.
 
     Args:
         examples: how many examples a share is a share of, if that is known.
@@ -145,6 +145,7 @@ def rank(plan: Plan, ledger: Book, examples: int | None) -> list[Candidate]:
     return sorted(
         (replace(candidate, best=odds.get(candidate.trial, 0.0)) for candidate in found),
         key=lambda c: (
+            not c.works,
             not c.feasible,
             -objective.merit(c.robust),
             -objective.merit(c.mean),
@@ -161,7 +162,7 @@ def confirmed_front(plan: Plan, candidates: Sequence[Candidate]) -> list[int]:
         {
             candidate.trial: [o.merit(candidate.values[o.column]) for o in plan.objectives]
             for candidate in candidates
-            if candidate.feasible and candidate.failures < len(candidate.scores)
+            if candidate.feasible and candidate.works
         }
     )
 

@@ -67,6 +67,11 @@ def front_trials(folder: Place) -> list[int]:
             "--trial"
         )
     if result is not None:
+        if not result.front:
+            raise UserError(
+                f"{folder}: the front is empty: every confirmed trial breaks a constraint or has "
+                "failed in every seed: export one with --trial"
+            )
         return result.front
     found = pareto_front(plan, explored(plan, read_book(folder)))
     if not found:
@@ -146,6 +151,8 @@ def _head(plan: Plan, trial: Trial, found: Findings) -> list[str]:
         lines.append(
             f"robust score {best.robust:.4f} over {len(best.scores)} seeds, {best.failures} failed"
         )
+        if best.reservation:
+            lines.append(f"not fit for use: {best.reservation}")
     if found.promise is not None and found.reference is not None:
         lines.append(
             f"exact accuracy on test: {found.promise.test_mean:.4f}; the reference recipe's: "

@@ -28,7 +28,7 @@ def model_card(plan: Plan, config: Experiment, found: Findings, params: Mapping[
         params: what was drawn for it, parameter path to value.
     """
     sections = [
-        (None, [_STANDINGS[found.standing]]),
+        (None, [_STANDINGS[found.standing], *_reservation(found)]),
         ("How good", _table(("on `valid`", found.objective), _scores(found))),
         ("Against the reference recipe", _against(found)),
         ("Drawn in the search", _table(("parameter", "value"), _plain(params))),
@@ -43,6 +43,11 @@ def model_card(plan: Plan, config: Experiment, found: Findings, params: Mapping[
         if body:
             lines += ["", *([f"## {title}", ""] if title else []), *body]
     return "\n".join(lines) + "\n"
+
+
+def _reservation(found: Findings) -> list[str]:
+    reservation = found.candidate.reservation if found.candidate is not None else ""
+    return ["", f"**Not fit for use: {reservation}.**"] if reservation else []
 
 
 def _scores(found: Findings) -> list[tuple[str, str]]:

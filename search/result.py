@@ -62,6 +62,19 @@ class Candidate:
         """Whether it keeps every constraint."""
         return all(violation <= 0 for violation in self.violations.values())
 
+    @property
+    def works(self) -> bool:
+        """Whether any seed did not fail."""
+        return self.failures < len(self.scores)
+
+    @property
+    def reservation(self) -> str:
+        """Why nobody should use it, though it may rank first among its like; empty if nothing."""
+        if not self.works:
+            return "every seed failed"
+        broken = [name for name, violation in self.violations.items() if violation > 0]
+        return f"over fresh seeds breaks {', '.join(broken)}" if broken else ""
+
 
 @dataclass(frozen=True)
 class Promise:

@@ -32,7 +32,8 @@ def result_text(plan: Plan, result: Result, trials: Mapping[int, Trial]) -> str:
     if result.front:
         lines.append(f"Pareto front of the confirmed: trials {', '.join(map(str, result.front))}")
     lines += [
-        f"winner: trial {result.winner}",
+        f"winner: trial {result.winner}"
+        + (f", but {reservation}" if (reservation := result.winning.reservation) else ""),
         *_winner_lines(plan, winner, trials),
         f"promised {result.objective} of one fresh seed: {result.promise.low:.3f} to "
         f"{result.promise.high:.3f} ({sure})",
@@ -69,7 +70,7 @@ def _candidates(candidates: Sequence[Candidate], sure: str, *, several: bool) ->
     lines = ["  " + "  ".join(map(str.rjust, head, widths)) + "  seeds"]
     for candidate, row in zip(candidates, rows, strict=True):
         scores = " ".join(f"{score:.3f}" for score in candidate.scores)
-        notes = "" if candidate.feasible else "  breaks a constraint"
+        notes = f"  {candidate.reservation}" if candidate.reservation else ""
         notes += f"  {values_text(candidate.values)}" if several else ""
         lines.append("  " + "  ".join(map(str.rjust, row, widths)) + f"  {scores}{notes}")
     return lines

@@ -119,6 +119,14 @@ class Study:
     left_out: dict[str, str]
 
     @property
+    def runs(self) -> str:
+        """How many seeds the lines rest on, in words."""
+        counts = sorted({len(line.scores) for line in self.lines})
+        if counts == [1]:
+            return "1 seed each"
+        return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds each"
+
+    @property
     def complete(self) -> bool:
         """Whether every seed of every arm has ended."""
         return all(len(line.scores) >= self.seeds for line in self.lines)
@@ -344,7 +352,7 @@ def study_table(found: Study) -> str:
     better = "more" if found.maximizes else "less"
     lines += [
         "",
-        f"{found.seeds} seeds each, {found.budget:.3g} training FLOPs a run; {better} is better. "
+        f"{found.runs}, {found.budget:.3g} training FLOPs a run; {better} is better. "
         "\\* the interval leaves out 0. Each interval stands alone. Beats: the probability that "
         "one fresh seed beats one of the base. Settle: seeds each, at the spread seen so far.",
     ]

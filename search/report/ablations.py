@@ -51,7 +51,7 @@ def ablations(facts: Facts) -> Section | None:
         "ablations",
         "Ablations",
         f"Each changes the base in one respect, at equal compute, over "
-        f"{count(study.seeds, 'seed')}. Bars are {study.confidence:.0%} intervals (Welch), each "
+        f"{study.runs}. Bars are {study.confidence:.0%} intervals (Welch), each "
         "alone.",
         [Picture("Against the base", _says(study, base, known), panels, _table(study.lines))],
     )

@@ -103,10 +103,8 @@ def _verdict(facts: Facts) -> str:
         )
     study = study_of(facts)
     if study is not None:
-        return (
-            f"A study of {count(len(study.lines) - 1, 'ablation')} over "
-            f"{count(study.seeds, 'seed')} each; there is no winner to choose."
-        )
+        ablations = count(len(study.lines) - 1, "ablation")
+        return f"A study of {ablations} over {study.runs}; there is no winner to choose."
     if facts.trials:
         return "No winner yet: no trial of the search has run to its end without failing."
     return "Nothing has run yet."
@@ -117,6 +115,10 @@ def _caveats(facts: Facts) -> list[str]:
     if result is None:
         return []
     lines = []
+    if result.winning.reservation:
+        lines.append(
+            f"No candidate is fit for use; this one ranks first, but {result.winning.reservation}."
+        )
     found = gap(facts)
     if found is not None and found.wins is not None:
         low, high = number(found.low), number(found.high)
@@ -130,7 +132,7 @@ def _caveats(facts: Facts) -> list[str]:
                 f"Its lead over the reference recipe is not settled ({low} to {high}); {beats}."
             )
     failed = sum(c.failures for c in result.candidates if c.trial == result.winner)
-    if failed:
+    if failed and result.winning.works:
         lines.append(f"{count(failed, 'seed')} of the winner failed in the race.")
     width = result.promise.high - result.promise.low
     if facts.objective.is_share and width > 0.3:

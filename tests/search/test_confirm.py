@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from search.book import Book
 from search.confirm import (
     REFERENCE,
     finalists,
@@ -73,6 +74,13 @@ def finish(ledger: Ledger, trials: list[Trial], scores: dict[int, list[float]]) 
             ledger.finish(trial.id, "completed" if score >= 0 else "diverged", max(score, 0.0))
 
 
+def end(book: Book, trial: Trial, score: float, parameters: float) -> None:
+    """One report and the end; a negative score is a failure."""
+    row = {"mark": 1, "compute": 1.0, "steps": 1, "exact_accuracy": score, "parameters": parameters}
+    book.acknowledge(trial.id, book.begin_attempt(trial.id), row)
+    book.finish(trial.id, "completed" if score >= 0 else "diverged", max(score, 0.0))
+
+
 def test_finalists_are_the_best_completed_configs_once_each(plan: Plan, ledger: Ledger) -> None:
     assert [trial.params["model.L_cycles"] for trial in finalists(plan, ledger)] == [1, 2, 5]
 
@@ -122,3 +130,27 @@ def test_the_reference_recipe_as_the_winner_is_not_run_twice(plan: Plan, ledger:
     assert plan.space.default()[0] == default.params
     promised, reference = promise_trials(plan, ledger, default)
     assert promised == reference
+
+
+def test_a_config_that_breaks_a_constraint_ranks_below_all_but_what_never_worked() -> None:
+    tree = {**TREE, "search": {"constraints": ["parameters <= 1e9"]}}
+    space = check_space(tree)
+    plan = resolve_plan(tree, experiment_from(space.default()[1]).task.build(), space)
+    book = Book()
+    for cycles, score in [(1, 0.9), (2, 0.8), (5, 0.6)]:
+        params = {"model.L_cycles": cycles}
+        trial = book.add_trial(stage="explore", params=params, config=space.apply(params), seed=7)
+        end(book, trial, score, parameters=1e6)
+    scores = {0: ([0.9] * 3, 2e9), 1: ([-1.0] * 3, 1e6), 2: ([0.5] * 3, 1e6)}
+    race = Racing(plan, book, finalists(plan, book), 1000)
+    while (trial := race.next()) is not None:
+        assert trial.candidate is not None
+        values, parameters = scores[trial.candidate]
+        end(book, trial, values.pop(), parameters)
+    ranked = rank(plan, book, examples=1000)
+    assert [candidate.trial for candidate in ranked] == [2, 0, 1]
+    assert [candidate.reservation for candidate in ranked] == [
+        "",
+        "over fresh seeds breaks parameters <= 1e+09",
+        "every seed failed",
+    ]

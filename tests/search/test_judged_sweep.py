@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,27 @@ def test_the_winner_keeps_the_constraints_and_the_front_is_shown_and_exported(
     assert [file.stem for file in files] == sorted(f"trial-{number}" for number in result.front)
     for file in files:
         experiment_from(read_yaml(file))
+
+
+def test_a_front_without_a_config_is_said(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "broken"
+    shutil.copytree(finished, run)
+    tree = json.loads((run / "result.json").read_text())
+    for candidate in tree["candidates"]:
+        candidate["violations"] = {"parameters <= 8000": 0.5}
+    (run / "result.json").write_text(json.dumps({**tree, "front": []}))
+    assert main(["export", str(run), "--front", str(tmp_path / "front")]) == 2
+    assert "the front is empty" in capsys.readouterr().err
+    assert not (tmp_path / "front").exists()
+    best = tmp_path / "best.yaml"
+    assert main(["export", str(run), "--out", str(best)]) == 0
+    assert "# not fit for use: over fresh seeds breaks parameters <= 8000" in best.read_text()
+    assert main(["export", str(run), "--format", "card"]) == 0
+    assert "**Not fit for use: over fresh seeds breaks" in capsys.readouterr().out
+    assert main(["status", str(run)]) == 0
+    assert ", but over fresh seeds breaks parameters <= 8000" in capsys.readouterr().out
 
 
 def test_a_serial_sweep_is_the_same_from_its_seed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,9 @@ def test_the_table_is_welchs_difference_with_failures_at_the_floor() -> None:
     assert "| wild | 0.167 | -0.653 (" in table
     assert "| 2 of 3 |" in table
     assert "| base | 0.820 |  | 0 of 3 |" in table
+    assert "\n3 seeds each," in table
+    fewer = replace(found, lines=[base, replace(slow, scores=[0.8])])
+    assert "\n1 to 3 seeds each," in study_table(fewer)
 
 
 def test_less_is_better_turns_the_winning_but_not_the_difference() -> None:
