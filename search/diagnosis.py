@@ -14,7 +14,8 @@ from search.ledger import Trial, read_book
 from search.place import Place, place
 from search.plan import RUN_FILE
 from trm.component import validate
-from trm.diagnostics import EVIDENCE, Finding, diagnose
+from trm.detectors.finding import Finding
+from trm.diagnostics import EVIDENCE, diagnose
 from trm.errors import UserError
 from trm.thresholds import DiagnosticsConfig
 

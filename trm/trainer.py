@@ -19,8 +19,9 @@ from trm.config import Experiment
 from trm.counters import Counters, no_sums
 from trm.curriculum import Window, begin_course, disturbed, loss_weights
 from trm.data import ExampleStream
+from trm.detectors.learning import has_collapsed
 from trm.device import Resolved, resolve
-from trm.diagnostics import EVIDENCE, diagnose, has_collapsed
+from trm.diagnostics import EVIDENCE, diagnose
 from trm.ema import EMA
 from trm.evaluation import Evaluation, evaluate, subset
 from trm.flops import step_flops

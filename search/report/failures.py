@@ -15,7 +15,7 @@ from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, VERMILION, chart, faded
 from search.report.words import count, drawn, listed, share
-from trm.diagnostics import Finding
+from trm.detectors.finding import Finding
 from trm.thresholds import DETECTORS
 
 MOST_SHOWN = 40

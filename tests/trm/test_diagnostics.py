@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from trm.component import validate
-from trm.diagnostics import EVIDENCE, REGISTRY, describe, diagnose, has_collapsed, noise
+from trm.detectors.finding import noise
+from trm.detectors.learning import has_collapsed
+from trm.diagnostics import EVIDENCE, REGISTRY, describe, diagnose
 from trm.errors import UserError
 from trm.report import COLUMNS, PROBED
 from trm.thresholds import DETECTORS, DiagnosticsConfig

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from trm.config import experiment_from, set_value
-from trm.diagnostics import Finding, diagnose
+from trm.detectors.finding import Finding
+from trm.diagnostics import diagnose
 from trm.report import Report
 from trm.trainer import Trainer
 

@@ -1,0 +1,1 @@
+"""Failure detectors, by what fails: numbers, learning, or the recursion and its halting."""
