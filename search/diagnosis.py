@@ -13,8 +13,9 @@ from search.book import Book
 from search.ledger import Trial, read_book
 from search.place import Place, place
 from search.plan import RUN_FILE
+from search.population import PARENT
 from trm.component import validate
-from trm.detectors.finding import Finding
+from trm.detectors.finding import Finding, Row
 from trm.diagnostics import EVIDENCE, diagnose
 from trm.errors import UserError
 from trm.thresholds import DiagnosticsConfig
@@ -40,14 +41,23 @@ def thresholds(config: Mapping[str, Any]) -> DiagnosticsConfig:
     return validate(DiagnosticsConfig, config.get("diagnostics", {}), "diagnostics")
 
 
-def diagnose_trial(trial: Trial, rows: Sequence[Mapping[str, Any]]) -> Diagnosis:
-    """A trial's findings from its reports, by mark."""
-    found = diagnose(rows, thresholds(trial.config))
-    return Diagnosis(trial.id, trial.outcome or "", tuple(found))
+def diagnose_trial(trial: Trial, rows: Sequence[Row], before: Sequence[Row] = ()) -> Diagnosis:
+    """A trial's findings from its reports, by mark.
+
+    Args:
+        before: reports of the training that the trial goes on from; what they showed alone is no
+            finding of this trial.
+    """
+    config = thresholds(trial.config)
+    known = {(finding.detector, finding.severity) for finding in diagnose(before, config)}
+    found = diagnose([*before, *rows], config)
+    own = tuple(one for one in found if (one.detector, one.severity) not in known)
+    return Diagnosis(trial.id, trial.outcome or "", own)
 
 
-def collapse_reason(rows: Sequence[Mapping[str, Any]], trial: Trial) -> str:
+def collapse_reason(book: Book, trial: Trial) -> str:
     """One line on why training ended as a failure, from its reports."""
+    rows = [row for one in (*_ancestors(book, trial), trial.id) for row in book.curve(one)]
     findings = diagnose_trial(trial, rows).findings
     told = [f for f in findings if f.detector in thresholds(trial.config).stop_on]
     told = told or [f for f in findings if f.detector == "late_collapse"] or list(findings)
@@ -56,9 +66,17 @@ def collapse_reason(rows: Sequence[Mapping[str, Any]], trial: Trial) -> str:
 
 def diagnose_book(book: Book) -> list[Diagnosis]:
     """The findings of every trial that has reported, by number."""
-    return [
-        diagnose_trial(book.trials[number], rows) for number, rows in book.curves(EVIDENCE) if rows
-    ]
+    found = []
+    # Only stretches of a population go on from others, so only their curves are held.
+    stretches: dict[int, Sequence[Row]] = {}
+    for number, rows in book.curves(EVIDENCE):
+        trial = book.trials[number]
+        if trial.stage == "population":
+            stretches[number] = rows
+        before = [row for one in _ancestors(book, trial) for row in stretches.get(one, ())]
+        if rows:
+            found.append(diagnose_trial(trial, rows, before))
+    return found
 
 
 def count_findings(diagnoses: Sequence[Diagnosis]) -> dict[str, int]:
@@ -88,6 +106,15 @@ def diagnose_folder(folder: Place | str, trial: int | None = None) -> list[Diagn
     if trial is not None:
         raise UserError("--trial", trial, f"{folder} holds no sweep: leave it out")
     return [_trained(Path(str(folder)))]
+
+
+def _ancestors(book: Book, trial: Trial) -> list[int]:
+    """The trials whose training a stretch of a population goes on from, the first one first."""
+    line: list[int] = []
+    while trial.stage == "population" and (parent := trial.params[PARENT]) is not None:
+        line.insert(0, parent)
+        trial = book.trials[parent]
+    return line
 
 
 def _trained(folder: Path) -> Diagnosis:

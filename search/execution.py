@@ -240,7 +240,7 @@ class Execution:
             reason = f"non-finite loss or gradient by step {row['step']}"
             self._end(trial, "diverged", reason)
         else:
-            self._end(trial, "collapsed", collapse_reason(self.ledger.curve(trial.id), trial))
+            self._end(trial, "collapsed", collapse_reason(self.ledger, trial))
 
     def _end(self, trial: Trial, outcome: Outcome, reason: str) -> None:
         row = self._last_row(trial) if outcome in ("completed", "pruned") else None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from search.constraint import Constraint, parse_constraint, violations
-from search.diagnosis import count_findings, diagnose_book, diagnose_folder
+from search.diagnosis import collapse_reason, count_findings, diagnose_book, diagnose_folder
 from search.ledger import Ledger
 from search.objective import Objective
 from search.plan import check_space, resolve_plan
@@ -51,6 +51,30 @@ def test_a_collapse_that_a_killed_driver_did_not_record_is_one_still(ledger: Led
     run = execution(ledger)
     assert run.suggest("b") == "finished"
     assert ledger.trials[0].outcome == "collapsed"
+
+
+def test_a_stretch_of_a_population_is_judged_with_the_reports_that_it_goes_on_from(
+    tmp_path: Path,
+) -> None:
+    curves = {0: (0.8, 0.9, 0.9), 1: (0.1,), 2: (0.9,), 3: (0.1,)}
+    parents = {0: None, 1: 0, 2: 0, 3: 1}
+    with Ledger.create(tmp_path / "run") as ledger:
+        mark = dict.fromkeys(curves, 0)
+        for number, accuracies in curves.items():
+            parent = parents[number]
+            ledger.add_trial(stage="population", params={"parent": parent}, config={}, seed=5)
+            attempt = ledger.begin_attempt(number)
+            mark[number] = 0 if parent is None else mark[parent]
+            for accuracy in accuracies:
+                mark[number] += 1
+                values = {"exact_accuracy": accuracy, "progress": mark[number] / 5}
+                ledger.acknowledge(number, attempt, report(1, mark[number], **values)["row"])
+        found = {one.trial: [f.detector for f in one.findings] for one in diagnose_book(ledger)}
+        assert "late_collapse" in found[1], "the peak is its parent's"
+        assert "late_collapse" not in found[2]
+        assert "late_collapse" not in found[3], "its parent had it"
+        reason = collapse_reason(ledger, ledger.trials[1])
+        assert reason.startswith("late collapse: exact accuracy fell from 0.900 to 0.100")
 
 
 def test_columns_that_a_report_lacks_keep_no_bound() -> None:
