@@ -208,7 +208,10 @@ class Trainer:
         before = self._weights() if self._meets_mark(compute) else None
         self.optimizer.step()
         if before is not None:
-            counters.update_ratio = update_ratio(before, self._weights())
+            ratio = update_ratio(before, self._weights())
+            # No step follows a report at the end, whose loss would show that weights are lost.
+            counters.diverged = not math.isfinite(ratio)
+            counters.update_ratio = 0.0 if counters.diverged else ratio
         if self.ema is not None:
             self.ema.update(self.model)
         self._count(loss, halted, losses.exact, steps)

@@ -295,6 +295,25 @@ def test_a_run_that_diverges_says_so_and_ends_at_once(make: Make, optimizer: str
     assert list(trainer.run()) == []
 
 
+def test_weights_that_are_lost_in_the_last_step_are_a_divergence(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make({"train.budget.steps": 3, "train.reports": 1})
+    step = trainer.optimizer.step
+
+    def last_step_overflows() -> None:
+        step()
+        if trainer.counters.step == 2:
+            with torch.no_grad():
+                trainer.model.lm_head.weight[0, 0] = math.inf
+
+    monkeypatch.setattr(trainer.optimizer, "step", last_step_overflows)
+    (report,) = trainer.run()
+    assert (report.step, report.mark, report.diverged) == (3, 1, True)
+    assert report.findings == 1
+    assert trainer.finished
+
+
 def test_the_step_that_diverges_changes_no_weight(make: Make) -> None:
     trainer = make()
     trainer.train_step()
