@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 from search.arguments import positive
+from search.on_ray import add_ray_arguments, ends_well
 
 if TYPE_CHECKING:
     from search.response import Point, Response
@@ -50,10 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--radius", type=float, default=0.3, metavar="SHARE",
         help="how far from the winner's value, as a share of each range (default: 0.3; 1: all)",
     )  # fmt: skip
-    parser.add_argument("--parallel", type=positive, metavar="N", help="trials at once")
-    parser.add_argument(
-        "--address", metavar="A", help="a Ray cluster that is up: auto or host:port"
-    )
+    add_ray_arguments(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would run and cost; start nothing"
     )
@@ -66,7 +63,6 @@ def run(args: argparse.Namespace) -> int:
 
     from search.display import note
     from search.further_runs import Runner
-    from search.lease import LeaseLostError
     from search.live import SweepDisplay
     from search.sensitivity import Request, budget_of, sensitivity
 
@@ -78,20 +74,16 @@ def run(args: argparse.Namespace) -> int:
         return 0
     note(_cost_line(request, budget))
     display = SweepDisplay(quiet=args.json)
-    try:
+
+    def work() -> None:
         found = sensitivity(
             args.run,
             request,
             Runner(address=args.address, parallel=args.parallel, display=display),
         )
-    except LeaseLostError as error:
-        print(f"trm: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("trm: interrupted; the same command goes on", file=sys.stderr)
-        return 130
-    print(json.dumps(asdict(found)) if args.json else _text(found))
-    return 0
+        print(json.dumps(asdict(found)) if args.json else _text(found))
+
+    return ends_well(work, interrupted="the same command goes on")
 
 
 def _cost_line(request: Request, budget: Budget) -> str:

@@ -18,9 +18,9 @@ interval is for one fresh seed.
 from __future__ import annotations
 
 import argparse
-import sys
 
 from search.arguments import positive
+from search.on_ray import add_ray_arguments, ends_well
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,21 +55,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--promise-seeds", type=positive, metavar="S",
         help="further seeds of the winner and the reference recipe (default: as before)",
     )  # fmt: skip
-    parser.add_argument("--parallel", type=positive, metavar="N", help="trials at once")
-    parser.add_argument(
-        "--address", metavar="A", help="a Ray cluster that is up: auto or host:port"
-    )
+    add_ray_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Confirm again; returns the exit code."""
     from search.commands.sweep import print_result
-    from search.lease import LeaseLostError
     from search.live import SweepDisplay
-    from search.sweep import LimitReachedError, NoWinnerError, stability
+    from search.sweep import stability
 
-    try:
+    def work() -> None:
         done = stability(
             args.run,
             candidates=args.candidates,
@@ -83,17 +79,9 @@ def run(args: argparse.Namespace) -> int:
             parallel=args.parallel,
             display=SweepDisplay(quiet=args.json),
         )
-    except (NoWinnerError, LeaseLostError) as error:
-        print(f"trm: {error}", file=sys.stderr)
-        return 1
-    except LimitReachedError as error:
-        print(f"trm: {error} with: trm sweep ... --resume", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("trm: interrupted; the same command goes on", file=sys.stderr)
-        return 130
-    print_result(done, as_json=args.json)
-    return 0
+        print_result(done, as_json=args.json)
+
+    return ends_well(work, interrupted="the same command goes on", limited="trm sweep ... --resume")
 
 
 def _numbers(text: str) -> list[int]:

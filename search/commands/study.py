@@ -21,10 +21,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
-import sys
 
 from search.arguments import positive
+from search.on_ray import add_ray_arguments, ends_well, resuming
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,10 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true",
         help="go on with the study in --out, with more seeds or ablations if the file has them",
     )  # fmt: skip
-    parser.add_argument("--parallel", type=positive, metavar="N", help="trials at once")
-    parser.add_argument(
-        "--address", metavar="A", help="a Ray cluster that is up: auto or host:port"
-    )
+    add_ray_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -57,12 +53,12 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from search.further_runs import Runner
-    from search.lease import LeaseLostError
     from search.live import SweepDisplay
     from search.study import study, study_table
 
     display = SweepDisplay(quiet=args.json)
-    try:
+
+    def work() -> None:
         found = study(
             args.config,
             sets=args.sets,
@@ -71,22 +67,7 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             runner=Runner(address=args.address, parallel=args.parallel, display=display),
         )
-    except LeaseLostError as error:
-        print(f"trm: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"trm: interrupted; resume with: {_again(args)}", file=sys.stderr)
-        return 130
-    print(json.dumps(asdict(found)) if args.json else study_table(found))
-    return 0
+        print(json.dumps(asdict(found)) if args.json else study_table(found))
 
-
-def _again(args: argparse.Namespace) -> str:
-    words = ["trm", "study", args.config]
-    for setting in args.sets:
-        words += ["--set", setting]
-    for flag in ("seeds", "out", "parallel", "address"):
-        value = getattr(args, flag)
-        if value is not None:
-            words += [f"--{flag}", str(value)]
-    return shlex.join([*words, "--resume"])
+    again = resuming(args, "study", ("seeds", "out", "parallel", "address"))
+    return ends_well(work, interrupted=f"resume with: {again}")

@@ -20,11 +20,11 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.arguments import positive
+from search.on_ray import add_ray_arguments, ends_well, resuming
 
 if TYPE_CHECKING:
     from search.sweep import Run
@@ -49,10 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--warm-start", action="append", default=[], metavar="RUN",
         help="an earlier run that tells a new one what it can; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--parallel", type=positive, metavar="N", help="trials at once")
-    parser.add_argument(
-        "--address", metavar="A", help="a Ray cluster that is up: auto or host:port"
-    )
+    add_ray_arguments(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -65,11 +62,10 @@ def run(args: argparse.Namespace) -> int:
     """Sweep; returns the exit code."""
     if args.dry_run:
         return _dry_run(args)
-    from search.lease import LeaseLostError
     from search.live import SweepDisplay
-    from search.sweep import LimitReachedError, NoWinnerError, sweep
+    from search.sweep import sweep
 
-    try:
+    def work() -> None:
         done = sweep(
             args.config,
             sets=args.sets,
@@ -81,17 +77,10 @@ def run(args: argparse.Namespace) -> int:
             warm_start=args.warm_start,
             display=SweepDisplay(quiet=args.json),
         )
-    except (NoWinnerError, LeaseLostError) as error:
-        print(f"trm: {error}", file=sys.stderr)
-        return 1
-    except LimitReachedError as error:
-        print(f"trm: {error} with: {_again(args)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"trm: interrupted; resume with: {_again(args)}", file=sys.stderr)
-        return 130
-    print_result(done, as_json=args.json)
-    return 0
+        print_result(done, as_json=args.json)
+
+    again = resuming(args, "sweep", ("trials", "out", "parallel", "address"))
+    return ends_well(work, interrupted=f"resume with: {again}", limited=again)
 
 
 def print_result(done: Run, *, as_json: bool) -> None:
@@ -112,17 +101,6 @@ def print_result(done: Run, *, as_json: bool) -> None:
     else:
         run = shlex.quote(str(done.folder))
         print(f"\nwritten to {best}; fetch it with: trm export {run} --out best.yaml")
-
-
-def _again(args: argparse.Namespace) -> str:
-    words = ["trm", "sweep", args.config]
-    for setting in args.sets:
-        words += ["--set", setting]
-    for flag in ("trials", "out", "parallel", "address"):
-        value = getattr(args, flag)
-        if value is not None:
-            words += [f"--{flag}", str(value)]
-    return shlex.join([*words, "--resume"])
 
 
 def _dry_run(args: argparse.Namespace) -> int:
