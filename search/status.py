@@ -18,7 +18,8 @@ from search.population import spent
 from search.result import Result, read_result
 from search.result_text import result_text, values_text
 from search.schedulers.pbt import PbtConfig
-from search.study import is_study, study_table, tabled
+from search.study import is_study
+from search.study_table import study_table, tabled
 from search.sweep import Run
 
 _BEST_SHOWN = 5

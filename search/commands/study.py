@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
     from search.further_runs import Runner
     from search.live import SweepDisplay
-    from search.study import study, study_table
+    from search.study import study
+    from search.study_table import study_table
 
     display = SweepDisplay(quiet=args.json)
 

@@ -21,8 +21,10 @@ from search.job import Job
 from search.ledger import read_trials
 from search.plan import Plan, simulated_plan
 from search.statistics import difference
-from search.study import arms, read_study, study, study_table, study_trials, tabled
+from search.study import read_study, study, study_trials
+from search.study_arms import arms
 from search.study_config import PAPER
+from search.study_table import study_table, tabled
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.yaml12 import dump_yaml
