@@ -131,6 +131,8 @@ def test_a_studys_page_has_what_a_study_has(run: Path) -> None:
     head = headline(facts)
     assert head.verdict.startswith("A study of 5 ablations over 3 seeds each")
     assert head.missing == []
+    commands = sections(facts)[-1].code[0].text
+    assert "trm study sweep.yaml --out runs/again" in commands
 
 
 def test_a_sweep_has_no_such_section(finished: Path) -> None:
