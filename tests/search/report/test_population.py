@@ -70,6 +70,25 @@ def test_the_page_is_whole(facts: Facts) -> None:
     assert 'id="figure-population"' in html
 
 
+def test_a_curve_is_that_of_the_weights(facts: Facts) -> None:
+    """The best stretch goes on from others; so does each faint line."""
+    best = facts.best
+    assert best is not None
+    line = [best]
+    while (parent := line[-1].params["parent"]) is not None:
+        line.append(facts.trials[parent])
+    found = {section.name: section for section in sections(facts)}
+    faint, bold = found["curves"].pictures[0].panels[0].figure.data
+    # Reports come at the first step past a mark; the figure is at the marks.
+    assert list(bold.y) == pytest.approx([t.score for t in reversed(line)], abs=5e-3)
+    assert len(bold.x) == len(facts.plan.marks) == 3
+    stretches = " ".join("|" if y is None else f"{y:.6f}" for y in faint.y).split("|")
+    begun = facts.trials[line[1].id]
+    assert f"{begun.score:.6f} {best.score:.6f}" in [stretch.strip() for stretch in stretches]
+    assert found["curriculum"].pictures[0].table is not None
+    assert len(found["curriculum"].pictures[0].table.rows) == 3
+
+
 def test_a_population_that_has_just_begun(tmp_path: Path) -> None:
     facts = read_facts(bred(tmp_path / "run", 2))
     section = population(facts)
