@@ -8,6 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from search.report.anonymous import anonymous
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.slices import log_ticks
@@ -225,7 +226,7 @@ def _points(tree: Tree) -> Picture:
                     number(_mean(point)) if point["scores"] else "",
                     " ".join(number(score) for score in point["scores"]),
                     f"{point['failures']} of {len(point['scores'])}" if point["scores"] else "",
-                    f"no model: {point['reason']}" if point["reason"]
+                    f"no model: {anonymous(point['reason'])}" if point["reason"]
                     else "" if point["scores"] else "has not run",
                 )
             )  # fmt: skip

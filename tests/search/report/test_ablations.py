@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from search.config import load_tree
 from search.report.ablations import ablations
 from search.report.facts import read_facts
 from search.report.headline import headline
@@ -15,9 +16,10 @@ from search.report.report import sections
 from search.report.section import Picture
 from search.report.theme import WINNER
 from search.statistics import difference
+from search.study import arms
 
 sys.path.append(str(Path(__file__).parent))
-from further import studied
+from further import STUDY, studied
 
 BASE = [0.80, 0.84, 0.82]
 SCORES: dict[str, list[float | None]] = {
@@ -133,6 +135,10 @@ def test_a_studys_page_has_what_a_study_has(run: Path) -> None:
     assert head.missing == []
     commands = sections(facts)[-1].code[0].text
     assert "trm study sweep.yaml --out runs/again" in commands
+    again = arms(load_tree(run / "sweep.yaml"))[0]
+    assert [(arm.name, arm.changes) for arm in again[1:]] == [
+        (name, changes) for name, changes in STUDY["ablations"].items()
+    ]
 
 
 def test_a_sweep_has_no_such_section(finished: Path) -> None:
