@@ -18,6 +18,7 @@ from search.sensitivity import Request
 sys.path.append(str(Path(__file__).parent))
 from browser import CHROMIUM, DRIVER, browser, complaints, look, wait_for
 from further import studied, vary
+from raced import raced
 from reported import LR, TREE, made
 
 pytest.importorskip("selenium")
@@ -43,7 +44,7 @@ def page(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def further_pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Of a sweep whose winner was varied in both designs, and of a study."""
+    """Of a sweep whose winner was varied in both designs, of a study, and of a race."""
     folder = tmp_path_factory.mktemp("further")
     run = made(folder / "varied", 20)
     names = ("optimizer", LR, "model.H_cycles")
@@ -52,7 +53,8 @@ def further_pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     vary(run, Request("sobol", names, points=4, seeds=1, radius=1),
          lambda t: t.params.get(LR, 0.1))  # fmt: skip
     studied(folder / "study", {"base": [0.8, 0.84], "wild": [None, 0.5], "softmax": [0.8, 0.83]})
-    return [Path(str(write_report(folder / name))) for name in ("varied", "study")]
+    raced(folder / "raced", {"constraints": ["mean_steps <= 2"]})
+    return [Path(str(write_report(folder / name))) for name in ("varied", "study", "raced")]
 
 
 def drawn(driver: Any) -> tuple[int, int]:
@@ -157,7 +159,7 @@ def test_a_name_stays_a_name(driver: Any, tmp_path: Path) -> None:
     [(390, True), *(pytest.param(w, not d, marks=pytest.mark.slow) for w, d in
                     ((390, True), (1280, True), (1280, False)))],
 )  # fmt: skip
-def test_a_sensitivity_analysis_and_a_study(
+def test_a_sensitivity_analysis_a_study_and_a_race(
     driver: Any, further_pages: list[Path], width: int, dark: bool
 ) -> None:
     for page in further_pages:
