@@ -22,7 +22,7 @@ from search.objective import COSTS
 from search.parts import Row
 from search.place import Place, place
 from search.plan import SWEEP_FILE, Plan, read_plan
-from search.rank_correlation import DRAWS, Correlation, correlate
+from search.rank_correlation import DRAWS, MOST, Correlation, correlate
 from search.recording import read_recording
 from search.schedulers.pbt import PbtConfig
 from search.schedulers.rungs import highest
@@ -96,6 +96,19 @@ class Fidelity:
         """One line for each rung at which early stopping ranks badly."""
         return [rung.warning for rung in self.rungs if rung.warning]
 
+    @property
+    def thinning(self) -> str:
+        """A sentence on how many trials take part, where not all do; else empty."""
+        some = [
+            f"{own.used:,} of {own.known:,} at {rung.share:.0%}"
+            for rung in self.rungs
+            if (own := rung.by[self.metric]).used < own.known
+        ]
+        if not some:
+            return ""
+        shares = ", ".join(some)
+        return f"Of the trials that reached a rung, some take part, evenly spread: {shares}."
+
 
 def fidelity(source: Place | str) -> Fidelity:
     """How the rungs of a run, finished or not, or of a recording rank its configs.
@@ -144,13 +157,18 @@ def run_curves(plan: Plan, book: Book) -> list[Curve]:
 
 
 def measure(
-    plan: Plan, curves: Sequence[Curve], columns: Sequence[str] = (), draws: int = DRAWS
+    plan: Plan,
+    curves: Sequence[Curve],
+    columns: Sequence[str] = (),
+    draws: int = DRAWS,
+    most: int = MOST,
 ) -> Fidelity:
     """The correlations at every rung that at least three finished trials reached.
 
     Args:
         columns: what to rank by, beside the scheduler's metric; none is all that might be.
         draws: bootstrap resamples.
+        most: trials that take part at a rung; of more, that many do, evenly spread.
     """
     _, shares = _steering(plan)
     metric, confidence = metric_of(plan), plan.sections.stability.confidence
@@ -170,6 +188,7 @@ def measure(
                 np.array([curve.config for curve in kept]),
                 confidence,
                 draws=draws,
+                most=most,
             )
         if metric in by:
             best = max(by, key=lambda column: _estimate(by[column]))

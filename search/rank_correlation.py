@@ -30,6 +30,7 @@ class Correlation:
     """How early values rank the final ones.
 
     Attributes:
+        known: runs that have the early value; only so many take part as `trials` and `stopped` say.
         trials: runs that have both values.
         stopped: runs that have the early one alone.
         spearman: rank correlation of those that have both.
@@ -38,11 +39,17 @@ class Correlation:
             None where the survivors do not differ in what they were selected by.
     """
 
+    known: int
     trials: int
     stopped: int
     spearman: Estimate
     kendall: Estimate
     corrected: Estimate | None
+
+    @property
+    def used(self) -> int:
+        """Runs that take part."""
+        return self.trials + self.stopped
 
 
 def correlate(
@@ -53,6 +60,7 @@ def correlate(
     confidence: float = 0.9,
     seed: int = 0,
     draws: int = DRAWS,
+    most: int = MOST,
 ) -> Correlation:
     """How `early` ranks `end`, more being better in both.
 
@@ -63,11 +71,11 @@ def correlate(
         groups: a number a config, `[n]`: the bootstrap draws whole configs, since seeds of one
             are not independent.
         seed: of the bootstrap.
-
-    Of more than `MOST` runs, that many take part, evenly spread.
+        most: runs that take part; of more, that many do, evenly spread.
     """
-    if len(early) > MOST:
-        some = np.linspace(0, len(early) - 1, MOST).astype(int)
+    known = len(early)
+    if known > most:
+        some = np.linspace(0, known - 1, most).astype(int)
         early, end, selector, groups = early[some], end[some], selector[some], groups[some]
     finished = np.isfinite(end)
     found = _measure(early, end, selector, np.ones((1, len(early))))[0].tolist()
@@ -85,6 +93,7 @@ def correlate(
         return Estimate(found[column], float(low), float(high))
 
     return Correlation(
+        known=known,
         trials=int(finished.sum()),
         stopped=int((~finished).sum()),
         spearman=estimate(0),

@@ -68,6 +68,8 @@ def _text(found: Fidelity) -> str:
             "by, which lowers a correlation. `corrected` undoes that as far as the rung itself "
             "chose (Thorndike's case 3); later rungs are not allowed for."
         )
+    if found.thinning:
+        lines.append(found.thinning)
     lines += [f"warning: {warning}" for warning in found.warnings]
     return "\n".join(lines)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import FAINT, INK, WINNER, Role, chart, marker
@@ -67,11 +70,17 @@ def _says(study: Study, base: Line, known: list[Line]) -> str:
     worse = [x.name for x in known if x.settled and sign * (x.difference or 0.0) < 0]
     better = [x.name for x in known if x.settled and sign * (x.difference or 0.0) > 0]
     if worse:
-        text += f" Surely worse: {listed(worse)}."
+        text += f" Worse by more than seeds explain: {listed(worse)}."
     if better:
-        text += f" Surely better: {listed(better)}."
+        text += f" Better by more than seeds explain: {listed(better)}."
     left = len(known) - len(worse) - len(better)
-    return text + (f" {count(left, 'ablation')} not settled." if left else "")
+    text += f" {count(left, 'ablation')} not settled." if left else ""
+    missing = sum(study.seeds - len(line.scores) for line in study.lines)
+    if missing > 0:
+        text += (
+            f" {count(missing, 'run')} of the study {'has' if missing == 1 else 'have'} not ended."
+        )
+    return text + "".join(f" Left out: {name} ({why})." for name, why in study.left_out.items())
 
 
 def _table(lines: list[Line]) -> Table:
@@ -86,11 +95,21 @@ def _table(lines: list[Line]) -> Table:
                 number(line.mean),
                 gap,
                 "" if line.beats is None else f"{line.beats:.2f}",
+                "" if line.seeds_needed is None else f"{line.seeds_needed:,}",
                 f"{line.failures} of {len(line.scores)}",
                 " ".join(number(score) for score in line.scores),
-                ", ".join(f"{key} {value}" for key, value in line.changes.items()),
+                ", ".join(f"{key} {_value(value)}" for key, value in line.changes.items()),
             )
         )
     return Table(
-        ("ablation", "mean", "difference", "beats the base", "failed", "seeds", "changes"), rows
-    )
+        (
+            "ablation", "mean", "difference", "beats the base", "seeds to settle", "failed",
+            "seeds", "changes",
+        ),
+        rows,
+    )  # fmt: skip
+
+
+def _value(value: Any) -> str:
+    """As the file has it."""
+    return value if isinstance(value, str) else json.dumps(value)

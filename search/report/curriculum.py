@@ -31,16 +31,16 @@ def curriculum(facts: Facts) -> Section | None:
     if best is None:
         return None
     runs = facts.replicates(best.id) if facts.result is not None else []
-    run = next((t for t in [*runs, best] if len(facts.curves.of(t.id, "progress")) > 1), None)
+    run = next((t for t in [*runs, best] if len(facts.whole(t.id, "progress")) > 1), None)
     if run is None:
         return None
     moved = [name for name in SHOWN if _moves(facts, run.id, name)]
     if not any(name in _BY_CURRICULUM and name != "train_difficulty" for name in moved):
         return None
-    progress = facts.curves.of(run.id, "progress")
+    progress = facts.whole(run.id, "progress")
     panels = []
     for name in moved:
-        values = facts.curves.of(run.id, name)
+        values = facts.whole(run.id, name)
         figure = chart(210, showlegend=False, margin={"l": 44, "r": 10, "t": 8, "b": 36})
         figure.add_scatter(
             x=progress, y=values, mode="lines+markers", marker=marker(WINNER, 7),
@@ -56,7 +56,7 @@ def curriculum(facts: Facts) -> Section | None:
             figure.update_yaxes(dtick=max(1, round(float(np.nanmax(values)) / 4)))
         panels.append(Panel(f"curriculum-{slug(name)}", figure, SHOWN[name]))
     rows = [
-        (share(float(progress[i])), *(_text(n, facts.curves.of(run.id, n)[i]) for n in moved))
+        (share(float(progress[i])), *(_text(n, facts.whole(run.id, n)[i]) for n in moved))
         for i in range(len(progress))
     ]
     return Section(
@@ -80,7 +80,7 @@ def _text(name: str, value: float) -> str:
 
 
 def _moves(facts: Facts, trial: int, name: str) -> bool:
-    values = facts.curves.of(trial, name)
+    values = facts.whole(trial, name)
     known = values[np.isfinite(values)]
     # Drawn examples differ in difficulty by chance, whatever the curriculum.
     least = 0.05 if name == "train_difficulty" else 1e-12
@@ -91,7 +91,7 @@ def _says(facts: Facts, trial: int, moved: list[str]) -> str:
     parts = []
     for name in moved:
         if name in _BY_CURRICULUM and name != "train_difficulty":
-            values = facts.curves.of(trial, name)
+            values = facts.whole(trial, name)
             known = values[np.isfinite(values)]
             first, last = _text(name, known[0]), _text(name, known[-1])
             parts.append(f"{SHOWN[name]} from {first} to {last}")

@@ -83,7 +83,7 @@ def _has_curve(facts: Facts, trial: Trial) -> bool:
 
 def _path(facts: Facts, trial: Trial, column: str, marks: Values) -> Values:
     """A trial's values at shares of the budget, `[marks]`; NaN past its end."""
-    progress, values = facts.curves.of(trial.id, "progress"), facts.curves.of(trial.id, column)
+    progress, values = facts.whole(trial.id, "progress"), facts.whole(trial.id, column)
     known = np.isfinite(values)
     if not known.any():
         return np.full(len(marks), np.nan)
@@ -131,6 +131,11 @@ def _faint(figure: go.Figure, facts: Facts, column: str) -> None:
         step = max(1, -(-len(values) // MOST_POINTS))
         # The last report always counts, whatever the stride.
         picked = sorted({*range(0, len(values), step), len(values) - 1})
+        parent = facts.parent(trial.id)
+        if parent is not None:
+            # A stretch begins where the one ended that it goes on from.
+            x.append(facts.curves.last(parent, "progress"))
+            y.append(facts.curves.last(parent, column))
         x += [*(float(progress[i]) for i in picked), None]
         y += [*(float(values[i]) if np.isfinite(values[i]) else None for i in picked), None]
         if trial.outcome in ("diverged", "collapsed", "oom", "crashed"):

@@ -22,6 +22,7 @@ from search.ledger import Trial, read_book, read_curves
 from search.objective import Objective
 from search.place import Place
 from search.plan import RUN_FILE, Plan, read_plan
+from search.population import PARENT
 
 Values = NDArray[np.float64]
 
@@ -142,6 +143,22 @@ class Facts:
             for trial in self.trials.values()
             if trial.stage == stage and candidate in (None, trial.candidate)
         ]
+
+    def parent(self, trial: int) -> int | None:
+        """In a population, whose weights a stretch goes on from."""
+        found = self.trials[trial]
+        parent = found.params.get(PARENT) if found.stage == "population" else None
+        return parent if parent in self.trials else None
+
+    def whole(self, trial: int, column: str) -> Values:
+        """A column over the training of a trial's weights, `[reports]`.
+
+        In a population that is also what the stretches reported that it goes on from.
+        """
+        line: list[int] = [trial]
+        while (parent := self.parent(line[-1])) is not None:
+            line.append(parent)
+        return np.concatenate([self.curves.of(each, column) for each in reversed(line)])
 
     def replicates(self, candidate: int) -> list[Trial]:
         """A candidate's runs over fresh seeds; the promise seeds if it has any."""

@@ -10,6 +10,7 @@ import numpy as np
 from search.diagnosis import Diagnosis, diagnose_book
 from search.history import FAILURES
 from search.ledger import Trial
+from search.report.anonymous import reason_of
 from search.report.costs import LOOKS
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
@@ -110,7 +111,7 @@ def _row(facts: Facts, trial: Trial, diagnoses: Mapping[int, Diagnosis]) -> tupl
         trial.stage,
         trial.outcome or "unfinished",
         share(_end(facts, trial)),
-        words or trial.reason or "no reason was recorded",
+        words or reason_of(trial) or "no reason was recorded",
         ", ".join(f"{name} {value}" for name, value in drawn(trial.params).items()),
     )
 
@@ -137,6 +138,6 @@ def _says(facts: Facts, ill: list[Trial], diagnoses: Mapping[int, Diagnosis]) ->
         names = [f"{d.replace('_', ' ')} in {n:,}" for d, n in seen.most_common(4)]
         text += f" The detectors saw {listed(names)}."
     elif failed and failed[0].reason:
-        reason, n = Counter(trial.reason for trial in failed).most_common(1)[0]
+        reason, n = Counter(map(reason_of, failed)).most_common(1)[0]
         text += f" The most frequent reason ({n:,}): {reason}."
     return text

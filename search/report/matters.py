@@ -9,7 +9,7 @@ from search.importance import Target, importances
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import BLUE, GROUND, INK, ORANGE, chart
-from search.report.words import count, listed, number, plain, share
+from search.report.words import count, folded, listed, number, plain, share
 from search.schedulers.pbt import PbtConfig
 
 MOST_BARS = 14
@@ -64,7 +64,7 @@ def _bars(target: Target) -> Picture:
     ):  # fmt: skip
         if values:
             figure.add_bar(
-                y=[plain(n) for n in shown], x=[values.get(n, 0.0) for n in shown], name=name,
+                y=[folded(n) for n in shown], x=[values.get(n, 0.0) for n in shown], name=name,
                 orientation="h", marker={"color": color, "pattern": {"shape": shape}},
                 hovertemplate="%{y}: %{x:.0%}<extra>" + name + "</extra>",
             )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from search.confirm import Candidate, Result
+from search.report.exits import course, examples_of
 from search.report.facts import Facts
 from search.report.roles import role_of
 from search.report.section import Panel, Picture, Section, Table
@@ -86,6 +87,12 @@ def race(facts: Facts) -> Section | None:
             for c, name in ((c, _name(c, result)) for c in result.candidates)
         ],
     )
+    pictures = [
+        Picture("Finalists over fresh seeds", _says(facts, result), [Panel("race", figure)], table)
+    ]
+    went = course(facts, result)
+    if went is not None:
+        pictures.append(went)
     return Section(
         "race",
         "The race",
@@ -93,11 +100,7 @@ def race(facts: Facts) -> Section | None:
         f"{result.confidence:.0%} confidence bound of the mean on the bad side, with the spread "
         "pooled over the finalists: of two equal means the higher one is the surer. Bars are the "
         "confidence interval of the mean.",
-        [
-            Picture(
-                "Finalists over fresh seeds", _says(facts, result), [Panel("race", figure)], table
-            )
-        ],
+        pictures,
     )
 
 
@@ -117,9 +120,13 @@ def _name(candidate: Candidate, result: Result) -> str:
 def still_open(facts: Facts, result: Result) -> list[int]:
     """The candidates that more seeds could still make the best, without the leader by mean."""
     merit = facts.objective.merit
-    samples = {c.trial: [merit(score) for score in c.scores] for c in result.candidates}
-    examples = facts.plan.default.train.valid_examples if facts.objective.is_share else None
-    return unresolved(samples, result.confidence, examples)[1:]
+    samples = {c.trial: [merit(score) for score in c.scores] for c in _able(result)}
+    return unresolved(samples, result.confidence, examples_of(facts))[1:]
+
+
+def _able(result: Result) -> list[Candidate]:
+    """Those that may win: the ones that keep the constraints, as in the race itself."""
+    return [c for c in result.candidates if c.feasible] or list(result.candidates)
 
 
 def _says(facts: Facts, result: Result) -> str:
@@ -129,11 +136,14 @@ def _says(facts: Facts, result: Result) -> str:
         f"{count(len(best.scores), 'seed')} with a mean of {number(best.mean)}."
     )
     rivals = still_open(facts, result)
-    others = len(result.candidates) - 1
+    others = len(_able(result)) - 1
     if not others:
-        text += " It had no rival."
+        text += " It had no rival" + (
+            " that keeps the constraints." if len(result.candidates) > 1 else "."
+        )
     elif not rivals:
-        text += f" It is separated from the {_all(others)} by more than seeds explain."
+        kept = " that may win" if others + 1 < len(result.candidates) else ""
+        text += f" It is separated from the {_all(others)}{kept} by more than seeds explain."
     else:
         names = listed([f"trial {trial}" for trial in rivals[:6]])
         more = f" and {len(rivals) - 6} more" if len(rivals) > 6 else ""

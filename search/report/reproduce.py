@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from search.confirm import REFERENCE
+from search.place import Place, Remote
+from search.plan import SWEEP_FILE
 from search.report.facts import Facts
 from search.report.section import Code, Picture, Section, Table
 from search.report.words import count
+from search.sweep import BEST_FILE
 from trm.yaml12 import dump_yaml
 
 
 def reproduce(facts: Facts) -> Section:
     """Always there: it holds the sweep's own file."""
-    where = str(facts.folder)
+    where = shlex.quote(str(facts.folder))
     commands = [f"trm status {where}"]
     if facts.result is not None:
         commands += [
-            f"trm train {where}/best.yaml    # the winner, from the first promise seed",
+            *_train(facts.folder),
             f"trm export {where} --format reference    # for the reference code",
         ]
     elif facts.best is not None:
         commands.append(f"trm export {where} --trial {facts.best.id}")
+    kind = "study" if facts.of_stage("study") else "sweep"
     commands.append(
-        "trm sweep sweep.yaml --out runs/again    # the file below: the whole sweep again"
+        f"trm {kind} {SWEEP_FILE} --out runs/again    # the file below: the whole {kind} again"
     )
     found = _provenance(facts)
     return Section(
@@ -37,9 +42,18 @@ def reproduce(facts: Facts) -> Section:
         [Picture("Where the numbers come from", _says(found), [], Table(("what", "value"), found))],
         [
             Code("Commands", "\n".join(commands)),
-            Code("sweep.yaml", dump_yaml(_without_address(facts.plan.tree)).rstrip()),
+            Code(SWEEP_FILE, dump_yaml(_without_address(facts.plan.tree)).rstrip()),
         ],
     )
+
+
+def _train(folder: Place) -> list[str]:
+    """Of the winner; a file in an object store has to be fetched first."""
+    note = "    # the winner, from the first promise seed"
+    if isinstance(folder, Remote):
+        fetch = f"trm export {shlex.quote(str(folder))} --out {BEST_FILE}"
+        return [fetch, f"trm train {BEST_FILE}{note}"]
+    return [f"trm train {shlex.quote(str(folder / BEST_FILE))}{note}"]
 
 
 def _without_address(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +80,15 @@ def _provenance(facts: Facts) -> list[tuple[str, str]]:
     rows += [(key, " | ".join(sorted(values))) for key, values in sorted(found.items())]
     if not found:
         rows += [(key, str(value)) for key, value in facts.head.get("provenance", {}).items()]
-    for stage in ("explore", "population", "confirm", "promise", "reference"):
+    for stage in (
+        "explore",
+        "population",
+        "confirm",
+        "promise",
+        "reference",
+        "sensitivity",
+        "study",
+    ):
         seeds = sorted({trial.seed for trial in facts.of_stage(stage)})
         if seeds:
             rows.append((f"seeds of {stage}", " ".join(map(str, seeds[:50]))))

@@ -11,16 +11,14 @@ from search.report.words import number, plain, share
 from search.schedulers.pbt import PbtConfig
 
 MOST_TRIALS = 600
-"""Trials that are ranked, evenly from all; `trm fidelity` ranks all."""
+"""Trials that are ranked at a rung, evenly from all; `trm fidelity` ranks more."""
 
 
 def rungs(facts: Facts) -> Section | None:
     """Rank correlations with the end by rung and column; None where too few reached both."""
     if isinstance(facts.plan.sections.search.scheduler, PbtConfig):
         return None
-    curves = run_curves(facts.plan, facts.book)
-    curves = curves[:: max(1, -(-len(curves) // MOST_TRIALS))]
-    found = measure(facts.plan, curves)
+    found = measure(facts.plan, run_curves(facts.plan, facts.book), most=MOST_TRIALS)
     if not found.rungs:
         return None
     figure = chart(360, xaxis_title="share of a run", yaxis_title="rank correlation with the end")
@@ -45,7 +43,7 @@ def rungs(facts: Facts) -> Section | None:
         )  # fmt: skip
         rows += [
             (column, share(at), number(one.spearman.value), number(one.kendall.value),
-             number(_estimate(one).value), f"{one.trials:,}", f"{one.stopped:,}")
+             number(_estimate(one).value), f"{one.trials:,}", f"{one.stopped:,}", f"{one.known:,}")
             for at, one in known
         ]  # fmt: skip
     figure.add_hline(y=0, line={"color": INK, "width": 1, "dash": "dot"})
@@ -57,14 +55,15 @@ def rungs(facts: Facts) -> Section | None:
         "Stopping early is right as far as trials rank at a rung as they do at the end. "
         + ("Only trials that were not stopped have an end: the figures are corrected for that "
            "selection. " if found.stops else "")
-        + f"Bars are {found.confidence:.0%} intervals.",
+        + f"Bars are {found.confidence:.0%} intervals."
+        + (f" {found.thinning}" if found.thinning else ""),
         [
             Picture(
                 "Rank correlation of a rung with the end",
                 _says(found),
                 [Panel("fidelity", figure)],
-                Table(("column", "rung", "Spearman", "Kendall", "corrected", "trials", "stopped"),
-                      rows),
+                Table(("column", "rung", "Spearman", "Kendall", "corrected", "trials", "stopped",
+                       "of"), rows),
             )
         ],
     )  # fmt: skip

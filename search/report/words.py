@@ -79,3 +79,14 @@ def slug(text: str) -> str:
 def plain(text: str) -> str:
     """Text for a figure: plotly reads some HTML there, and a name must stay a name."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def folded(name: str, room: int = 20) -> str:
+    """A parameter's name for an axis: a long one takes two lines, so that the figure has room.
+
+    >>> folded("model.L_cycles"), folded("optimizer[adamw].weight_decay")
+    ('model.L_cycles', 'optimizer[adamw].<br>weight_decay')
+    """
+    head, dot, tail = name.rpartition(".")
+    fits = len(name) <= room or not dot
+    return plain(name) if fits else f"{plain(head)}.<br>{plain(tail)}"

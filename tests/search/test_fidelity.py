@@ -13,6 +13,7 @@ from scipy import stats
 
 from search.book import Book
 from search.cli import main
+from search.commands.fidelity import _text
 from search.fidelity import Curve, fidelity, measure, run_curves
 from search.ledger import Ledger
 from search.parts import StageName
@@ -128,6 +129,22 @@ def test_seeds_of_a_config_are_not_taken_for_independent() -> None:
 def test_a_constant_column_ranks_nothing() -> None:
     found = correlate(np.zeros(10), np.arange(10.0), np.zeros(10), np.arange(10))
     assert found.spearman.value == found.kendall.value == 0.0
+
+
+def test_a_crowd_is_thinned_rung_by_rung_and_says_so() -> None:
+    rng = np.random.default_rng(7)
+    crowd = curves(rng, 1.0, 90)
+    whole = measure(plan(), crowd)
+    assert whole.thinning == ""
+    assert "take part" not in _text(whole)
+    some = measure(plan(), crowd, most=30)
+    own = some.rungs[0].by["exact_accuracy"]
+    assert (own.trials, own.stopped, own.used, own.known) == (30, 0, 30, 90)
+    assert some.thinning == (
+        "Of the trials that reached a rung, some take part, evenly spread: 30 of 90 at 25%."
+    )
+    assert some.thinning in _text(some).splitlines()
+    assert measure(plan(), crowd, most=90) == whole
 
 
 def test_status_warns_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 
 from search.report.report import write_report
+from search.sensitivity import Request
 
 sys.path.append(str(Path(__file__).parent))
 from browser import CHROMIUM, DRIVER, browser, complaints, look, wait_for
-from reported import TREE, made
+from further import studied, vary
+from raced import raced
+from reported import LR, TREE, made
 
 pytest.importorskip("selenium")
 pytestmark = pytest.mark.skipif(
@@ -37,6 +40,21 @@ def page(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("page") / "report.html"
     write_report(finished, out)
     return out
+
+
+@pytest.fixture(scope="module")
+def further_pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Of a sweep whose winner was varied in both designs, of a study, and of a race."""
+    folder = tmp_path_factory.mktemp("further")
+    run = made(folder / "varied", 20)
+    names = ("optimizer", LR, "model.H_cycles")
+    vary(run, Request(params=names, radius=1), lambda t: None if t.params["model.H_cycles"] == 1
+         else 0.8 - 0.4 * (t.params.get(LR, 0.1) < 0.01))  # fmt: skip
+    vary(run, Request("sobol", names, points=4, seeds=1, radius=1),
+         lambda t: t.params.get(LR, 0.1))  # fmt: skip
+    studied(folder / "study", {"base": [0.8, 0.84], "wild": [None, 0.5], "softmax": [0.8, 0.83]})
+    raced(folder / "raced", {"constraints": ["mean_steps <= 2"]})
+    return [Path(str(write_report(folder / name))) for name in ("varied", "study", "raced")]
 
 
 def drawn(driver: Any) -> tuple[int, int]:
@@ -134,6 +152,34 @@ def test_a_name_stays_a_name(driver: Any, tmp_path: Path) -> None:
     boxes, figures = drawn(driver)
     assert boxes == figures > 10
     assert complaints(driver) == []
+
+
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [(390, True), *(pytest.param(w, not d, marks=pytest.mark.slow) for w, d in
+                    ((390, True), (1280, True), (1280, False)))],
+)  # fmt: skip
+def test_a_sensitivity_analysis_a_study_and_a_race(
+    driver: Any, further_pages: list[Path], width: int, dark: bool
+) -> None:
+    for page in further_pages:
+        look(driver, page, width, dark=dark)
+        driver.execute_script(
+            "document.querySelectorAll('details').forEach(part => part.open = true)"
+        )
+        boxes, figures = drawn(driver)
+        assert boxes == figures > 0
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+        cut = driver.execute_script(
+            "return [...document.querySelectorAll('.plot')].filter(box => {"
+            "const frame = box.getBoundingClientRect();"
+            "return [...box.querySelectorAll('.xtick text, .ytick text, .annotation-text')].some("
+            "text => {const at = text.getBoundingClientRect();"
+            "return at.width && (at.left < frame.left - 1 || at.right > frame.right + 1)})"
+            "}).map(box => box.id)"
+        )
+        assert cut == []
+        assert complaints(driver) == []
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from search.report.facts import Point
 from search.report.slices import GRID, smoothed
 
 
-@pytest.mark.parametrize("module", ["words", "theme", "slices"])
+@pytest.mark.parametrize("module", ["anonymous", "words", "theme", "slices"])
 def test_examples_in_docstrings(module: str) -> None:
     tried = doctest.testmod(importlib.import_module(f"search.report.{module}"))
     assert tried.attempted > 0

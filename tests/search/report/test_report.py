@@ -20,6 +20,7 @@ from search.report.facts import Facts, read_facts
 from search.report.headline import gap, headline
 from search.report.images import write_images
 from search.report.report import REPORT_FILE, sections, write_report
+from search.report.rungs import rungs
 from search.report.section import MOST_ROWS, Section
 from search.statistics import difference
 from trm.errors import UserError
@@ -121,6 +122,21 @@ def test_the_race_names_who_may_still_win(facts: Facts, parts: dict[str, Section
                    trace.hovertemplate for x in trace.x)  # fmt: skip
     scores = [s for c in result.candidates for s in c.scores] + result.reference.scores
     assert drawn == sorted(scores)
+
+
+def test_thinned_rungs_say_how_many_trials_take_part(
+    facts: Facts, parts: dict[str, Section], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "take part" not in parts["fidelity"].intro
+    monkeypatch.setattr("search.report.rungs.MOST_TRIALS", 50)
+    section = rungs(facts)
+    assert section is not None
+    table = section.pictures[0].table
+    assert table is not None
+    first = table.rows[0]
+    known = int(first[-1])
+    assert known > 50 == int(first[-3]) + int(first[-2])
+    assert f"evenly spread: 50 of {known} at {first[1]}" in section.intro
 
 
 def test_failures_are_listed_with_their_reasons(finished: Path, parts: dict[str, Section]) -> None:
