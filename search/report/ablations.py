@@ -75,7 +75,7 @@ def _says(study: Study, base: Line, known: list[Line]) -> str:
         text += f" Better by more than seeds explain: {listed(better)}."
     left = len(known) - len(worse) - len(better)
     text += f" {count(left, 'ablation')} not settled." if left else ""
-    missing = sum(study.seeds - len(line.scores) for line in study.lines)
+    missing = sum(max(study.seeds - len(line.scores), 0) for line in study.lines)
     if missing > 0:
         text += (
             f" {count(missing, 'run')} of the study {'has' if missing == 1 else 'have'} not ended."

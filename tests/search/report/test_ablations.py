@@ -16,7 +16,7 @@ from search.report.report import sections
 from search.report.section import Picture
 from search.report.theme import WINNER
 from search.statistics import difference
-from search.study import arms
+from search.study_arms import arms
 
 sys.path.append(str(Path(__file__).parent))
 from further import STUDY, studied
