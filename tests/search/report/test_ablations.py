@@ -131,7 +131,7 @@ def test_a_studys_page_has_what_a_study_has(run: Path) -> None:
     assert "failures" in names
     assert not {"race", "importance", "slices", "sensitivity"} & set(names)
     head = headline(facts)
-    assert head.verdict.startswith("A study of 5 ablations over 3 seeds each")
+    assert head.verdict.startswith("A study of 5 ablations over 0 to 3 seeds each")
     assert head.missing == []
     commands = sections(facts)[-1].code[0].text
     assert "trm study sweep.yaml --out runs/again" in commands
