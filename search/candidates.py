@@ -94,7 +94,7 @@ def aggregated(plan: Plan, seeds: Sequence[Trial], last: Mapping[int, Row]) -> d
     """By objective, one value for ended trials of one config."""
     how = plan.sections.search.aggregate
     confidence = plan.sections.stability.confidence
-    examples = plan.default.train.valid_examples
+    examples = plan.examples
     scores = [trial.score for trial in seeds if trial.score is not None]
     first, *others = plan.objectives
     values = {first.column: aggregate(scores, first, how, confidence, examples)}

@@ -144,7 +144,7 @@ def read_facts(folder: Place, label: str) -> RunFacts:
         objectives=plan.objectives,
         task=plan.default.task.model_dump(mode="json"),
         data=tuple(sorted(filter(None, hashes))),
-        examples=_examples(plan),
+        examples=plan.examples,
         settings=settings_of(plan),
         versions=_versions(trials),
         outcomes=dict(Counter(trial.outcome or "unfinished" for trial in trials.values())),
@@ -201,12 +201,6 @@ def _hindrance(first: RunFacts, other: RunFacts) -> str:
     if first.data and other.data and first.data != other.data:
         return f"{names} have different data, although their tasks read the same"
     return ""
-
-
-def _examples(plan: Plan) -> int | None:
-    """How many examples one evaluation has, as far as the config says."""
-    counts = [plan.default.train.valid_examples, getattr(plan.default.task, "valid_examples", None)]
-    return min((count for count in counts if count is not None), default=None)
 
 
 def _versions(trials: Mapping[int, Trial]) -> dict[str, str]:

@@ -101,6 +101,13 @@ class Plan:
         return len(self.objectives) > 1 or bool(self.constraints)
 
     @property
+    def examples(self) -> int | None:
+        """How many examples one evaluation has, as far as the config says."""
+        train, task = self.default.train, self.default.task
+        counts = (train.valid_examples, getattr(task, "valid_examples", None))
+        return min((count for count in counts if count is not None), default=None)
+
+    @property
     def seeds(self) -> int:
         """Runs of each config of the search."""
         return self.sections.search.seeds

@@ -257,9 +257,7 @@ def _from_run(folder: Place) -> Recording:
         for trial in trials.values()
         if trial.candidate in params and trial.outcome in ("completed", *FAILURES) and trial.mark
     }
-    train = plan.default.train
-    examples = train.valid_examples or getattr(plan.default.task, "valid_examples", None)
-    return _usable(plan.tree, params, runs, _floor(trials), examples, str(folder))
+    return _usable(plan.tree, params, runs, _floor(trials), plan.examples, str(folder))
 
 
 def _floor(trials: Mapping[int, Trial]) -> float:

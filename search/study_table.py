@@ -95,9 +95,6 @@ def tabled(folder: str, plan: Plan, book: Book) -> Study:
     scores = {
         name: [float(trial.score or 0.0) for trial in trials] for name, trials in ended.items()
     }
-    examples = plan.default.train.valid_examples or getattr(
-        plan.default.task, "valid_examples", None
-    )
     lines = []
     for arm in chosen:
         own = scores[arm.name]
@@ -111,7 +108,8 @@ def tabled(folder: str, plan: Plan, book: Book) -> Study:
         if arm.name != BASE and own and scores[BASE]:
             gap = difference(
                 own, scores[BASE], section.stability.confidence,
-                maximize=objective.maximizes, examples=examples if objective.is_share else None,
+                maximize=objective.maximizes,
+                examples=plan.examples if objective.is_share else None,
             )  # fmt: skip
             low, high = sorted(map(objective.merit, (gap.low, gap.high)))
             known = math.isfinite(low)

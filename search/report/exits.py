@@ -64,7 +64,7 @@ def examples_of(facts: Facts) -> int | None:
         evaluated = facts.curves.last(trial.id, "evaluated")
         if math.isfinite(evaluated) and evaluated > 0:
             return int(evaluated)
-    return facts.plan.default.train.valid_examples
+    return facts.plan.examples
 
 
 def _figure(result: Result, shown: list[Exit], runs: list[tuple[int, float]]) -> go.Figure:

@@ -67,13 +67,12 @@ def gap(facts: Facts) -> Difference | None:
     result = facts.result
     if result is None or len(result.reference.scores) < 2 or _is_reference(facts):
         return None
-    train = facts.plan.default.train
     return difference(
         result.promise.scores,
         result.reference.scores,
         result.confidence,
         maximize=facts.objective.maximizes,
-        examples=train.valid_examples if facts.objective.is_share else None,
+        examples=facts.plan.examples if facts.objective.is_share else None,
     )
 
 
