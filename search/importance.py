@@ -223,7 +223,8 @@ def _target(
             shares = _fanova(there, inside, seed)
             fanova |= {d.name: shares[d.name] for d in group if d.name in shares}
     share = max(TOP_SHARE, TOP_LEAST / len(kept)) if top is None else top
-    ped = _ped_anova(space, kept, min(max(share, 1e-6), 0.99))
+    # Optuna takes the ceiling of share times configs, and 7 / 25 * 25 is above 7 in floats.
+    ped = _ped_anova(space, kept, min(max(share * (1 - 1e-12), 1e-6), 0.99))
     interactions, explained = _interactions(always, kept, seed)
     if explained is not None and explained <= 0.1:
         notes.append(

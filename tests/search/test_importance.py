@@ -164,6 +164,15 @@ def test_failures_and_spread_have_reasons_of_their_own(plan: Plan) -> None:
     assert spread.configs < failure.configs == 150
 
 
+def test_those_that_failed_are_held_against_all_whatever_their_share(plan: Plan) -> None:
+    # In floats the share of 7 in 25, times 25, is above 7.
+    book, ranks = Book(), iter(range(25))
+    fill(book, plan, 25, lambda p, rng: None if next(ranks) % 4 == 0 else 0.5)
+    assert sum(trial.outcome == "diverged" for trial in book.trials.values()) == 7
+    failure = importances(plan, book).targets[1]
+    assert math.fsum(failure.ped_anova.values()) == pytest.approx(1.0)
+
+
 def test_few_or_noisy_trials_are_called_that(plan: Plan) -> None:
     few, noise = Book(), Book()
     fill(few, plan, 20, lambda p, rng: p[EXPLORATION])
