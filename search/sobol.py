@@ -100,6 +100,16 @@ def noise_of(scores: Sequence[Sequence[float]]) -> float:
     return squares / freedom * float(np.mean([1 / size for size in sizes]))
 
 
+def _same(configs: NDArray[np.int64]) -> Values:
+    """How probable it is that two points drawn from `[draws, ...]` are one config, `[draws]`."""
+    found, which = np.unique(configs, return_inverse=True)
+    draws, kinds = len(configs), len(found)
+    apart = which.reshape(draws, -1) + kinds * np.arange(draws)[:, None]
+    counts = np.bincount(apart.ravel(), minlength=draws * kinds).reshape(draws, kinds)
+    same: Values = ((counts / apart.shape[1]) ** 2).sum(axis=1)
+    return same
+
+
 def _indices(values: Values, configs: NDArray[np.int64], noise: float) -> Values:
     """First and total indices, `[draws, 2, d]`, of values `[draws, d + 2, count]`; 0 of nothing."""
     of_a, of_b, of_mixed = configs[:, :1], configs[:, 1:2], configs[:, 2:]
@@ -109,7 +119,8 @@ def _indices(values: Values, configs: NDArray[np.int64], noise: float) -> Values
     apart = (of_a != of_mixed).mean(axis=2)
     a, b, mixed = values[:, 0], values[:, 1], values[:, 2:]
     both = np.concatenate([a, b], axis=1)
-    variance = both.var(axis=1) - noise
+    # A variance is half the mean square difference of two points, one with itself included.
+    variance = both.var(axis=1) - noise * (1 - _same(configs[:, :2]))
     centre = both.mean(axis=1)[:, None]
     # Without the mean the products vary less, and their expectation is the same.
     first = ((b - centre)[:, None] * (mixed - a[:, None])).mean(axis=2) - noise * shared

@@ -161,6 +161,21 @@ def test_points_that_are_one_config_differ_by_no_noise() -> None:
     assert [i.total.value for i in found] == pytest.approx([1.0, 0.0], abs=0.35)
 
 
+def test_a_few_configs_hold_less_of_the_noise_than_as_many_points() -> None:
+    # y = 2 x1 and noise, two options each: four configs, however many rows. Over their draws the
+    # variance of four noisy values is that of the clean ones and three quarters of the noise.
+    drawn = saltelli(16, 2) >= 0.5
+    configs = drawn @ [2, 1]
+    rng = np.random.default_rng(5)
+    found = [
+        indices(2.0 * drawn[..., 0] + noise[configs], 0.09, configs=configs)
+        for noise in rng.normal(0, 0.3, (400, 4))
+    ]
+    # With all of the noise taken out it is 1.028.
+    assert np.mean([one[0].first.value for one in found]) == pytest.approx(1.0, abs=0.015)
+    assert np.mean([one[0].total.value for one in found]) == pytest.approx(1.0, abs=0.015)
+
+
 def test_intervals_hold_the_exact_value_as_often_as_they_say() -> None:
     # y = 2 x1 + x2 with random designs: first order 0.8 and 0.2.
     held, rng = 0, np.random.default_rng(2)
