@@ -57,7 +57,7 @@ class Objective(Component):
             another column needs it.
         floor: what a failed trial scores. null is the task's floor for exact accuracy, else 0 for
             a share that is maximised and 1 for one that is minimised. A column without such an
-            end needs it to be the first objective.
+            end needs it to be the first objective. It must be a value that the column can have.
     """
 
     column: str
@@ -70,6 +70,12 @@ class Objective(Component):
         if self.direction is None and self.column not in SHARES | COSTS:
             raise ValueError(
                 f"{self.column} has no better end of its own: say direction: maximize or minimize"
+            )
+        low, high = self.bounds
+        if self.floor is not None and not low <= self.floor <= high:
+            ends = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of at least {low:g}"
+            raise ValueError(
+                f"floor {self.floor:g}: {self.column} has values {ends}: give one of those"
             )
         return self
 

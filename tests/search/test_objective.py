@@ -47,6 +47,8 @@ def test_columns_know_their_better_end() -> None:
         ({"column": "diverged"}, "no column of the reports"),
         ({"column": "H_cycles"}, "say direction"),
         ({"column": "lm_loss", "floor": math.inf}, "finite"),
+        ({"column": "exact_accuracy", "floor": -1.0}, "floor -1: .* values from 0 to 1"),
+        ({"column": "lm_loss", "floor": -9.0}, "floor -9: .* values of at least 0"),
     ],
 )
 def test_nonsense_is_refused(entry: dict[str, Any], words: str) -> None:
