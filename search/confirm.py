@@ -227,12 +227,11 @@ def optimism(plan: Plan, candidates: Sequence[Candidate], promised: Promise) -> 
 
 
 def _finite(interval: Interval, mean: float) -> Interval:
-    """The mean where an end is unknown.
+    """The mean alone where an end is unknown.
 
     A column without ends whose seeds agree exactly, such as the parameters, is no accident.
     """
-    low, high = (end if math.isfinite(end) else mean for end in (interval.low, interval.high))
-    return Interval(low, high)
+    return interval if math.isfinite(interval.width) else Interval(mean, mean)
 
 
 def _named(ledger: Book, number: int) -> Trial:

@@ -54,11 +54,11 @@ def ledger(tmp_path: Path, plan: Plan) -> Iterator[Ledger]:
         yield opened
 
 
-def racing(plan: Plan, ledger: Ledger) -> Racing:
+def racing(plan: Plan, ledger: Book) -> Racing:
     return Racing(plan, ledger, finalists(plan, ledger), 1000)
 
 
-def confirm_trials(plan: Plan, ledger: Ledger) -> list[Trial]:
+def confirm_trials(plan: Plan, ledger: Book) -> list[Trial]:
     """All that the confirm stage hands out before anything has ended."""
     race = racing(plan, ledger)
     while race.next() is not None:
@@ -154,3 +154,23 @@ def test_a_config_that_breaks_a_constraint_ranks_below_all_but_what_never_worked
         "over fresh seeds breaks parameters <= 1e+09",
         "every seed failed",
     ]
+
+
+def test_a_cost_on_which_all_seeds_agree_is_promised_as_it_is() -> None:
+    tree = {**TREE, "search": {"objective": {"column": "parameters", "floor": 1e9}}}
+    space = check_space(tree)
+    plan = resolve_plan(tree, experiment_from(space.default()[1]).task.build(), space)
+    book = Book()
+    params = {"model.L_cycles": 2}
+    winner = book.add_trial(stage="explore", params=params, config=space.apply(params), seed=7)
+    book.begin_attempt(winner.id)
+    book.finish(winner.id, "completed", 5e4)
+    trials = [*confirm_trials(plan, book), *promise_trials(plan, book, winner)[0]]
+    for trial in trials:
+        book.begin_attempt(trial.id)
+        book.finish(trial.id, "completed", 5e4)
+    (ranked,) = rank(plan, book, examples=1000)
+    promised = promise(plan, book, trials[-3:], [0.5] * 3, examples=1000)
+    assert (ranked.mean_low, ranked.mean_high) == (5e4, 5e4)
+    assert (promised.low, promised.high) == (5e4, 5e4), "not 0 to 50,000"
+    assert (promised.mean_low, promised.mean_high) == (5e4, 5e4)
