@@ -123,6 +123,17 @@ class Range:
             return 0.5
         return ((math.log(value) if self.log else value) - low) / (high - low)
 
+    def share(self, low: float, high: float) -> float:
+        """The share of the range, on the own scale, that the values from low to high have.
+
+        Of a grid, each value has its own part, so that all of them have the whole.
+
+        >>> Range("x", (), "int", 1, 4, step=1).share(2, 3)
+        0.5
+        """
+        margin = (self.step or 0.0) / 2
+        return self.position(high + margin) - self.position(low - margin)
+
     def snap(self, value: float) -> Any:
         """The allowed value nearest to a number; the lower of two."""
         value = min(max(value, self.low), self.high)

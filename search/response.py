@@ -9,6 +9,7 @@ from typing import Any
 
 from scipy import stats
 
+from search.distributions import Choice, Distribution
 from search.statistics import Spread, pooled_spread, resolution_sd
 
 MARGIN, CLIFF = 0.02, 0.1
@@ -143,22 +144,23 @@ def yardstick(
     return Yardstick(max(MARGIN * unit, error), CLIFF * unit, Spread(sd, spread.df), quantile)
 
 
-def response(name: str, scale: str, points: Sequence[Point], at: int, by: Yardstick) -> Response:
+def response(d: Distribution, points: Sequence[Point], at: int, by: Yardstick) -> Response:
     """What a parameter's points say.
 
     Args:
+        d: the parameter.
         points: in the order of values.
         at: index of the winner's.
         by: what counts as a difference.
     """
     winner = points[at]
-    if scale == "options":
+    if isinstance(d, Choice):
         safe = [p.value for p in points if p is winner or _is_safe(p, winner, by)]
         others = [(winner, p) for p in points if p is not winner]
         width = len(safe) / len(points)
         ends = (len(safe) == len(points),) * 2
         return Response(
-            name, scale, winner.value, list(points), safe, width, ends, _cliffs(others, by)
+            d.name, "options", winner.value, list(points), safe, width, ends, _cliffs(others, by)
         )
     low = high = at
     while low > 0 and _is_safe(points[low - 1], winner, by):
@@ -167,14 +169,13 @@ def response(name: str, scale: str, points: Sequence[Point], at: int, by: Yardst
         high += 1
     steps = [(points[i + 1], points[i]) for i in reversed(range(at))]
     steps += [(points[i], points[i + 1]) for i in range(at, len(points) - 1)]
-    width = (points[high].position or 0.0) - (points[low].position or 0.0)
     return Response(
-        name=name,
-        scale=scale,
+        name=d.name,
+        scale="log" if d.log else "linear",
         winner=winner.value,
         points=list(points),
         safe=[points[low].value, points[high].value],
-        width=width,
+        width=d.share(points[low].value, points[high].value),
         open=(low == 0, high == len(points) - 1),
         cliffs=_cliffs(steps, by),
     )

@@ -199,8 +199,7 @@ def _one_at_a_time(
         failures=failed / max(len(runs), 1),
         responses=[
             response(
-                d.name,
-                "options" if isinstance(d, Choice) else "log" if d.log else "linear",
+                d,
                 lines[d.name],
                 [p.value for p in lines[d.name]].index(winner.params[d.name]),
                 by,

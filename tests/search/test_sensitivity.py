@@ -270,6 +270,7 @@ def test_a_planted_cliff_and_the_safe_range(plan: Plan, ledger: Ledger) -> None:
     assert lr.cliffs[1].failed == 1.0
     assert lr.points[-1].failures == 3
     assert cycles.safe == [3, 3]
+    assert cycles.width == pytest.approx(1 / 9), "one value of nine"
     assert cycles.cliffs == [], "a slope is no cliff"
     assert heads.safe == ["2", "4"]
     assert next(p for p in heads.points if p.value == "3").reason
