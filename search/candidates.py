@@ -94,13 +94,13 @@ def aggregated(plan: Plan, seeds: Sequence[Trial], last: Mapping[int, Row]) -> d
     """By objective, one value for ended trials of one config."""
     how = plan.sections.search.aggregate
     confidence = plan.sections.stability.confidence
-    examples = plan.examples
     scores = [trial.score for trial in seeds if trial.score is not None]
     first, *others = plan.objectives
-    values = {first.column: aggregate(scores, first, how, confidence, examples)}
+    values = {first.column: aggregate(scores, first, how, confidence, plan.counted(plan.examples))}
     rows = [last[trial.id] for trial in seeds if trial.id in last and trial.outcome == "completed"]
     for objective in others:
         own = [objective.value(row) for row in rows] or [objective.worst(0.0)]
+        examples = plan.counted(plan.examples, objective)
         values[objective.column] = aggregate(own, objective, how, confidence, examples)
     return values
 

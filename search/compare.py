@@ -35,6 +35,7 @@ class RunFacts:
         task: the task's config at the default of every parameter, as plain values.
         data: hashes of the data that its trials used.
         examples: of one evaluation; None if the config does not say.
+        probed: examples of a probe.
         settings: every value of the config and of the sweep's sections by its path, defaults
             written out, distributions in words.
         versions: of what the numbers depend on, and the git revision.
@@ -53,6 +54,7 @@ class RunFacts:
     task: dict[str, Any]
     data: tuple[str, ...]
     examples: int | None
+    probed: int
     settings: dict[str, Any]
     versions: dict[str, str]
     outcomes: dict[str, int]
@@ -118,7 +120,7 @@ def compare(folders: Sequence[Place | str], confidence: float | None = None) -> 
                 other.result.promise.scores,
                 level,
                 maximize=first.objective.maximizes,
-                examples=first.examples if first.objective.is_share else None,
+                examples=first.objective.counted(first.examples, first.probed),
             )
     settings = {run.label: run.settings for run in runs}
     versions = {run.label: run.versions for run in runs}
@@ -145,6 +147,7 @@ def read_facts(folder: Place, label: str) -> RunFacts:
         task=plan.default.task.model_dump(mode="json"),
         data=tuple(sorted(filter(None, hashes))),
         examples=plan.examples,
+        probed=plan.default.diagnostics.examples,
         settings=settings_of(plan),
         versions=_versions(trials),
         outcomes=dict(Counter(trial.outcome or "unfinished" for trial in trials.values())),

@@ -97,7 +97,7 @@ def rank(plan: Plan, ledger: Book, examples: int | None) -> list[Candidate]:
         examples: how many examples a share is a share of, if that is known.
     """
     objective, confidence = plan.objective, plan.sections.stability.confidence
-    examples = examples if objective.is_share else None
+    examples = plan.counted(examples)
     replicates: dict[int, list[Trial]] = {}
     chosen = finalists(plan, ledger)
     for trial in Racing(plan, ledger, chosen, examples).trials():
@@ -173,15 +173,10 @@ def promise(
     """What the promise seeds say of one fresh seed."""
     objective, confidence = plan.objective, plan.sections.stability.confidence
     scores = [_score(trial) for trial in trials]
-    interval = prediction_interval(
-        scores,
-        confidence,
-        bounds=objective.bounds,
-        examples=examples if objective.is_share else None,
-    )
+    share = plan.counted(examples)
+    interval = prediction_interval(scores, confidence, bounds=objective.bounds, examples=share)
     mean = math.fsum(scores) / len(scores)
     fresh = _finite(interval, mean)
-    share = examples if objective.is_share else None
     known = _finite(mean_interval(scores, confidence, objective.bounds, examples=share), mean)
     failures = sum(trial.outcome != "completed" for trial in trials)
     failing = failure_rate(failures, len(trials), confidence)

@@ -11,7 +11,7 @@ from scipy import stats
 
 from search.statistics import NO_SPREAD, resolution_sd
 from trm.component import Component, nearest, shown
-from trm.report import COLUMNS
+from trm.report import COLUMNS, PROBED
 
 ObjectiveName = Literal[
     "exact_accuracy",
@@ -95,6 +95,19 @@ class Objective(Component):
     def is_share(self) -> bool:
         """Whether a value is a share of the evaluated examples."""
         return self.column in SHARES
+
+    def counted(self, evaluated: int | None, probed: int) -> int | None:
+        """How many examples a value is a share of; None where it is none, or that is unknown.
+
+        Args:
+            evaluated: examples of an evaluation.
+            probed: examples of a probe, the first of those that are evaluated.
+        """
+        if not self.is_share:
+            return None
+        if self.column in PROBED:
+            return probed if evaluated is None else min(probed, evaluated)
+        return evaluated
 
     @property
     def bounds(self) -> tuple[float, float]:

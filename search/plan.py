@@ -107,6 +107,16 @@ class Plan:
         counts = (train.valid_examples, getattr(task, "valid_examples", None))
         return min((count for count in counts if count is not None), default=None)
 
+    def counted(self, evaluated: int | None, objective: Objective | None = None) -> int | None:
+        """How many examples a score is a share of; None where it is none, or that is unknown.
+
+        Args:
+            evaluated: examples of an evaluation, if they are known.
+            objective: whose score; the first if None.
+        """
+        probed = self.default.diagnostics.examples
+        return (objective or self.objective).counted(evaluated, probed)
+
     @property
     def seeds(self) -> int:
         """Runs of each config of the search."""

@@ -36,7 +36,7 @@ class Racing:
         self.rules = rules(plan, len(chosen))
         self._ledger = ledger
         self._chosen = {trial.id: trial for trial in chosen}
-        self._examples = examples if plan.objective.is_share else None
+        self._examples = plan.counted(examples)
         self._last: dict[int, Row] = {}
 
     def trials(self) -> list[Trial]:

@@ -158,7 +158,7 @@ def analyse(
         )  # fmt: skip
 
     varied = varied_parameters(plan, winner, request)
-    share = examples if objective.is_share else None
+    share = plan.counted(examples)
     if request.design == "oat":
         return _one_at_a_time(plan, winner, request, varied, point, share)
     return _sobol(plan, winner, request, varied, point)

@@ -109,7 +109,7 @@ def tabled(folder: str, plan: Plan, book: Book) -> Study:
             gap = difference(
                 own, scores[BASE], section.stability.confidence,
                 maximize=objective.maximizes,
-                examples=plan.examples if objective.is_share else None,
+                examples=plan.counted(plan.examples),
             )  # fmt: skip
             low, high = sorted(map(objective.merit, (gap.low, gap.high)))
             known = math.isfinite(low)

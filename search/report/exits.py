@@ -58,13 +58,11 @@ def course(facts: Facts, result: Result) -> Picture | None:
 
 def examples_of(facts: Facts) -> int | None:
     """How many examples a score is a share of; None where it is none or that is unknown."""
-    if not facts.objective.is_share:
-        return None
     for trial in facts.of_stage("confirm"):
         evaluated = facts.curves.last(trial.id, "evaluated")
         if math.isfinite(evaluated) and evaluated > 0:
-            return int(evaluated)
-    return facts.plan.examples
+            return facts.plan.counted(int(evaluated))
+    return facts.plan.counted(facts.plan.examples)
 
 
 def _figure(result: Result, shown: list[Exit], runs: list[tuple[int, float]]) -> go.Figure:

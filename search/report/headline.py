@@ -72,7 +72,7 @@ def gap(facts: Facts) -> Difference | None:
         result.reference.scores,
         result.confidence,
         maximize=facts.objective.maximizes,
-        examples=facts.plan.examples if facts.objective.is_share else None,
+        examples=facts.plan.counted(facts.plan.examples),
     )
 
 

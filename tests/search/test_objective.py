@@ -108,3 +108,13 @@ def test_merit_is_its_own_inverse_and_greater_is_better() -> None:
     for objective in (Objective(column="exact_accuracy"), Objective(column="latency")):
         assert objective.merit(objective.merit(0.3)) == 0.3
     assert Objective(column="latency").merit(1.0) > Objective(column="latency").merit(2.0)
+
+
+def test_a_probed_share_is_one_of_fewer_examples() -> None:
+    assert Objective(column="exact_accuracy").counted(500, probed=32) == 500
+    assert Objective(column="exact_accuracy_4x").counted(500, probed=32) == 32
+    assert Objective(column="settled").counted(20, probed=32) == 20
+    assert Objective(column="settled").counted(None, probed=32) == 32
+    assert Objective(column="exact_accuracy").counted(None, probed=32) is None
+    assert Objective(column="lm_loss").counted(500, probed=32) is None
+    assert Objective(column="spectral_radius").counted(500, probed=32) is None
