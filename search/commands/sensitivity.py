@@ -115,31 +115,32 @@ def _text(found: Sensitivity) -> str:
         lines[0] += f"; {found.failures:.0%} of the runs failed"
     if found.design == "sobol":
         return "\n".join([*lines, "", *_index_lines(found)])
+    sign = 1.0 if found.maximizes else -1.0
+    # One scale for all: bars of one parameter's own would make its noise look like a cliff.
+    means = [
+        sign * point.merit for each in found.responses for point in each.points if point.scores
+    ]
+    ends = (min(means, default=0.0), max(means, default=1.0))
     for each in found.responses:
-        lines += ["", *_response_lines(each, found)]
+        lines += ["", *_response_lines(each, found, ends)]
     if found.seeds == 1:
         lines.append("\none seed a point: cliffs are by size alone, with no test against noise")
     return "\n".join(lines)
 
 
-def _response_lines(each: Response, found: Sensitivity) -> list[str]:
+def _response_lines(each: Response, found: Sensitivity, scale: tuple[float, float]) -> list[str]:
     sign = 1.0 if found.maximizes else -1.0
     lines = [f"{each.name} ({each.scale}), winner {_short(each.winner)}"]
-    means = [sign * point.merit for point in each.points if point.scores]
-    low, high = min(means, default=0.0), max(means, default=1.0)
     for point in each.points:
         mark = "<" if point.value == each.winner else " "
-        lines.append(f"  {_short(point.value):>12} {mark} {_point(point, sign, low, high)}")
+        lines.append(f"  {_short(point.value):>12} {mark} {_point(point, sign, *scale)}")
     if each.scale == "options":
         lines.append(f"  safe: {', '.join(map(_short, each.safe))}")
     else:
-        ends = ["", ""]
-        if each.open[0]:
-            ends[0] = "at or below "
-        if each.open[1]:
-            ends[1] = " or above"
+        below = "at or below " if each.open[0] else ""
+        above = " or above" if each.open[1] else ""
         lines.append(
-            f"  safe: {ends[0]}{_short(each.safe[0])} to {_short(each.safe[1])}{ends[1]}, "
+            f"  safe: {below}{_short(each.safe[0])} to {_short(each.safe[1])}{above}, "
             f"{each.width:.0%} of the range (mean within {found.margin:.3f}, no more failures)"
         )
     for cliff in each.cliffs:
