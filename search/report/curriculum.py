@@ -95,4 +95,4 @@ def _says(facts: Facts, trial: int, moved: list[str]) -> str:
             known = values[np.isfinite(values)]
             first, last = _text(name, known[0]), _text(name, known[-1])
             parts.append(f"{SHOWN[name]} from {first} to {last}")
-    return f"It went over {listed(parts)}." if parts else "Only the learning rate moved."
+    return f"It moved {listed(parts)}." if parts else "Only the learning rate moved."

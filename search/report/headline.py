@@ -121,7 +121,10 @@ def _caveats(facts: Facts) -> list[str]:
     found = gap(facts)
     if found is not None and found.wins is not None:
         low, high = number(found.low), number(found.high)
-        beats = f"a fresh seed of it beats one of the reference with probability {found.wins:.2f}"
+        odds = f"{found.wins:.2f}"
+        if (better := result.improvement) is not None:
+            odds = f"{better.probability:.2f} ({number(better.low)} to {number(better.high)})"
+        beats = f"a fresh seed of it beats one of the reference with probability {odds}"
         if found.settled and found.mean > 0:
             lines.append(
                 f"Its lead over the reference recipe is settled ({low} to {high}); {beats}."

@@ -118,10 +118,12 @@ def _name(candidate: Candidate, result: Result) -> str:
 
 
 def still_open(facts: Facts, result: Result) -> list[int]:
-    """The candidates that more seeds could still make the best, without the leader by mean."""
+    """The candidates besides the winner that more seeds could still make the best."""
     merit = facts.objective.merit
     samples = {c.trial: [merit(score) for score in c.scores] for c in _able(result)}
-    return unresolved(samples, result.confidence, examples_of(facts))[1:]
+    # The winner, by robust score, need not be the leader, who is first here: that is by mean.
+    left = unresolved(samples, result.confidence, examples_of(facts))
+    return [trial for trial in left if trial != result.winner]
 
 
 def _able(result: Result) -> list[Candidate]:

@@ -162,7 +162,12 @@ def _answer(one: Tree) -> go.Figure:
 def _green(one: Tree) -> list[tuple[Any, Any]]:
     """What is safe, in the axis's own terms."""
     if one["scale"] != "options":
-        return [tuple(one["safe"])] if one["safe"][0] != one["safe"][1] else []
+        low, high = one["safe"]
+        if all(isinstance(point["value"], int) for point in one["points"]):
+            # A whole number that alone is safe must be seen, too; beyond its bounds nothing is.
+            values = [point["value"] for point in one["points"]]
+            low, high = max(low - _HALF, min(values)), min(high + _HALF, max(values))
+        return [(low, high)] if low != high else []
     names = [str(point["value"]) for point in one["points"]]
     places = [names.index(str(option)) for option in one["safe"]]
     return [(place - _HALF, place + _HALF) for place in places]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from search.confirm import read_result
 from search.ledger import read_trials
 from search.report.exits import course
 from search.report.facts import Facts, read_facts
-from search.report.race import race
+from search.report.race import race, still_open
 from search.report.section import Picture
 
 sys.path.append(str(Path(__file__).parent))
@@ -102,3 +103,15 @@ def test_where_all_have_the_same_seeds_there_is_no_course(tmp_path: Path, finish
         facts = read_facts(run)
         assert facts.result is not None
         assert course(facts, facts.result) is None
+
+
+def test_the_winner_is_no_rival_of_its_own_where_another_leads_by_mean(facts: Facts) -> None:
+    assert facts.result is not None
+    scores = ([0.90, 0.91, 0.89, 0.90], [0.99, 0.84, 0.93, 0.86], [0.20, 0.21, 0.22, 0.19])
+    some = [
+        replace(candidate, scores=own, mean=sum(own) / 4)
+        for candidate, own in zip(facts.result.candidates, scores, strict=False)
+    ]
+    result = replace(facts.result, candidates=some, winner=some[0].trial)
+    assert some[1].mean > some[0].mean
+    assert still_open(facts, result) == [some[1].trial]
