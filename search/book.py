@@ -13,6 +13,8 @@ from typing import Any
 
 from search.journal import Record
 from search.parts import CURVES, Outcome, Row, StageName, Trial
+from search.place import Place
+from trm.errors import UserError
 from trm.report import COLUMNS
 
 _CASTS: dict[str, Callable[[Any], int | float | bool]] = {"int": int, "float": float, "bool": bool}
@@ -201,3 +203,21 @@ def row_of(record: Record) -> Row | None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def is_study(trials: Mapping[int, Trial]) -> bool:
+    """Whether a run folder's trials are a study's."""
+    return any(trial.stage == "study" for trial in trials.values())
+
+
+def refuse_study(folder: Place | str, trials: Mapping[int, Trial]) -> None:
+    """Make sure that there is a search to be looked at.
+
+    Raises:
+        UserError: the folder holds a study.
+    """
+    if is_study(trials):
+        raise UserError(
+            f"{folder}: holds a study, which has no search and no winner: `trm status {folder}` "
+            "shows its table"
+        )

@@ -102,7 +102,7 @@ def _facts(runs: Sequence[RunFacts]) -> list[str]:
         ("promise seeds", _promise_seeds),
         ("their mean", _of_result(lambda result: result.promise.mean)),
         ("promised", _promised),
-        ("test", _of_result(lambda result: result.promise.test_mean)),
+        ("exact accuracy, test", _of_result(lambda result: result.promise.test_mean)),
         ("reference recipe", _of_result(lambda result: result.reference.mean)),
     ]
     table = [["", *(run.label for run in runs)]]

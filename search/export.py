@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from search.book import refuse_study
 from search.candidates import explored, is_whole, pareto_front
 from search.findings import Findings, findings
 from search.ledger import Trial, read_book, read_trials
@@ -85,7 +86,9 @@ def exported_config(plan: Plan, trial: Trial, result: Result | None) -> Experime
     The winner's seed is the first of those that made the promise, so that training the file on
     the same hardware repeats a run that took no part in the choice.
     """
-    tree: dict[str, Any] = {**trial.config, "name": f"{plan.default.name}-best"}
+    # `trm train` names its folder after it: other trials must not land in the winner's.
+    kind = f"trial-{trial.id}" if result is None else "best"
+    tree: dict[str, Any] = {**trial.config, "name": f"{plan.default.name}-{kind}"}
     if result is not None:
         promise = result.promise
         tree["train"] = {**tree["train"], "seed": promise.seeds[0]}
@@ -104,6 +107,7 @@ def _trial(
 ) -> Trial:
     if trial_id is None:
         if result is None:
+            refuse_study(folder, trials)
             raise UserError(
                 f"{folder}: has no winner yet: finish it with `trm sweep ... --resume`, or name a "
                 "trial with --trial"
@@ -117,7 +121,8 @@ def _trial(
 
 
 def _head(plan: Plan, trial: Trial, found: Findings) -> list[str]:
-    lines = [f"trial {trial.id} of sweep {plan.study}"]
+    what = "study" if trial.stage == "study" else "sweep"
+    lines = [f"trial {trial.id} of {what} {plan.study}"]
     sure = f"{found.confidence:.0%}"
     if found.standing == "explored":
         score = "none" if trial.score is None else f"{trial.score:.4f}"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.book import Book
+from search.book import Book, refuse_study
 from search.ledger import read_book
 from search.objective import COSTS
 from search.parts import Row
@@ -114,7 +114,7 @@ def fidelity(source: Place | str) -> Fidelity:
     """How the rungs of a run, finished or not, or of a recording rank its configs.
 
     Raises:
-        UserError: neither is there, or the run breeds a population and stops nobody.
+        UserError: neither is there, it is a study, or the run breeds a population and stops nobody.
     """
     where = place(source)
     if not (where / SWEEP_FILE).is_file() and isinstance(where, Path) and where.is_file():
@@ -128,8 +128,9 @@ def fidelity(source: Place | str) -> Fidelity:
                 Curve(number, _rungs_of(run.rows, config, shares), plan.objective.merit(end))
             )
         return measure(plan, curves)
-    plan = read_plan(where)
-    return measure(plan, run_curves(plan, read_book(where)))
+    plan, book = read_plan(where), read_book(where)
+    refuse_study(where, book.trials)
+    return measure(plan, run_curves(plan, book))
 
 
 def run_curves(plan: Plan, book: Book) -> list[Curve]:

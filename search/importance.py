@@ -34,7 +34,7 @@ from optuna.importance import (
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.book import Book
+from search.book import Book, refuse_study
 from search.distributions import Choice, Distribution
 from search.history import FAILURES
 from search.interactions import CELLS, decompose
@@ -127,10 +127,13 @@ def importance(folder: Place | str, seed: int = 0) -> Importances:
     """What matters in a run, finished or in progress.
 
     Raises:
-        UserError: the folder holds no run, or one that bred a population and drew no configs.
+        UserError: the folder holds no run, a study, or a run that bred a population and drew no
+            configs.
     """
     where = place(folder)
-    return importances(read_plan(where), read_book(where), seed)
+    plan, book = read_plan(where), read_book(where)
+    refuse_study(where, book.trials)
+    return importances(plan, book, seed)
 
 
 def importances(plan: Plan, book: Book, seed: int = 0) -> Importances:
@@ -144,7 +147,7 @@ def importances(plan: Plan, book: Book, seed: int = 0) -> Importances:
     found = samples(plan, book)
     conditional = {
         name: f"{' and '.join(f'{c} = {o}' for c, o in d.condition)}: "
-        f"{sum(name in sample.params for sample in found)} configs"
+        + _configs(sum(name in sample.params for sample in found))
         for name, d in plan.space.parameters.items()
         if d.condition and d.count > 1
     }
@@ -241,11 +244,11 @@ def _nothing(name: str, points: Sequence[tuple[Sample, float]]) -> str:
     """Why a target cannot be looked at, else nothing."""
     if name == "spread" and len(points) < FEWEST:
         return (
-            f"spread needs seeds: {len(points)} configs have two or more completed ones, at least "
-            f"{FEWEST} must (search.seeds, or trm stability --candidates)"
+            f"spread needs seeds: {_configs(len(points))} with two or more completed ones, at "
+            f"least {FEWEST} must be (search.seeds, or trm stability --candidates)"
         )
     if len(points) < FEWEST:
-        return f"{len(points)} configs have ended with a {name}: at least {FEWEST} must"
+        return f"{_configs(len(points))} ended with a {name}: at least {FEWEST} must"
     if len({value for _, value in points}) < 2:
         none = name == "failure" and points[0][1] == 0.0
         return "no run failed" if none else f"every config has the same {name}"
@@ -327,3 +330,7 @@ def _interactions(
         for j in range(i)
     ]
     return sorted(pairs, key=lambda pair: -pair.share), found.explained
+
+
+def _configs(n: int) -> str:
+    return f"{n} config{'' if n == 1 else 's'}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from itertools import groupby
 from typing import Any, Literal
@@ -17,7 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from search.journal import SCHEMA_VERSION, require_known_version, sync_folder
+from search.json_file import COPY
 from search.place import Place, Remote, readable
+from trm.errors import UserError
 from trm.report import COLUMNS
 
 BLOCK = 256
@@ -124,7 +127,8 @@ def parts(folder: Place) -> dict[int, Place]:
 def sequence_of(path: Place) -> int:
     """The last log record that a file contains; 0 if there is no file."""
     try:
-        metadata = pq.read_metadata(readable(path)).metadata or {}
+        with _sound(path):
+            metadata = pq.read_metadata(readable(path)).metadata or {}
     except FileNotFoundError:
         return 0
     return int(metadata[b"sequence"])
@@ -152,7 +156,8 @@ def read_curve_part(path: Place, trial: int | None = None) -> pa.Table:
     """A file's rows, of one trial if given; no rows if there is no file."""
     filters = None if trial is None else [("trial", "=", trial)]
     try:
-        return _conform(pq.read_table(readable(path), filters=filters))
+        with _sound(path):
+            return _conform(pq.read_table(readable(path), filters=filters))
     except FileNotFoundError:
         return CURVES.empty_table()
 
@@ -182,9 +187,10 @@ def read_trial_part(path: Place) -> tuple[list[Trial], int, int]:
     """A file's trials, the last log record that it contains, and its schema version.
 
     Raises:
-        UserError: a newer version of this program wrote the file.
+        UserError: it is damaged, or a newer version of this program wrote it.
     """
-    table = pq.read_table(readable(path))
+    with _sound(path):
+        table = pq.read_table(readable(path))
     metadata = table.schema.metadata
     version = int(metadata[b"schema_version"])
     require_known_version(path, version)
@@ -220,13 +226,22 @@ def trial_row(trial: Trial) -> Row:
 
 def _stored_rows(path: Place, columns: Sequence[str]) -> Iterator[Row]:
     try:
-        file = pq.ParquetFile(readable(path))
+        with _sound(path):
+            file = pq.ParquetFile(readable(path))
     except FileNotFoundError:
         return
     with file:
         known = [name for name in columns if name in file.schema_arrow.names]
         for batch in file.iter_batches(ROW_GROUP, columns=known):
             yield from _conform(pa.Table.from_batches([batch]), columns).to_pylist()
+
+
+@contextmanager
+def _sound(path: Place) -> Iterator[None]:
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path}: is damaged, not Parquet: {COPY}") from error
 
 
 def _conform(table: pa.Table, names: Sequence[str] = CURVES.names) -> pa.Table:

@@ -15,6 +15,7 @@ import numpy as np
 
 from search.config import SweepSections, sweep_sections
 from search.constraint import Constraint
+from search.json_file import fields_of, read_json
 from search.objective import Objective
 from search.place import Place, Remote
 from search.schedulers.pbt import PbtConfig
@@ -256,20 +257,20 @@ def read_plan(folder: Place) -> Plan:
     """The plan of a run folder.
 
     Raises:
-        UserError: the folder holds no run, or one of a newer version.
+        UserError: the folder holds no run, a damaged one, or one of a newer version.
     """
-    if not (folder / SWEEP_FILE).is_file():
-        raise UserError(
-            f"{folder}: holds no sweep (no {SWEEP_FILE}): give the folder of `trm sweep`"
-        )
-    head = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    if head["schema_version"] > RUN_VERSION:
-        version = head["schema_version"]
-        raise UserError(
-            f"{folder / RUN_FILE}: schema_version", version, "is newer than this program"
-        )
+    # A user's own folder may hold a file of that name; the other is written last, and ours.
+    for name in (SWEEP_FILE, RUN_FILE):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder}: holds no sweep (no {name}): give the folder of `trm sweep`")
+    path = folder / RUN_FILE
+    head = read_json(path)
+    with fields_of(path):
+        version, study = int(head["schema_version"]), str(head["study"])
+    if version > RUN_VERSION:
+        raise UserError(f"{path}: schema_version", version, "is newer than this program")
     path = folder / SWEEP_FILE
-    return _plan(parse_yaml(path.read_text(encoding="utf-8"), str(path)), head["study"])
+    return _plan(parse_yaml(path.read_text(encoding="utf-8"), str(path)), study)
 
 
 def replan(plan: Plan, tree: Mapping[str, Any]) -> Plan:

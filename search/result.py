@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
+from search.json_file import fields_of, read_json
 from search.objective import Direction
 from search.place import Place
 from search.plan import write_atomically
 from search.race import Ending
 
 RESULT_FILE = "result.json"
+_MEND = "`trm stability RUN` writes it again from the runs that are there"
 RESULT_VERSION = 3
 """2 added directions, fronts and values; 3 the race and the statistics over seeds. A field that an
 older file lacks has its default."""
@@ -205,11 +209,20 @@ class Result:
 
 
 def read_result(folder: Place) -> Result | None:
-    """The result of a run folder; None while there is none."""
+    """The result of a run folder; None while there is none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     path = folder / RESULT_FILE
     if not path.is_file():
         return None
-    tree = json.loads(path.read_text(encoding="utf-8"))
+    tree = read_json(path, _MEND)
+    with fields_of(path, _MEND):
+        return _result(tree)
+
+
+def _result(tree: Mapping[str, Any]) -> Result:
     race, improvement, optimism = (tree.get(key) for key in ("race", "improvement", "optimism"))
     return Result(
         winner=tree["winner"],

@@ -28,7 +28,7 @@ def result_text(plan: Plan, result: Result, trials: Mapping[int, Trial]) -> str:
     lines = [f"confirmed over fresh seeds, by robust score ({sure} bound):"]
     lines += _candidates(result.candidates, sure, several=len(plan.objectives) > 1)
     if result.race is not None:
-        lines.append(_race_line(result.race))
+        lines.append(race_line(result.race, [len(c.scores) for c in result.candidates]))
     if result.front:
         lines.append(f"Pareto front of the confirmed: trials {', '.join(map(str, result.front))}")
     lines += [
@@ -37,9 +37,9 @@ def result_text(plan: Plan, result: Result, trials: Mapping[int, Trial]) -> str:
         *_winner_lines(plan, winner, trials),
         f"promised {result.objective} of one fresh seed: {result.promise.low:.3f} to "
         f"{result.promise.high:.3f} ({sure})",
-        _promise_line("winner", result.promise),
+        _promise_line("winner", result.promise, result.objective),
         *_promise_details(result.promise, sure),
-        _promise_line("reference recipe", result.reference),
+        _promise_line("reference recipe", result.reference, result.objective),
         *_promise_details(result.reference, sure),
         *_luck_lines(result, sure),
     ]
@@ -76,10 +76,23 @@ def _candidates(candidates: Sequence[Candidate], sure: str, *, several: bool) ->
     return lines
 
 
-def _race_line(race: Race) -> str:
+def race_line(race: Race, seeds: Sequence[int]) -> str:
+    """How the race went.
+
+    Args:
+        seeds: how many each candidate has.
+    """
+    runs = _count(race.runs, "run")
+    if len(seeds) == 1:
+        return f"no race, there is one candidate: {runs}"
     if not race.racing:
-        return f"as many seeds for each: {race.runs} runs"
-    return f"race: {race.runs} runs of a budget of {race.budget}; {_ENDINGS[race.ending]}"
+        # An earlier race may have given some more than others.
+        equal = len(set(seeds)) == 1
+        return f"as many seeds for each: {runs}" if equal else f"no race now: {runs} so far"
+    # What ran under an earlier, larger budget counts.
+    within = race.runs <= race.budget
+    of = f"of a budget of {race.budget}" if within else f"so far, budget {race.budget}"
+    return f"race: {runs} {of}; {_ENDINGS[race.ending]}"
 
 
 def _winner_lines(plan: Plan, winner: Trial, trials: Mapping[int, Trial]) -> list[str]:
@@ -97,11 +110,13 @@ def _winner_lines(plan: Plan, winner: Trial, trials: Mapping[int, Trial]) -> lis
     return lines
 
 
-def _promise_line(who: str, promise: Promise) -> str:
+def _promise_line(who: str, promise: Promise, objective: str) -> str:
     scores = " ".join(f"{score:.3f}" for score in promise.scores)
+    # `test` is looked at for exact accuracy alone, whatever the search was for.
+    test = "test" if objective == "exact_accuracy" else "exact accuracy on test"
     return (
         f"  {who:<17} valid {promise.mean:.3f} over {len(promise.scores)} more seeds ({scores}), "
-        f"test {promise.test_mean:.3f}"
+        f"{test} {promise.test_mean:.3f}"
     )
 
 
@@ -128,9 +143,13 @@ def _luck_lines(result: Result, sure: str) -> list[str]:
         ends = "" if luck.low is None else f" ({luck.low:+.3f} to {luck.high:+.3f}, {sure})"
         lines.append(
             f"explored scores less fresh seeds: {luck.mean:+.3f}{ends} over "
-            f"{len(result.candidates)} candidates, {luck.winner:+.3f} for the winner"
+            f"{_count(len(result.candidates), 'candidate')}, {luck.winner:+.3f} for the winner"
         )
     return lines
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _short(value: Any) -> str:

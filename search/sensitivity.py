@@ -18,6 +18,7 @@ from search.book import Book
 from search.distributions import Choice, Distribution
 from search.further_runs import Runner, run_further
 from search.history import FAILURES
+from search.json_file import fields_of, read_json
 from search.ledger import Ledger, Trial
 from search.place import Place, place
 from search.plan import Plan, read_plan, write_atomically
@@ -44,6 +45,7 @@ from trm.evaluation import subset
 from trm.run_folder import cache_folder
 
 SENSITIVITY_FILE = "sensitivity.json"
+_MEND = "remove it: `trm sensitivity RUN` writes it again from the runs that are there"
 SENSITIVITY_VERSION = 1
 
 __all__ = [
@@ -108,6 +110,8 @@ def sensitivity(
     where = place(folder).absolute()
     plan = read_plan(where)
     budget_of(where, request)
+    # What is found goes beside what the file holds: a damaged one is refused before any run.
+    read_sensitivity(where)
     runner.check(plan)
     with runner.display.preparing() as progress:
         task = plan.default.task.build(cache_folder(), progress)
@@ -122,12 +126,22 @@ def sensitivity(
 
 
 def read_sensitivity(folder: Place) -> dict[str, Any]:
-    """What `sensitivity.json` holds, by design, as plain values; empty while there is none."""
+    """What `sensitivity.json` holds, by design, as plain values; empty while there is none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     path = folder / SENSITIVITY_FILE
     if not path.is_file():
         return {}
-    tree = json.loads(path.read_text(encoding="utf-8"))
-    return {design: tree[design] for design in POINTS if tree.get(design) is not None}
+    tree = read_json(path, _MEND)
+    found: dict[str, Any] = {
+        design: tree[design] for design in POINTS if tree.get(design) is not None
+    }
+    with fields_of(path, _MEND):
+        for values in found.values():
+            Sensitivity(**values)
+    return found
 
 
 def analyse(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from search.book import Book
+from search.book import Book, refuse_study
 from search.distributions import Choice, Distribution, Range
 from search.ledger import Trial, read_book
 from search.place import Place, place
@@ -120,6 +120,7 @@ def design_trials(plan: Plan, ledger: Book, winner: Trial, request: Request) -> 
 def winner_of(folder: Place, book: Book) -> Trial:
     result = read_result(folder)
     if result is None:
+        refuse_study(folder, book.trials)
         raise UserError(f"{folder}: has no winner yet: finish it with `trm sweep ... --resume`")
     return book.trials[result.winner]
 
@@ -152,8 +153,10 @@ def varied_parameters(plan: Plan, winner: Trial, request: Request) -> list[Distr
     if not 0 < request.radius <= 1:
         raise UserError("--radius", request.radius, "must be above 0 and at most 1")
     points = points_of(request)
-    if request.design == "sobol" and points & (points - 1):
-        raise UserError("--points", points, "must be a power of two for --design sobol, as 16")
+    if request.design == "sobol" and (points < 2 or points & (points - 1)):
+        raise UserError(
+            "--points", points, "must be a power of two from 2 for --design sobol, as 16"
+        )
     if request.design == "oat" and points < 2:
         raise UserError("--points", points, "must be at least 2: the ends of what is tried")
     wanted = request.params or tuple(there)

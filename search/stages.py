@@ -23,6 +23,7 @@ from search.confirm import (
 )
 from search.execution import Decision
 from search.explore import STUDY_FILE, Explore
+from search.json_file import read_json
 from search.ledger import Ledger, Trial
 from search.limits import Meter
 from search.live import SweepDisplay
@@ -189,7 +190,7 @@ class Stages:
     def _test(self, trials: Sequence[Trial]) -> list[float]:
         """Exact accuracy on `test` of each trial, looked at once and then kept in `test.json`."""
         path = self.ledger.folder / TEST_FILE
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        known = read_json(path) if path.exists() else {}
         for trial in trials:
             if str(trial.id) not in known:
                 known[str(trial.id)] = self._test_one(trial)

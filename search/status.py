@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from search.book import Book
+from search.book import Book, is_study
 from search.candidates import best_first, explored, pareto_front
 from search.diagnosis import count_findings, diagnose_book
 from search.fidelity import fidelity_warning
@@ -18,7 +18,6 @@ from search.population import spent
 from search.result import Result, read_result
 from search.result_text import result_text, values_text
 from search.schedulers.pbt import PbtConfig
-from search.study import is_study
 from search.study_table import study_table, tabled
 from search.sweep import Run
 
@@ -87,7 +86,7 @@ def status_text(folder: Place | str) -> str:
     if isinstance(scheduler, PbtConfig):
         wanted = f"{scheduler.members} members x {scheduler.generations} generations"
     judged = ", then ".join(objective.text() for objective in plan.objectives)
-    studied = tabled(str(where), plan, book) if is_study(book) else None
+    studied = tabled(str(where), plan, book) if is_study(book.trials) else None
     if studied:
         wanted = f"{len(studied.lines)} configs x {studied.seeds} seeds"
     lines = [f"{state['study']}: {wanted} wanted, objective {judged}"]

@@ -111,11 +111,6 @@ def read_study(folder: Place | str) -> Study:
     return tabled(str(where), plan, book)
 
 
-def is_study(book: Book) -> bool:
-    """Whether a run folder's trials are a study's."""
-    return any(trial.stage == "study" for trial in book.trials.values())
-
-
 def study_trials(plan: Plan, ledger: Book) -> list[Trial]:
     """The study's trials, seed by seed: those that are there, and new ones.
 

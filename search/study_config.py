@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from trm.component import Component
+from trm.component import Component, shown
 
 PAPER = "paper"
 """The built-in set of ablations."""
@@ -29,6 +29,35 @@ class StudyConfig(Component):
     base: Literal["default"] | dict[str, Any] = "default"
     ablations: Literal["paper"] | dict[str, dict[str, Any]] = Field(default={})
     seeds: int = Field(default=5, ge=2, le=1000)
+
+    @field_validator("base", mode="before")
+    @classmethod
+    def _base_kind(cls, value: Any) -> Any:
+        if value == "default" or isinstance(value, Mapping):
+            return value
+        raise ValueError(
+            f"{shown(value)} is no base: take default, or a mapping from keys to values"
+        )
+
+    @field_validator("ablations", mode="before")
+    @classmethod
+    def _ablations_kind(cls, value: Any) -> Any:
+        if value == PAPER:
+            return value
+        if not isinstance(value, Mapping):
+            raise ValueError(
+                f"{shown(value)} is no set of ablations: take paper, or name some, as in "
+                "{no_ema: {train.ema: null}}"
+            )
+        for name, changes in value.items():
+            if not isinstance(name, str):
+                raise ValueError(f"{shown(name)} is no name: put it in quotes")
+            if not isinstance(changes, Mapping):
+                raise ValueError(
+                    f"{name}: {shown(changes)} must be a mapping from keys to values, as in "
+                    "{train.ema: null}"
+                )
+        return value
 
 
 def parse_study(value: Any) -> Any:

@@ -12,6 +12,7 @@ import torch
 
 from cluster.connect import ClusterError, check_address, connected
 from cluster.resources import cores, default_parallel, worker_environment
+from search.book import is_study
 from search.config import load_tree, require_trials_count, sweep_sections
 from search.confirm import finalists
 from search.engine import run_trials
@@ -192,7 +193,7 @@ def stability(
         section.pop("budget", None)
     asked = {
         "candidates": candidates,
-        "trials": None if trials is None else list(trials),
+        "trials": None if trials is None else list(dict.fromkeys(trials)),
         "seeds": seeds,
         "budget": budget,
         "max_seeds": max_seeds,
@@ -214,7 +215,7 @@ def stability(
 
 
 def _refuse_study(ledger: Ledger) -> None:
-    if any(trial.stage == "study" for trial in ledger.trials.values()):
+    if is_study(ledger.trials):
         raise UserError(
             f"{ledger.folder}: holds a study, which has no search: `trm study ... --resume` goes "
             "on with it; give a sweep another --out"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 
+from search.json_file import fields_of, read_json
 from search.place import Place
 from search.plan import write_atomically
 
 TIME_FILE = "time.json"
 _SAVE_SECONDS = 30.0
+_MEND = "restore it from a copy, or remove it to count the hours from 0"
 
 
 class WallClock:
@@ -22,8 +24,9 @@ class WallClock:
         self._path = folder / TIME_FILE
         self._before = 0.0
         if self._path.exists():
-            stored = json.loads(self._path.read_text(encoding="utf-8"))
-            self._before = float(stored["wall_seconds"])
+            stored = read_json(self._path, _MEND)
+            with fields_of(self._path, _MEND):
+                self._before = float(stored["wall_seconds"])
         self._begun = self._saved = time.monotonic()
 
     @property

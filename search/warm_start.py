@@ -14,6 +14,7 @@ from search.candidates import aggregated, replicas
 from search.constraint import violations
 from search.first import distinct
 from search.history import Record
+from search.json_file import fields_of
 from search.ledger import Trial, read_curves, read_trials
 from search.parts import Row, failed
 from search.place import Place, place
@@ -94,12 +95,18 @@ def write_start(folder: Place, warm: Warm) -> None:
 
 
 def read_start(folder: Place, plan: Plan) -> Warm:
-    """What a run started from; the default alone where the folder does not say."""
+    """What a run started from; the default alone where the folder does not say.
+
+    Raises:
+        UserError: the file is damaged, or a newer program wrote it.
+    """
+    path = folder / START_FILE
     try:
-        text = (folder / START_FILE).read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return Warm(first=(plan.space.default()[0],))
-    return warm_from_json(text)
+    with fields_of(path):
+        return warm_from_json(text)
 
 
 def require_runs(folders: Iterable[str]) -> None:

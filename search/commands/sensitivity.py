@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one at a time (default), or all at once for Sobol's indices",
     )  # fmt: skip
     parser.add_argument(
-        "--params", metavar="A,B", default="",
+        "--params", metavar="A,B", type=_names, default=(),
         help="parameters to vary, as `trm status` names them (default: all that the winner has)",
     )  # fmt: skip
     parser.add_argument(
@@ -66,8 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from search.live import SweepDisplay
     from search.sensitivity import Request, budget_of, sensitivity
 
-    names = tuple(name for name in args.params.split(",") if name)
-    request = Request(args.design, names, args.points, args.seeds, args.radius)
+    request = Request(args.design, args.params, args.points, args.seeds, args.radius)
     budget = budget_of(args.run, request)
     if args.dry_run:
         print(json.dumps(asdict(budget)) if args.json else _budget_text(request, budget))
@@ -94,7 +93,8 @@ def _cost_line(request: Request, budget: Budget) -> str:
     if budget.seconds is not None and left:
         time = f", about {duration(left * budget.seconds)} of one worker's time"
     done = f", {budget.done} of them done" if budget.done else ""
-    return f"{budget.configs} configs x {request.seeds} seeds = {budget.runs} full runs{done}{time}"
+    work = f"{_count(budget.configs, 'config')} x {_count(request.seeds, 'seed')}"
+    return f"{work} = {_count(budget.runs, 'full run')}{done}{time}"
 
 
 def _budget_text(request: Request, budget: Budget) -> str:
@@ -107,7 +107,7 @@ def _budget_text(request: Request, budget: Budget) -> str:
 
 
 def _text(found: Sensitivity) -> str:
-    seeds = f"{found.seeds} seed{'' if found.seeds == 1 else 's'}"
+    seeds = _count(found.seeds, "seed")
     lines = [f"around trial {found.winner}, {found.objective} over {seeds} a point"]
     if found.sd:
         lines[0] += f"; {found.sd:.3f} between seeds"
@@ -186,3 +186,14 @@ def _table(head: str, found: Sensitivity, target: str) -> list[str]:
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} must be names, as in optimizer.lr,curriculum")
+    return names

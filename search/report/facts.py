@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from search.candidates import Explored, best_first, explored, replicas
 from search.confirm import REFERENCE, Result, read_result
 from search.distributions import Distribution
 from search.history import FAILURES
+from search.json_file import read_json
 from search.ledger import Trial, read_book, read_curves
 from search.objective import Objective
 from search.place import Place
@@ -186,7 +186,7 @@ def read_facts(folder: Place) -> Facts:
         curves=_curves(read_curves(folder), book.trials),
         explored=best_first(plan, explored(plan, book)),
         result=result,
-        head=json.loads((folder / RUN_FILE).read_text(encoding="utf-8")),
+        head=read_json(folder / RUN_FILE),
     )
 
 

@@ -153,13 +153,15 @@ def _says(facts: Facts, result: Result) -> str:
             f" {names[0].upper()}{names[1:]}{more} could still be as good; more seeds would tell."
         )
     race = result.race
-    if race is not None and race.racing:
+    if race is not None and race.racing and others:
         why = {
             "separated": "when the winner was ahead beyond doubt",
             "budget": "with its budget spent",
             "seeds": "with every seed given that a finalist may have",
         }[race.ending]
-        text += f" The race took {count(race.runs, 'run')} of {race.budget} and ended {why}."
+        over = race.runs > race.budget
+        of = f"with a budget of {race.budget}" if over else f"of {race.budget}"
+        text += f" The race took {count(race.runs, 'run')} {of} and ended {why}."
     if best.best is not None and others:
         text += f" It is the best of them with probability {best.best:.2f}."
     return text + _optimism(facts, result)

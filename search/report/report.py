@@ -56,6 +56,8 @@ SECTIONS: Sequence[Callable[[Facts], Section | None]] = (
     reproduce,
 )
 """What makes the page, in order; one without data is left out."""
+_OF_A_SEARCH = (curves, halting, depth)
+"""Show winner, finalists and search, of which a study has none."""
 
 
 def write_report(
@@ -98,5 +100,6 @@ def write_report(
 
 def sections(facts: Facts) -> list[Section]:
     """The parts of the page that have data."""
-    found = (make(facts) for make in SECTIONS)
+    left_out = _OF_A_SEARCH if facts.of_stage("study") else ()
+    found = (make(facts) for make in SECTIONS if make not in left_out)
     return [section for section in found if section is not None]

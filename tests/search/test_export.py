@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from search.config import load_tree, presets
-from search.plan import check_space
+from search.export import export
+from search.plan import check_space, read_plan
 from search.space import Space
 from trm.config import experiment_from
 from trm.reference import arch_config, inexpressible, model_config, overrides, reference_file
@@ -68,3 +71,14 @@ def test_what_the_reference_cannot_say_is_said_in_the_file() -> None:
     assert "optimizer.name adamw" in text
     assert "swiglu_multiple 32" in text
     assert parse_value(text)["mlp_t"] is True
+
+
+def test_another_trial_does_not_train_into_the_winners_folder() -> None:
+    folder = Path(__file__).parents[1] / "data" / "run_v1" / "finished"
+    plan = read_plan(folder)
+    task = plan.default.task.build()
+    winner, other = export(folder, "trm", task), export(folder, "trm", task, 0)
+    assert "# trial 3 of sweep" in winner
+    assert "\nname: v1-best\n" in winner
+    assert "# trial 0 of sweep" in other
+    assert "\nname: v1-trial-0\n" in other

@@ -358,6 +358,7 @@ def test_a_design_runs_through_the_engine_and_goes_on(
         (Request(params=("optimizer[adam_atan2].weight_decay",)), "does not exist in the winner"),
         (Request(radius=0.0), "--radius"),
         (Request("sobol", points=12), "power of two"),
+        (Request("sobol", points=1), "power of two from 2"),
         (Request(points=1), "at least 2"),
     ],
 )
@@ -370,6 +371,19 @@ def test_bad_requests_start_nothing(folder: Path, request_: Request, words: str)
 def test_a_run_without_a_winner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sensitivity", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("names", [",", "", "optimizer.lr,"])
+def test_a_list_with_an_empty_name_is_not_all_parameters(
+    names: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sensitivity", str(folder), "--dry-run", "--params", names]) == 2
+    assert "must be names" in capsys.readouterr().err
+
+
+def test_one_seed_is_no_seeds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sensitivity", str(folder), "--dry-run", "--seeds", "1", "--params", LR]) == 0
+    assert " x 1 seed = " in capsys.readouterr().out
 
 
 def test_points_know_their_failures() -> None:

@@ -105,7 +105,9 @@ def test_a_base_of_its_own() -> None:
         ({"ablations": {"base": {"train.ema": None}}}, "base's own name"),
         ({"base": {"train.emma": 1}, "ablations": {"a": {"train.ema": None}}}, "study.base"),
         ({"ablations": {}}, "study.ablations"),
-        ("papre", "study"),
+        ("papre", "study.ablations: 'papre' is no set of ablations: take paper"),
+        ({"base": 3, "ablations": "paper"}, "study.base: 3 is no base: take default"),
+        ({"ablations": {"a": 3}}, "study.ablations: a: 3 must be a mapping"),
         ({"seeds": 1, "ablations": "paper"}, "study.seeds"),
     ],
 )

@@ -130,6 +130,7 @@ def test_a_studys_page_has_what_a_study_has(run: Path) -> None:
     assert names[0] == "ablations"
     assert "failures" in names
     assert not {"race", "importance", "slices", "sensitivity"} & set(names)
+    assert not {"curves", "halting", "depth"} & set(names), "they show a search and its winner"
     head = headline(facts)
     assert head.verdict.startswith("A study of 5 ablations over 0 to 3 seeds each")
     assert head.missing == []
