@@ -92,9 +92,10 @@ def status_text(folder: Place | str) -> str:
     lines = [f"{state['study']}: {wanted} wanted, objective {judged}"]
     if state["constraints"]:
         lines.append(f"  must keep {', '.join(state['constraints'])}")
+    width = max(10, *map(len, state["stages"])) if state["stages"] else 10
     for stage, counts in state["stages"].items():
         words = ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items()))
-        lines.append(f"  {stage:<10} {words}")
+        lines.append(f"  {stage:<{width}} {words}")
     lines.append(
         f"  {state['compute']:.2e} training FLOPs in {state['seconds'] / 60:.1f} worker minutes"
     )

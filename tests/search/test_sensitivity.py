@@ -341,7 +341,12 @@ def test_a_design_runs_through_the_engine_and_goes_on(
     stored = json.loads((folder / SENSITIVITY_FILE).read_text())
     assert stored["oat"]["seeds"] == 3
     assert main(["status", str(folder)]) == 0
-    assert "sensitivity" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    explored, varied = (
+        next(line for line in lines if line.startswith(f"  {stage} "))
+        for stage in ("explore", "sensitivity")
+    )
+    assert explored.index("1 completed") == varied.index(varied.split(maxsplit=1)[1])
     words = ["sensitivity", str(folder), "--params", LR, "--points", "3", "--radius", "0.4"]
     assert main([*words, "--seeds", "3"]) == 0  # all there: no Ray is asked
     shown = capsys.readouterr().out
