@@ -36,6 +36,8 @@ class Estimate:
 
     Attributes:
         flops_per_trial: training FLOPs of one that is not stopped early.
+        steps_per_trial: of one at the file's default values, at full depth.
+        warmup: of those, at a learning rate that still rises, at most all.
         seconds_per_trial: of one at the file's default values on this machine, evaluation included.
         share: of its budget that a trial of the search gets on average, if scores never change
             their order: the least that the scheduler lets through.
@@ -45,6 +47,8 @@ class Estimate:
     """
 
     flops_per_trial: float
+    steps_per_trial: int
+    warmup: int
     seconds_per_trial: float
     share: float
     runs: int
@@ -171,13 +175,19 @@ def text(found: DryRun) -> str:
         return "\n".join([*lines, f"cost: unknown: {found.unknown}"])
     total = estimate.total
     lines += [
-        f"one trial: {estimate.flops_per_trial:.3g} training FLOPs, about "
+        f"one trial: {estimate.flops_per_trial:.3g} training FLOPs, which are "
+        f"{estimate.steps_per_trial:,} steps at the default values, about "
         f"{duration(estimate.seconds_per_trial)} on this machine",
         f"in all: {found.trials} trials, of which early stopping lets through {estimate.share:.0%} "
         f"of the training, and {estimate.runs} runs to confirm: {total.flops:.3g} training FLOPs, "
         f"{total.device_seconds / 3600:.2g} device-hours, about {duration(total.seconds)} with "
         f"{estimate.parallel} at once",
     ]
+    if estimate.warmup > estimate.steps_per_trial / 2:
+        lines.append(
+            f"the learning rate warms up over {estimate.warmup:,} of those steps: shorten "
+            "optimizer.lr_warmup_steps, or give trials more (train.budget)"
+        )
     limit = reached(found.limits, total)
     if limit is not None:
         lines.append(f"{limit} will end the search before all of its trials have run")
@@ -200,8 +210,11 @@ def _estimate(plan: Plan, task: Task, parallel: int) -> Estimate:
     runs = stability.runs() + 2 * stability.promise_seeds
     full = explored + runs
     devices = devices_of(share_of(plan))
+    steps = max(round(plan.budget / step_flops(plan.default, task)), 1)
     return Estimate(
         flops_per_trial=plan.budget,
+        steps_per_trial=steps,
+        warmup=min(plan.default.optimizer.lr_warmup_steps, steps),
         seconds_per_trial=seconds,
         share=share,
         runs=runs,

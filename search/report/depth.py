@@ -92,7 +92,7 @@ def _extrapolation(facts: Facts) -> Picture | None:
             for n, mean in zip(times, means, strict=True)
         ]
         if times[0] == 1 and len(times) > 1 and not name.startswith("finalist"):
-            told.append(_change(name.partition(",")[0], times[-1], means[-1] - means[0]))
+            told.append(_change(name.partition(",")[0], times[-1], means[0], means[-1]))
     ticks = [1, *BEYOND]
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{n}x" for n in ticks])
     says = f"{listed(told)[:1].upper()}{listed(told)[1:]}." if told else "No finalist was probed."
@@ -100,7 +100,10 @@ def _extrapolation(facts: Facts) -> Picture | None:
     return Picture("Accuracy beyond the trained depth", says, [Panel("depth", figure)], table)
 
 
-def _change(name: str, times: int, change: float) -> str:
+def _change(name: str, times: int, trained: float, deep: float) -> str:
+    change = deep - trained
+    if not trained and not deep:
+        return f"the {name} solves none of them at any depth"
     if abs(change) < 0.005:
         return f"the {name} keeps its accuracy at {times}x"
     verb = "gains" if change > 0 else "loses"

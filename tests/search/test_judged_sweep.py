@@ -178,6 +178,10 @@ def test_a_dry_run_says_what_it_would_cost(tiny: Path, capsys: pytest.CaptureFix
     shown = capsys.readouterr().out
     for words in ("3 parameters", "infeasible draws: 0%", "5 draws:", "one trial:", "in all: 6"):
         assert words in shown
+    assert "24 steps at the default values" in shown
+    assert "warms up" not in shown
+    assert main(["sweep", str(tiny), "--dry-run", "--set", "optimizer.lr_warmup_steps=20"]) == 0
+    assert "warms up over 20 of those steps" in capsys.readouterr().out
     assert main(["sweep", str(tiny), "--dry-run", "--json", "--parallel", "2"]) == 0
     found = json.loads(capsys.readouterr().out)
     estimate = found["estimate"]

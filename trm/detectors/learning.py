@@ -156,5 +156,6 @@ def flat_line(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding | None:
     return Finding(
         "flat_line", "failure", when(late[-1]), gain, limit, "cell accuracy",
         f"nothing is solved and cells stand at {cells[-1]:.3f} for the second half: raise "
-        "optimizer.lr, give it more compute, or start with less depth (curriculum.depth)",
+        "optimizer.lr, shorten optimizer.lr_warmup_steps, give it more compute, or start with less "
+        "depth (curriculum.depth)",
     )  # fmt: skip

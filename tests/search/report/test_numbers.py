@@ -12,6 +12,7 @@ from search.distributions import Choice, Range
 from search.objective import Objective
 from search.report.association import explained
 from search.report.crowd import thin
+from search.report.depth import _change
 from search.report.facts import Point
 from search.report.slices import GRID, smoothed
 
@@ -77,3 +78,16 @@ def test_a_crowd_keeps_its_best() -> None:
         assert [point.trial for point in kept] == sorted(point.trial for point in kept)
         assert best(point.score for point in kept) == best(point.score for point in crowd)
     assert thin(crowd[:50], Objective(column="exact_accuracy"), most=90) == crowd[:50]
+
+
+@pytest.mark.parametrize(
+    ("trained", "deep", "words"),
+    [
+        (0.0, 0.0, "solves none of them at any depth"),
+        (0.9, 0.899, "keeps its accuracy at 4x"),
+        (0.9, 0.5, "loses 0.400 at 4x"),
+        (0.0, 0.2, "gains 0.200 at 4x"),
+    ],
+)
+def test_depth_in_words(trained: float, deep: float, words: str) -> None:
+    assert _change("winner", 4, trained, deep) == f"the winner {words}"
