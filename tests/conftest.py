@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 
 Tiny = Callable[..., dict[str, Any]]
+
+# A shell's background job ignores Ctrl-C, and so would every process that a test starts and stops.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TREE: dict[str, Any] = {
     "name": "tiny",
