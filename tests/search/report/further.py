@@ -22,12 +22,14 @@ Score = Callable[[Trial], float | None]
 """A trial's score; None if it diverges."""
 
 
-def vary(folder: Path, request: Request, score: Score, examples: int = 500) -> Sensitivity:
-    """Run a design around a run's winner, and write `sensitivity.json`."""
+def vary(folder: Path, request: Request, score: Score | None, examples: int = 500) -> Sensitivity:
+    """Run a design around a run's winner, and write `sensitivity.json`; None: nothing has ended."""
     plan = read_plan(folder)
     with Ledger.open(folder) as ledger:
         winner = winner_of(folder, ledger)
-        play(design_trials(plan, ledger, winner, request), ledger, score)
+        trials = design_trials(plan, ledger, winner, request)
+        if score is not None:
+            play(trials, ledger, score)
         found = analyse(plan, ledger, winner, request, examples)
     _save(folder, found)
     return found
