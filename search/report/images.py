@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from search.report.section import Section
+from search.report.section import Panel, Section
 from trm.errors import UserError
 
 Format = Literal["svg", "png", "pdf"]
@@ -15,6 +16,8 @@ FORMATS: tuple[Format, ...] = ("svg", "png", "pdf")
 WIDTH = 800
 _PIXELS = 2
 """Pixels of a bitmap for each of the page's."""
+_TITLE = 48
+"""Pixels above a figure with a title."""
 
 
 def write_images(folder: Path, sections: Sequence[Section], format: Format) -> list[Path]:
@@ -34,17 +37,27 @@ def write_images(folder: Path, sections: Sequence[Section], format: Format) -> l
     ]
     paths = [folder / f"{panel.name}.{format}" for panel in panels]
     try:
-        _write([panel.figure for panel in panels], paths, format)
+        _write([_alone(panel) for panel in panels], paths, format)
     except Exception as error:  # kaleido's and its browser's own, of many kinds
         raise _refusal(error) from error
     return paths
 
 
+def _alone(panel: Panel) -> Any:
+    """The figure with what the page says above it."""
+    figure = deepcopy(panel.figure)
+    figure.update_layout(paper_bgcolor="white", plot_bgcolor="white")
+    if panel.title:
+        # A legend stands between the title and the plot.
+        top = _TITLE if figure.layout.showlegend is False else 2 * _TITLE
+        title = {"text": panel.title, "x": 0.02, "y": 0.97, "yanchor": "top"}
+        figure.update_layout(title=title, margin={"t": top})
+    return figure
+
+
 def _write(figures: list[Any], paths: list[Path], format: Format) -> None:
     from plotly.io import write_images as write
 
-    for figure in figures:
-        figure.update_layout(paper_bgcolor="white", plot_bgcolor="white")
     write(figures, paths, format=format, width=WIDTH, scale=_PIXELS if format == "png" else 1)
 
 

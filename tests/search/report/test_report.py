@@ -18,7 +18,7 @@ from search.ledger import Ledger, read_trials
 from search.plan import simulated_plan, write_plan
 from search.report.facts import Facts, read_facts
 from search.report.headline import gap, headline
-from search.report.images import write_images
+from search.report.images import _alone, write_images
 from search.report.report import REPORT_FILE, sections, write_report
 from search.report.rungs import rungs
 from search.report.section import MOST_ROWS, Section
@@ -274,3 +274,11 @@ def test_images_of_a_section(parts: dict[str, Section], tmp_path: Path) -> None:
     drawn = paths[0].read_text()
     assert drawn.startswith("<svg")
     assert "reference recipe" in drawn
+
+
+def test_an_image_says_what_stands_above_the_figure_on_the_page(parts: dict[str, Section]) -> None:
+    panel = parts["slices"].pictures[0].panels[0]
+    before = panel.figure.to_json()
+    assert panel.title
+    assert _alone(panel).layout.title.text == panel.title
+    assert panel.figure.to_json() == before, "the page's own figure is left as it is"
