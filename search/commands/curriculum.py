@@ -27,8 +27,8 @@ from trm.errors import UserError
 
 if TYPE_CHECKING:
     from curricula.preview import Change, Preview
-    from search.curriculum_plan import Plan
-    from search.space import Space
+    from search.analysis.curriculum import Plan
+    from search.space.space import Space
     from trm.config import Experiment
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -54,11 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Walk through the run and show it; returns the exit code."""
-    from search.config import load_tree
-    from search.curriculum_plan import make_plan, read_run
-    from search.curriculum_text import summary
-    from search.display import note, task_progress
-    from search.space import Space
+    from search.analysis.curriculum import make_plan, read_run
+    from search.analysis.curriculum_text import summary
+    from search.config.file import load_tree
+    from search.logs.console import note, task_progress
+    from search.space.space import Space
     from trm.config import experiment_from
     from trm.run_folder import cache_folder
 
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(plan: Plan, hints: Sequence[str]) -> None:
-    from search.curriculum_text import BLOCKS, PLAIN_BLOCKS, plan_text
+    from search.analysis.curriculum_text import BLOCKS, PLAIN_BLOCKS, plan_text
 
     blocks = BLOCKS
     try:
@@ -106,7 +106,7 @@ def _print(plan: Plan, hints: Sequence[str]) -> None:
 
 
 def _draw(plan: Plan, out: Path) -> None:
-    from search.curriculum_picture import picture
+    from search.analysis.curriculum_picture import picture
 
     drawn = picture(plan, out.suffix.lower().removeprefix("."))
     try:
@@ -117,7 +117,7 @@ def _draw(plan: Plan, out: Path) -> None:
 
 def _others(space: Space) -> Iterator[str]:
     """The settings that draw the options of the curriculum that are not the default."""
-    from search.distributions import Choice
+    from search.space.distributions import Choice
 
     for name, choice in space.parameters.items():
         keys = name.split(".")
@@ -139,7 +139,7 @@ def _others(space: Space) -> Iterator[str]:
 
 def _plan_json(plan: Plan) -> dict[str, Any]:
     """The path with what is driven, what is constant, and the sums."""
-    from search.curriculum_plan import NUMBERS, numbers
+    from search.analysis.curriculum import NUMBERS, numbers
 
     first = plan.path.points[0].stage
     return {
@@ -164,7 +164,7 @@ def _plan_json(plan: Plan) -> dict[str, Any]:
 
 
 def _way_json(plan: Plan, path: Preview) -> dict[str, Any]:
-    from search.curriculum_plan import numbers
+    from search.analysis.curriculum import numbers
 
     columns = {key: numbers(plan, path, key) for key in plan.driven}
     points = []

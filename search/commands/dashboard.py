@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C; returns the exit code."""
-    from search.dashboard import dashboard_server
+    from search.logs.dashboard import dashboard_server
 
     with dashboard_server(args.run, args.host, args.port) as server:
         print(f"http://{args.host}:{server.server_port}/  (Ctrl-C ends it)", flush=True)

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the findings by trial; returns the exit code."""
-    from search.diagnosis import count_findings, diagnose_folder
+    from search.analysis.diagnosis import count_findings, diagnose_folder
     from trm.diagnostics import describe
 
     diagnoses = diagnose_folder(args.run, args.trial)

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.arguments import positive, probability
+from search.commands.options import positive, probability
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and print; returns the exit code."""
     import torch
 
-    from search.display import task_progress
+    from search.logs.console import task_progress
     from trm.checkpoint import load_model, read_head, require_same_data
     from trm.device import resolve
     from trm.evaluation import score, solve, subset

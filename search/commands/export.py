@@ -41,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export; returns the exit code."""
-    from search.export import FORMATS, export, front_trials
-    from search.place import place
-    from search.plan import read_plan
+    from search.config.plan import read_plan
+    from search.export.export import FORMATS, export, front_trials
+    from search.ledger.storage import place
     from trm.run_folder import cache_folder
 
     run = place(args.run)

@@ -16,8 +16,8 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from search.fidelity import Fidelity
-    from search.rank_correlation import Estimate
+    from search.analysis.fidelity import Fidelity
+    from search.stats.rank_correlation import Estimate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the correlations; returns the exit code."""
     from dataclasses import asdict
 
-    from search.fidelity import fidelity
+    from search.analysis.fidelity import fidelity
 
     found = fidelity(args.source)
     print(json.dumps(asdict(found)) if args.json else _text(found))

@@ -16,7 +16,7 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from search.importance import Importances, Target
+    from search.analysis.importance import Importances, Target
 
 _BAR, _PAIRS = 20, 5
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the importances; returns the exit code."""
     from dataclasses import asdict
 
-    from search.importance import importance
+    from search.analysis.importance import importance
 
     found = importance(args.run)
     print(json.dumps(asdict(found)) if args.json else _text(found))

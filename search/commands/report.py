@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the page; returns the exit code."""
     import webbrowser
 
-    from search.report.report import write_report
+    from search.report.write import write_report
 
     written = write_report(args.run, args.out, images=args.images, format=args.format)
     print(f"written to {written}")

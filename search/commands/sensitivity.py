@@ -16,13 +16,13 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from search.arguments import positive
-from search.on_ray import add_ray_arguments, ends_well
+from search.commands.options import add_ray_arguments, ends_well, positive
 
 if TYPE_CHECKING:
-    from search.response import Point, Response
-    from search.sensitivity import Budget, Request, Sensitivity
-    from search.sobol import Index
+    from search.stability.response import Point, Response
+    from search.stability.sensitivity_design import Budget, Request
+    from search.stability.sensitivity_result import Sensitivity
+    from search.stats.sobol import Index
 
 _BAR = 20
 
@@ -61,10 +61,11 @@ def run(args: argparse.Namespace) -> int:
     """Run the design and print what it shows; returns the exit code."""
     from dataclasses import asdict
 
-    from search.display import note
-    from search.further_runs import Runner
-    from search.live import SweepDisplay
-    from search.sensitivity import Request, budget_of, sensitivity
+    from search.engine.driver import Runner
+    from search.logs.console import note
+    from search.logs.terminal import SweepDisplay
+    from search.stability.sensitivity import sensitivity
+    from search.stability.sensitivity_design import Request, budget_of
 
     request = Request(args.design, args.params, args.points, args.seeds, args.radius)
     budget = budget_of(args.run, request)
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _cost_line(request: Request, budget: Budget) -> str:
-    from search.display import duration
+    from search.logs.console import duration
 
     left = budget.runs - budget.done
     time = ""

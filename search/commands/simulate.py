@@ -22,11 +22,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.arguments import positive
+from search.commands.options import positive
 
 if TYPE_CHECKING:
-    from search.comparison import Line
-    from search.recording import Recording
+    from search.simulator.methods import Line
+    from search.simulator.recording import Recording
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,10 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Simulate; returns the exit code."""
-    from search.comparison import compare, methods
-    from search.place import place
-    from search.recording import read_recording, write_recording
-    from search.simulator import splits
+    from search.ledger.storage import place
+    from search.simulator.methods import compare, methods
+    from search.simulator.recording import read_recording, write_recording
+    from search.simulator.simulator import splits
 
     recording = read_recording(place(args.source))
     if args.save:

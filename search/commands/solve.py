@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.arguments import positive
+from search.commands.options import positive
 from trm.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
     import torch
 
-    from search.display import task_progress
+    from search.logs.console import task_progress
     from trm.checkpoint import load_model, read_head
     from trm.device import resolve
     from trm.evaluation import think

@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import argparse
 
-from search.arguments import positive
-from search.on_ray import add_ray_arguments, ends_well
+from search.commands.options import add_ray_arguments, ends_well, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Confirm again; returns the exit code."""
     from search.commands.sweep import print_result
-    from search.live import SweepDisplay
-    from search.sweep import stability
+    from search.logs.terminal import SweepDisplay
+    from search.sweep.launch import stability
 
     def work() -> None:
         done = stability(

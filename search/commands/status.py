@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the state; returns the exit code."""
-    from search.status import status, status_text
+    from search.analysis.status import status, status_text
 
     print(json.dumps(status(args.run)) if args.json else status_text(args.run))
     return 0

@@ -22,8 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from search.arguments import positive
-from search.on_ray import add_ray_arguments, ends_well, resuming
+from search.commands.options import add_ray_arguments, ends_well, positive, resuming
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,10 +51,10 @@ def run(args: argparse.Namespace) -> int:
     """Run the study and print its table; returns the exit code."""
     from dataclasses import asdict
 
-    from search.further_runs import Runner
-    from search.live import SweepDisplay
-    from search.study import study
-    from search.study_table import study_table
+    from search.engine.driver import Runner
+    from search.logs.terminal import SweepDisplay
+    from search.stability.ablation_table import study_table
+    from search.stability.ablations import study
 
     display = SweepDisplay(quiet=args.json)
 

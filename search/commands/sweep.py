@@ -23,11 +23,10 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.arguments import positive
-from search.on_ray import add_ray_arguments, ends_well, resuming
+from search.commands.options import add_ray_arguments, ends_well, positive, resuming
 
 if TYPE_CHECKING:
-    from search.sweep import Run
+    from search.sweep.run import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
     """Sweep; returns the exit code."""
     if args.dry_run:
         return _dry_run(args)
-    from search.live import SweepDisplay
-    from search.sweep import sweep
+    from search.logs.terminal import SweepDisplay
+    from search.sweep.launch import sweep
 
     def work() -> None:
         done = sweep(
@@ -87,7 +86,7 @@ def print_result(done: Run, *, as_json: bool) -> None:
     """The winner, how sure we are, and what to do with it."""
     from dataclasses import asdict
 
-    from search.status import result_table
+    from search.analysis.status import result_table
 
     result = done.best()
     assert result is not None
@@ -105,9 +104,10 @@ def print_result(done: Run, *, as_json: bool) -> None:
 
 def _dry_run(args: argparse.Namespace) -> int:
     from cluster.resources import cores
-    from search.config import load_tree, require_trials_count, sweep_sections
-    from search.display import task_progress
-    from search.dry_run import dry_run, text
+    from search.config.file import load_tree, require_trials_count
+    from search.config.sections import sweep_sections
+    from search.logs.console import task_progress
+    from search.sweep.dry_run import dry_run, text
     from trm.run_folder import cache_folder
 
     tree = load_tree(args.config, args.sets)

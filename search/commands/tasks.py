@@ -12,7 +12,7 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.arguments import positive
+from search.commands.options import positive
 from trm.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ def run(args: argparse.Namespace) -> int:
     """List, preview or write; returns the exit code."""
     if args.config is None:
         return _list()
-    from search.config import load_tree
-    from search.display import task_progress
-    from search.space import Space
+    from search.config.file import load_tree
+    from search.logs.console import task_progress
+    from search.space.space import Space
     from trm.config import experiment_from
     from trm.run_folder import cache_folder
 

@@ -57,10 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, report, checkpoint; returns the exit code."""
-    from search.config import load_tree
-    from search.display import note, task_progress
-    from search.lock import FileLock
-    from search.space import Space
+    from search.config.file import load_tree
+    from search.ledger.lock import FileLock
+    from search.logs.console import note, task_progress
+    from search.space.space import Space
     from trm.config import experiment_from
     from trm.run_folder import LOCK, cache_folder, create_folder
 
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _begin(config: Experiment, task: Task, out: Path, again: bool) -> Trainer:
     """A new run, or the one in the folder where it stands."""
-    from search.display import note
+    from search.logs.console import note
     from trm.checkpoint import require_same_config, resume
     from trm.config import experiment_from
     from trm.run_folder import latest_checkpoint
@@ -120,7 +120,7 @@ def _begin(config: Experiment, task: Task, out: Path, again: bool) -> Trainer:
 
 def _train(trainer: Trainer, out: Path, json_lines: bool) -> bool:
     """Train to the end, or until a signal asks to stop; returns whether it is the end."""
-    from search.display import TrainDisplay, report_json
+    from search.logs.console import TrainDisplay, report_json
     from trm.provenance import provenance
 
     origin = provenance()

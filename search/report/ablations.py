@@ -9,7 +9,7 @@ from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import FAINT, INK, WINNER, Role, chart, marker
 from search.report.words import count, listed, number, plain
-from search.study_table import Line, Study, tabled
+from search.stability.ablation_table import Line, Study, tabled
 
 _ROW = 34
 _OPEN = Role(FAINT, "circle-open", "dot")

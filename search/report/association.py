@@ -1,6 +1,6 @@
 """Which parameters go with the score: only to say which figures come first.
 
-Importances proper, with interactions, are `search.importance`'s.
+Importances proper, with interactions, are `search.analysis.importance`'s.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from search.distributions import Choice, Distribution
+from search.objectives.objective import Objective
 from search.report.facts import Facts, Point
+from search.space.distributions import Choice, Distribution
 
 MOST_BINS = 5
 _FEWEST = 4
@@ -85,3 +86,18 @@ def explained(
         for kind in kinds
     )
     return max(0.0, 1 - within / total * (n - 1) / (n - len(kinds)))
+
+
+MOST_POINTS = 600
+
+
+def thin(points: Sequence[Point], objective: Objective, most: int = MOST_POINTS) -> list[Point]:
+    """At most `most` points: the best third of them, and others evenly from the rest, in order."""
+    if len(points) <= most:
+        return list(points)
+    ranked = sorted(points, key=lambda point: (-objective.merit(point.score), point.trial))
+    best = ranked[: most // 3]
+    rest = ranked[most // 3 :]
+    room = most - len(best)
+    picked = [rest[index * len(rest) // room] for index in range(room)]
+    return sorted([*best, *picked], key=lambda point: point.trial)

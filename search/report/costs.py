@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from search.display import duration
-from search.population import PARENT, spent
+from search.config.plan import devices_of, share_of
+from search.ledger.lineage import PARENT, spent
+from search.logs.console import duration
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import BLUE, FAINT, GREEN, ORANGE, PURPLE, SKY, VERMILION, chart
 from search.report.words import count, number, share
-from search.resources import devices_of, share_of
 
 LOOKS = {
     "completed": (BLUE, ""),

@@ -7,12 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from search.confirm import REFERENCE
-from search.ledger import Trial
+from search.config.seeds import REFERENCE
+from search.ledger.trial import Trial
 from search.report.facts import Facts, Values
-from search.report.roles import role_of
 from search.report.section import Panel, Picture, Section, Table
-from search.report.theme import FAILED, FAINT, OTHERS, RECIPE, WINNER, Role, chart, faded, marker
+from search.report.theme import (
+    FAILED,
+    FAINT,
+    OTHERS,
+    RECIPE,
+    WINNER,
+    Role,
+    chart,
+    faded,
+    marker,
+    role_of,
+)
 from search.report.words import count, number, share
 
 MOST_FAINT = 150

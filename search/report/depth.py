@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from search.diagnosis import thresholds
-from search.ledger import Trial
+from search.engine.collapse import thresholds
+from search.ledger.trial import Trial
 from search.report.curves import groups
 from search.report.facts import Facts, Values
 from search.report.section import Panel, Picture, Section, Table

@@ -12,17 +12,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from search.book import Book
-from search.candidates import Explored, best_first, explored, replicas
-from search.confirm import REFERENCE, Result, read_result
-from search.distributions import Distribution
-from search.history import FAILURES
-from search.json_file import read_json
-from search.ledger import Trial, read_book, read_curves
-from search.objective import Objective
-from search.place import Place
-from search.plan import RUN_FILE, Plan, read_plan
-from search.population import PARENT
+from search.config.plan import Plan, read_plan
+from search.config.seeds import REFERENCE
+from search.explore.candidates import Explored, best_first, explored, replicas
+from search.ledger.book import Book
+from search.ledger.files import RUN_FILE, read_json
+from search.ledger.lineage import PARENT
+from search.ledger.reader import read_book, read_curves
+from search.ledger.storage import Place
+from search.ledger.trial import Trial
+from search.objectives.objective import Objective
+from search.objectives.outcome import FAILURES
+from search.space.distributions import Distribution
+from search.stability.result import Result, read_result
 
 Values = NDArray[np.float64]
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from search.diagnosis import Diagnosis, diagnose_book
-from search.history import FAILURES
-from search.ledger import Trial
-from search.report.anonymous import reason_of
+from search.analysis.diagnosis import diagnose_book
+from search.engine.collapse import Diagnosis
+from search.ledger.trial import Trial
+from search.objectives.outcome import FAILURES
 from search.report.costs import LOOKS
 from search.report.facts import Facts
+from search.report.scrub import reason_of
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, VERMILION, chart, faded
 from search.report.words import count, drawn, listed, share

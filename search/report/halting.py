@@ -7,8 +7,8 @@ import math
 import numpy as np
 import plotly.graph_objects as go
 
-from search.confirm import REFERENCE
-from search.ledger import Trial
+from search.config.seeds import REFERENCE
+from search.ledger.trial import Trial
 from search.report.curves import groups
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table

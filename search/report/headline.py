@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from search.averages import failure_rate
-from search.confirm import Result
 from search.report.ablations import study_of
 from search.report.facts import Facts
 from search.report.words import count, drawn, listed, number, share
-from search.statistics import Difference, difference
+from search.stability.result import Result
+from search.stats.averages import failure_rate
+from search.stats.intervals import Difference, difference
 
 
 @dataclass(frozen=True)

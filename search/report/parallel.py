@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from search.distributions import Choice, Distribution
-from search.report.association import position, strongest
-from search.report.crowd import thin
+from search.report.association import position, strongest, thin
 from search.report.facts import Facts, Point
 from search.report.section import Panel, Picture, Section
 from search.report.theme import BLUE, FAILED, FAINT, GROUND, INK, QUIET, SKY, chart, faded
 from search.report.words import listed, number, plain, short
+from search.space.distributions import Choice, Distribution
 
 MOST_LINES = 240
 MOST_ROWS = 14

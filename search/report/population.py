@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from search.ledger import Trial
-from search.population import GENERATION, MEMBER, PARENT, SETTING
+from search.ledger.lineage import GENERATION, MEMBER, PARENT, SETTING
+from search.ledger.trial import Trial
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import FAINT, ORANGE, WINNER, Role, chart, faded, marker

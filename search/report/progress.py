@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from search.report.crowd import thin
+from search.report.association import thin
 from search.report.facts import Facts, Point
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import FAILED, FAINT, INK, WINNER, Role, chart, marker

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from search.confirm import Candidate, Result
-from search.report.exits import course, examples_of
 from search.report.facts import Facts
-from search.report.roles import role_of
+from search.report.race_course import course, examples_of
 from search.report.section import Panel, Picture, Section, Table
-from search.report.theme import INK, RECIPE, chart, marker
+from search.report.theme import INK, RECIPE, chart, marker, role_of
 from search.report.words import better, count, listed, number, share
-from search.statistics import unresolved
+from search.stability.result import Candidate, Result
+from search.stats.intervals import unresolved
 
 _ROW = 44
 """Pixels of one finalist."""

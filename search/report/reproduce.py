@@ -8,13 +8,13 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from search.confirm import REFERENCE
-from search.place import Place, Remote
-from search.plan import SWEEP_FILE
+from search.config.seeds import REFERENCE
+from search.export.export import BEST_FILE
+from search.ledger.files import SWEEP_FILE
+from search.ledger.storage import Place, Remote
 from search.report.facts import Facts
 from search.report.section import Code, Picture, Section, Table
 from search.report.words import count
-from search.sweep import BEST_FILE
 from trm.yaml12 import dump_yaml
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from search.distributions import Choice, Range
-from search.report.association import of_score, position, strongest
-from search.report.crowd import thin
+from search.report.association import of_score, position, strongest, thin
 from search.report.facts import Facts, Point, Values
 from search.report.progress import KINDS
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import GROUND, INK, SCORES, VERMILION, chart, faded, marker
 from search.report.words import count, listed, number, plain, share, short, slug
+from search.space.distributions import Choice, Range
 
 MOST_SLICES = 16
 MOST_CONTOURS = 3

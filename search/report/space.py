@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from search.boundaries import NextSpace, next_space
-from search.distributions import Range
+from search.analysis.boundaries import NextSpace, next_space
 from search.report.association import position
 from search.report.facts import Facts
 from search.report.section import Code, Panel, Picture, Section, Table
 from search.report.theme import FAINT, GREEN, VERMILION, WINNER, Role, chart, faded, marker
 from search.report.words import count, listed, plain, short
+from search.space.distributions import Range
 from trm.yaml12 import dump_yaml
 
 _ROW = 34

@@ -1,9 +1,4 @@
-"""How figures look: colours that colour-blind people tell apart, in light and dark.
-
-The colours are Okabe and Ito's ("Color universal design", 2008), with lighter ones of the same hues
-on dark ground. A figure is made in its light colours; the page exchanges them. Nothing is told by
-colour alone: a role has its marker and dash as well.
-"""
+"""Who looks how: a finalist has the same colour, marker and dash in every figure."""
 
 from __future__ import annotations
 
@@ -11,6 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
+
+from search.stability.result import Result
+
+
+def role_of(result: Result, trial: int) -> Role:
+    """The look of a finalist; beyond the winner and four others, looks repeat."""
+    if trial == result.winner:
+        return WINNER
+    others = [c.trial for c in result.candidates if c.trial != result.winner]
+    return OTHERS[others.index(trial) % len(OTHERS)]
+
 
 INK, QUIET, GRID, GROUND = "#1f2328", "#5c6370", "#e3e6ea", "#fdfdfc"
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (

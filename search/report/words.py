@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from search.objective import Objective
-from search.population import PLACE
+from search.ledger.lineage import PLACE
+from search.objectives.objective import Objective
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -6,16 +6,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from search.distributions import Choice
-from search.history import History
 from search.samplers.base import SamplerConfig
 from search.samplers.cmaes import CmaesConfig
 from search.samplers.gp import GpConfig
+from search.samplers.history import History
 from search.samplers.nsga2 import Nsga2Config
 from search.samplers.nsga3 import Nsga3Config
 from search.samplers.qmc import QmcConfig
 from search.samplers.tpe import TpeConfig
-from search.space import Draw, Space
+from search.space.distributions import Choice
+from search.space.space import Draw, Space
 
 FEW, MANY = 250, 1000
 MANY_OBJECTIVES = 4

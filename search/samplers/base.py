@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import Field
 
-from search.distributions import Distribution
-from search.history import History
-from search.space import Draw, Space
+from search.samplers.history import History
+from search.space.distributions import Distribution
+from search.space.space import Draw, Space
 from trm.component import Component
 
 MODEL_ATTEMPTS = 2

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from cmaes import CMAwM, get_warm_start_mgd
 from pydantic import Field
 
-from search.distributions import Distribution, Range
-from search.history import History, Record, standing
 from search.samplers.base import SamplerConfig, draw_seed, prior_share, single_value
+from search.samplers.history import History, Record, standing
 from search.samplers.tpe import TpeConfig
-from search.space import Draw, Params, Space
+from search.space.distributions import Distribution, Range
+from search.space.space import Draw, Params, Space
 from trm.errors import UserError
 
 FloatArray = npt.NDArray[np.float64]

@@ -11,12 +11,12 @@ from optuna.samplers import BaseGASampler
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field
 
-from search.distributions import Condition, Distribution
-from search.history import History
 from search.samplers.base import SamplerConfig, draw_seed, prior_share, single_value
+from search.samplers.history import History
 from search.samplers.tpe import fit
 from search.samplers.view import View, next_trial, study_of, view_of
-from search.space import Draw, Space
+from search.space.distributions import Condition, Distribution
+from search.space.space import Draw, Space
 from trm.errors import UserError
 
 SMALLEST, LARGEST = 8, 50

@@ -14,13 +14,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import Field
 from scipy.special import ndtri
 
-from search.distributions import Distribution
-from search.history import History
 from search.samplers.base import ModelConfig, single_value
+from search.samplers.history import History
 from search.samplers.ranking import SingleRanking, violation
 from search.samplers.tpe import TpeConfig, fit
 from search.samplers.view import EXCESS, View, next_trial, study_of, view_of
-from search.space import Draw, Space
+from search.space.distributions import Distribution
+from search.space.space import Draw, Space
 from trm.errors import UserError
 
 MOST_OBJECTIVES = 3

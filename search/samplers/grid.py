@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from search.distributions import Choice, Distribution, Range
-from search.history import History
 from search.samplers.base import SamplerConfig
-from search.space import Branch, Draw, Space
+from search.samplers.history import History
+from search.space.distributions import Choice, Distribution, Range
+from search.space.nodes import Branch
+from search.space.space import Draw, Space
 from trm.errors import UserError
 
 MOST_POINTS = 1_000_000

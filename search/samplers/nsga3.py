@@ -9,7 +9,7 @@ import optuna
 from pydantic import Field
 
 from search.samplers.genetic import ByNumber, GeneticConfig
-from search.space import Space
+from search.space.space import Space
 from trm.errors import UserError
 
 

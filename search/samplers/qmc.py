@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import qmc
 
-from search.history import History
 from search.samplers.base import SamplerConfig, draw_seed
-from search.space import Draw, Space
+from search.samplers.history import History
+from search.space.space import Draw, Space
 
 BLOCK = 256
 

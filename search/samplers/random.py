@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from search.history import History
 from search.samplers.base import SamplerConfig, draw_seed
-from search.space import Draw, Space
+from search.samplers.history import History
+from search.space.space import Draw, Space
 
 
 class RandomConfig(SamplerConfig):

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from search.history import Direction, Record, Standing, standing
-from search.optuna_trials import FAILURE_VIOLATION, INFEASIBLE_VIOLATION
+from search.samplers.history import Direction, Record, Standing, standing
+from search.samplers.optuna_trials import FAILURE_VIOLATION, INFEASIBLE_VIOLATION
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import optuna
 from pydantic import Field
 
-from search.distributions import Condition, Distribution, Range
-from search.history import History
 from search.samplers.base import ModelConfig, single_value
+from search.samplers.history import History
 from search.samplers.view import next_trial, study_of, view_of
-from search.space import Draw, Space
+from search.space.distributions import Condition, Distribution, Range
+from search.space.space import Draw, Space
 
 Suggest = Callable[[str, Distribution], Any]
 

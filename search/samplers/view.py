@@ -11,10 +11,10 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.history import Direction, History, Record
-from search.optuna_trials import Translator
+from search.samplers.history import Direction, History, Record
+from search.samplers.optuna_trials import Translator
 from search.samplers.ranking import ParetoRanking, Ranking, SingleRanking, spread
-from search.space import Space
+from search.space.space import Space
 
 EXCESS = "constraints"
 """Name under which a sampler sees how far a completed candidate violates its constraints."""

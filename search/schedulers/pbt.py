@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from curricula.learned import Knob, KnobName, explore
-from search.objective import ObjectiveName
+from search.objectives.objective import ObjectiveName
 from search.schedulers.scheduler import SchedulerConfig
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from search.objective import COSTS, SHARES, require_column
+from search.objectives.objective import COSTS, SHARES, require_column
 from trm.component import Component
 
 SLOW_START_SHARE = 0.25
@@ -42,7 +42,7 @@ COLUMN_OF: dict[Fidelity, str] = {
 
 
 class Scheduler(Protocol):
-    """Decides at reports which trials go on. `search.schedulers.conformance` says what it promises.
+    """Decides at reports which trials go on. `search.testing.schedulers` says what it promises.
 
     A score that is None or not finite ends its trial and leaves no trace of it. A trial is decided
     on once a rung, at its first report at or past it; other reports go on.

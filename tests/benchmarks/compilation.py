@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from search.config import load_tree
-from search.space import Space
+from search.config.file import load_tree
+from search.space.space import Space
 from tests.benchmarks.side_by_side import compare
 from trm.config import experiment_from, set_value
 from trm.run_folder import cache_folder

@@ -74,8 +74,8 @@ def train(task_name: str, arm: str, seed: int, path: Path) -> None:
     """One run; its result is written at the end."""
     import torch
 
-    from search.config import load_tree
-    from search.space import Space
+    from search.config.file import load_tree
+    from search.space.space import Space
     from trm.config import experiment_from, set_value
     from trm.run_folder import cache_folder
     from trm.trainer import Trainer, budget_flops

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from search.config import load_tree
-from search.space import Space
+from search.config.file import load_tree
+from search.space.space import Space
 from trm.config import experiment_from
 from trm.probes import Probes
 from trm.report import Report

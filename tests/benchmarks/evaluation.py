@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from search.config import load_tree
-from search.space import Space
+from search.config.file import load_tree
+from search.space.space import Space
 from tests.benchmarks.side_by_side import compare
 from trm.config import experiment_from
 from trm.trainer import Trainer

@@ -27,7 +27,8 @@ SAMPLE = 300
 
 
 def main() -> None:
-    from search.ledger import Ledger, read_curves, read_trials
+    from search.ledger.ledger import Ledger
+    from search.ledger.reader import read_curves, read_trials
     from tests.benchmarks.side_by_side import compare
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -125,7 +126,7 @@ def _report_everywhere(ledger: Any) -> None:
 def _status(folder: Path) -> None:
     for what, arguments in {
         "trm status": ["-m", "search.cli", "status", str(folder)],
-        "its imports alone": ["-c", "import search.status"],
+        "its imports alone": ["-c", "import search.analysis.status"],
     }.items():
         begun = time.perf_counter()
         child = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
@@ -165,10 +166,12 @@ def _row(generator: random.Random, mark: int) -> dict[str, Any]:
 
 def build(folder: str) -> None:
     """Write the run's Parquet files as compactions would have; every fifth trial waits."""
-    from search.ledger import Ledger
-    from search.parts import BLOCK, CURVES, Trial, part, trial_row, write_part
-    from search.parts import TRIALS as SCHEMA
-    from search.plan import check_space, resolve_plan, write_plan
+    from search.config.checks import check_space
+    from search.config.plan import resolve_plan, write_plan
+    from search.ledger.ledger import Ledger
+    from search.ledger.parquet import BLOCK, CURVES, part, trial_row, write_part
+    from search.ledger.parquet import TRIALS as SCHEMA
+    from search.ledger.trial import Trial
     from trm.config import experiment_from
 
     tree = experiment_from({"task": {"name": "arrows"}}).tree()

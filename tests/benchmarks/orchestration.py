@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from cluster.connect import connected
-from search.engine import run_trials
-from search.explore import STUDY_FILE, Explore
-from search.ledger import Ledger
-from search.plan import check_space, resolve_plan
+from search.config.checks import check_space
+from search.config.plan import resolve_plan
+from search.engine.ray_tune import run_trials
+from search.explore.explore import Explore
+from search.ledger.ledger import Ledger
+from search.logs.optuna_journal import STUDY_FILE
 from tests.benchmarks.side_by_side import compare
+from tests.support.folders import ROOT
 from trm.config import experiment_from
 
 HERE = Path(__file__).parent
@@ -44,8 +46,6 @@ def main() -> None:
     os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
     from ray import tune
 
-    support = str(HERE.parent / "search")
-    sys.path.append(support)
     space = check_space(TREE)
     plan = resolve_plan(TREE, experiment_from(space.default()[1]).task.build(), space)
     turns = itertools.count()
@@ -74,7 +74,7 @@ def main() -> None:
                 explore = Explore(plan, ledger, 0.0, ledger.scratch / STUDY_FILE)
                 run_trials(
                     explore, ledger, parallel=2, budget=1e9, marks=plan.marks,
-                    path=[support], factory="toy_training:ToyTraining",
+                    path=[str(ROOT)], factory="tests.support.toy_training:ToyTraining",
                 )  # fmt: skip
                 explore.close()
                 assert sum(t.outcome == "completed" for t in ledger.trials.values()) == TRIALS

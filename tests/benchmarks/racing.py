@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from search.race import Entrant, Rules, next_seed
-from search.recording import read_recording
-from search.simulator import plan_of
-from search.statistics import prediction_interval, robust_scores
+from search.simulator.recording import read_recording
+from search.simulator.simulator import plan_of
+from search.stats.intervals import prediction_interval, robust_scores
+from search.stats.race_rules import Entrant, Rules, next_seed
 
 RECORDING = Path(__file__).parents[1] / "data" / "recordings" / "arrows4.parquet"
 REPEAT = 1000

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from search.history import History, Record
 from search.samplers import SAMPLERS
 from search.samplers.base import SamplerConfig
+from search.samplers.history import History, Record
 from search.samplers.tpe import TpeConfig
-from search.space import Space
+from search.space.space import Space
 from tests.benchmarks.side_by_side import compare
 from trm.component import by_name
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import optuna
 
-from search.comparison import best_quality, reseeded
-from search.recording import Recording, read_recording
-from search.simulator import Simulated, Split, plan_of, simulate, splits
+from search.simulator.methods import best_quality, reseeded
+from search.simulator.recording import Recording, read_recording
+from search.simulator.simulator import Simulated, Split, plan_of, simulate, splits
 
 RECORDING = Path(__file__).parents[1] / "data" / "recordings" / "arrows4.parquet"
 REPEAT = 100

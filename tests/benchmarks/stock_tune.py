@@ -15,12 +15,12 @@ from ray.tune.result import TRAINING_ITERATION
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from search.distributions import Choice, Distribution
-from search.parts import Row
-from search.plan import Plan
-from search.recording import Recording
-from search.simulator import Point, Simulated, Split
-from search.virtual_time import START, Stretch, VirtualClock
+from search.config.plan import Plan
+from search.ledger.trial import Row
+from search.simulator.recording import Recording
+from search.simulator.simulator import Point, Simulated, Split
+from search.simulator.virtual_clock import START, Stretch, VirtualClock
+from search.space.distributions import Choice, Distribution
 
 REPORTS = 12
 

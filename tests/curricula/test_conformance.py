@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from curricula.conformance import check
 from curricula.schedule import Schedule
-from tests.curricula.strategies import ENTRIES, SHARES, sections
+from tests.support.strategies import ENTRIES, SHARES, sections
 
 
 @pytest.mark.parametrize("kind", [kind for _, kind in ENTRIES], ids=[name for name, _ in ENTRIES])

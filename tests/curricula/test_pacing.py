@@ -27,7 +27,7 @@ from curricula.pacing import (
     Step,
     ValueSegment,
 )
-from tests.curricula.strategies import sections
+from tests.support.strategies import sections
 
 WIDE = (-1e6, 1e6)
 RAMPS = [kind for kind in CURVES.values() if issubclass(kind, Ramp)]

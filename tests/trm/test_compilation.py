@@ -241,7 +241,7 @@ def test_a_checkpoint_from_before_there_was_compile_still_loads(
 
 
 def test_without_it_dynamo_is_not_even_imported() -> None:
-    code = "import sys, trm.trainer, search.job; sys.exit('torch._dynamo' in sys.modules)"
+    code = "import sys, trm.trainer, search.engine.job; sys.exit('torch._dynamo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.folders import RUNS_V1
+
 Cli = Callable[..., Any]
 FLAT = {"optimizer.lr": 1e-7, "train.reports": 4}
 
@@ -36,7 +38,7 @@ def test_a_healthy_training_has_no_findings(cli: Cli, sudoku_run: Path) -> None:
 
 
 def test_a_sweep_is_told_by_trial(cli: Cli) -> None:
-    run = Path(__file__).parents[2] / "data" / "run_v1" / "finished"
+    run = RUNS_V1 / "finished"
     told = cli("diagnose", run).out.splitlines()
     counted = int(told[-1].split()[0])
     assert counted == sum(line.startswith("trial ") for line in told)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from search.recording import write_recording
-
-sys.path.append(str(Path(__file__).parents[1]))
-from recordings import made_up
+from search.simulator.recording import write_recording
+from tests.support.recordings import made_up
 
 
 @pytest.fixture(scope="module")

@@ -232,7 +232,7 @@ def test_another_run_is_not_written_over(
 def test_a_folder_in_use_is_refused(
     refused: Callable[..., str], config: Config, tmp_path: Path
 ) -> None:
-    from search.lock import FileLock
+    from search.ledger.lock import FileLock
 
     (tmp_path / "out").mkdir()
     lock = FileLock(tmp_path / "out" / "lock")

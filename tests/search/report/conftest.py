@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent))
-from reported import made
+from tests.support.reported import made
 
 
 @pytest.fixture(scope="session")

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from search.config import load_tree
+from search.config.file import load_tree
 from search.report.ablations import ablations
 from search.report.facts import read_facts
 from search.report.headline import headline
-from search.report.report import sections
 from search.report.section import Picture
 from search.report.theme import WINNER
-from search.statistics import difference
-from search.study_arms import arms
-
-sys.path.append(str(Path(__file__).parent))
-from further import STUDY, studied
+from search.report.write import sections
+from search.stability.ablation_arms import arms
+from search.stats.intervals import difference
+from tests.support.further import STUDY, studied
 
 BASE = [0.80, 0.84, 0.82]
 SCORES: dict[str, list[float | None]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from itertools import pairwise
@@ -12,20 +11,18 @@ from typing import Any
 
 import pytest
 
-from search.report.report import write_report
-from search.sensitivity import Request
-
-sys.path.append(str(Path(__file__).parent))
-from browser import CHROMIUM, DRIVER, browser, complaints, look, wait_for
-from further import studied, vary
-from raced import raced
-from reported import LR, TREE, made
+from search.report.write import write_report
+from search.stability.sensitivity_design import Request
+from tests.support.browser import CHROMIUM, DRIVER, browser, complaints, look, wait_for
+from tests.support.folders import RUNS_V1
+from tests.support.further import studied, vary
+from tests.support.raced import raced
+from tests.support.reported import LR, TREE, made
 
 pytest.importorskip("selenium")
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="no Chromium with chromedriver: apt install chromium-driver"
 )
-RUNS = Path(__file__).parents[2] / "data" / "run_v1"
 HOSTILE = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
 
 
@@ -185,7 +182,7 @@ def test_a_sensitivity_analysis_a_study_and_a_race(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["finished", "unfinished"])
 def test_a_run_of_version_1(driver: Any, tmp_path: Path, name: str) -> None:
-    write_report(RUNS / name, tmp_path / "report.html")
+    write_report(RUNS_V1 / name, tmp_path / "report.html")
     look(driver, tmp_path / "report.html", 390)
     boxes, figures = drawn(driver)
     assert boxes == figures > 1

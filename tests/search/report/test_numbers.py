@@ -8,16 +8,15 @@ import importlib
 import numpy as np
 import pytest
 
-from search.distributions import Choice, Range
-from search.objective import Objective
-from search.report.association import explained
-from search.report.crowd import thin
+from search.objectives.objective import Objective
+from search.report.association import explained, thin
 from search.report.depth import _change
 from search.report.facts import Point
 from search.report.slices import GRID, smoothed
+from search.space.distributions import Choice, Range
 
 
-@pytest.mark.parametrize("module", ["anonymous", "words", "theme", "slices"])
+@pytest.mark.parametrize("module", ["scrub", "words", "theme", "slices"])
 def test_examples_in_docstrings(module: str) -> None:
     tried = doctest.testmod(importlib.import_module(f"search.report.{module}"))
     assert tried.attempted > 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,8 @@ import pytest
 from search.report.facts import Facts, read_facts
 from search.report.headline import headline
 from search.report.population import population
-from search.report.report import sections, write_report
-
-sys.path.append(str(Path(__file__).parent))
-from bred import bred
+from search.report.write import sections, write_report
+from tests.support.bred import bred
 
 
 @pytest.fixture(scope="module")

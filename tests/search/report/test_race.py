@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from search.confirm import read_result
-from search.ledger import read_trials
-from search.report.exits import course
+from search.ledger.reader import read_trials
 from search.report.facts import Facts, read_facts
 from search.report.race import race, still_open
+from search.report.race_course import course
 from search.report.section import Picture
-
-sys.path.append(str(Path(__file__).parent))
-from raced import raced
+from search.stability.result import read_result
+from tests.support.raced import raced
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,15 @@ from pathlib import Path
 import pytest
 
 from search.cli import main
-from search.ledger import Ledger
-from search.place import Remote, place
-from search.plan import simulated_plan, write_plan
+from search.config.plan import simulated_plan, write_plan
+from search.ledger.ledger import Ledger
+from search.ledger.storage import Remote, place
 from search.report.facts import read_facts
-from search.report.report import REPORT_FILE, sections
-from search.result import read_result
+from search.report.write import REPORT_FILE, sections
+from search.stability.result import read_result
+from tests.support.bred import TREE as BRED
+from tests.support.reported import LR, MARKS, TREE, curve, quality
 from trm.yaml12 import dump_yaml
-
-sys.path.append(str(Path(__file__).parent))
-from bred import TREE as BRED
-from reported import LR, MARKS, TREE, curve, quality
 
 Uri = Callable[[str], str]
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from search.history import History, Record
 from search.samplers.auto import AutoConfig
+from search.samplers.history import History, Record
 from search.samplers.qmc import QmcConfig, sobol_draw
 from search.samplers.tpe import TpeConfig
-from search.space import Space
+from search.space.space import Space
 from trm.errors import UserError
 
 NUMERIC = Space.parse({"x": {"uniform": [0, 1]}, "n": {"int": [1, 9]}, "one": {"choice": ["a"]}})

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from cmaes import CMA, CMAwM
 
-from search.distributions import Range
-from search.history import History, Record
 from search.samplers.base import draw_seed
 from search.samplers.cmaes import CmaesConfig
+from search.samplers.history import History, Record
 from search.samplers.random import RandomConfig
-from search.space import Space
+from search.space.distributions import Range
+from search.space.space import Space
 from trm.errors import UserError
 
 PLAIN = Space.parse({"a": {"uniform": [0, 1]}, "b": {"uniform": [0, 1]}, "c": {"uniform": [0, 1]}})

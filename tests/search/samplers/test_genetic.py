@@ -8,13 +8,13 @@ import optuna
 import pytest
 from optuna.trial import create_trial
 
-from search.history import Direction, History, Record
-from search.optuna_trials import to_optuna
 from search.samplers.base import draw_seed
 from search.samplers.genetic import GeneticConfig
+from search.samplers.history import Direction, History, Record
 from search.samplers.nsga2 import Nsga2Config
 from search.samplers.nsga3 import Nsga3Config
-from search.space import Space
+from search.samplers.optuna_trials import to_optuna
+from search.space.space import Space
 from trm.errors import UserError
 
 SPACE = Space.parse(

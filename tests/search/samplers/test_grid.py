@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.distributions import Range
-from search.history import History
 from search.samplers.grid import GridConfig, grid_values
-from search.space import Space
+from search.samplers.history import History
+from search.space.distributions import Range
+from search.space.space import Space
 from trm.errors import UserError
 
 TREE: dict[str, Any] = {

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.history import History, Record
 from search.samplers.base import ModelConfig, SamplerConfig, prior_share
 from search.samplers.cmaes import CmaesConfig
+from search.samplers.history import History, Record
 from search.samplers.nsga2 import Nsga2Config
 from search.samplers.random import RandomConfig
 from search.samplers.tpe import TpeConfig
-from search.space import Draw, Space
+from search.space.space import Draw, Space
 
 CENTRE = {"a": 0.8, "b": 0.2, "c": 0.6}
 

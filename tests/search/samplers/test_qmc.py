@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from search.history import History
-from search.samplers.conformance import SPACES
+from search.samplers.history import History
 from search.samplers.qmc import QmcConfig, sobol_draw
-from search.space import Space
+from search.space.space import Space
+from search.testing.samplers import SPACES
 
 SQUARE = Space.parse(
     {"a": {"uniform": [0, 1]}, "b": {"loguniform": [1e-4, 1.0]}, "one": {"int": [3, 3]}}

@@ -9,10 +9,10 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 
-from search.history import Direction, History, Record, standing
+from search.samplers.history import Direction, History, Record, standing
 from search.samplers.ranking import ParetoRanking, SingleRanking, spread, violation
 from search.samplers.view import view_of
-from search.space import Space
+from search.space.space import Space
 
 SPACE = Space.parse({"x": {"uniform": [0, 1]}})
 

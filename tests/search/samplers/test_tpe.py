@@ -9,12 +9,12 @@ import numpy as np
 import optuna
 import pytest
 
-from search.history import History, Record
 from search.samplers.base import SamplerConfig
-from search.samplers.conformance import SPACES
+from search.samplers.history import History, Record
 from search.samplers.random import RandomConfig
 from search.samplers.tpe import TpeConfig
 from search.samplers.view import view_of
+from search.testing.samplers import SPACES
 
 SPACE = SPACES["conditional"]
 

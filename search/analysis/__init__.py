@@ -1,0 +1,1 @@
+"""Reads what a run folder holds: status, importance, fidelity, comparison, diagnosis. Never Ray."""

@@ -1,0 +1,156 @@
+"""What the confirm stage found, as a table for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from search.config.plan import Plan
+from search.ledger.lineage import PLACE, SETTING, learned_history
+from search.ledger.trial import Trial
+from search.schedulers.pbt import PbtConfig
+from search.stability.result import Candidate, Promise, Race, Result
+
+_ENDINGS = {
+    "separated": "the winner is ahead beyond doubt",
+    "budget": "the budget is spent, and the best are not separated",
+    "seeds": "every candidate that is left has all its seeds, and the best are not separated",
+}
+
+
+def result_text(plan: Plan, result: Result, trials: Mapping[int, Trial]) -> str:
+    """The ranking, the winner's values, what it promises, and how lucky the search's scores were.
+
+    Args:
+        trials: of the run, by number.
+    """
+    winner, sure = trials[result.winner], f"{result.confidence:.0%}"
+    lines = [f"confirmed over fresh seeds, by robust score ({sure} bound):"]
+    lines += _candidates(result.candidates, sure, several=len(plan.objectives) > 1)
+    if result.race is not None:
+        lines.append(race_line(result.race, [len(c.scores) for c in result.candidates]))
+    if result.front:
+        lines.append(f"Pareto front of the confirmed: trials {', '.join(map(str, result.front))}")
+    lines += [
+        f"winner: trial {result.winner}"
+        + (f", but {reservation}" if (reservation := result.winning.reservation) else ""),
+        *_winner_lines(plan, winner, trials),
+        f"promised {result.objective} of one fresh seed: {result.promise.low:.3f} to "
+        f"{result.promise.high:.3f} ({sure})",
+        _promise_line("winner", result.promise, result.objective),
+        *_promise_details(result.promise, sure),
+        _promise_line("reference recipe", result.reference, result.objective),
+        *_promise_details(result.reference, sure),
+        *_luck_lines(result, sure),
+    ]
+    return "\n".join(lines)
+
+
+def values_text(values: Mapping[str, float]) -> str:
+    """Objectives and their values on one line."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+
+
+def _candidates(candidates: Sequence[Candidate], sure: str, *, several: bool) -> list[str]:
+    head = ["trial", "robust", "mean", f"{sure} of mean", "IQM", "failed", "best", "explored"]
+    rows = [
+        [
+            str(c.trial),
+            f"{c.robust:.3f}",
+            f"{c.mean:.3f}",
+            "" if c.mean_low is None else f"{c.mean_low:.3f} to {c.mean_high:.3f}",
+            "" if c.iqm is None else f"{c.iqm:.3f}",
+            f"{c.failures} of {len(c.scores)}",
+            "" if c.best is None else f"{c.best:.0%}",
+            f"{c.explored:.3f}",
+        ]
+        for c in candidates
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = ["  " + "  ".join(map(str.rjust, head, widths)) + "  seeds"]
+    for candidate, row in zip(candidates, rows, strict=True):
+        scores = " ".join(f"{score:.3f}" for score in candidate.scores)
+        notes = f"  {candidate.reservation}" if candidate.reservation else ""
+        notes += f"  {values_text(candidate.values)}" if several else ""
+        lines.append("  " + "  ".join(map(str.rjust, row, widths)) + f"  {scores}{notes}")
+    return lines
+
+
+def race_line(race: Race, seeds: Sequence[int]) -> str:
+    """How the race went.
+
+    Args:
+        seeds: how many each candidate has.
+    """
+    runs = _count(race.runs, "run")
+    if len(seeds) == 1:
+        return f"no race, there is one candidate: {runs}"
+    if not race.racing:
+        # An earlier race may have given some more than others.
+        equal = len(set(seeds)) == 1
+        return f"as many seeds for each: {runs}" if equal else f"no race now: {runs} so far"
+    # What ran under an earlier, larger budget counts.
+    within = race.runs <= race.budget
+    of = f"of a budget of {race.budget}" if within else f"so far, budget {race.budget}"
+    return f"race: {runs} {of}; {_ENDINGS[race.ending]}"
+
+
+def _winner_lines(plan: Plan, winner: Trial, trials: Mapping[int, Trial]) -> list[str]:
+    """What was drawn for the winner; what its curriculum learned, if a population did."""
+    drawn = [(name, value) for name, value in winner.params.items() if name not in PLACE]
+    lines = [f"  {name} = {_short(value)}" for name, value in drawn if not name.startswith(SETTING)]
+    scheduler = plan.sections.search.scheduler
+    if isinstance(scheduler, PbtConfig):
+        before = None
+        for start, settings in learned_history(trials, winner, scheduler.marks(slow_start=False)):
+            if settings != before:
+                words = ", ".join(f"{name} {_short(value)}" for name, value in settings.items())
+                lines.append(f"  from {start:.0%}: {words}")
+            before = settings
+    return lines
+
+
+def _promise_line(who: str, promise: Promise, objective: str) -> str:
+    scores = " ".join(f"{score:.3f}" for score in promise.scores)
+    # `test` is looked at for exact accuracy alone, whatever the search was for.
+    test = "test" if objective == "exact_accuracy" else "exact accuracy on test"
+    return (
+        f"  {who:<17} valid {promise.mean:.3f} over {len(promise.scores)} more seeds ({scores}), "
+        f"{test} {promise.test_mean:.3f}"
+    )
+
+
+def _promise_details(promise: Promise, sure: str) -> list[str]:
+    if promise.iqm is None or promise.failure_low is None:
+        return []
+    return [
+        f"  {'':<17} mean {promise.mean_low:.3f} to {promise.mean_high:.3f}, IQM "
+        f"{promise.iqm:.3f}; {promise.failures} of {len(promise.scores)} seeds failed, a rate of "
+        f"{promise.failure_low:.0%} to {promise.failure_high:.0%} ({sure})"
+    ]
+
+
+def _luck_lines(result: Result, sure: str) -> list[str]:
+    lines = []
+    if result.improvement is not None:
+        found = result.improvement
+        lines.append(
+            f"a seed of the winner beats one of the reference recipe with probability "
+            f"{found.probability:.2f} ({found.low:.2f} to {found.high:.2f}, {sure})"
+        )
+    if result.optimism is not None:
+        luck = result.optimism
+        ends = "" if luck.low is None else f" ({luck.low:+.3f} to {luck.high:+.3f}, {sure})"
+        lines.append(
+            f"explored scores less fresh seeds: {luck.mean:+.3f}{ends} over "
+            f"{_count(len(result.candidates), 'candidate')}, {luck.winner:+.3f} for the winner"
+        )
+    return lines
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,140 @@
+"""What a run folder holds, in words and tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from search.analysis.diagnosis import count_findings, diagnose_book
+from search.analysis.fidelity import fidelity_warning
+from search.analysis.result_text import result_text, values_text
+from search.config.plan import Plan, read_plan
+from search.explore.candidates import best_first, explored, pareto_front
+from search.ledger.book import Book, is_study
+from search.ledger.lineage import spent
+from search.ledger.reader import read_book
+from search.ledger.storage import Place, place
+from search.logs.terminal import parameters
+from search.schedulers.pbt import PbtConfig
+from search.stability.ablation_table import study_table, tabled
+from search.stability.result import Result, read_result
+from search.sweep.run import Run
+
+_BEST_SHOWN = 5
+
+
+def status(folder: Place | str) -> dict[str, Any]:
+    """A run folder's state as plain values, also while a driver is writing."""
+    where = place(folder)
+    return _state(where, read_plan(where), read_book(where), read_result(where))
+
+
+def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict[str, Any]:
+    trials = book.trials
+    stages: dict[str, dict[str, int]] = {}
+    for trial in trials.values():
+        counts = stages.setdefault(trial.stage, {})
+        begun = "paused" if trial.paused else "unfinished"
+        outcome = trial.outcome or (begun if trial.attempts else "waiting")
+        counts[outcome] = counts.get(outcome, 0) + 1
+    whole = explored(plan, book)
+    best = best_first(plan, whole)
+    front = pareto_front(plan, whole) if len(plan.objectives) > 1 else []
+    compute, seconds = spent(trials)
+    return {
+        "run": str(folder),
+        "study": plan.study,
+        "objective": plan.objective.column,
+        "objectives": {o.column: o.resolved_direction for o in plan.objectives},
+        "constraints": [constraint.text() for constraint in plan.constraints],
+        "wanted": plan.wanted,
+        "stages": stages,
+        "compute": compute,
+        "seconds": seconds,
+        "best": [
+            {
+                "trial": one.trial.id,
+                "score": one.score,
+                "values": one.values,
+                "feasible": one.feasible,
+                "params": one.trial.params,
+            }
+            for one in best[:_BEST_SHOWN]
+        ],
+        "front": [
+            {"trial": one.trial.id, "values": one.values, "params": one.trial.params}
+            for one in front
+        ],
+        "failures": [
+            {"trial": trial.id, "outcome": trial.outcome, "reason": trial.reason}
+            for trial in trials.values()
+            if trial.outcome in ("diverged", "collapsed", "oom", "crashed")
+        ],
+        "findings": count_findings(diagnose_book(book)),
+        "result": asdict(result) if result else None,
+    }
+
+
+def status_text(folder: Place | str) -> str:
+    """The same for a person."""
+    where = place(folder)
+    plan, book, result = read_plan(where), read_book(where), read_result(where)
+    state, trials = _state(where, plan, book, result), book.trials
+    scheduler = plan.sections.search.scheduler
+    wanted = f"{state['wanted']} trials"
+    if isinstance(scheduler, PbtConfig):
+        wanted = f"{scheduler.members} members x {scheduler.generations} generations"
+    judged = ", then ".join(objective.text() for objective in plan.objectives)
+    studied = tabled(str(where), plan, book) if is_study(book.trials) else None
+    if studied:
+        wanted = f"{len(studied.lines)} configs x {studied.seeds} seeds"
+    lines = [f"{state['study']}: {wanted} wanted, objective {judged}"]
+    if state["constraints"]:
+        lines.append(f"  must keep {', '.join(state['constraints'])}")
+    width = max(10, *map(len, state["stages"])) if state["stages"] else 10
+    for stage, counts in state["stages"].items():
+        words = ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items()))
+        lines.append(f"  {stage:<{width}} {words}")
+    lines.append(
+        f"  {state['compute']:.2e} training FLOPs in {state['seconds'] / 60:.1f} worker minutes"
+    )
+    if state["best"]:
+        seeds = "one seed" if plan.seeds == 1 else f"{plan.seeds} seeds"
+        lines.append(f"best explored ({seeds} each, so optimistic):")
+        for row in state["best"]:
+            trial = trials[row["trial"]]
+            broken = "" if row["feasible"] else "  breaks a constraint"
+            score = f"{row['score']:.4f}"
+            lines.append(f"  trial {trial.id:>4}  {score}  {parameters(trial, 8)}{broken}")
+    if state["front"]:
+        lines.append(f"Pareto front of the search, {len(state['front'])} configs:")
+        for row in state["front"]:
+            trial = trials[row["trial"]]
+            lines.append(
+                f"  trial {trial.id:>4}  {values_text(row['values'])}  {parameters(trial, 4)}"
+            )
+    reasons = Counter(f"{row['outcome']}: {row['reason']}" for row in state["failures"])
+    if reasons:
+        lines.append("failures:")
+        lines += [f"  {n} x {reason}" for reason, n in reasons.most_common()]
+    if state["findings"]:
+        words = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in state["findings"].items())
+        lines.append(f"findings by trials (`trm diagnose` tells more): {words}")
+    warning = fidelity_warning(plan, book)
+    if warning:
+        lines.append(f"early stopping: {warning}; see `trm fidelity {folder}`")
+    if studied:
+        lines += ["", study_table(studied)]
+    elif result:
+        lines.append(result_text(plan, result, trials))
+    else:
+        lines.append("no winner yet: `trm sweep ... --resume` goes on")
+    return "\n".join(lines)
+
+
+def result_table(done: Run) -> str:
+    """The confirm stage's ranking and the winner's promise."""
+    result = done.best()
+    assert result is not None
+    return result_text(done.plan, result, {trial.id: trial for trial in done.trials()})

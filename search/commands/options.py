@@ -1,0 +1,82 @@
+"""Types of command-line arguments, with one-line errors."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Sequence
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise ArgumentTypeError(f"{text!r} must be a whole number from 1")
+    return value
+
+
+def probability(text: str) -> float:
+    """A number strictly between 0 and 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < 1.0:
+        raise ArgumentTypeError(f"{text!r} must lie between 0 and 1")
+    return value
+
+
+def add_ray_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--parallel` and `--address`."""
+    parser.add_argument("--parallel", type=positive, metavar="N", help="trials at once")
+    parser.add_argument(
+        "--address", metavar="A", help="a Ray cluster that is up: auto or host:port"
+    )
+
+
+def ends_well(work: Callable[[], None], *, interrupted: str, limited: str = "") -> int:
+    """Do the work of a command; an end that is no defect becomes one line on stderr.
+
+    Args:
+        interrupted: what to do after Ctrl-C.
+        limited: the command that goes on after a limit.
+
+    Returns:
+        The exit code: 0 done, 1 failed at run time, 130 interrupted.
+    """
+    from search.ledger.lease import LeaseLostError
+    from search.sweep.stages import LimitReachedError, NoWinnerError
+
+    try:
+        work()
+    except (NoWinnerError, LeaseLostError) as error:
+        print(f"trm: {error}", file=sys.stderr)
+        return 1
+    except LimitReachedError as error:
+        print(f"trm: {error} with: {limited}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"trm: interrupted; {interrupted}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def resuming(args: argparse.Namespace, command: str, flags: Sequence[str]) -> str:
+    """The command line that goes on with a run of a file.
+
+    Args:
+        flags: options that are repeated where they were given.
+    """
+    words = ["trm", command, args.config]
+    for setting in args.sets:
+        words += ["--set", setting]
+    for flag in flags:
+        value = getattr(args, flag)
+        if value is not None:
+            words += [f"--{flag}", str(value)]
+    return shlex.join([*words, "--resume"])

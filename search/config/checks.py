@@ -1,0 +1,86 @@
+"""What a file's space and task must satisfy before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from search.config.sections import SweepSections, sweep_sections
+from search.schedulers.pbt import PbtConfig
+from search.schedulers.scheduler import RungConfig
+from search.space.space import Space
+from trm.config import experiment_from
+from trm.curriculum import begin_course
+from trm.errors import UserError
+from trm.report import PROBED
+from trm.tasks.base import Task
+from trm.thresholds import DiagnosticsConfig, unmeasured
+
+FIXED = ("train.budget", "train.reports", "train.seed", "train.valid_examples")
+"""Values that must be the same in every trial, or scores would not compare."""
+
+
+def check_space(tree: Mapping[str, Any]) -> Space:
+    """Parse a file's space and refuse what can never be drawn, before anything starts.
+
+    Raises:
+        UserError: nothing to search, a distribution that makes no sense, a value that must not be
+            searched, an option or bound that the schema refuses whatever else is drawn, or a
+            sampler that does not fit.
+    """
+    space = Space.parse(tree)
+    for name in space.parameters:
+        if any(name == fixed or name.startswith((fixed + ".", fixed + "[")) for fixed in FIXED):
+            raise UserError(f"{name}: cannot be searched: scores would not compare; give one value")
+    experiment_from(space.default()[1])
+    search = sweep_sections(tree).search
+    if not isinstance(search.scheduler, PbtConfig):
+        space.require_searchable()
+        search.sampler.check(space, len(search.objective), search.trials)
+    elif search.first or search.warm_start:
+        raise UserError("search.first and search.warm_start do not count with pbt: remove them")
+    rng = np.random.default_rng(0)
+    for where, error in space.refused(experiment_from, rng):
+        raise UserError(f"{where}: no draw with it is valid: {error}") from error
+    return space
+
+
+def require_sources(space: Space, task: Task) -> None:
+    """Refuse options whose curriculum names a source that the task does not have.
+
+    Raises:
+        UserError: one line naming the source.
+    """
+
+    def check(tree: Mapping[str, Any]) -> None:
+        config = experiment_from(tree)
+        if config.task == default.task:
+            begin_course(config, task)
+
+    default = experiment_from(space.default()[1])
+    check(space.default()[1])
+    for where, error in space.refused(check, np.random.default_rng(0), draws=1):
+        raise UserError(f"{where}: {error}") from error
+
+
+def require_probes(sections: SweepSections, diagnostics: DiagnosticsConfig) -> None:
+    """
+    Raises:
+        UserError: trials are to be judged by a column that not all of their reports have.
+    """
+    search = sections.search
+    judged = {
+        **{one.column: "search.objective" for one in search.objective},
+        **{one.column: "search.constraints" for one in search.constraints},
+    }
+    if isinstance(search.scheduler, RungConfig) and search.scheduler.metric is not None:
+        judged.setdefault(search.scheduler.metric, "search.scheduler.metric")
+    for column, key in judged.items():
+        if column in PROBED and diagnostics.probe != "reports":
+            raise UserError(
+                key, column, "is not in every report: set diagnostics.probe to reports",
+            )  # fmt: skip
+        if (remedy := unmeasured(diagnostics).get(column)) is not None:
+            raise UserError(key, column, f"is in no report: {remedy}")

@@ -1,0 +1,79 @@
+"""A config file, or the preset of a name, as a tree with settings on top."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from search.config.sections import SweepSections, sweep_sections
+from search.schedulers.pbt import PbtConfig
+from trm.component import nearest
+from trm.config import SECTIONS, set_value
+from trm.errors import UserError
+from trm.yaml12 import parse_value, read_yaml
+
+
+def require_trials_count(tree: Mapping[str, Any], trials: int) -> None:
+    """
+    Raises:
+        UserError: a number of trials was asked of a scheduler that has none.
+    """
+    if isinstance(sweep_sections(tree).search.scheduler, PbtConfig):
+        raise UserError("--trials", trials, "does not count with pbt: set search.scheduler.members")
+
+
+def load_tree(source: str | Path, sets: Iterable[str] = ()) -> dict[str, Any]:
+    """The tree of a YAML file, or of the preset of that name, with `key=value` settings on top.
+
+    Raises:
+        UserError: neither file nor preset, broken YAML, an unknown section or a malformed setting.
+    """
+    tree = read_yaml(_path_of(source))
+    for setting in sets:
+        path, equals, text = setting.partition("=")
+        if not equals or not path:
+            raise UserError("--set", setting, "must be key=value, as in train.seed=3")
+        set_value(tree, path, parse_value(text, f"--set {path}"))
+    known = [*SECTIONS, *SweepSections.model_fields]
+    for key in tree:
+        if key not in known:
+            raise UserError(f"{key}: unknown section: {nearest(str(key), known)}")
+    if "task" in tree:
+        tree["task"] = _absolute_files(tree["task"])
+    return tree
+
+
+def _absolute_files(node: Any) -> Any:
+    """A copy of a task section in which each `file`, those of sections within too, is absolute.
+
+    Workers have another working directory, and so has whoever trains an exported config.
+    """
+    if isinstance(node, list):
+        return [_absolute_files(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: str(Path(child).expanduser().absolute())
+        if key == "file" and isinstance(child, str)
+        else _absolute_files(child)
+        for key, child in node.items()
+    }
+
+
+def presets() -> dict[str, Path]:
+    """The YAML files that ship with the package, by name."""
+    folder = Path(str(resources.files("search") / "presets"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _path_of(source: str | Path) -> Path:
+    path = Path(source)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        return path
+    known = presets()
+    if str(source) in known:
+        return known[str(source)]
+    hint = nearest(str(source), list(known))
+    raise UserError(f"{source}: neither a file nor a preset: {hint}")

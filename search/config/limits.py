@@ -1,0 +1,125 @@
+"""How much a sweep may cost: wall time, device-hours and FLOPs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from search.ledger.trial import Trial
+from trm.component import Component
+
+
+class LimitsConfig(Component):
+    """What a whole sweep may cost, the confirm stage included; null is no limit.
+
+    No new trial starts that would leave too little for those that run and for the confirm stage,
+    at the pace of the trials so far. If that estimate was too low and a limit is met, everything
+    stops at its last report; --resume with a higher limit goes on. A population breeds as planned:
+    its trials need each other.
+
+    Attributes:
+        hours: wall time, of all drivers of the run together.
+        device_hours: seconds of training and evaluation times the devices that a trial has (GPUs,
+            or CPU cores without any), in hours.
+        flops: training FLOPs.
+    """
+
+    hours: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    device_hours: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    flops: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What was, or will be, spent.
+
+    Attributes:
+        seconds: of wall time.
+        device_seconds: of training and evaluation, times the devices.
+        flops: of training.
+    """
+
+    seconds: float = 0.0
+    device_seconds: float = 0.0
+    flops: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.seconds + other.seconds,
+            self.device_seconds + other.device_seconds,
+            self.flops + other.flops,
+        )
+
+
+@dataclass
+class Meter:
+    """What a run has cost, and whether its limits leave room for more.
+
+    Attributes:
+        limits: of the file.
+        budget: FLOPs of a full run.
+        devices: GPUs, or CPU cores, that a trial has.
+        parallel: how many trials run at once.
+        wall_seconds: gives the wall time so far.
+        spent: gives training FLOPs and seconds of the trials so far.
+        trials: of the run, by id.
+    """
+
+    limits: LimitsConfig
+    budget: float
+    devices: float
+    parallel: int
+    wall_seconds: Callable[[], float]
+    spent: Callable[[], tuple[float, float]]
+    trials: Mapping[int, Trial]
+
+    def cost(self) -> Cost:
+        """What the trials have cost, as far as they reported."""
+        flops, seconds = self.spent()
+        return Cost(self.wall_seconds(), seconds * self.devices, flops)
+
+    def met(self) -> str | None:
+        """The limit that is met, in words; None if none."""
+        return reached(self.limits, self.cost())
+
+    def leaves_room(self, runs: float) -> bool:
+        """Whether another trial of the search may start.
+
+        Args:
+            runs: full runs that come after the search.
+        """
+        if self.limits == LimitsConfig():
+            return True
+        explored = [trial for trial in self.trials.values() if trial.stage == "explore"]
+        shares = [trial.compute / self.budget for trial in explored if trial.outcome is not None]
+        mean = sum(shares) / len(shares) if shares else 1.0
+        running = sum(
+            max(mean - trial.compute / self.budget, 0.0)
+            for trial in explored
+            if trial.outcome is None and not trial.paused
+        )
+        return reached(self.limits, self.cost() + self.to_come(mean + running + runs)) is None
+
+    def to_come(self, runs: float) -> Cost:
+        """The cost of more full runs (parts count as such), at the pace of the trials so far."""
+        flops, seconds = self.spent()
+        each = self.budget * seconds / flops if flops else 0.0
+        return Cost(runs * each / self.parallel, runs * each * self.devices, runs * self.budget)
+
+
+def reached(limits: LimitsConfig, cost: Cost) -> str | None:
+    """The limit that a cost meets, in words; None if none.
+
+    >>> reached(LimitsConfig(hours=2), Cost(seconds=7300))
+    'search.limits.hours 2'
+    """
+    for name, limit, value in (
+        ("hours", limits.hours, cost.seconds / 3600.0),
+        ("device_hours", limits.device_hours, cost.device_seconds / 3600.0),
+        ("flops", limits.flops, cost.flops),
+    ):
+        if limit is not None and value >= limit:
+            return f"search.limits.{name} {limit:g}"
+    return None

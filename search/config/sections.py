@@ -1,0 +1,174 @@
+"""A sweep's file: one experiment, plus how to search it, confirm it and where to run it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+
+from search.config.ablations import StudyConfig, parse_study
+from search.config.limits import LimitsConfig
+from search.config.logs import LogConfig
+from search.config.seeds import MOST_SEEDS
+from search.objectives.constraint import Constraint, parse_constraint
+from search.objectives.objective import Aggregate, Objective, check_objectives, parse_objectives
+from search.samplers import SAMPLERS, SamplerConfig, TpeConfig
+from search.schedulers import SCHEDULERS
+from search.schedulers.asha import AshaConfig
+from search.schedulers.pbt import PbtConfig
+from search.schedulers.scheduler import SchedulerConfig
+from trm.component import Component, by_name, validate
+
+RACE_FACTOR = 1.5
+"""Runs of a race for each run of its first seeds, unless `stability.budget` says otherwise."""
+
+
+class SearchConfig(Component):
+    """The explore stage: one seed a trial, early stopping.
+
+    A trial's score is the last value of the first objective; a failed one scores its floor.
+
+    Attributes:
+        objective: a column of the reports, a mapping (`column`, `direction`, `floor`), or a list
+            of them: then a config wins by the first, and the others make a Pareto front.
+        constraints: conditions on the last report, as `mean_steps <= 6`; only configs that keep
+            them all can win.
+        seeds: runs of each config, one after another; a config whose first one is
+            stopped early has no others.
+        aggregate: what the seeds come to: `mean`, `lower` (its lower confidence bound, at
+            `stability.confidence`) or `worst`.
+        first: known good points, tried after the default and before any draw: `default`,
+            `reference` (the reference code's values), mappings from parameters to values, run
+            folders (their winners) and YAML files.
+        warm_start: run folders whose trials tell this sweep what they can.
+        limits: what the sweep may cost.
+    """
+
+    sampler: SerializeAsAny[
+        Annotated[SamplerConfig, BeforeValidator(lambda s: by_name(SAMPLERS, s))]
+    ] = TpeConfig()
+    scheduler: SerializeAsAny[
+        Annotated[SchedulerConfig, BeforeValidator(lambda s: by_name(SCHEDULERS, s))]
+    ] = AshaConfig()
+    trials: int = Field(default=64, ge=1)
+    objective: Annotated[list[Objective], BeforeValidator(parse_objectives)] = Field(
+        default=[Objective(column="exact_accuracy")]
+    )
+    constraints: list[Annotated[Constraint, BeforeValidator(parse_constraint)]] = Field(default=[])
+    seeds: int = Field(default=1, ge=1, le=1000)
+    aggregate: Aggregate = "mean"
+    limits: LimitsConfig = LimitsConfig()
+    first: list[str | dict[str, Any]] = Field(default=[])
+    warm_start: list[str] = Field(default=[])
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("objective")
+    @classmethod
+    def _sensible(cls, objective: list[Objective]) -> list[Objective]:
+        check_objectives(objective)
+        return objective
+
+    @model_validator(mode="after")
+    def _together(self) -> SearchConfig:
+        if self.seeds > 1 and isinstance(self.scheduler, PbtConfig):
+            raise ValueError(
+                f"seeds {self.seeds} does not count with pbt: give its population more members"
+            )
+        return self
+
+
+class StabilityConfig(Component):
+    """The confirm stage: the best candidates again over fresh seeds, never pruned.
+
+    The best candidates of the explore stage run over `seeds` fresh seeds each, and then race:
+    further seeds go to those that may still be the best, until one is separated from the others
+    or the `budget` ends. The robust score picks the winner. The winner, and the reference recipe
+    (the file's default values), then run over `promise_seeds` more, which took no part in the
+    choice: they make the promised interval at `confidence`, and the one look at `test`.
+
+    Attributes:
+        candidates: how many of the best explored configs.
+        trials: explore trials by number instead of the best; null takes the best.
+        seeds: fresh seeds that every candidate gets first.
+        racing: whether further seeds follow; false leaves it at `seeds` for each.
+        budget: runs over fresh seeds of all candidates together, at most; null is one and a half
+            times what the first seeds take. Where it is too small for the first seeds, all
+            candidates get fewer.
+        max_seeds: of one candidate; null is no limit but the budget.
+        confidence: of robust scores and intervals, and at which a candidate leaves the race.
+    """
+
+    candidates: int = Field(default=3, ge=1)
+    trials: list[int] | None = Field(default=None, min_length=1)
+    seeds: int = Field(default=2, ge=1, le=1000)
+    racing: bool = True
+    budget: int | None = Field(default=None, ge=1)
+    max_seeds: int | None = Field(default=None, ge=1, le=1000)
+    promise_seeds: int = Field(default=3, ge=2, le=1000)
+    confidence: float = Field(default=0.9, gt=0.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _together(self) -> StabilityConfig:
+        if self.budget is not None and self.budget < self.entrants:
+            raise ValueError(
+                f"budget {self.budget} is less than one run for each of {self.entrants} candidates:"
+                " raise it, or take fewer candidates"
+            )
+        if self.max_seeds is not None and self.max_seeds < self.seeds:
+            raise ValueError(
+                f"max_seeds {self.max_seeds} is less than seeds {self.seeds}: raise it, or lower "
+                "seeds"
+            )
+        return self
+
+    @property
+    def entrants(self) -> int:
+        """How many candidates there are to be."""
+        return self.candidates if self.trials is None else len(set(self.trials))
+
+    def runs(self, entrants: int | None = None) -> int:
+        """The most runs over fresh seeds, the promise's not counted.
+
+        Args:
+            entrants: candidates that there are, if that is known; the search may have found fewer.
+        """
+        count = self.entrants if entrants is None else entrants
+        first = count * self.seeds
+        if not self.racing or count == 1:
+            return first if self.budget is None else min(first, self.budget)
+        budget = math.ceil(RACE_FACTOR * first) if self.budget is None else self.budget
+        return min(budget, count * min(self.max_seeds or MOST_SEEDS, MOST_SEEDS))
+
+
+class ClusterConfig(Component):
+    """Where trials run. `parallel: null` takes as many trials as the cluster has room for.
+
+    `cpus_per_trial: null` is `train.threads`; `gpus_per_trial: null` is one if there are any.
+
+    `address: null` starts Ray on this machine and stops it afterwards; `auto` or `host:port`
+    joins a cluster that is already up.
+    """
+
+    address: str | None = None
+    parallel: int | None = Field(default=None, ge=1)
+    cpus_per_trial: int | None = Field(default=None, ge=1)
+    gpus_per_trial: float | None = Field(default=None, ge=0.0)
+
+
+class SweepSections(Component):
+    """The sections of a sweep's file that training does not read."""
+
+    search: SearchConfig = SearchConfig()
+    stability: StabilityConfig = StabilityConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    log: LogConfig = LogConfig()
+    study: Annotated[StudyConfig, BeforeValidator(parse_study)] = StudyConfig()
+
+
+def sweep_sections(tree: Mapping[str, Any]) -> SweepSections:
+    """Validate the search, stability, cluster, log and study sections of a file."""
+    return validate(
+        SweepSections, {key: tree[key] for key in SweepSections.model_fields if key in tree}
+    )

@@ -1,0 +1,1 @@
+"""Attempts on Ray Tune: where trials come from, how they execute, what a worker does."""

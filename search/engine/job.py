@@ -1,0 +1,188 @@
+"""What a worker needs to run one attempt of a trial, and how it makes a trainer of it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+# Bound here, before `build_trainer` puts the user's folders on the path: an editable installation
+# is found after every folder of the path.
+import cluster  # noqa: F401
+import curricula  # noqa: F401
+import trm  # noqa: F401
+from search.ledger.storage import local_copy, place
+
+if TYPE_CHECKING:
+    from trm.report import Report
+    from trm.tasks.base import Task
+    from trm.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt of one trial, as plain values: it travels as JSON.
+
+    Attributes:
+        folder: the run folder's path or URI, as the worker sees it.
+        trial: the trial's id.
+        attempt: the attempt's number.
+        config: the drawn tree.
+        seed: replaces the config's `train.seed`.
+        budget: training FLOPs.
+        marks: shares of the budget at which to report.
+        checkpoint: where to go on from, relative to the folder; None starts afresh.
+        cache: where generated data is kept; None is the worker's own cache folder.
+        path: folders in which the worker also looks for modules (plug-ins), after all others.
+        factory: `module:callable` that makes the trainer; None is the TRM trainer.
+    """
+
+    folder: str
+    trial: int
+    attempt: int
+    config: dict[str, Any]
+    seed: int
+    budget: float
+    marks: tuple[float, ...]
+    checkpoint: str | None = None
+    cache: str | None = None
+    path: tuple[str, ...] = ()
+    factory: str | None = None
+
+    @property
+    def checkpoints(self) -> str:
+        """Where the trial's own checkpoints lie, relative to the run folder."""
+        return f"checkpoints/{self.trial}"
+
+    @property
+    def forks(self) -> bool:
+        """Whether the attempt goes on from another trial's checkpoint."""
+        own = self.checkpoint is None or self.checkpoint.startswith(f"{self.checkpoints}/")
+        return not own
+
+    def to_json(self) -> str:
+        """The job as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """The job that a text stands for."""
+        values = json.loads(text)
+        return cls(**{**values, "marks": tuple(values["marks"]), "path": tuple(values["path"])})
+
+
+class Training(Protocol):
+    """A training run, as far as a worker is concerned."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether `run` has nothing more to yield."""
+
+    def run(self) -> Iterator[Report]:
+        """Reports, from where the run stands."""
+
+    def save(self, folder: Path) -> None:
+        """Write the full state to a new folder, atomically."""
+
+    def load(self, folder: Path) -> None:
+        """Go on from a saved state."""
+
+    def provenance(self) -> dict[str, Any]:
+        """Hashes and decisions that the results depend on."""
+
+
+def build_trainer(job: Job) -> Training:
+    """The training run of a job, restored from its checkpoint if it has one."""
+    # Last on the path, so that nothing of the user's can shadow a package.
+    sys.path.extend(folder for folder in job.path if folder not in sys.path)
+    training: Training
+    if job.factory is None:
+        training = TRMTraining(job)
+    else:
+        module, _, name = job.factory.partition(":")
+        training = getattr(importlib.import_module(module), name)(job)
+    if job.checkpoint is not None:
+        with local_copy(place(job.folder) / job.checkpoint) as folder:
+            training.load(folder)
+    return training
+
+
+class TRMTraining:
+    """The TRM trainer with its checkpoints."""
+
+    def __init__(self, job: Job) -> None:
+        from trm.config import experiment_from
+        from trm.trainer import Trainer
+
+        tree = {**job.config, "train": {**job.config.get("train", {}), "seed": job.seed}}
+        self._experiment = experiment_from(tree)
+        self._task = _task(json.dumps(job.config["task"]), job.cache, tree)
+        self._forks = job.forks
+        self._trainer: Trainer = Trainer(self._experiment, self._task, job.budget, job.marks)
+
+    @property
+    def finished(self) -> bool:
+        """Whether `run` has nothing more to yield."""
+        return self._trainer.finished
+
+    def run(self) -> Iterator[Report]:
+        """Reports, from where the run stands."""
+        return self._trainer.run()
+
+    def save(self, folder: Path) -> None:
+        """Write the full state to a new folder, atomically."""
+        from trm.checkpoint import save_checkpoint
+
+        save_checkpoint(folder, self._trainer)
+
+    def load(self, folder: Path) -> None:
+        """Go on from a saved state, with the machine decisions made then."""
+        from trm.checkpoint import load_checkpoint, read_head
+        from trm.trainer import Trainer
+
+        head = read_head(folder)
+        if head.resolved != self._trainer.resolved:
+            old = self._trainer
+            self._trainer = Trainer(
+                self._experiment, self._task, old.budget, old.marks, head.resolved
+            )
+        # A run that goes on from another trial's checkpoint goes on with a curriculum of its own.
+        load_checkpoint(folder, self._trainer, other_curriculum=self._forks)
+
+    def provenance(self) -> dict[str, Any]:
+        """Versions, revision, data hash and machine decisions."""
+        return {
+            **_versions(),
+            "data_hash": self._task.data_hash,
+            "resolved": asdict(self._trainer.resolved),
+            "host": platform.node(),
+        }
+
+
+_tasks: dict[tuple[str, str | None], Task] = {}
+
+
+def _task(section: str, cache_folder: str | None, tree: dict[str, Any]) -> Task:
+    """A task's data, built once per worker process; only the last task is kept."""
+    from trm import run_folder
+    from trm.config import experiment_from
+
+    key = (section, cache_folder)
+    if key not in _tasks:
+        _tasks.clear()
+        folder = run_folder.cache_folder() if cache_folder is None else Path(cache_folder)
+        _tasks[key] = experiment_from(tree).task.build(folder)
+    return _tasks[key]
+
+
+@cache
+def _versions() -> dict[str, str]:
+    from trm.provenance import provenance
+
+    return provenance()

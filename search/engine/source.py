@@ -1,0 +1,103 @@
+"""A config again under other seeds: the trials, and what hands them out to the engine."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from search.ledger.book import Book
+from search.ledger.trial import StageName, Trial
+from search.objectives.objective import Objective
+
+
+def replicate(
+    ledger: Book,
+    stage: StageName,
+    candidate: int,
+    seed: int,
+    params: dict[str, Any],
+    config: dict[str, Any],
+) -> Trial:
+    """The trial of a config with a seed: the one that is there, or a new one."""
+    for trial in ledger.trials.values():
+        if (trial.stage, trial.candidate, trial.seed) == (stage, candidate, seed):
+            return trial
+    train = {**config["train"], "seed": seed}
+    return ledger.add_trial(
+        stage=stage,
+        candidate=candidate,
+        seed=seed,
+        params=params,
+        config={**config, "train": train},
+    )
+
+
+class Replicates:
+    """A source of trials for the engine that are never stopped early.
+
+    Args:
+        trials: given beforehand; those that have ended are left out.
+        more: a further one, once all given ones have been handed out; None if none right now. It
+            is asked again after every end.
+    """
+
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        objective: Objective,
+        floor: float,
+        more: Callable[[], Trial | None] = lambda: None,
+    ) -> None:
+        self.floor = floor
+        self._objective = objective
+        self._waiting = deque(trial for trial in trials if trial.outcome is None)
+        self._more = more
+
+    def next(self) -> Trial | None:
+        """The next trial to start or to go on with."""
+        return self._waiting.popleft() if self._waiting else self._more()
+
+    def exhausted(self) -> bool:
+        """Whether `next` will never give a trial again, once all that run have ended."""
+        if not self._waiting and (trial := self._more()) is not None:
+            self._waiting.append(trial)
+        return not self._waiting
+
+    def score(self, row: Mapping[str, Any]) -> float:
+        """The objective of a report."""
+        return self._objective.value(row)
+
+    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Literal["continue", "stop"]:
+        """Replicates always go on."""
+        return "continue"
+
+    def on_end(self, trial: Trial) -> None:
+        """Nobody needs to be told."""
+
+
+Decision = Literal["continue", "stop", "pause", "complete"]
+"""Go on; end early, `pruned`; free the worker and wait until the source gives the trial again; or
+end as planned, `completed`, short of the whole budget."""
+
+
+class Source(Protocol):
+    """Says which trials run, and for how long. It is plain Python and knows no Ray."""
+
+    floor: float
+    """The score of a trial that failed."""
+
+    def next(self) -> Trial | None:
+        """The next trial to start or to go on with, from the ledger; None if none right now."""
+
+    def exhausted(self) -> bool:
+        """Whether `next` will never give a trial again."""
+
+    def score(self, row: Mapping[str, Any]) -> float:
+        """The objective of a report."""
+
+    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Decision:
+        """Called for every report, after it was acknowledged; not for a failed trial's last."""
+
+    def on_end(self, trial: Trial) -> None:
+        """Called once, after the ledger has the outcome."""

@@ -1,0 +1,1 @@
+"""The searcher's side of the first stage: candidates, early stopping, populations, warm start."""

@@ -1,0 +1,240 @@
+"""The explore stage: a sampler proposes, the scheduler stops, the ledger remembers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from search.config.plan import Plan
+from search.explore.candidates import aggregated, explored_one, last_rows
+from search.explore.early_stopping import Steering
+from search.explore.further_seeds import Replicas
+from search.explore.warm_start import Warm
+from search.ledger.book import Book
+from search.ledger.trial import Trial
+from search.logs.optuna_journal import Entry, StudyLog
+from search.objectives.outcome import FAILURES
+from search.samplers.history import History, Record
+from search.schedulers.scheduler import Decision
+from trm.config import experiment_from
+from trm.errors import UserError
+
+_MOST_INFEASIBLE = 200
+
+
+class Explore:
+    """A source of explore trials for the engine; rebuilt from the ledger on resume.
+
+    The sampler numbers configs 0, 1, ... without gaps, each after the trial of its first seed; the
+    ledger's ids have gaps where further seeds or other stages ran between. The scheduler judges
+    first seeds alone; a config that has run to its end gets its other seeds, and only then is the
+    sampler told what all of them came to.
+
+    Args:
+        may_draw: asked before each new config; once it is not true, no new ones come.
+        study_path: where an Optuna journal is kept, a view of the ledger for people and tools; None
+            keeps none.
+        start: what comes before any draw, and what other runs say; None is the default alone.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: Book,
+        floor: float,
+        study_path: Path | None = None,
+        may_draw: Callable[[], bool] = lambda: True,
+        start: Warm | None = None,
+    ) -> None:
+        self.plan = plan
+        self.floor = floor
+        self._ledger = ledger
+        self._may_draw = may_draw
+        self._closed = False
+        explored = [t for t in ledger.trials.values() if t.stage == "explore"]
+        firsts = [trial for trial in explored if trial.candidate == trial.id]
+        self._steering = Steering(
+            plan.early_stopping, plan.scheduler(), ledger, firsts, self.score, floor
+        )
+        self._trials = self._steering.trials
+        self._feasible = sum(trial.outcome != "infeasible" for trial in self._trials)
+        self._replicas = Replicas(plan, ledger)
+        self._last = last_rows(plan, ledger, explored)
+        start = start or Warm()
+        self._first = start.first or (plan.space.default()[0],)
+        self._history = self._rebuild_history(start)
+        self._log = None if study_path is None else self._rebuild_log(study_path, start)
+        self._last = {
+            t.id: self._last[t.id] for t in explored if t.id in self._last and self._open(t)
+        }
+
+    @property
+    def wanted(self) -> int:
+        """Trials that the stage is to have at most, not counting infeasible draws."""
+        return self.plan.wanted * self.plan.seeds
+
+    @property
+    def done(self) -> int:
+        """Trials that have ended, not counting infeasible draws."""
+        own = sum(trial.outcome not in (None, "infeasible") for trial in self._trials)
+        return own + self._replicas.done
+
+    def next(self) -> Trial | None:
+        """The next trial to start or to go on with; None when there are enough."""
+        if self._steering.unfinished:
+            return self._steering.start(self._steering.unfinished.popleft())
+        if (seed := self._replicas.next()) is not None:
+            return seed
+        if (promoted := self._steering.promote()) is not None:
+            return promoted
+        for _ in range(_MOST_INFEASIBLE):
+            if self._drawn():
+                return self._finish()
+            trial = self._draw()
+            if trial.outcome is None:
+                return self._steering.start(trial)
+        raise UserError(
+            f"{_MOST_INFEASIBLE} draws in a row were infeasible, the last because "
+            f"{self._trials[-1].reason}: narrow the space"
+        )
+
+    def exhausted(self) -> bool:
+        """Whether `next` will never give a trial again."""
+        waiting = self._steering.unfinished or self._steering.waiting or self._replicas.waiting
+        return not waiting and self._drawn()
+
+    def score(self, row: Mapping[str, Any]) -> float:
+        """The first objective of a report; nan where any of them is not finite."""
+        first, *others = (objective.value(row) for objective in self.plan.objectives)
+        return first if all(map(math.isfinite, others)) else math.nan
+
+    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Decision:
+        """Whether a trial goes on after an acknowledged report."""
+        if self.plan.needs_rows:
+            self._last[trial.id] = row
+        if trial.candidate != trial.id:
+            return "continue"
+        return self._steering.on_report(trial, row)
+
+    def on_end(self, trial: Trial) -> None:
+        """Tell the scheduler how a trial ended, and the sampler once its config has."""
+        if trial.candidate == trial.id:
+            self._steering.on_end(trial)
+        if self._replicas.on_end(trial):
+            self._tell(self._ledger.trials[trial.candidate])
+
+    def close(self) -> None:
+        """Write what the study's journal still lacks."""
+        if self._log is not None:
+            self._log.close()
+
+    def _tell(self, trial: Trial) -> None:
+        assert trial.outcome is not None
+        self._history.end(self._record(trial))
+        self._mirror(trial)
+        for seed in self._replicas.of(trial):
+            self._last.pop(seed.id, None)
+
+    def _mirror(self, trial: Trial) -> None:
+        if self._log is not None:
+            self._log.update(self._entry(trial))
+
+    def _drawn(self) -> bool:
+        """Whether no new config will come."""
+        if not self._closed:
+            self._closed = (
+                self._feasible >= self.plan.wanted
+                or (len(self._trials) >= len(self._first) and self._all_drawn())
+                or not self._may_draw()
+            )
+        return self._closed
+
+    def _all_drawn(self) -> bool:
+        sampler = self.plan.sections.search.sampler
+        return sampler.exhausted(self._history, self.plan.space)
+
+    def _finish(self) -> Trial | None:
+        """Go on with a waiting trial for which no new one must be awaited, or end all that wait."""
+        trial, ended = self._steering.finish()
+        for given_up in ended:
+            self._tell(given_up)
+        return trial
+
+    def _draw(self) -> Trial:
+        number, space, search = len(self._trials), self.plan.space, self.plan.sections.search
+        if number < len(self._first):
+            params = self._first[number]
+            tree = space.apply(params)
+        else:
+            params, tree = search.sampler.draw(self._history, space, search.seed, self.plan.wanted)
+        trial = self._ledger.add_trial(
+            stage="explore", params=params, config=tree, seed=self.plan.default.train.seed
+        )
+        self._steering.add(trial)
+        self._history.begin(trial.params)
+        self._mirror(trial)
+        try:
+            experiment_from(tree)
+            self._feasible += 1
+        except UserError as error:
+            self._ledger.finish(trial.id, "infeasible", None, str(error))
+            self._steering.on_end(trial)
+            self._tell(trial)
+        return trial
+
+    def _open(self, trial: Trial) -> bool:
+        """Whether a trial's config has yet to end."""
+        return not self._replicas.complete(self._ledger.trials[trial.candidate])
+
+    def _rebuild_history(self, start: Warm) -> History:
+        directions = [objective.resolved_direction for objective in self.plan.objectives]
+        return History(directions, start.records, map(self._record, self._trials))
+
+    def _rebuild_log(self, path: Path, start: Warm) -> StudyLog:
+        origins = zip(start.records, start.origins, strict=True)
+        return StudyLog(
+            path,
+            self.plan.study,
+            self.plan.space,
+            self._history.directions,
+            [objective.column for objective in self.plan.objectives],
+            [
+                *(Entry(record, {"warm_start": origin}) for record, origin in origins),
+                *map(self._entry, self._trials),
+            ],
+            {"sampler": self.plan.sections.search.sampler.model_dump()},
+        )
+
+    def _record(self, trial: Trial) -> Record:
+        """A config, by the trial of its first seed, as the sampler knows it."""
+        number, seeds = self._steering.number(trial), self._replicas.of(trial)
+        outcome = trial.outcome if self._replicas.complete(trial) else None
+        values: tuple[float, ...] = ()
+        violations: Mapping[str, float] = {}
+        if outcome == "completed":
+            found = explored_one(self.plan, seeds, self._last)
+            values, violations = tuple(found.values.values()), found.violations
+        elif outcome in FAILURES:
+            values = tuple(o.worst(self.floor) for o in self.plan.objectives)
+        elif outcome in ("pruned", "stopped") and trial.score is not None:
+            values = tuple(aggregated(self.plan, seeds, self._last).values())
+        several = len(self.plan.objectives) > 1
+        return Record(
+            number=number,
+            params=trial.params,
+            outcome=outcome,
+            values=values,
+            rungs={} if several else self._steering.rungs(number),
+            violations=violations,
+            progress=trial.compute / self.plan.budget,
+        )
+
+    def _entry(self, trial: Trial) -> Entry:
+        """A config as the study's journal shows it."""
+        attributes: dict[str, Any] = {"trials": [seed.id for seed in self._replicas.of(trial)]}
+        record = self._record(trial)
+        if record.outcome is not None:
+            attributes |= {"outcome": trial.outcome, "reason": trial.reason}
+        return Entry(record, attributes, trial.started, trial.finished)

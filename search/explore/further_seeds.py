@@ -1,0 +1,85 @@
+"""Further seeds of a config in the search, once its first one has run to its end."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from search.config.plan import Plan
+from search.config.seeds import EXPLORE_SEEDS
+from search.explore.candidates import replicas
+from search.ledger.book import Book
+from search.ledger.trial import Trial
+
+
+class Replicas:
+    """The trials of every config in the search, its first one included.
+
+    A config whose first seed was stopped early or failed gets no others: it has lost already.
+    """
+
+    def __init__(self, plan: Plan, ledger: Book) -> None:
+        self._plan = plan
+        self._ledger = ledger
+        self._trials = replicas(ledger.trials) if plan.seeds > 1 else {}
+        for seeds in self._trials.values():
+            # A driver that died in here had stored some of them.
+            self._fill(seeds)
+        self._waiting = deque(
+            trial
+            for _, *others in self._trials.values()
+            for trial in others
+            if trial.outcome is None
+        )
+        self._open = len(self._waiting)
+
+    @property
+    def done(self) -> int:
+        """Further seeds that have ended."""
+        return sum(t.outcome is not None for _, *more in self._trials.values() for t in more)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any further seed has yet to end."""
+        return self._open > 0
+
+    def next(self) -> Trial | None:
+        """A further seed to start or to go on with."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def of(self, first: Trial) -> list[Trial]:
+        """All trials of a config, by that of its first seed."""
+        return self._trials.get(first.id, [first])
+
+    def complete(self, first: Trial) -> bool:
+        """Whether a config has ended with all its seeds."""
+        seeds = self.of(first)
+        wanted = self._plan.seeds if first.outcome == "completed" else 1
+        return len(seeds) >= wanted and all(trial.outcome is not None for trial in seeds)
+
+    def on_end(self, trial: Trial) -> bool:
+        """Take in that a trial has ended; whether its whole config has."""
+        if self._plan.seeds == 1:
+            return True
+        first = self._ledger.trials[trial.candidate]
+        if trial is not first:
+            self._open -= 1
+        seeds = self._trials.setdefault(first.id, [first])
+        known = len(seeds)
+        self._fill(seeds)
+        self._waiting.extend(seeds[known:])
+        self._open += len(seeds) - known
+        return self.complete(first)
+
+    def _fill(self, seeds: list[Trial]) -> None:
+        first = seeds[0]
+        if first.outcome != "completed":
+            return
+        for index in range(len(seeds), self._plan.seeds):
+            seed = first.seed + EXPLORE_SEEDS + index - 1
+            config = {**first.config, "train": {**first.config["train"], "seed": seed}}
+            seeds.append(
+                self._ledger.add_trial(
+                    stage="explore", candidate=first.id, params=first.params, config=config,
+                    seed=seed,
+                )
+            )  # fmt: skip

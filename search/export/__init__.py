@@ -1,0 +1,1 @@
+"""Configs, cards and the reference format, out of a run folder."""

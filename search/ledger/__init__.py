@@ -1,0 +1,1 @@
+"""The only truth of a run: trials, curves, journal, lease and storage."""

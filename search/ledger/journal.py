@@ -1,0 +1,162 @@
+"""An append-only log of JSON lines in numbered segments: a record that was appended is on disk.
+
+`search.ledger.object_journal` writes the same segments to an object store; here both are read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from search.ledger.storage import Place
+from trm.errors import UserError
+
+SCHEMA_VERSION = 2
+
+Record = dict[str, Any]
+"""One line: its sequence number `n` and its kind `k`, and whatever the kind needs."""
+
+
+class Journal:
+    """Appends records to a new segment of `folder`, which may hold older ones.
+
+    A crash can tear only the last line of a segment. Because no segment is continued after its
+    writer ended, such a line is never glued to a later one.
+
+    Args:
+        folder: where the segments are, made if absent.
+        next_sequence: the number of the next record, larger than any before it.
+    """
+
+    def __init__(self, folder: Path, next_sequence: int) -> None:
+        self.folder = folder
+        self.next_sequence = next_sequence
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file: BinaryIO | None = self._new_segment()
+
+    def append(self, record: Record) -> int:
+        """Write one record and wait until the disk has it; gives its sequence number.
+
+        Raises:
+            OSError: the disk is full or gone. The journal is then closed, because a half-written
+                line may stand at its end; open the run again to go on.
+        """
+        if self._file is None:
+            raise OSError(f"{self.folder}: the log was closed by an earlier error")
+        sequence = self.next_sequence
+        try:
+            self._write(self._file, {"n": sequence, **record})
+        except BaseException:
+            self.close()
+            raise
+        self.next_sequence += 1
+        return sequence
+
+    def roll(self) -> list[Place]:
+        """Start a new segment; gives the older ones, whose records the caller now stores."""
+        assert not self.closed
+        older: list[Place] = list(segments(self.folder))
+        self.close()
+        self._file = self._new_segment()
+        return older
+
+    def flush(self) -> None:
+        """Nothing to do: what was appended is on disk."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be appended any more."""
+        return self._file is None
+
+    def close(self) -> None:
+        """Stop appending. Calling it twice is harmless."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _new_segment(self) -> BinaryIO:
+        older = segments(self.folder)
+        number = int(older[-1].stem) + 1 if older else 1
+        file = open(self.folder / f"{number:06d}.jsonl", "xb", buffering=0)  # noqa: SIM115
+        self._write(file, {"schema_version": SCHEMA_VERSION, "next": self.next_sequence})
+        sync_folder(self.folder)
+        return file
+
+    @staticmethod
+    def _write(file: BinaryIO, record: Record) -> None:
+        line = encode(record)
+        written = file.write(line)
+        if written != len(line):
+            raise OSError(f"{file.name}: wrote {written} of {len(line)} bytes")
+        os.fsync(file.fileno())
+
+
+def encode(record: Record) -> bytes:
+    """A record as it stands in a segment."""
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+
+def segments(folder: Place) -> list[Place]:
+    """The segments of a log, oldest first."""
+    return sorted(folder.glob("[0-9]*.jsonl"), key=lambda path: path.name)
+
+
+def read_journal(folder: Place) -> Iterator[Record]:
+    """Every complete record, in order, also while a driver appends or removes old segments.
+
+    A segment that vanishes was stored elsewhere before it was removed: read the log first and the
+    store afterwards, and nothing is missed. A segment's records end where the next one begins:
+    what a driver wrote after another had taken its lease over does not count.
+
+    Raises:
+        UserError: a line that is not the last of its segment is damaged, or a newer version of
+            this program wrote the log.
+    """
+    before: list[Record] = []
+    for path in segments(folder):
+        first, records = _read_segment(path)
+        yield from (record for record in before if first is None or record["n"] < first)
+        before = records
+    yield from before
+
+
+def _read_segment(path: Place) -> tuple[int | None, list[Record]]:
+    """The number of a segment's first record, if it has come to be known, and its records."""
+    first, records = None, []
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return None, []
+    # What follows the last newline was never acknowledged.
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: is damaged; restore it from a copy") from error
+        if "n" in record:
+            records.append(record)
+            continue
+        require_known_version(path, record["schema_version"])
+        first = record["next"]
+    return first, records
+
+
+def require_known_version(path: Place, version: int) -> None:
+    """
+    Raises:
+        UserError: a newer version of this program wrote the file.
+    """
+    if version > SCHEMA_VERSION:
+        raise UserError(str(path), version, "is a newer schema_version; update trm-search")
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the folder's names (after a file was made, renamed or removed)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,276 @@
+"""The only truth of a run folder: its trials, their attempts and every acknowledged report.
+
+A run folder holds `log/` (what happened since the last compaction), `trials/` and `curves/`
+(Parquet, readable with `pyarrow.dataset`), `checkpoints/` and `lock`, or `lease.json` on an object
+store.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+from search.ledger.book import Book, apply
+from search.ledger.checkpoints import is_own, keep_only
+from search.ledger.journal import Journal, Record, sync_folder
+from search.ledger.lease import Lease
+from search.ledger.lock import FileLock
+from search.ledger.object_journal import ObjectJournal
+from search.ledger.parquet import BLOCK, CURVES, TRIALS, extend_curves, part, trial_row, write_part
+from search.ledger.reader import (
+    State,
+    curve_of,
+    existing,
+    holds_ledger,
+    joined_curves,
+    read_book,
+    read_curves,
+    read_trials,
+)
+from search.ledger.storage import LEASE_FILE, Place, Remote, place, remove_tree
+from search.ledger.trial import Row, StageName, Trial
+from search.objectives.outcome import Outcome
+from trm.errors import UserError
+
+__all__ = [
+    "Ledger",
+    "Outcome",
+    "StageName",
+    "Trial",
+    "holds_ledger",
+    "read_book",
+    "read_curves",
+    "read_trials",
+]
+
+COMPACT_EVERY = 2000
+"""Log records between two compactions; also the most curve rows that are held in memory."""
+FILES_PER_COMPACTION = 4
+"""Compacting writes every file anew whose trials changed: with more than these it is put off in
+proportion, or reports of trials all over the run would cost a rewriting of it every time."""
+
+
+class Ledger(Book):
+    """A run folder, open for writing by this process alone.
+
+    On a local disk every method that changes something returns after the disk has it. On an object
+    store it is stored within 5 seconds, or by `flush`; a checkpoint that the store's last state
+    refers to is kept until then.
+
+    Attributes:
+        folder: where the run lies.
+        scratch: a local folder for what need not outlast this driver; locally the run folder.
+    """
+
+    def __init__(self, folder: Place, lock: FileLock | Lease) -> None:
+        self.folder = folder
+        self._lock = lock
+        state = State(folder)
+        super().__init__()
+        self.trials.update(state.trials)
+        self._tail.update(state.tail)
+        self._dirty: set[int] = state.dirty
+        self._pending = state.records
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._journal: Journal | ObjectJournal
+        if isinstance(folder, Path):
+            self.scratch = folder
+            self._journal = Journal(folder / "log", state.sequence + 1)
+        else:
+            assert isinstance(lock, Lease)
+            self._journal = ObjectJournal(folder / "log", state.sequence + 1, lock)
+            self._temporary = tempfile.TemporaryDirectory(prefix="trm-run-")
+            self.scratch = Path(self._temporary.name)
+
+    @classmethod
+    def create(cls, folder: Place | str) -> Ledger:
+        """Start a run in a folder that holds none yet.
+
+        Raises:
+            UserError: the folder already holds a run, is another driver's, or cannot be written.
+        """
+        path = place(folder).absolute()
+        try:
+            if isinstance(path, Path):
+                path.mkdir(parents=True, exist_ok=True)
+            lock = _lock(path)
+        except OSError as error:
+            raise UserError(
+                str(path),
+                None,
+                f"cannot be written ({error.strerror or _line(error)}); choose another folder",
+            ) from error
+        try:
+            if holds_ledger(path):
+                raise UserError(
+                    str(path),
+                    None,
+                    "already holds a run; resume it with --resume or choose another --out",
+                )
+            _make_folders(path)
+            return cls(path, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def open(cls, folder: Place | str) -> Ledger:
+        """Go on with a run, whatever state its last driver left it in.
+
+        Raises:
+            UserError: no run is there, another driver has it, its log is damaged, or a newer
+                version of this program wrote it.
+        """
+        path = existing(folder)
+        lock = _lock(path)
+        try:
+            return cls(path, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    def begin_attempt(self, trial_id: int) -> int:
+        """The number of a new execution, from 1; reports of any earlier one are ignored."""
+        if self.trials[trial_id].checkpoint is not None:
+            self.flush()  # the attempt removes all other checkpoints of the trial
+        return super().begin_attempt(trial_id)
+
+    def curve(self, trial_id: int) -> list[Row]:
+        """A trial's acknowledged reports, by mark."""
+        return curve_of(self.folder, trial_id, self._tail)
+
+    def curves(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, list[Row]]]:
+        """Every trial's id and acknowledged reports by mark, in the order of ids.
+
+        Memory is bounded by the longest curve. What is recorded meanwhile may be missing.
+
+        Args:
+            columns: of a report, to read no more than is needed; None is all.
+        """
+        return joined_curves(self.folder, self.trials, self._tail, columns)
+
+    def forget_checkpoints(self, trial_id: int, keep: str | None) -> None:
+        """Remove a trial's checkpoints but one, given relative to the run folder."""
+        self._once_stored(partial(keep_only, self.folder, trial_id, keep))
+
+    def flush(self) -> None:
+        """Wait until all that was recorded is stored.
+
+        Raises:
+            OSError: an object store does not take it.
+            LeaseLostError: another driver has the run now.
+        """
+        self._journal.flush()
+
+    def check(self) -> None:
+        """Make sure that this driver can go on writing, as far as is known; costs nothing.
+
+        Raises:
+            OSError: an object store has not taken anything for a minute.
+            LeaseLostError: another driver has the run now.
+        """
+        if isinstance(self._journal, ObjectJournal):
+            self._journal.check()
+
+    def compact(self) -> None:
+        """Move the log into the Parquet files. A crash at any point loses and repeats nothing."""
+        done = self._journal.next_sequence - 1
+        older = self._journal.roll()
+        for block in sorted(self._dirty):
+            if isinstance(self._lock, Lease):
+                self._lock.require()
+            rows = [row for trial in self._of(block) for row in self._tail.get(trial.id, ())]
+            if rows:
+                extend_curves(part(self.folder / "curves", block), rows, done)
+            trials = (trial_row(trial) for trial in self._of(block))
+            write_part(part(self.folder / "trials", block), trials, TRIALS, done)
+        for path in older:
+            path.unlink(missing_ok=True)
+        self._tail.clear()
+        self._dirty.clear()
+        self._pending = 0
+
+    def close(self) -> None:
+        """Compact and free the folder for another driver."""
+        try:
+            if self._pending and not self._journal.closed:
+                self.compact()
+        finally:
+            self._journal.close()
+            self._lock.release()
+            if self._temporary is not None:
+                self._temporary.cleanup()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _of(self, block: int) -> list[Trial]:
+        first = block * BLOCK
+        last = min(first + BLOCK, len(self.trials))
+        return [self.trials[number] for number in range(first, last)]
+
+    def _once_stored(self, action: Callable[[], None]) -> None:
+        if isinstance(self._journal, ObjectJournal):
+            self._journal.then(action)
+        else:
+            action()
+
+    def _record(self, trial_id: int, record: Record) -> None:
+        record = {"t": trial_id, **record}
+        reports_one = record["k"] == "row" and record.get("checkpoint") is not None
+        replaced = self.trials[trial_id].checkpoint if reports_one else None
+        try:
+            self._journal.append(record)
+            row = apply(self.trials, record)
+            if row is not None:
+                self._tail[trial_id].append(row)
+            self._dirty.add(trial_id // BLOCK)
+            self._pending += 1
+        except BaseException:
+            # State and log may differ now: only opening the run again makes them equal.
+            self._journal.close()
+            raise
+        if isinstance(self._journal, ObjectJournal) and replaced and is_own(trial_id, replaced):
+            # Locally the worker removes it: it hears of its report only after it was stored.
+            self._journal.then(partial(remove_tree, self.folder / replaced))
+        if self._pending >= COMPACT_EVERY * max(1, len(self._dirty) // FILES_PER_COMPACTION):
+            self.compact()
+
+
+def _lock(path: Place) -> FileLock | Lease:
+    return FileLock(path / "lock") if isinstance(path, Path) else Lease(path / LEASE_FILE)
+
+
+def _make_folders(path: Place) -> None:
+    # `trials` says that a run is here, so it comes last: a creation cut short is begun anew.
+    if isinstance(path, Remote):
+        for name, schema in (("log", None), ("curves", CURVES), ("trials", TRIALS)):
+            remove_tree(path / name)
+            if schema is not None:
+                write_part(part(path / name, 0), [], schema, 0)
+        return
+    hidden = path / ".trials"
+    for folder, schema in ((path / "log", None), (path / "curves", CURVES), (hidden, TRIALS)):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        if schema is not None:
+            write_part(part(folder, 0), [], schema, 0)
+    os.replace(hidden, path / "trials")
+    sync_folder(path)
+
+
+def _line(error: OSError) -> str:
+    return " ".join(str(error).split())[:300]

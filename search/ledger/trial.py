@@ -1,0 +1,64 @@
+"""A trial: one config with one seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from search.objectives.outcome import Outcome
+
+StageName = Literal[
+    "explore", "population", "confirm", "promise", "reference", "sensitivity", "study"
+]
+
+
+@dataclass
+class Trial:
+    """One config with one seed.
+
+    Attributes:
+        id: its number in the run, from 0.
+        stage: what it was run for.
+        candidate: the explore trial whose config this is; -1 for the reference recipe.
+        seed: the seed of weights, order, augmentation and exploration.
+        params: the drawn values, parameter path to value.
+        config: the drawn config tree.
+        outcome: how it ended; None while it has not.
+        reason: one line about a failure, else empty.
+        score: the objective, never NaN; None while there is none.
+        mark: the last acknowledged report's mark; 0 before the first.
+        compute: training FLOPs at that mark.
+        seconds: training and evaluation seconds at that mark, all attempts together.
+        attempts: executions begun.
+        paused: whether it waits, after its last report, until it is gone on with.
+        preempted: executions that ended because their worker process died.
+        checkpoint: the last acknowledged checkpoint's path, relative to the run folder; before the
+            first, another trial's from which this one goes on, if any.
+        started: when the first attempt began, UTC, ISO 8601.
+        finished: when the outcome was known, UTC, ISO 8601.
+        provenance: versions, git and data hash, device and resolved decisions of the last attempt.
+    """
+
+    id: int
+    stage: StageName
+    candidate: int
+    seed: int
+    params: dict[str, Any]
+    config: dict[str, Any]
+    outcome: Outcome | None = None
+    reason: str = ""
+    score: float | None = None
+    mark: int = 0
+    compute: float = 0.0
+    seconds: float = 0.0
+    attempts: int = 0
+    paused: bool = False
+    preempted: int = 0
+    checkpoint: str | None = None
+    started: str | None = None
+    finished: str | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+Row = dict[str, Any]
+"""A row of a curve: trial, attempt and a report's columns."""

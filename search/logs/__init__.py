@@ -1,0 +1,1 @@
+"""Who watches a sweep: terminal, W&B, TensorBoard and the journal of Optuna."""

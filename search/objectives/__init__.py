@@ -1,0 +1,1 @@
+"""Columns to search by, their directions, constraints, and outcomes of trials."""

@@ -1,0 +1,105 @@
+"""`trm report`: a run folder as one HTML page, and its figures as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from search.ledger.files import write_atomically
+from search.ledger.storage import Place, place
+from search.report.ablations import ablations
+from search.report.costs import costs
+from search.report.curriculum import curriculum
+from search.report.curves import curves
+from search.report.depth import depth
+from search.report.facts import Facts, read_facts
+from search.report.failures import failures
+from search.report.fidelity import rungs
+from search.report.halting import halting
+from search.report.headline import headline
+from search.report.images import Format, write_images
+from search.report.importance import matters
+from search.report.page import page
+from search.report.parallel import parallel
+from search.report.pareto import trade
+from search.report.population import population
+from search.report.progress import progress
+from search.report.race import race
+from search.report.reproduce import reproduce
+from search.report.section import Section
+from search.report.sensitivity import sensitivity
+from search.report.slices import slices
+from search.report.space import boundaries
+from trm.errors import UserError
+
+REPORT_FILE = "report.html"
+
+SECTIONS: Sequence[Callable[[Facts], Section | None]] = (
+    ablations,
+    curves,
+    race,
+    progress,
+    trade,
+    population,
+    matters,
+    slices,
+    parallel,
+    sensitivity,
+    boundaries,
+    rungs,
+    halting,
+    depth,
+    curriculum,
+    failures,
+    costs,
+    reproduce,
+)
+"""What makes the page, in order; one without data is left out."""
+_OF_A_SEARCH = (curves, halting, depth)
+"""Show winner, finalists and search, of which a study has none."""
+
+
+def write_report(
+    folder: Place | str,
+    out: Path | str | None = None,
+    *,
+    images: Path | None = None,
+    format: Format = "svg",
+) -> Place:
+    """Write the report of a run, finished or not, and say where it is.
+
+    The page is one file of about 5 MB, most of it the plotting library; its data stay below 4 MB
+    however many trials there are, for crowded figures show a part of them and say so.
+
+    Args:
+        folder: a run folder, local or a URI.
+        out: the file; None is `report.html` in the run folder.
+        images: a folder for the figures as files of their own; None writes none.
+        format: of those.
+
+    Raises:
+        UserError: the folder holds no run, a file cannot be written, or what images need is
+            missing.
+    """
+    where = place(folder).absolute()
+    facts = read_facts(where)
+    target = where / REPORT_FILE if out is None else place(str(out))
+    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    about = f"{facts.plan.study}, {where}; written {when} by TRM Search"
+    made = sections(facts)
+    try:
+        write_atomically(target, page(headline(facts), made, about))
+    except OSError as error:
+        why = error.strerror or "an object store does not take it"
+        raise UserError("--out", str(target), f"cannot be written: {why}") from error
+    if images is not None:
+        write_images(images, made, format)
+    return target
+
+
+def sections(facts: Facts) -> list[Section]:
+    """The parts of the page that have data."""
+    left_out = _OF_A_SEARCH if facts.of_stage("study") else ()
+    found = (make(facts) for make in SECTIONS if make not in left_out)
+    return [section for section in found if section is not None]

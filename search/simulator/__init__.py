@@ -1,0 +1,1 @@
+"""Sweeps in virtual time on recorded curves."""

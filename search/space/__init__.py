@@ -1,0 +1,1 @@
+"""The space language: distributions, nested choices and draws."""

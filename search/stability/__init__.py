@@ -1,0 +1,1 @@
+"""Confirm, race, promise, sensitivity and ablations: how firmly a winner stands."""

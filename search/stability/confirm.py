@@ -1,0 +1,279 @@
+"""The confirm stage: the best candidates over fresh seeds, the winner, and what it promises."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from search.config.plan import Plan
+from search.config.seeds import CONFIRM_SEEDS, PROMISE_SEEDS, REFERENCE
+from search.engine.source import Replicates, replicate
+from search.explore.candidates import Explored, best_first, explored, merits
+from search.ledger.book import Book
+from search.ledger.trial import Trial
+from search.objectives.constraint import violations
+from search.objectives.objective import Objective
+from search.stability.race import Racing
+from search.stability.result import (
+    RESULT_FILE,
+    RESULT_VERSION,
+    Candidate,
+    Improvement,
+    Optimism,
+    Promise,
+    Result,
+    read_result,
+)
+from search.stats.averages import failure_rate, interquartile_mean, mean_interval, mean_of
+from search.stats.intervals import Interval, pooled_spread, prediction_interval, robust_scores
+from search.stats.odds import probability_of_best, probability_of_improvement
+from search.stats.pareto import front, spread_out
+from trm.errors import UserError
+
+__all__ = [
+    "CONFIRM_SEEDS",
+    "RESULT_FILE",
+    "RESULT_VERSION",
+    "Candidate",
+    "Promise",
+    "Replicates",
+    "Result",
+    "read_result",
+]
+
+
+def finalists(plan: Plan, ledger: Book) -> list[Trial]:
+    """The best configs of the search that keep the constraints, each config once.
+
+    By the first objective; with several, the fronts in order, each spread out along itself. Where
+    `stability.trials` names trials, those.
+
+    Raises:
+        UserError: a named trial is none of the search, or no model could be built from it.
+    """
+    named = plan.sections.stability.trials
+    if named is not None:
+        # Two numbers may be seeds of one config.
+        return list({trial.id: trial for trial in (_named(ledger, n) for n in named)}.values())
+    chosen: dict[str, Explored] = {}
+    for candidate in best_first(plan, explored(plan, ledger)):
+        if candidate.feasible:
+            chosen.setdefault(_without_seed(candidate.trial), candidate)
+    most = plan.sections.stability.candidates
+    if len(plan.objectives) == 1:
+        return [candidate.trial for candidate in chosen.values()][:most]
+    known = {candidate.trial.id: candidate for candidate in chosen.values()}
+    order = spread_out({key: merits(plan, candidate) for key, candidate in known.items()}, most)
+    return [known[number].trial for number in order]
+
+
+def promise_trials(plan: Plan, ledger: Book, winner: Trial) -> tuple[list[Trial], list[Trial]]:
+    """The winner's and the reference recipe's trials over the promise seeds."""
+    base = plan.default.train.seed + PROMISE_SEEDS
+    params, tree = plan.space.default()
+    promised, reference = [], []
+    for index in range(plan.sections.stability.promise_seeds):
+        seed = base + index
+        promised.append(replicate(ledger, "promise", winner.id, seed, winner.params, winner.config))
+        reference.append(
+            promised[-1]
+            if winner.params == params
+            else replicate(ledger, "reference", REFERENCE, seed, params, tree)
+        )
+    return promised, reference
+
+
+def rank(plan: Plan, ledger: Book, examples: int | None) -> list[Candidate]:
+    """The finalists by robust score over the runs that have ended; after those that keep the
+    constraints come those that break one, and last those of which every seed failed.
+
+    Args:
+        examples: how many examples a share is a share of, if that is known.
+    """
+    objective, confidence = plan.objective, plan.sections.stability.confidence
+    examples = plan.counted(examples)
+    replicates: dict[int, list[Trial]] = {}
+    chosen = finalists(plan, ledger)
+    for trial in Racing(plan, ledger, chosen, examples).trials():
+        if trial.outcome is not None:
+            replicates.setdefault(trial.candidate, []).append(trial)
+    samples = {
+        key: [objective.merit(_score(trial)) for trial in trials]
+        for key, trials in replicates.items()
+    }
+    bounds = _merit_bounds(objective, min(min(scores) for scores in samples.values()))
+    scores = robust_scores(samples, confidence, bounds=bounds, examples=examples)
+    spread = pooled_spread(samples)
+    before = _explored_scores(plan, ledger, chosen)
+    found = []
+    for key, trials in replicates.items():
+        values, broken = _means(plan, ledger, trials)
+        own = [_score(trial) for trial in trials]
+        mean = objective.merit(scores[key].mean)
+        interval = mean_interval(own, confidence, objective.bounds, spread, examples)
+        failures = sum(trial.outcome != "completed" for trial in trials)
+        failing = failure_rate(failures, len(trials), confidence)
+        # A single seed of a column without ends says nothing of how well its mean is known.
+        known = spread.df > 0 or math.isfinite(interval.width)
+        found.append(
+            Candidate(
+                trial=key,
+                explored=before[key],
+                robust=objective.merit(scores[key].lower),
+                mean=mean,
+                scores=own,
+                failures=failures,
+                values=values,
+                violations=broken,
+                seeds=[trial.seed for trial in trials],
+                iqm=interquartile_mean(own),
+                mean_low=_finite(interval, mean).low if known else None,
+                mean_high=_finite(interval, mean).high if known else None,
+                failure_low=failing.low,
+                failure_high=failing.high,
+                best=0.0,
+            )
+        )
+    able = [candidate.trial for candidate in found if candidate.feasible]
+    odds = probability_of_best({key: samples[key] for key in able}, examples) if able else {}
+    return sorted(
+        (replace(candidate, best=odds.get(candidate.trial, 0.0)) for candidate in found),
+        key=lambda c: (
+            not c.works,
+            not c.feasible,
+            -objective.merit(c.robust),
+            -objective.merit(c.mean),
+            c.trial,
+        ),
+    )
+
+
+def confirmed_front(plan: Plan, candidates: Sequence[Candidate]) -> list[int]:
+    """The candidates on the front of several objectives; empty with one."""
+    if len(plan.objectives) == 1:
+        return []
+    return front(
+        {
+            candidate.trial: [o.merit(candidate.values[o.column]) for o in plan.objectives]
+            for candidate in candidates
+            if candidate.feasible and candidate.works
+        }
+    )
+
+
+def promise(
+    plan: Plan, ledger: Book, trials: Sequence[Trial], test: list[float], examples: int
+) -> Promise:
+    """What the promise seeds say of one fresh seed."""
+    objective, confidence = plan.objective, plan.sections.stability.confidence
+    scores = [_score(trial) for trial in trials]
+    share = plan.counted(examples)
+    interval = prediction_interval(scores, confidence, bounds=objective.bounds, examples=share)
+    mean = math.fsum(scores) / len(scores)
+    fresh = _finite(interval, mean)
+    known = _finite(mean_interval(scores, confidence, objective.bounds, examples=share), mean)
+    failures = sum(trial.outcome != "completed" for trial in trials)
+    failing = failure_rate(failures, len(trials), confidence)
+    return Promise(
+        seeds=[trial.seed for trial in trials],
+        scores=scores,
+        mean=mean,
+        low=fresh.low,
+        high=fresh.high,
+        test=test,
+        values=_means(plan, ledger, trials)[0],
+        failures=failures,
+        iqm=interquartile_mean(scores),
+        mean_low=known.low,
+        mean_high=known.high,
+        failure_low=failing.low,
+        failure_high=failing.high,
+    )
+
+
+def improvement(plan: Plan, winner: Promise, reference: Promise) -> Improvement:
+    """Of the winner over the reference recipe, over the promise seeds."""
+    merit = plan.objective.merit
+    probability, interval = probability_of_improvement(
+        [merit(score) for score in winner.scores],
+        [merit(score) for score in reference.scores],
+        plan.sections.stability.confidence,
+    )
+    return Improvement(probability, interval.low, interval.high)
+
+
+def optimism(plan: Plan, candidates: Sequence[Candidate], promised: Promise) -> Optimism:
+    """How much better the search's own scores were than fresh seeds say; `candidates[0]` won."""
+    merit = plan.objective.merit
+    gaps = [merit(c.explored) - merit(c.mean) for c in candidates]
+    mean, interval = mean_of(gaps, plan.sections.stability.confidence)
+    return Optimism(
+        mean=mean,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        winner=merit(candidates[0].explored) - merit(promised.mean),
+    )
+
+
+def _finite(interval: Interval, mean: float) -> Interval:
+    """The mean alone where an end is unknown.
+
+    A column without ends whose seeds agree exactly, such as the parameters, is no accident.
+    """
+    return interval if math.isfinite(interval.width) else Interval(mean, mean)
+
+
+def _named(ledger: Book, number: int) -> Trial:
+    """The first seed's trial of the config of a trial that a user names."""
+    trial = ledger.trials.get(number)
+    if trial is None or trial.stage not in ("explore", "population"):
+        raise UserError(
+            "stability.trials", number, "is no trial of the search: see `trm status RUN`"
+        )
+    if trial.outcome == "infeasible":
+        raise UserError("stability.trials", number, f"is infeasible: {trial.reason}")
+    return ledger.trials[trial.candidate]
+
+
+def _explored_scores(plan: Plan, ledger: Book, chosen: Sequence[Trial]) -> dict[int, float]:
+    """What the search made of each finalist; of one that it stopped early, where it stood then."""
+    whole = {candidate.trial.id: candidate.score for candidate in explored(plan, ledger)}
+    worst = plan.objective.worst(0.0)
+    return {
+        trial.id: whole.get(trial.id, worst if trial.score is None else trial.score)
+        for trial in chosen
+    }
+
+
+def _means(
+    plan: Plan, ledger: Book, trials: Sequence[Trial]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The mean of every objective over a config's seeds, and the violation of every constraint."""
+    first, *others = plan.objectives
+    scores = [_score(trial) for trial in trials]
+    values = {first.column: math.fsum(scores) / len(scores)}
+    if not plan.needs_rows:
+        return values, {}
+    rows = [ledger.curve(trial.id)[-1] for trial in trials if trial.outcome == "completed"]
+    for objective in others:
+        own = [objective.value(row) for row in rows] or [objective.worst(0.0)]
+        values[objective.column] = math.fsum(own) / len(own)
+    return values, violations(plan.constraints, rows) if rows else {}
+
+
+def _merit_bounds(objective: Objective, worst: float) -> tuple[float, float]:
+    """The ends of the first objective's merit; the worst one seen where the column has none."""
+    low, high = sorted(objective.merit(end) for end in objective.bounds)
+    return (low if math.isfinite(low) else worst), high
+
+
+def _without_seed(trial: Trial) -> str:
+    train = {key: value for key, value in trial.config["train"].items() if key != "seed"}
+    return json.dumps({**trial.config, "train": train}, sort_keys=True)
+
+
+def _score(trial: Trial) -> float:
+    assert trial.score is not None, trial
+    return trial.score

@@ -1,0 +1,238 @@
+"""What a sweep found, as `result.json` holds it: the confirmed candidates and the promises."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from search.ledger.files import fields_of, read_json, write_atomically
+from search.ledger.storage import Place
+from search.objectives.objective import Direction
+from search.stats.race_rules import Ending
+
+RESULT_FILE = "result.json"
+_MEND = "`trm stability RUN` writes it again from the runs that are there"
+RESULT_VERSION = 3
+"""2 added directions, fronts and values; 3 the race and the statistics over seeds. A field that an
+older file lacks has its default."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A config of the explore stage over the confirm seeds.
+
+    Attributes:
+        trial: the explore trial whose config it is.
+        explored: its score there, by which it was chosen and therefore optimistic.
+        robust: confidence bound of the mean on the bad side, the robust score.
+        mean: mean over the confirm seeds.
+        scores: one a seed; failures stand at the floor.
+        failures: how many of the seeds failed.
+        values: mean of every objective over the confirm seeds; for others than the first, over
+            the seeds that did not fail.
+        violations: by constraint, above 0 where the mean over the seeds breaks it.
+        seeds: the seeds, in the order of the scores.
+        iqm: interquartile mean of the scores.
+        mean_low: lower end of the confidence interval of the mean, spread pooled over candidates;
+            None where that is unknown.
+        mean_high: its upper end.
+        failure_low: lower end of the confidence interval of the probability that a seed fails.
+        failure_high: its upper end.
+        best: probability that its true mean is the best of those that keep the constraints; 0 for
+            one that does not.
+    """
+
+    trial: int
+    explored: float
+    robust: float
+    mean: float
+    scores: list[float]
+    failures: int
+    values: dict[str, float] = field(default_factory=dict)
+    violations: dict[str, float] = field(default_factory=dict)
+    seeds: list[int] = field(default_factory=list)
+    iqm: float | None = None
+    mean_low: float | None = None
+    mean_high: float | None = None
+    failure_low: float | None = None
+    failure_high: float | None = None
+    best: float | None = None
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it keeps every constraint."""
+        return all(violation <= 0 for violation in self.violations.values())
+
+    @property
+    def works(self) -> bool:
+        """Whether any seed did not fail."""
+        return self.failures < len(self.scores)
+
+    @property
+    def reservation(self) -> str:
+        """Why nobody should use it, though it may rank first among its like; empty if nothing."""
+        if not self.works:
+            return "every seed failed"
+        broken = [name for name, violation in self.violations.items() if violation > 0]
+        return f"over fresh seeds breaks {', '.join(broken)}" if broken else ""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A config over seeds that took no part in choosing it.
+
+    Attributes:
+        seeds: the seeds.
+        scores: the objective on `valid`, one a seed.
+        mean: their mean.
+        low: lower end of the prediction interval for one fresh seed.
+        high: its upper end.
+        test: exact accuracy on `test`, one a seed; looked at once.
+        values: mean of every objective, as a candidate has them.
+        failures: how many of the seeds failed.
+        iqm: interquartile mean of the scores.
+        mean_low: lower end of the confidence interval of the mean.
+        mean_high: its upper end.
+        failure_low: lower end of the confidence interval of the probability that a seed fails.
+        failure_high: its upper end.
+    """
+
+    seeds: list[int]
+    scores: list[float]
+    mean: float
+    low: float
+    high: float
+    test: list[float]
+    values: dict[str, float] = field(default_factory=dict)
+    failures: int | None = None
+    iqm: float | None = None
+    mean_low: float | None = None
+    mean_high: float | None = None
+    failure_low: float | None = None
+    failure_high: float | None = None
+
+    @property
+    def test_mean(self) -> float:
+        """Mean exact accuracy on `test`."""
+        return sum(self.test) / len(self.test)
+
+
+@dataclass(frozen=True)
+class Race:
+    """How the winner was found among the candidates.
+
+    Attributes:
+        racing: whether seeds went where they mattered; else every candidate had as many.
+        runs: runs over fresh seeds, of all candidates.
+        budget: the most that they could be.
+        ending: `separated`, the winner is ahead beyond doubt; `budget`, the runs are spent;
+            `seeds`, those that are left have all the seeds that they may have.
+    """
+
+    racing: bool
+    runs: int
+    budget: int
+    ending: Ending
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """Probability that a seed of the winner beats one of the reference recipe, ties half."""
+
+    probability: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Optimism:
+    """How much better the search's own score was than fresh seeds say.
+
+    Attributes:
+        mean: over the candidates, the explored score less the mean over the fresh seeds, turned so
+            that more is more optimistic.
+        low: lower end of its confidence interval over the candidates; None for a single one.
+        high: its upper end.
+        winner: the winner's explored score less its mean over the promise seeds, likewise.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    winner: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a sweep found.
+
+    Attributes:
+        winner: the explore trial whose config won.
+        objective: the column that the scores are, the first objective.
+        direction: of the first objective.
+        confidence: of the robust scores and of the intervals.
+        candidates: best robust score first.
+        promise: the winner's.
+        reference: the reference recipe's, over the same seeds.
+        front: with several objectives, the confirmed candidates that none dominates, by the mean
+            over their seeds; the best in the first objective first.
+        race: how the winner was found; None in a file of an older version, as are the others.
+        improvement: of the winner over the reference recipe, over the promise seeds; None if the
+            reference recipe has won.
+        optimism: of the search's own scores.
+    """
+
+    winner: int
+    objective: str
+    confidence: float
+    candidates: list[Candidate]
+    promise: Promise
+    reference: Promise
+    direction: Direction = "maximize"
+    front: list[int] = field(default_factory=list)
+    race: Race | None = None
+    improvement: Improvement | None = None
+    optimism: Optimism | None = None
+
+    @property
+    def winning(self) -> Candidate:
+        """The winner among the candidates."""
+        return next(c for c in self.candidates if c.trial == self.winner)
+
+    def save(self, folder: Place) -> None:
+        """Write `result.json`."""
+        tree = {"schema_version": RESULT_VERSION, **asdict(self)}
+        write_atomically(folder / RESULT_FILE, json.dumps(tree, indent=1) + "\n")
+
+
+def read_result(folder: Place) -> Result | None:
+    """The result of a run folder; None while there is none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = folder / RESULT_FILE
+    if not path.is_file():
+        return None
+    tree = read_json(path, _MEND)
+    with fields_of(path, _MEND):
+        return _result(tree)
+
+
+def _result(tree: Mapping[str, Any]) -> Result:
+    race, improvement, optimism = (tree.get(key) for key in ("race", "improvement", "optimism"))
+    return Result(
+        winner=tree["winner"],
+        objective=tree["objective"],
+        confidence=tree["confidence"],
+        candidates=[Candidate(**candidate) for candidate in tree["candidates"]],
+        promise=Promise(**tree["promise"]),
+        reference=Promise(**tree["reference"]),
+        direction=tree.get("direction", "maximize"),
+        front=tree.get("front", []),
+        race=Race(**race) if race else None,
+        improvement=Improvement(**improvement) if improvement else None,
+        optimism=Optimism(**optimism) if optimism else None,
+    )

@@ -1,0 +1,1 @@
+"""Intervals, race rules, rank correlation, Sobol indices: pure functions of numbers."""

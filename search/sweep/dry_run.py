@@ -1,0 +1,254 @@
+"""What a sweep would do and cost, before it starts: the space, some draws, and an estimate."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from search.config.checks import check_space, require_sources
+from search.config.limits import Cost, LimitsConfig, reached
+from search.config.plan import Plan, devices_of, resolve_plan, share_of
+from search.config.sections import sweep_sections
+from search.explore.warm_start import require_runs
+from search.logs.console import duration
+from search.schedulers.pbt import PbtConfig
+from search.schedulers.scheduler import EarlyStoppingConfig, Scheduler, starts_slowly
+from search.space.space import Space
+from search.sweep.first_points import resolve_first
+from trm.config import Experiment, experiment_from
+from trm.errors import UserError
+from trm.flops import step_flops
+from trm.tasks.base import Task
+from trm.trainer import Trainer
+
+SHOWN_DRAWS = 5
+_TIMED_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a sweep would cost.
+
+    Attributes:
+        flops_per_trial: training FLOPs of one that is not stopped early.
+        steps_per_trial: of one at the file's default values, at full depth.
+        warmup: of those, at a learning rate that still rises, at most all.
+        seconds_per_trial: of one at the file's default values on this machine, evaluation included.
+        share: of its budget that a trial of the search gets on average, if scores never change
+            their order: the least that the scheduler lets through.
+        runs: full runs of the confirm stage and after it.
+        total: of the whole sweep.
+        parallel: trials at once that the wall time assumes.
+    """
+
+    flops_per_trial: float
+    steps_per_trial: int
+    warmup: int
+    seconds_per_trial: float
+    share: float
+    runs: int
+    total: Cost
+    parallel: int
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What `trm sweep --dry-run` shows.
+
+    Attributes:
+        space: parameters, distributions, defaults and conditions.
+        size: how many configs there are, in words.
+        draws: some random draws.
+        infeasible: the share of random draws that no model could be built from.
+        trials: how many the search is to have.
+        scheduler: how trials are stopped early.
+        estimate: None where the task's data cannot be made here; `unknown` then says why.
+        unknown: why there is no estimate.
+        limits: in the file.
+    """
+
+    space: list[tuple[str, str, str, str]]
+    size: str
+    draws: list[dict[str, Any]]
+    infeasible: float
+    trials: int
+    scheduler: str
+    estimate: Estimate | None
+    unknown: str
+    limits: LimitsConfig
+
+    def as_json(self) -> str:
+        """All of it for a script."""
+        return json.dumps({**asdict(self), "limits": self.limits.model_dump()})
+
+
+def dry_run(
+    tree: Mapping[str, Any],
+    *,
+    parallel: int,
+    build: Callable[[Experiment], Task],
+) -> DryRun:
+    """Look at a sweep's file; nothing is started and no folder is made.
+
+    Args:
+        parallel: trials at once.
+        build: makes the task's data.
+
+    Raises:
+        UserError: what the sweep itself would refuse.
+    """
+    space = check_space(tree)
+    search = sweep_sections(tree).search
+    resolve_first(search.first, space)
+    require_runs(search.warm_start)
+    default = experiment_from(space.default()[1])
+    rng = np.random.default_rng(0)
+    estimate, unknown = None, ""
+    try:
+        task = build(default)
+    except (UserError, OSError) as error:
+        unknown = str(error)
+    else:
+        require_sources(space, task)
+        estimate = _estimate(resolve_plan(tree, task, space), task, parallel)
+    sections = sweep_sections(tree)
+    scheduler = sections.search.scheduler
+    wanted = sections.search.trials
+    if isinstance(scheduler, PbtConfig):
+        wanted = scheduler.members * scheduler.generations
+    return DryRun(
+        space=space.describe(),
+        size=space.size_text,
+        draws=[space.sample(rng)[0] for _ in range(SHOWN_DRAWS if space.parameters else 0)],
+        infeasible=space.infeasible_share(experiment_from, rng) if space.parameters else 0.0,
+        trials=wanted,
+        scheduler=_scheduler_text(tree, space),
+        estimate=estimate,
+        unknown=unknown,
+        limits=sections.search.limits,
+    )
+
+
+def expected_training(scheduler: Scheduler, trials: int, seed: int = 0) -> tuple[float, float]:
+    """The mean share of its budget that a trial gets, and the share of trials that run to the end.
+
+    Scores never change their order; trials come one after another, in random order of scores.
+    """
+    scores = np.random.default_rng(seed).permutation(trials).tolist()
+    had = [0.0] * trials
+
+    def play(trial: int) -> None:
+        for share in scheduler.shares:
+            if share > had[trial]:
+                had[trial] = share
+                if scheduler.on_report(trial, share, scores[trial]) != "continue":
+                    return
+        scheduler.on_end(trial, failed=False)
+
+    for number in range(trials):
+        while (promoted := scheduler.promote()) is not None:
+            play(promoted)
+        play(number)
+    while (promoted := scheduler.promote(last=True)) is not None:
+        play(promoted)
+    return sum(had) / trials, sum(share == scheduler.shares[-1] for share in had) / trials
+
+
+def text(found: DryRun) -> str:
+    """The same for a person."""
+    lines = [found.size] if found.space else []
+    for name, distribution, default, condition in found.space:
+        where = f"  if {condition}" if condition else ""
+        lines.append(f"  {name}  {distribution}  default {default}{where}")
+    if found.space:
+        lines.append(f"infeasible draws: {found.infeasible:.0%}")
+        lines.append(f"{len(found.draws)} draws:")
+        lines += ["  " + json.dumps(_short(draw)) for draw in found.draws]
+    lines.append(found.scheduler)
+    estimate = found.estimate
+    if estimate is None:
+        return "\n".join([*lines, f"cost: unknown: {found.unknown}"])
+    total = estimate.total
+    lines += [
+        f"one trial: {estimate.flops_per_trial:.3g} training FLOPs, which are "
+        f"{estimate.steps_per_trial:,} steps at the default values, about "
+        f"{duration(estimate.seconds_per_trial)} on this machine",
+        f"in all: {found.trials} trials, of which early stopping lets through {estimate.share:.0%} "
+        f"of the training, and {estimate.runs} runs to confirm: {total.flops:.3g} training FLOPs, "
+        f"{total.device_seconds / 3600:.2g} device-hours, about {duration(total.seconds)} with "
+        f"{estimate.parallel} at once",
+    ]
+    if estimate.warmup > estimate.steps_per_trial / 2:
+        lines.append(
+            f"the learning rate warms up over {estimate.warmup:,} of those steps: shorten "
+            "optimizer.lr_warmup_steps, or give trials more (train.budget)"
+        )
+    limit = reached(found.limits, total)
+    if limit is not None:
+        lines.append(f"{limit} will end the search before all of its trials have run")
+    return "\n".join(lines)
+
+
+def _short(draw: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in draw.items()}
+
+
+def _estimate(plan: Plan, task: Task, parallel: int) -> Estimate:
+    search, stability = plan.sections.search, plan.sections.stability
+    trials, seconds = plan.wanted, _seconds_per_trial(plan, task)
+    if isinstance(search.scheduler, PbtConfig):
+        share = 1.0 / search.scheduler.generations
+        explored = trials * share
+    else:
+        share, whole = expected_training(plan.scheduler(), trials)
+        explored = trials * (share + whole * (plan.seeds - 1))
+    runs = stability.runs() + 2 * stability.promise_seeds
+    full = explored + runs
+    devices = devices_of(share_of(plan))
+    steps = max(round(plan.budget / step_flops(plan.default, task)), 1)
+    return Estimate(
+        flops_per_trial=plan.budget,
+        steps_per_trial=steps,
+        warmup=min(plan.default.optimizer.lr_warmup_steps, steps),
+        seconds_per_trial=seconds,
+        share=share,
+        runs=runs,
+        total=Cost(full * seconds / parallel, full * seconds * devices, full * plan.budget),
+        parallel=parallel,
+    )
+
+
+def _seconds_per_trial(plan: Plan, task: Task) -> float:
+    """By timing real steps and one evaluation at the default values."""
+    config = plan.default
+    trainer = Trainer(config, task, plan.budget, plan.marks)
+    trainer.prepare()
+    trainer.train_step()
+    steps, begun = 0, time.perf_counter()
+    while time.perf_counter() - begun < _TIMED_SECONDS:
+        trainer.train_step()
+        steps += 1
+    per_flop = (time.perf_counter() - begun) / (
+        steps * step_flops(config, task, trainer.stage.depth)
+    )
+    begun = time.perf_counter()
+    trainer.evaluate()
+    evaluations = len(plan.marks) * (2 if trainer.ema is not None else 1)
+    return plan.budget * per_flop + evaluations * (time.perf_counter() - begun)
+
+
+def _scheduler_text(tree: Mapping[str, Any], space: Space) -> str:
+    scheduler = sweep_sections(tree).search.scheduler
+    if isinstance(scheduler, PbtConfig):
+        return (
+            f"population of {scheduler.members} members over {scheduler.generations} generations, "
+            f"learning {', '.join(scheduler.learn)}"
+        )
+    assert isinstance(scheduler, EarlyStoppingConfig), scheduler
+    shares = scheduler.build(starts_slowly(space.parameters)).shares
+    return f"scheduler {scheduler.name}, decides at {', '.join(f'{s:.0%}' for s in shares)}"

@@ -1,0 +1,296 @@
+"""A whole sweep: explore, confirm, promise, export. Resumes wherever it was stopped."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cluster.connect import ClusterError, check_address, connected
+from cluster.resources import cores, default_parallel, worker_environment
+from search.config.checks import check_space, require_sources
+from search.config.file import load_tree, require_trials_count
+from search.config.limits import Meter
+from search.config.plan import (
+    Plan,
+    devices_of,
+    read_plan,
+    refuse_changes,
+    replan,
+    resolve_plan,
+    share_of,
+    write_plan,
+)
+from search.config.sections import sweep_sections
+from search.engine.events import Broadcast
+from search.engine.ray_tune import run_trials
+from search.explore.warm_start import read_warm, require_runs, write_start
+from search.export.export import BEST_FILE, export
+from search.ledger.book import is_study
+from search.ledger.files import RUN_FILE, write_atomically
+from search.ledger.ledger import Ledger
+from search.ledger.lineage import spent
+from search.ledger.reader import holds_ledger
+from search.ledger.storage import Place, create_run_folder, place
+from search.ledger.wall_clock import WallClock
+from search.logs.terminal import SweepDisplay
+from search.logs.trial_log import TrialLog, live_logs, require_logs
+from search.stability.confirm import finalists
+from search.sweep.first_points import resolve_first
+from search.sweep.run import Run
+from search.sweep.stages import LimitReachedError, NoWinnerError, Stages
+from trm.config import experiment_from
+from trm.errors import UserError
+from trm.run_folder import cache_folder
+from trm.tasks.base import Task
+
+__all__ = ["LimitReachedError", "NoWinnerError", "Run", "stability", "sweep"]
+_LIMIT_SECONDS = 0.5
+"""How often the limits are looked at."""
+
+
+def sweep(
+    source: str | Path,
+    *,
+    sets: Iterable[str] = (),
+    out: Place | str | None = None,
+    trials: int | None = None,
+    resume: bool = False,
+    address: str | None = None,
+    parallel: int | None = None,
+    warm_start: Sequence[Path | str] = (),
+    display: SweepDisplay | None = None,
+) -> Run:
+    """Search a config's space, confirm the best, and write `best.yaml`.
+
+    Args:
+        source: a YAML file or a preset's name.
+        sets: `key=value` settings on top of it.
+        out: the run folder, a path or a URI such as `s3://bucket/run`; `runs/NAME` if None.
+        trials: explore trials, instead of the file's number; more than before extend a run.
+        resume: go on with the run in `out`.
+        address: a Ray cluster that is up, `auto` or `host:port`; None takes the file's.
+        parallel: trials at once; None takes the file's, or what the cluster has room for.
+        warm_start: run folders that tell a new run what they can, besides the file's.
+        display: shows progress; None shows nothing.
+
+    Raises:
+        UserError: bad input; nothing has been started.
+        NoWinnerError: no trial completed, or none keeps the constraints.
+        LimitReachedError: a limit was met before the confirm stage ended.
+        KeyboardInterrupt: stopped by the user; `resume=True` goes on.
+    """
+    display = display or SweepDisplay(quiet=True)
+    tree = load_tree(source, sets)
+    if trials is not None:
+        require_trials_count(tree, trials)
+        tree = _with_trials(tree, trials)
+    tree = _with_warm_start(tree, warm_start)
+    space = check_space(tree)
+    search = sweep_sections(tree).search
+    default = experiment_from(space.default()[1])
+    require_logs(sweep_sections(tree).log)
+    address = _reachable(address or sweep_sections(tree).cluster.address)
+    folder = place(out) if out else Path("runs") / default.name
+    begun = resume and (folder / RUN_FILE).exists()
+    first = [] if begun else resolve_first(search.first, space)
+    require_runs([] if begun else search.warm_start)
+    create_run_folder(folder, RUN_FILE, resume=resume)
+    folder = folder.absolute()
+    with display.preparing() as progress:
+        task = default.task.build(cache_folder(), progress)
+    require_sources(space, task)
+    with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
+        _refuse_study(ledger)
+        if (folder / RUN_FILE).exists():
+            plan = read_plan(folder)
+            refuse_changes(plan, tree)
+            wanted = max(plan.sections.search.trials, sweep_sections(tree).search.trials)
+            plan = replan(plan, _with_trials(tree, wanted))
+        else:
+            torch.set_num_threads(default.train.threads)
+            plan = resolve_plan(tree, task, space)
+            start = read_warm(search.warm_start, plan, first)
+            for line in start.notes:
+                display.note(f"warm start from {line}")
+            write_start(folder, start)
+        write_plan(folder, plan)
+        with live_logs(plan.sections.log, ledger, ledger.folder, plan.study) as logs:
+            _finish(plan, ledger, task, display, logs, address, parallel, explore=True)
+    return Run(folder)
+
+
+def stability(
+    folder: Place | str,
+    *,
+    candidates: int | None = None,
+    trials: Sequence[int] | None = None,
+    seeds: int | None = None,
+    budget: int | None = None,
+    max_seeds: int | None = None,
+    racing: bool | None = None,
+    promise_seeds: int | None = None,
+    address: str | None = None,
+    parallel: int | None = None,
+    display: SweepDisplay | None = None,
+) -> Run:
+    """Run the confirm stage of a run again, with more candidates, seeds or runs.
+
+    What is not said stays as before, but for the budget, which follows from the candidates and
+    seeds where those are said. What ran before counts and is not run again. The promise seeds
+    still take no part in the choice.
+
+    Args:
+        candidates: how many of the best explored configs, in place of any named ones.
+        trials: explore trials by number, in place of the best.
+        seeds: fresh seeds that every candidate gets first.
+        budget: runs over fresh seeds of all candidates together, those before included.
+        max_seeds: of one candidate.
+        racing: whether more than the first seeds follow, where they matter.
+        promise_seeds: further seeds of the winner and the reference recipe.
+
+    Raises:
+        UserError: bad input; nothing has been started.
+        NoWinnerError: no trial completed, or none keeps the constraints.
+        LimitReachedError: a limit was met before the confirm stage ended.
+    """
+    folder = place(folder).absolute()
+    display = display or SweepDisplay(quiet=True)
+    plan = read_plan(folder)
+    section = dict(plan.tree.get("stability", {}))
+    if candidates is not None:
+        section.pop("trials", None)
+    if any(value is not None for value in (candidates, trials, seeds)):
+        section.pop("budget", None)
+    asked = {
+        "candidates": candidates,
+        "trials": None if trials is None else list(dict.fromkeys(trials)),
+        "seeds": seeds,
+        "budget": budget,
+        "max_seeds": max_seeds,
+        "racing": racing,
+        "promise_seeds": promise_seeds,
+    }
+    section |= {key: value for key, value in asked.items() if value is not None}
+    plan = replan(plan, {**plan.tree, "stability": section})
+    address = _reachable(address or plan.sections.cluster.address)
+    with display.preparing() as progress:
+        task = plan.default.task.build(cache_folder(), progress)
+    with Ledger.open(folder) as ledger:
+        _refuse_study(ledger)
+        finalists(plan, ledger)
+        write_plan(folder, plan)
+        with live_logs(plan.sections.log, ledger, ledger.folder, plan.study) as logs:
+            _finish(plan, ledger, task, display, logs, address, parallel, explore=False)
+    return Run(folder)
+
+
+def _refuse_study(ledger: Ledger) -> None:
+    if is_study(ledger.trials):
+        raise UserError(
+            f"{ledger.folder}: holds a study, which has no search: `trm study ... --resume` goes "
+            "on with it; give a sweep another --out"
+        )
+
+
+def _finish(
+    plan: Plan,
+    ledger: Ledger,
+    task: Task,
+    display: SweepDisplay,
+    logs: Sequence[TrialLog],
+    address: str | None,
+    parallel: int | None,
+    *,
+    explore: bool,
+) -> None:
+    """Run every stage that is not done yet, and write what came of them."""
+    share, asked = share_of(plan), parallel or plan.sections.cluster.parallel
+    clock = WallClock(ledger.folder)
+    meter = Meter(
+        limits=plan.sections.search.limits,
+        budget=plan.budget,
+        devices=devices_of(share),
+        parallel=asked or 1,
+        wall_seconds=lambda: clock.seconds,
+        spent=lambda: spent(ledger.trials),
+        trials=ledger.trials,
+    )
+    stages = Stages(plan, ledger, task, display, meter, explore=explore)
+    try:
+        with display:
+            if stages.has_work():
+                with connected(
+                    address,
+                    cpus=max(cores(), (asked or 1) * share.cpus),
+                    environment=worker_environment(share),
+                ) as cluster:
+                    meter.parallel = asked or default_parallel(cluster.resources, share)
+                    run_trials(
+                        stages,
+                        ledger,
+                        parallel=meter.parallel,
+                        budget=plan.budget,
+                        marks=plan.marks,
+                        resources=share,
+                        events=Broadcast([display, *logs]),
+                        stop=_every(_LIMIT_SECONDS, lambda: _over(clock, meter)),
+                    )
+    finally:
+        stages.close()
+        clock.save()
+    if stages.result is None:
+        raise LimitReachedError(
+            f"{meter.met()} is met before the confirm stage has ended; nothing is lost: raise it "
+            "and resume"
+        )
+    ledger.flush()
+    stages.result.save(ledger.folder)
+    write_atomically(ledger.folder / BEST_FILE, export(ledger.folder, "trm", task))
+
+
+def _over(clock: WallClock, meter: Meter) -> bool:
+    clock.tick()
+    return meter.met() is not None
+
+
+def _every(seconds: float, ask: Callable[[], bool]) -> Callable[[], bool]:
+    """The answer of `ask`, asked at most that often."""
+    answer, asked = False, -math.inf
+
+    def cached() -> bool:
+        nonlocal answer, asked
+        if time.monotonic() - asked >= seconds:
+            answer, asked = ask(), time.monotonic()
+        return answer
+
+    return cached
+
+
+def _with_trials(tree: dict[str, Any], trials: int) -> dict[str, Any]:
+    return {**tree, "search": {**tree.get("search", {}), "trials": trials}}
+
+
+def _with_warm_start(tree: dict[str, Any], folders: Sequence[Path | str]) -> dict[str, Any]:
+    """The tree with more run folders to start from."""
+    if not folders:
+        return tree
+    search = tree.get("search", {})
+    return {
+        **tree,
+        "search": {**search, "warm_start": [*search.get("warm_start", []), *map(str, folders)]},
+    }
+
+
+def _reachable(address: str | None) -> str | None:
+    """The address, once somebody answers there: before a folder is made or a trial drawn."""
+    if address is not None:
+        try:
+            check_address(address)
+        except ClusterError as error:
+            raise UserError(str(error)) from error
+    return address

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.config.file import load_tree, presets
+from search.config.sections import SweepSections, sweep_sections
+from search.space.space import Space
+from trm.config import experiment_from
+from trm.errors import UserError
+from trm.yaml12 import dump_yaml
+
+
+def refused(tree: dict[str, Any]) -> str:
+    with pytest.raises(UserError) as error:
+        sweep_sections(tree)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_is_valid(name: str) -> None:
+    tree = load_tree(name)
+    experiment = experiment_from(Space.parse(tree).default()[1])
+    assert experiment.name == name
+    sweep_sections(tree)
+
+
+def test_defaults() -> None:
+    sections = sweep_sections({})
+    assert sections == SweepSections()
+    assert sections.search.sampler.name == "tpe"
+    assert sections.search.scheduler.name == "asha"
+    assert [o.column for o in sections.search.objective] == ["exact_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"search": {"trails": 3}}, "search.trails: unknown key: did you mean trials"),
+        ({"search": {"trials": 0}}, "search.trials: 0 must be at least 1"),
+        ({"search": {"trials": "many"}}, "search.trials: 'many' must be a whole number"),
+        ({"search": {"sampler": "tpee"}}, "search.sampler: unknown name 'tpee': did you mean tpe?"),
+        (
+            {"search": {"sampler": {"name": "tpe", "n_startup_trials": 0}}},
+            "search.sampler.n_startup_trials: 0 must be at least 1",
+        ),
+        ({"search": {"scheduler": {"name": "asha", "eta": 1}}}, "search.scheduler.eta: 1 must be"),
+        (
+            {"search": {"objective": "exact"}},
+            "search.objective[0]: 'exact' is no column of the reports: did you mean exact_accuracy",
+        ),
+        ({"search": None}, "search: null must be a section, with keys such as"),
+        ({"stability": {"seeds": 0}}, "stability.seeds: 0 must be at least 1"),
+        ({"stability": {"promise_seeds": 1}}, "stability.promise_seeds: 1 must be at least 2"),
+        ({"stability": {"confidence": 1.0}}, "stability.confidence: 1.0 must be less than 1"),
+        ({"cluster": {"parallel": 0}}, "cluster.parallel: 0 must be at least 1"),
+        ({"cluster": {"adress": "auto"}}, "cluster.adress: unknown key: did you mean address?"),
+    ],
+)
+def test_bad_sections_are_one_line(tree: dict[str, Any], message: str) -> None:
+    assert refused(tree).startswith(message)
+
+
+def test_a_file_and_its_settings(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("task: {name: arrows, size: 4}\ntrain: {seed: 1}\n")
+    sets = ["train.seed=2", "optimizer.lr={loguniform: [1e-4, 1e-2]}", "train.ema=null", "name=a=b"]
+    assert load_tree(path, sets) == {
+        "task": {"name": "arrows", "size": 4},
+        "train": {"seed": 2, "ema": None},
+        "optimizer": {"lr": {"loguniform": [1e-4, 1e-2]}},
+        "name": "a=b",
+    }
+    assert load_tree(str(path)) == {"task": {"name": "arrows", "size": 4}, "train": {"seed": 1}}
+
+
+def test_puzzle_files_are_made_absolute_wherever_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sudoku, hub = {"name": "sudoku", "file": "puzzles.txt"}, {"name": "sudoku", "hub": "a/b"}
+    absolute = {"name": "sudoku", "file": str(tmp_path / "puzzles.txt")}
+    for task, expected in (
+        (sudoku, absolute),
+        ({"name": "mixture", "tasks": {"a": sudoku, "b": hub}},
+         {"name": "mixture", "tasks": {"a": absolute, "b": hub}}),
+        ({"choice": [sudoku, hub]}, {"choice": [absolute, hub]}),
+        ("sudoku", "sudoku"),
+    ):  # fmt: skip
+        (tmp_path / "a.yaml").write_text(dump_yaml({"task": task}))
+        assert load_tree("a.yaml") == {"task": expected}
+
+
+def test_a_file_wins_over_a_preset_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "arrows4").write_text("name: mine\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_tree("arrows4") == {"name": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("source", "sets", "message"),
+    [
+        ("arrow4", [], "arrow4: neither a file nor a preset: did you mean arrows4"),
+        ("none.yaml", [], "none.yaml: No such file"),
+        ("arrows4", ["x"], "--set: 'x' must be key=value"),
+        ("arrows4", ["=3"], "--set: '=3' must be key=value"),
+        ("arrows4", ["a..b=3"], "--set: 'a..b' holds an empty key"),
+        ("arrows4", ["name.x=3"], "--set: 'name.x' 'name' holds a value, not a section"),
+        ("arrows4", ["train.seed={"], "--set train.seed:1:2: broken YAML"),
+        ("arrows4", ["serach.trials=3"], "serach: unknown section: did you mean search?"),
+    ],
+)
+def test_what_cannot_be_loaded_is_one_line(source: str, sets: list[str], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_tree(source, sets)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)

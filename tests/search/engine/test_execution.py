@@ -1,0 +1,249 @@
+"""The engine's decisions in plain Python: whom to believe, how a trial ends, who runs next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.engine.events import NoEvents
+from search.engine.execution import MAX_DEATHS, Execution
+from search.engine.job import Job
+from search.ledger.ledger import Ledger
+from search.ledger.trial import Trial
+from trm.report import COLUMNS
+
+
+class Source:
+    floor = -1.0
+
+    def __init__(self, trials: list[Trial]) -> None:
+        self.waiting = trials
+        self.judged: list[int] = []
+        self.ended: list[Trial] = []
+
+    def next(self) -> Trial | None:
+        return self.waiting.pop(0) if self.waiting else None
+
+    def exhausted(self) -> bool:
+        return not self.waiting
+
+    def score(self, row: Any) -> float:
+        return float(row["exact_accuracy"])
+
+    def on_report(self, trial: Trial, row: Any) -> Any:
+        self.judged.append(row["mark"])
+        return "continue"
+
+    def on_end(self, trial: Trial) -> None:
+        self.ended.append(trial)
+
+
+def row(mark: int, **values: Any) -> dict[str, Any]:
+    return {**dict.fromkeys(COLUMNS, 0), "mark": mark, "exact_accuracy": mark / 10, **values}
+
+
+def report(attempt: int, mark: int, last: bool = False, **values: Any) -> dict[str, Any]:
+    return {
+        "kind": "report",
+        "attempt": attempt,
+        "row": row(mark, **values),
+        "last": last,
+        "checkpoint": f"checkpoints/0/{attempt}/{mark}",
+    }
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger.create(tmp_path / "run") as ledger:
+        ledger.add_trial(stage="explore", params={}, config={}, seed=5)
+        yield ledger
+
+
+def execution(ledger: Ledger) -> Execution:
+    def job(trial: Trial, attempt: int) -> Job:
+        return Job("", trial.id, attempt, {}, trial.seed, 1.0, (1.0,), trial.checkpoint)
+
+    waiting = [trial for trial in ledger.trials.values() if trial.outcome is None]
+    return Execution(Source(waiting), ledger, NoEvents(), job)
+
+
+def test_an_attempt_from_start_to_end(ledger: Ledger) -> None:
+    run = execution(ledger)
+    job = run.suggest("a")
+    assert isinstance(job, Job)
+    assert (job.trial, job.attempt, job.seed, job.checkpoint) == (0, 1, 5, None)
+    assert run.suggest("b") is None, "the running trial may have to be run again"
+    assert run.on_message("a", {"kind": "started", "attempt": 1, "host": "h", "pid": 1}) == (
+        "continue"
+    )
+    assert run.on_message("a", report(1, 1)) == "continue"
+    assert run.on_message("a", report(1, 2, last=True)) == "stop"
+    assert ledger.trials[0].outcome == "completed"
+    assert ledger.trials[0].score == 0.2
+    run.on_end("a")
+    assert run.suggest("c") == "finished"
+
+
+def test_a_worker_says_once_who_it_is(ledger: Ledger) -> None:
+    ledger.add_trial(stage="explore", params={}, config={}, seed=6)
+    heard: list[tuple[int, str]] = []
+
+    class Heard(NoEvents):
+        def started(self, trial: Trial, worker: str) -> None:
+            heard.append((trial.id, worker))
+
+    run = execution(ledger)
+    run.events = Heard()
+    for name in ("a", "b"):
+        run.suggest(name)
+        run.on_start(name, "worker")
+        if name == "a":
+            assert not heard, "nobody knows the worker yet"
+            run.on_message(name, {"kind": "started", "attempt": 1, "host": "h", "pid": 7})
+        assert run.pids == {name: 7}
+        run.on_message(name, report(1, 1, last=True))
+        run.on_end(name)
+    run.on_start("unknown", "worker")
+    assert heard == [(0, "h:7"), (1, "h:7")]
+    assert not run.pids
+
+
+def test_a_worker_that_dies_is_replaced_and_goes_on(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.suggest("a")
+    run.on_message("a", report(1, 1))
+    run.on_death("a", "gone")
+    job = run.suggest("b")
+    assert isinstance(job, Job)
+    assert (job.attempt, job.checkpoint) == (2, "checkpoints/0/1/1")
+    # Reports count deaths anew.
+    for attempt in range(2, 1 + MAX_DEATHS):
+        assert ledger.trials[0].outcome is None
+        run.on_death("b", "gone")
+        assert isinstance(run.suggest("b"), Job), attempt
+    run.on_message("b", report(1 + MAX_DEATHS, 2))
+    for _ in range(MAX_DEATHS):
+        run.on_death("b", "gone")
+        assert isinstance(run.suggest("b"), Job)
+    run.on_death("b", "the node is low on memory")
+    assert ledger.trials[0].outcome == "oom"
+    assert ledger.trials[0].score == -1.0
+    assert run.suggest("c") == "finished"
+
+
+def test_marks_that_are_known_are_not_judged_again(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.suggest("a")
+    run.on_message("a", report(1, 1))
+    run.on_death("a", "gone")
+    run.suggest("b")
+    assert run.on_message("b", report(2, 1)) == "continue"
+    assert run.on_message("b", report(1, 2)) == "stop", "a stale attempt"
+    assert run.on_message("b", report(2, 2, last=True)) == "stop"
+    assert run.source.judged == [1, 2]  # type: ignore[attr-defined]
+    assert [r["attempt"] for r in ledger.curve(0)] == [1, 2]
+
+
+def test_a_driver_killed_between_last_report_and_outcome_is_made_good(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.suggest("a")
+    ledger.acknowledge(0, 1, row(1), "checkpoints/0/1/1")
+    run = execution(ledger)
+    assert isinstance(run.suggest("b"), Job)
+    end = {"kind": "end", "attempt": 2, "outcome": "completed", "reason": ""}
+    assert run.on_message("b", end) == "stop"
+    assert (ledger.trials[0].outcome, ledger.trials[0].score) == ("completed", 0.1)
+
+
+def test_a_diverged_trial_is_not_run_again_after_a_killed_driver(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.suggest("a")
+    ledger.acknowledge(0, 1, row(1, step=7, diverged=True))
+    run = execution(ledger)
+    assert run.suggest("b") == "finished"
+    assert (ledger.trials[0].outcome, ledger.trials[0].score) == ("diverged", -1.0)
+    assert run.source.ended == [ledger.trials[0]]  # type: ignore[attr-defined]
+
+
+def test_a_score_that_is_no_number_is_a_failure(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.suggest("a")
+    assert run.on_message("a", report(1, 1, last=True, exact_accuracy=math.nan)) == "stop"
+    trial = ledger.trials[0]
+    assert (trial.outcome, trial.score, trial.reason) == ("diverged", -1.0, "the objective is nan")
+
+
+def test_a_paused_trial_frees_its_worker_and_goes_on_from_its_checkpoint(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.suggest("a")
+    run.source.on_report = lambda trial, row: "pause"  # type: ignore[method-assign]
+    assert run.on_message("a", report(1, 1)) == "stop"
+    run.on_end("a")
+    trial = ledger.trials[0]
+    assert (trial.paused, trial.outcome) == (True, None)
+    run.source.waiting.append(trial)  # type: ignore[attr-defined]
+    job = run.suggest("b")
+    assert isinstance(job, Job)
+    assert (job.attempt, job.checkpoint) == (2, "checkpoints/0/1/1")
+    assert not trial.paused
+    assert run.on_message("b", report(2, 2, last=True)) == "stop"
+    assert trial.outcome == "completed"
+
+
+def test_stopping_leaves_the_trial_unfinished(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.suggest("a")
+    run.asked_to_stop = lambda: True
+    assert run.check_stop()
+    run.on_death("a", "killed by us")
+    assert run.suggest("b") == "finished"
+    assert (ledger.trials[0].outcome, ledger.trials[0].preempted) == (None, 0)
+
+
+def killed_for_memory(**used: float) -> str:
+    """What Ray 2.60 says of the workers that its memory monitor killed, by pid."""
+    lines = [
+        f"Selected to kill: (Actor(ab): task name=A.__init__, pid={name.lstrip('p')}, "
+        f"actual memory used={memory:.2f}GB, worker ID=cd)"
+        for name, memory in used.items()
+    ]
+    head = f"{len(used)} worker(s) were killed due to the node running low on memory. 23 of 24GB"
+    return "\n".join([head, *lines])
+
+
+def collapse(ledger: Ledger, reason: str) -> Execution:
+    """Both trials are live, and all workers end, until one trial is given up."""
+    ledger.add_trial(stage="explore", params={}, config={}, seed=6)
+    run = execution(ledger)
+    for _ in range(MAX_DEATHS + 1):
+        for name in ("a", "b"):
+            job = run.suggest(name)
+            assert isinstance(job, Job)
+            started = {"kind": "started", "attempt": job.attempt, "host": "h"}
+            run.on_message(name, {**started, "pid": 11 + job.trial})
+        assert run.live.keys() == {"a", "b"}
+        run.on_collapse(reason)
+        assert not run.live
+    return run
+
+
+def test_who_takes_the_memory_is_given_up_and_those_killed_with_it_are_not(ledger: Ledger) -> None:
+    run = collapse(ledger, killed_for_memory(p11=0.06, p12=6.5, p13=20.0))
+    innocent, guilty = ledger.trials[0], ledger.trials[1]
+    assert (innocent.outcome, innocent.preempted) == (None, MAX_DEATHS + 1)
+    assert (guilty.outcome, guilty.preempted, guilty.score) == ("oom", MAX_DEATHS + 1, -1.0)
+    assert guilty.reason.endswith("low on memory. 23 of 24GB")
+    job = run.suggest("c")
+    assert isinstance(job, Job)
+    assert job.trial == innocent.id
+
+
+def test_a_collapse_for_reasons_unknown_counts_against_all(ledger: Ledger) -> None:
+    run = collapse(ledger, "the node died")
+    assert [trial.outcome for trial in ledger.trials.values()] == ["crashed"] * 2
+    assert run.suggest("c") == "finished"
+    assert run.finished

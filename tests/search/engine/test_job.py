@@ -1,0 +1,130 @@
+"""Jobs of the TRM trainer: as JSON and back, seeds, data built once, resumed bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.engine.job import Job, TRMTraining, build_trainer
+from search.engine.worker import TrialRunner
+from trm.errors import UserError
+from trm.report import MACHINE_COLUMNS, Report
+from trm.tasks.arrows import ArrowsConfig
+
+CONFIG: dict[str, Any] = {
+    "task": {
+        "name": "arrows",
+        "size": 4,
+        "train_examples": 60,
+        "valid_examples": 20,
+        "test_examples": 10,
+    },
+    "model": {
+        "mixer": "mlp_t",
+        "hidden_size": 16,
+        "L_layers": 1,
+        "expansion": 1.0,
+        "swiglu_multiple": 16,
+        "puzzle_emb_len": 1,
+        "H_cycles": 1,
+        "L_cycles": 1,
+        "halt_max_steps": 2,
+    },
+    "optimizer": {"name": "adamw", "lr": 1e-2, "lr_warmup_steps": 2},
+    "train": {"batch_size": 8, "budget": {"steps": 1000}, "ema": None, "valid_examples": 16},
+}
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(
+        folder=str(tmp_path),
+        trial=4,
+        attempt=1,
+        config=CONFIG,
+        seed=11,
+        budget=5e6,
+        marks=(0.5, 1.0),
+        cache=str(tmp_path / "cache"),
+    )
+
+
+def timeless(report: Report) -> dict[str, Any]:
+    return {name: value for name, value in report.row().items() if name not in MACHINE_COLUMNS}
+
+
+def test_a_job_travels_as_json(job: Job) -> None:
+    assert Job.from_json(job.to_json()) == job
+
+
+def test_the_jobs_seed_is_the_trials_and_the_data_is_built_once(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+    real = ArrowsConfig.build
+    monkeypatch.setattr(
+        ArrowsConfig, "build", lambda self, *args: (built.append(1), real(self, *args))[1]
+    )
+    first = [timeless(report) for report in build_trainer(job).run()]
+    again = [timeless(report) for report in build_trainer(job).run()]
+    other = [timeless(r) for r in build_trainer(dataclasses.replace(job, seed=12)).run()]
+    assert len(first) == 2
+    assert first == again
+    assert first != other
+    assert len(built) == 1
+
+
+def test_a_resumed_job_goes_on_bit_for_bit(job: Job, tmp_path: Path) -> None:
+    expected = [timeless(report) for report in build_trainer(job).run()]
+    training = build_trainer(job)
+    reports = training.run()
+    assert timeless(next(reports)) == expected[0]
+    training.save(tmp_path / "checkpoints/4/1/1")
+    resumed = build_trainer(dataclasses.replace(job, attempt=2, checkpoint="checkpoints/4/1/1"))
+    assert [timeless(report) for report in resumed.run()] == expected[1:]
+    assert resumed.finished
+    provenance = resumed.provenance()
+    assert {"torch", "data_hash", "resolved", "python"} <= provenance.keys()
+    json.dumps(provenance)
+
+
+def test_a_bad_config_is_the_users_error(job: Job) -> None:
+    with pytest.raises(UserError, match="hidden"):
+        TRMTraining(dataclasses.replace(job, config={**CONFIG, "model": {"hidden": 3}}))
+
+
+def test_the_runners_messages_and_checkpoints(
+    ray_cluster: Any, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without a controller Tune would make a folder in the user's home.
+    monkeypatch.setattr(TrialRunner, "_setup_logdir", lambda self: None)
+    runner = TrialRunner({"job": job.to_json()})
+    stale = tmp_path / "checkpoints/4/0/1"
+    stale.mkdir(parents=True)
+    messages = [json.loads(runner.train()["message"]) for _ in range(4)]
+    assert [m["kind"] for m in messages] == ["started", "report", "report", "end"]
+    assert [m["last"] for m in messages[1:3]] == [False, True]
+    assert messages[3]["outcome"] == "completed"
+    assert "provenance" in messages[1]
+    assert "provenance" not in messages[2]
+    assert messages[2]["checkpoint"] == "checkpoints/4/1/2"
+    assert (tmp_path / "checkpoints/4/1/2/checkpoint.json").is_file()
+    assert not stale.exists()
+    # Paused and resumed by Tune, as population schedulers do.
+    pointer = runner.save_checkpoint("")
+    assert pointer == {"checkpoint": "checkpoints/4/1/2"}
+    assert runner.reset_config({"job": dataclasses.replace(job, trial=5).to_json()})
+    assert runner.save_checkpoint("") == {"checkpoint": None}
+    assert json.loads(runner.train()["message"])["trial"] == 5
+    broken = dataclasses.replace(job, config={**CONFIG, "model": {"hidden": 3}})
+    runner.reset_config({"job": broken.to_json()})
+    runner.train()
+    message = json.loads(runner.train()["message"])
+    assert (message["outcome"], message["kind"]) == ("crashed", "end")
+    assert message["reason"].startswith("UserError: model.hidden: unknown key")
+    assert "Traceback" in (tmp_path / "logs" / "4.txt").read_text()
+    runner.stop()
