@@ -19,7 +19,7 @@ from curricula.depth import DepthSchedule
 from curricula.difficulty import DifficultySchedule
 from curricula.feedback import Feedback
 from curricula.pacing import Curve
-from curricula.schedule import Schedule, State
+from curricula.schedule import Schedule, ScheduleState
 from curricula.sources import SourceSchedule
 from curricula.stage import Depth, Slice, Stage
 from curricula.supervision import SupervisionSchedule, SupervisionWeights
@@ -107,11 +107,11 @@ def check_weights(weights: tuple[float, ...], steps: int) -> None:
         assert sum(weights) > 0.0, weights
 
 
-def _depth(schedule: DepthSchedule, full: Depth, progress: float, state: State) -> Depth:
+def _depth(schedule: DepthSchedule, full: Depth, progress: float, state: ScheduleState) -> Depth:
     return schedule.at(progress, full, state)
 
 
-def _steps(schedule: SupervisionSchedule, full: int, progress: float, state: State) -> int:
+def _steps(schedule: SupervisionSchedule, full: int, progress: float, state: ScheduleState) -> int:
     return schedule.at(progress, full, state)
 
 
@@ -129,7 +129,7 @@ def _check_curve(curve: Curve, twin: Curve) -> None:
 
 def _values(
     schedule: Schedule,
-    at: Callable[[float, State], Any],
+    at: Callable[[float, ScheduleState], Any],
     seed: int,
     full: Any = None,
     bins: int = 0,

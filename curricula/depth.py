@@ -18,7 +18,7 @@ from curricula.pacing import AnyCurve, Curve, Linear, require_within
 from curricula.schedule import (
     ROUNDING,
     Schedule,
-    State,
+    ScheduleState,
     in_force,
     require_rising,
     require_starts,
@@ -35,7 +35,7 @@ class DepthSchedule(Schedule):
 
     name: str
 
-    def at(self, progress: float, full: Depth, state: State) -> Depth:
+    def at(self, progress: float, full: Depth, state: ScheduleState) -> Depth:
         """The depth at `progress`, between (1, 1) and `full`."""
         raise NotImplementedError(self.name)
 
@@ -45,7 +45,7 @@ class FullDepth(DepthSchedule):
 
     name: Literal["none"] = "none"
 
-    def at(self, progress: float, full: Depth, state: State) -> Depth:
+    def at(self, progress: float, full: Depth, state: ScheduleState) -> Depth:
         return full
 
 
@@ -74,7 +74,7 @@ class Stages(DepthSchedule):
         require_starts("stage", [stage.at for stage in stages])
         return stages
 
-    def at(self, progress: float, full: Depth, state: State) -> Depth:
+    def at(self, progress: float, full: Depth, state: ScheduleState) -> Depth:
         stage = self.stages[in_force([stage.at for stage in self.stages], progress)]
         return _cut(stage.H_cycles, stage.L_cycles, full)
 
@@ -93,7 +93,7 @@ class DepthSegments(DepthSchedule):
     name: Literal["segments"] = "segments"
     segments: list[DepthSegment] = Field(min_length=1)
 
-    def at(self, progress: float, full: Depth, state: State) -> Depth:
+    def at(self, progress: float, full: Depth, state: ScheduleState) -> Depth:
         starts = starts_of([segment.length for segment in self.segments])
         segment = self.segments[in_force(starts, progress)]
         return _cut(segment.H_cycles, segment.L_cycles, full)
@@ -112,7 +112,7 @@ class DepthRamp(DepthSchedule):
         require_within(curve, 0.0, 1.0)
         return curve
 
-    def at(self, progress: float, full: Depth, state: State) -> Depth:
+    def at(self, progress: float, full: Depth, state: ScheduleState) -> Depth:
         return _share(self.curve.at(progress), full, self.drives)
 
 
@@ -131,7 +131,7 @@ class Cgar(DepthSchedule):
     first: float = Field(default=0.3, ge=0.0, lt=1.0)
     second: float = Field(default=3 / 7, ge=0.0, lt=1.0)
 
-    def at(self, progress: float, full: Depth, state: State) -> Depth:
+    def at(self, progress: float, full: Depth, state: ScheduleState) -> Depth:
         middle = self.first + self.second * (1.0 - self.first)
         thirds = 1 + (progress + ROUNDING >= self.first) + (progress + ROUNDING >= middle)
         return Depth(-(-thirds * full.H_cycles // 3), -(-thirds * full.L_cycles // 3))
@@ -156,7 +156,7 @@ class Rsm(DepthSchedule):
         require_rising(shares)
         return shares
 
-    def at(self, progress: float, full: Depth, state: State) -> Depth:
+    def at(self, progress: float, full: Depth, state: ScheduleState) -> Depth:
         grown = [
             self.start + sum(progress + ROUNDING >= share * self.stretch for share in shares)
             for shares in (self.H_at, self.L_at)
@@ -171,10 +171,12 @@ class CompetenceDepth(Ladder, DepthSchedule):
     levels: int = Field(default=3, ge=2, le=1000)
     drives: Driven = "both"
 
-    def observe(self, state: State, feedback: Feedback, progress: float, full: Any = None) -> State:
+    def observe(
+        self, state: ScheduleState, feedback: Feedback, progress: float, full: Any = None
+    ) -> ScheduleState:
         return self.climb(state, feedback, progress, self.levels - 1)
 
-    def at(self, progress: float, full: Depth, state: State) -> Depth:
+    def at(self, progress: float, full: Depth, state: ScheduleState) -> Depth:
         level = self.level(progress, state, self.levels - 1)
         return _share((level + 1) / self.levels, full, self.drives)
 

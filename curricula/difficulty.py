@@ -14,7 +14,7 @@ from curricula.feedback import Feedback
 from curricula.ladder import Ladder
 from curricula.named import by_name
 from curricula.pacing import AnyCurve, Constant, Curve, Linear, require_within
-from curricula.schedule import Schedule, State
+from curricula.schedule import Schedule, ScheduleState
 from curricula.stage import Slice
 
 HEAVIEST = 1e6
@@ -34,7 +34,7 @@ class DifficultySchedule(Schedule):
         """Bins of difficulty that the feedback must tell apart; 0 if none."""
         return 0
 
-    def at(self, progress: float, state: State) -> tuple[Slice, ...]:
+    def at(self, progress: float, state: ScheduleState) -> tuple[Slice, ...]:
         """Where the next examples come from; empty: from all alike."""
         raise NotImplementedError(self.name)
 
@@ -44,7 +44,7 @@ class AllAlike(DifficultySchedule):
 
     name: Literal["none"] = "none"
 
-    def at(self, progress: float, state: State) -> tuple[Slice, ...]:
+    def at(self, progress: float, state: ScheduleState) -> tuple[Slice, ...]:
         return ()
 
 
@@ -71,7 +71,7 @@ class Window(DifficultySchedule):
         require_within(curve, NARROWEST, 1.0)
         return curve
 
-    def at(self, progress: float, state: State) -> tuple[Slice, ...]:
+    def at(self, progress: float, state: ScheduleState) -> tuple[Slice, ...]:
         return _window(self.position.at(progress), self.width.at(progress))
 
 
@@ -87,7 +87,7 @@ class EasyToHard(DifficultySchedule):
         require_within(curve, NARROWEST, 1.0)
         return curve
 
-    def at(self, progress: float, state: State) -> tuple[Slice, ...]:
+    def at(self, progress: float, state: ScheduleState) -> tuple[Slice, ...]:
         return _window(0.0, self.pool.at(progress))
 
 
@@ -96,7 +96,7 @@ class HardToEasy(EasyToHard):
 
     name: Literal["hard_to_easy"] = "hard_to_easy"  # type: ignore[assignment]
 
-    def at(self, progress: float, state: State) -> tuple[Slice, ...]:
+    def at(self, progress: float, state: ScheduleState) -> tuple[Slice, ...]:
         return _window(1.0, self.pool.at(progress))
 
 
@@ -113,7 +113,7 @@ class Mixture(DifficultySchedule):
             require_within(curve, 0.0, HEAVIEST, what=f"[{index}]")
         return curves
 
-    def at(self, progress: float, state: State) -> tuple[Slice, ...]:
+    def at(self, progress: float, state: ScheduleState) -> tuple[Slice, ...]:
         return _bins([curve.at(progress) for curve in self.weights])
 
 
@@ -128,10 +128,12 @@ class CompetenceDifficulty(Ladder, DifficultySchedule):
     levels: int = Field(default=4, ge=2, le=int(1 / NARROWEST))
     order: Literal["easy_to_hard", "hard_to_easy"] = "easy_to_hard"
 
-    def observe(self, state: State, feedback: Feedback, progress: float, full: Any = None) -> State:
+    def observe(
+        self, state: ScheduleState, feedback: Feedback, progress: float, full: Any = None
+    ) -> ScheduleState:
         return self.climb(state, feedback, progress, self.levels - 1)
 
-    def at(self, progress: float, state: State) -> tuple[Slice, ...]:
+    def at(self, progress: float, state: ScheduleState) -> tuple[Slice, ...]:
         level = self.level(progress, state, self.levels - 1)
         return _window(float(self.order == "hard_to_easy"), (level + 1) / self.levels)
 
@@ -160,10 +162,12 @@ class Bandit(DifficultySchedule):
     def bins(self) -> int:
         return self.arms
 
-    def begin(self) -> State:
+    def begin(self) -> ScheduleState:
         return {"accuracy": [None] * self.arms, "gain": [0.0] * self.arms}
 
-    def observe(self, state: State, feedback: Feedback, progress: float, full: Any = None) -> State:
+    def observe(
+        self, state: ScheduleState, feedback: Feedback, progress: float, full: Any = None
+    ) -> ScheduleState:
         accuracy, gain = list(state["accuracy"]), list(state["gain"])
         for arm, (count, share) in enumerate(feedback.by_difficulty):
             if not count:
@@ -174,7 +178,7 @@ class Bandit(DifficultySchedule):
             accuracy[arm] = share
         return {"accuracy": accuracy, "gain": gain}
 
-    def at(self, progress: float, state: State) -> tuple[Slice, ...]:
+    def at(self, progress: float, state: ScheduleState) -> tuple[Slice, ...]:
         gains = [abs(gain) for gain in state["gain"]]
         total, alike = sum(gains), 1.0 / self.arms
         shares = [gain / total if total > 0.0 else alike for gain in gains]

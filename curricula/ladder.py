@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from curricula.feedback import Feedback
-from curricula.schedule import ROUNDING, Schedule, State
+from curricula.schedule import ROUNDING, Schedule, ScheduleState
 
 WINDOWS = 10
 """Windows of training whose median loss is what a spike is measured against."""
@@ -37,10 +37,12 @@ class Ladder(Schedule):
     fall_back: float | None = Field(default=None, gt=1.0, allow_inf_nan=False)
     deadline: float | None = Field(default=0.7, gt=0.0, le=1.0)
 
-    def begin(self) -> State:
+    def begin(self) -> ScheduleState:
         return {"level": 0, "streak": 0, "losses": []}
 
-    def climb(self, state: State, feedback: Feedback, progress: float, top: int) -> State:
+    def climb(
+        self, state: ScheduleState, feedback: Feedback, progress: float, top: int
+    ) -> ScheduleState:
         """The state after the window that ends at `progress`; levels are 0 to `top`."""
         level, losses = int(state["level"]), list(state["losses"])
         good = getattr(feedback, self.metric) >= self.threshold
@@ -63,7 +65,7 @@ class Ladder(Schedule):
             losses = [*losses, feedback.loss][-WINDOWS:]
         return {"level": level, "streak": streak, "losses": losses}
 
-    def level(self, progress: float, state: State, top: int) -> int:
+    def level(self, progress: float, state: ScheduleState, top: int) -> int:
         """The level in force: the one that was earned, or the one that is due."""
         return min(max(int(state["level"]), self._due(progress, top)), top)
 

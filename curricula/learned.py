@@ -30,7 +30,7 @@ KnobName = Literal[
 Settings = Mapping[str, float]
 """A value for each knob that is learned."""
 
-History = Sequence[tuple[float, Settings]]
+SettingsHistory = Sequence[tuple[float, Settings]]
 """Shares of the run from which settings hold, rising from 0."""
 
 FACTOR = 1.25
@@ -109,7 +109,7 @@ def explore(
     }
 
 
-def as_curriculum(history: History) -> dict[str, Any]:
+def as_curriculum(history: SettingsHistory) -> dict[str, Any]:
     """The parts of a curriculum section that say the same as a history of settings.
 
     >>> history = [(0.0, {"H_cycles": 1}), (0.5, {"H_cycles": 1}), (0.7, {"H_cycles": 2})]
@@ -135,14 +135,16 @@ def as_curriculum(history: History) -> dict[str, Any]:
     return parts
 
 
-def _stages(history: History, values: Callable[[Settings], dict[str, Any]]) -> dict[str, Any]:
+def _stages(
+    history: SettingsHistory, values: Callable[[Settings], dict[str, Any]]
+) -> dict[str, Any]:
     return {
         "name": "stages",
         "stages": [{"at": at, **held} for at, held in _changes(history, values)],
     }
 
 
-def _piecewise(history: History, name: str, otherwise: float = 1.0) -> dict[str, Any]:
+def _piecewise(history: SettingsHistory, name: str, otherwise: float = 1.0) -> dict[str, Any]:
     changes = _changes(history, lambda settings: float(settings.get(name, otherwise)))
     return {
         "name": "piecewise",
@@ -150,7 +152,9 @@ def _piecewise(history: History, name: str, otherwise: float = 1.0) -> dict[str,
     }
 
 
-def _changes(history: History, values: Callable[[Settings], Any]) -> list[tuple[float, Any]]:
+def _changes(
+    history: SettingsHistory, values: Callable[[Settings], Any]
+) -> list[tuple[float, Any]]:
     """Where a value becomes another, the start included."""
     changes: list[tuple[float, Any]] = []
     for at, settings in history:

@@ -21,7 +21,7 @@ from curricula.pacing import Piecewise, Segments
 from curricula.schedule import ROUNDING, starts_of
 from curricula.stage import Depth, Stage
 
-Cost = Callable[[Depth], float]
+DepthCost = Callable[[Depth], float]
 """FLOPs of one training step."""
 
 Assumption = Callable[[float], Feedback]
@@ -43,7 +43,7 @@ _MOVING = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class PreviewPoint:
     """One training step of a path.
 
     Attributes:
@@ -74,8 +74,8 @@ class Change:
     """
 
     quantity: str
-    first: Point
-    last: Point
+    first: PreviewPoint
+    last: PreviewPoint
     before: Any
     after: Any
 
@@ -86,7 +86,7 @@ class Landmark:
 
     label: str
     part: str
-    point: Point
+    point: PreviewPoint
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Preview:
         full_compute: FLOPs that `steps` would cost at full depth.
     """
 
-    points: tuple[Point, ...]
+    points: tuple[PreviewPoint, ...]
     changes: tuple[Change, ...]
     landmarks: tuple[Landmark, ...]
     steps: int
@@ -130,11 +130,11 @@ def always(metric: float, bins: int = 0) -> Assumption:
 def walk(
     curriculum: Curriculum,
     full: Stage,
-    cost: Cost,
+    cost: DepthCost,
     budget: float,
     sources: tuple[str, ...] = (),
     feedback: Assumption | None = None,
-) -> Iterator[Point]:
+) -> Iterator[PreviewPoint]:
     """Every training step of a run, as the trainer takes them.
 
     Args:
@@ -161,7 +161,7 @@ def walk(
             costs[stage.depth] = cost(stage.depth)
         spent += costs[stage.depth]
         reached = min(spent / budget, 1.0)
-        yield Point(step, progress, reached, spent, stage)
+        yield PreviewPoint(step, progress, reached, spent, stage)
         if course.wants_feedback(reached):
             course.observe(reached, told(reached))
         step += 1
@@ -170,7 +170,7 @@ def walk(
 def preview(
     curriculum: Curriculum,
     full: Stage,
-    cost: Cost,
+    cost: DepthCost,
     budget: float,
     sources: tuple[str, ...] = (),
     feedback: Assumption | None = None,
@@ -183,12 +183,12 @@ def preview(
         keep: steps whose points are kept in any case.
         watch: told the share of the walk that is done, `RESOLUTION` times at most.
     """
-    kept: dict[int, Point] = {}
+    kept: dict[int, PreviewPoint] = {}
     changes: list[Change] = []
     landmarks: list[Landmark] = []
     moving: dict[str, _Movement] = {}
     ahead = sorted(_labels(curriculum))
-    last: Point | None = None
+    last: PreviewPoint | None = None
     due = 0.0
     for point in walk(curriculum, full, cost, budget, sources, feedback):
         moves = {} if last is None else _moves(last.stage, point.stage)
@@ -233,11 +233,11 @@ class _Movement:
     """A quantity on its way: 1 up, -1 down, 0 where there is no up; None for a jump."""
 
     way: int | None
-    before: Point
-    first: Point
-    last: Point
+    before: PreviewPoint
+    first: PreviewPoint
+    last: PreviewPoint
 
-    def goes_on(self, way: int | None, point: Point) -> bool:
+    def goes_on(self, way: int | None, point: PreviewPoint) -> bool:
         rested = point.step > self.last.step + 1 and point.progress - self.last.progress > QUIET
         return way is not None and way == self.way and not rested
 

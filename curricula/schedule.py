@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from curricula.feedback import Feedback
 from curricula.named import Section
 
-State = Mapping[str, Any]
+ScheduleState = Mapping[str, Any]
 """What an adaptive schedule remembers, as JSON values; empty for a fixed one."""
 
 ROUNDING = 1e-9
@@ -28,11 +28,13 @@ class Schedule(Section):
     adaptive: ClassVar[bool] = False
     """Whether the schedule depends on feedback."""
 
-    def begin(self) -> State:
+    def begin(self) -> ScheduleState:
         """The state at the start of a run."""
         return {}
 
-    def observe(self, state: State, feedback: Feedback, progress: float, full: Any = None) -> State:
+    def observe(
+        self, state: ScheduleState, feedback: Feedback, progress: float, full: Any = None
+    ) -> ScheduleState:
         """The state after the window that ends at `progress`; `full` is what `at` takes as such."""
         return state
 

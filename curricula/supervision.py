@@ -11,7 +11,7 @@ from curricula.feedback import Feedback
 from curricula.ladder import Ladder
 from curricula.named import Section, by_name
 from curricula.pacing import AnyCurve, Curve, Linear, require_within
-from curricula.schedule import ROUNDING, Schedule, State, in_force, require_starts
+from curricula.schedule import ROUNDING, Schedule, ScheduleState, in_force, require_starts
 
 
 class SupervisionSchedule(Schedule):
@@ -19,7 +19,7 @@ class SupervisionSchedule(Schedule):
 
     name: str
 
-    def at(self, progress: float, full: int, state: State) -> int:
+    def at(self, progress: float, full: int, state: ScheduleState) -> int:
         """The last step at `progress`, from 1 to `full`, which is `model.halt_max_steps`."""
         raise NotImplementedError(self.name)
 
@@ -29,7 +29,7 @@ class FullSupervision(SupervisionSchedule):
 
     name: Literal["none"] = "none"
 
-    def at(self, progress: float, full: int, state: State) -> int:
+    def at(self, progress: float, full: int, state: ScheduleState) -> int:
         return full
 
 
@@ -52,7 +52,7 @@ class SupervisionStages(SupervisionSchedule):
         require_starts("stage", [stage.at for stage in stages])
         return stages
 
-    def at(self, progress: float, full: int, state: State) -> int:
+    def at(self, progress: float, full: int, state: ScheduleState) -> int:
         steps = self.stages[in_force([stage.at for stage in self.stages], progress)].steps
         return full if steps is None else min(steps, full)
 
@@ -74,7 +74,7 @@ class SupervisionRamp(SupervisionSchedule):
         require_within(curve, 0.0, 1.0)
         return curve
 
-    def at(self, progress: float, full: int, state: State) -> int:
+    def at(self, progress: float, full: int, state: ScheduleState) -> int:
         least = min(self.least, full)
         return least + math.floor((full - least) * self.curve.at(progress) + ROUNDING)
 
@@ -90,10 +90,12 @@ class HaltGrowth(Ladder, SupervisionSchedule):
     metric: Literal["exact_accuracy", "halt_accuracy"] = "halt_accuracy"
     threshold: float = Field(default=0.8, ge=0.0, le=1.0)
 
-    def observe(self, state: State, feedback: Feedback, progress: float, full: Any = None) -> State:
+    def observe(
+        self, state: ScheduleState, feedback: Feedback, progress: float, full: Any = None
+    ) -> ScheduleState:
         return self.climb(state, feedback, progress, full - min(self.least, full))
 
-    def at(self, progress: float, full: int, state: State) -> int:
+    def at(self, progress: float, full: int, state: ScheduleState) -> int:
         least = min(self.least, full)
         return least + self.level(progress, state, full - least)
 

@@ -72,7 +72,7 @@ def disturbed(latent: Latent, deviation: float, generator: torch.Generator) -> L
 
 
 @dataclass
-class Window:
+class FeedbackWindow:
     """Sums over the training steps since the last feedback; everything in it is plain JSON."""
 
     loss: float = 0.0

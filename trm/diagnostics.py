@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trm.detectors import learning, numeric, recursion
-from trm.detectors.finding import Detector, Finding, Row
+from trm.detectors.finding import Detector, Finding, ReportRow
 from trm.thresholds import DETECTORS, DiagnosticsConfig
 
 EVIDENCE = (
@@ -24,7 +24,7 @@ EVIDENCE = (
 """The columns that detectors read."""
 
 
-def diagnose(rows: Sequence[Row], config: DiagnosticsConfig | None = None) -> list[Finding]:
+def diagnose(rows: Sequence[ReportRow], config: DiagnosticsConfig | None = None) -> list[Finding]:
     """All findings in the reports of one run, by mark; at most one a detector.
 
     >>> rows = [{"progress": 1.0, "exact_accuracy": 0.4, "mean_steps": 1.0, "diverged": True}]

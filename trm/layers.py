@@ -49,7 +49,7 @@ def swiglu_width(dim: int, expansion: float, multiple: int) -> int:
     return -(-inner // multiple) * multiple
 
 
-class Linear(nn.Module):
+class CastedLinear(nn.Module):
     """A linear map with float32 weights `[out, in]` that computes in the type of its input.
 
     Args:
@@ -86,8 +86,8 @@ class SwiGLU(nn.Module):
     ) -> None:
         super().__init__()
         inner = swiglu_width(dim, expansion, multiple)
-        self.gate_up_proj = Linear(dim, 2 * inner, generator)
-        self.down_proj = Linear(inner, dim, generator)
+        self.gate_up_proj = CastedLinear(dim, 2 * inner, generator)
+        self.down_proj = CastedLinear(inner, dim, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
@@ -119,8 +119,8 @@ class Attention(nn.Module):
     def __init__(self, dim: int, heads: int, generator: torch.Generator) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv_proj = Linear(dim, 3 * dim, generator)
-        self.o_proj = Linear(dim, dim, generator)
+        self.qkv_proj = CastedLinear(dim, 3 * dim, generator)
+        self.o_proj = CastedLinear(dim, dim, generator)
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor] | None) -> Tensor:
         batch, positions, dim = x.shape

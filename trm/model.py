@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from trm.component import Component
-from trm.layers import Attention, Linear, SwiGLU, rms_norm, rope_tables, truncated_normal_
+from trm.layers import Attention, CastedLinear, SwiGLU, rms_norm, rope_tables, truncated_normal_
 
 Q_HEAD_BIAS = -5.0
 """Initial halting logits: the model starts almost sure that it is not done."""
@@ -211,8 +211,8 @@ class TRM(nn.Module):
         self.layers = nn.ModuleList(
             Block(config, positions, generator) for _ in range(config.L_layers)
         )
-        self.lm_head = Linear(dim, vocab_size, generator)
-        self.q_head = Linear(dim, 2, generator, bias=True, std=0.0)
+        self.lm_head = CastedLinear(dim, vocab_size, generator)
+        self.q_head = CastedLinear(dim, 2, generator, bias=True, std=0.0)
         assert self.q_head.bias is not None
         nn.init.constant_(self.q_head.bias, Q_HEAD_BIAS)
         self.register_buffer("H_init", normal(dim, std=1.0))

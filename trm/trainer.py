@@ -17,7 +17,7 @@ from curricula.stage import Depth, Stage
 from trm.compilation import compile_recursion
 from trm.config import Experiment
 from trm.counters import Counters, no_sums
-from trm.curriculum import Window, begin_course, disturbed, loss_weights
+from trm.curriculum import FeedbackWindow, begin_course, disturbed, loss_weights
 from trm.data import ExampleStream
 from trm.detectors.learning import has_collapsed
 from trm.device import Resolved, resolve
@@ -107,7 +107,7 @@ class Trainer:
         self.noise = _generator(seed, _NOISE)
         self.carry = begin(self.model, config.train.batch_size, task.seq_len, self.device)
         self.counters = Counters()
-        self.window = Window()
+        self.window = FeedbackWindow()
         self._difficulty = np.zeros(config.train.batch_size, dtype=np.float32)
         self._valid = subset(task.split("valid"), config.train.valid_examples)
         self._probe_gap = probe_gap(
@@ -234,7 +234,7 @@ class Trainer:
         )
         if self.course.wants_feedback(self.progress):
             self.course.observe(self.progress, self.window.feedback())
-            self.window = Window()
+            self.window = FeedbackWindow()
 
     def _refill(self) -> None:
         count = int(self.carry.halted.sum())
@@ -404,7 +404,7 @@ class Trainer:
             self.noise.set_state(state.training["noise"].cpu())
             self._difficulty = state.training["difficulty"].cpu().numpy().copy()
             self.course.load_state_dict(state.values["course"])
-            self.window = Window(**state.values["window"])
+            self.window = FeedbackWindow(**state.values["window"])
         else:  # written before curricula had a state: only fixed depth was driven then
             self.course.advance(self.progress)
 

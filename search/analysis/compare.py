@@ -143,7 +143,7 @@ def read_facts(folder: Place, label: str) -> RunFacts:
     return RunFacts(
         label=label,
         folder=str(folder),
-        study=plan.study,
+        study=plan.run_id,
         objectives=plan.objectives,
         task=plan.default.task.model_dump(mode="json"),
         data=tuple(sorted(filter(None, hashes))),

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from curricula.preview import Point, Preview, always, preview
+from curricula.preview import Preview, PreviewPoint, always, preview
 from curricula.stage import Slice, Stage
 from trm.config import Experiment, experiment_from
 from trm.curriculum import begin_course, full_stage
+from trm.detectors.finding import ReportRow
 from trm.errors import UserError
 from trm.flops import step_flops
 from trm.optimizers import learning_rate_factor
@@ -34,11 +34,10 @@ NUMBERS = {
 """Quantities that are numbers: their column in the reports and their name on pictures."""
 
 WHOLE = ("H_cycles", "L_cycles", "supervision_steps")
-Report = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Plan:
+class CurriculumPlan:
     """A curriculum's way, or the two between which feedback decides, and a run's reports.
 
     Attributes:
@@ -55,7 +54,7 @@ class Plan:
     sources: tuple[str, ...]
     path: Preview
     latest: Preview | None
-    reports: tuple[Report, ...] = ()
+    reports: tuple[ReportRow, ...] = ()
 
     @cached_property
     def driven(self) -> list[str]:
@@ -85,9 +84,9 @@ class Plan:
 def make_plan(
     config: Experiment,
     task: Task,
-    reports: Sequence[Report] = (),
+    reports: Sequence[ReportRow] = (),
     watch: Callable[[str, float], None] | None = None,
-) -> Plan:
+) -> CurriculumPlan:
     """Walk through the run of a config.
 
     Raises:
@@ -115,21 +114,21 @@ def make_plan(
         latest = along(0.0, "the latest way")
         if _stages(latest) == _stages(path):
             latest = None
-    return Plan(config, full_stage(config), task.sources, path, latest, tuple(reports))
+    return CurriculumPlan(config, full_stage(config), task.sources, path, latest, tuple(reports))
 
 
 def _stages(path: Preview) -> list[tuple[int, Stage]]:
     return [(point.step, point.stage) for point in path.points]
 
 
-def _budget_of(reports: Iterable[Report]) -> float | None:
+def _budget_of(reports: Iterable[ReportRow]) -> float | None:
     """The budget that a run had: minutes timed anew would make it another one."""
     for report in reports:
         return float(report["compute"] / report["progress"])
     return None
 
 
-def numbers(plan: Plan, path: Preview, key: str) -> list[float]:
+def numbers(plan: CurriculumPlan, path: Preview, key: str) -> list[float]:
     """One of `NUMBERS` at each point of a path."""
     if key != "learning_rate":
         return [getattr(point.stage, key) for point in path.points]
@@ -137,7 +136,7 @@ def numbers(plan: Plan, path: Preview, key: str) -> list[float]:
     warm = optimizer.lr_warmup_steps
     at_warm = [point.reached for point in path.points if point.step == warm - 1]
 
-    def rate(point: Point) -> float:
+    def rate(point: PreviewPoint) -> float:
         since = at_warm[0] if at_warm and point.step >= warm else point.reached
         factor = learning_rate_factor(
             optimizer, point.step + 1, point.reached, since if warm else 0.0
@@ -160,7 +159,7 @@ def at_share(path: Preview, share: float) -> int:
     return max(bisect_right(path.points, share, key=lambda point: point.progress) - 1, 0)
 
 
-def read_run(folder: Path) -> tuple[Experiment, list[Report]]:
+def read_run(folder: Path) -> tuple[Experiment, list[ReportRow]]:
     """The config and the reports of a folder of `trm train`.
 
     Raises:
@@ -191,7 +190,7 @@ def read_run(folder: Path) -> tuple[Experiment, list[Report]]:
     return config, reports
 
 
-def recorded(reports: Iterable[Report], column: str) -> tuple[list[float], list[float]]:
+def recorded(reports: Iterable[ReportRow], column: str) -> tuple[list[float], list[float]]:
     """Where the reports of a run stand and what a column of theirs says.
 
     The mean difficulty is that of the stretch since the report before, so it stands in its middle.

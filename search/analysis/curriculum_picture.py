@@ -21,7 +21,7 @@ from curricula.preview import Preview
 from search.analysis.curriculum import (
     NUMBERS,
     WHOLE,
-    Plan,
+    CurriculumPlan,
     at_share,
     mean_difficulty,
     numbers,
@@ -47,10 +47,10 @@ WIDTH, LEFT, RIGHT, GAP = 8.5, 1.75, 1.0, 0.2
 BESIDE = {"supervision_weights", "difficulty", "sources"}
 """Panels with a key to their colours on the right."""
 
-Draw = Callable[[Axes], None]
+DrawPanel = Callable[[Axes], None]
 
 
-def picture(plan: Plan, kind: str) -> bytes:
+def picture(plan: CurriculumPlan, kind: str) -> bytes:
     """The picture as a file of a kind: png, svg or pdf."""
     # Text stays text in SVG; equal plans make equal files.
     stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
@@ -60,7 +60,7 @@ def picture(plan: Plan, kind: str) -> bytes:
     return file.getvalue()
 
 
-def figure(plan: Plan) -> Figure:
+def figure(plan: CurriculumPlan) -> Figure:
     """The picture as matplotlib's figure."""
     panels = _panels(plan)
     said = fill(" ".join(summary(plan)), 132)
@@ -111,11 +111,11 @@ def figure(plan: Plan) -> Figure:
     return drawn
 
 
-def _panels(plan: Plan) -> list[tuple[float, str, Draw]]:
+def _panels(plan: CurriculumPlan) -> list[tuple[float, str, DrawPanel]]:
     """Height in inches, key and drawing of each panel."""
     panels = [(0.85, key, _number(plan, key)) for key in plan.driven]
     before_weights = sum(key in WHOLE for key in plan.driven)
-    others: list[tuple[float, str, Draw]] = []
+    others: list[tuple[float, str, DrawPanel]] = []
     if plan.weighs_steps:
         others.append((1.1, "supervision_weights", lambda panel: _weights(panel, plan)))
     if plan.drives_difficulty:
@@ -126,7 +126,7 @@ def _panels(plan: Plan) -> list[tuple[float, str, Draw]]:
     return panels or [(0.85, "H_cycles", _number(plan, "H_cycles"))]
 
 
-def _number(plan: Plan, key: str) -> Draw:
+def _number(plan: CurriculumPlan, key: str) -> DrawPanel:
     def draw(panel: Axes) -> None:
         _name(panel, NUMBERS[key])
         if plan.latest is not None:
@@ -163,7 +163,7 @@ def _line(
     )  # fmt: skip
 
 
-def _difficulty(panel: Axes, plan: Plan) -> None:
+def _difficulty(panel: Axes, plan: CurriculumPlan) -> None:
     """The examples that come next, in their order of difficulty: a window, or shaded bins."""
     _name(panel, "difficulty of\nnew examples")
     parts = [point.stage.difficulty for point in plan.path.points]
@@ -201,7 +201,7 @@ def _difficulty(panel: Axes, plan: Plan) -> None:
     panel.set_yticks([0.0, 0.5, 1.0], ["easiest", "", "hardest"])
 
 
-def _weights(panel: Axes, plan: Plan) -> None:
+def _weights(panel: Axes, plan: CurriculumPlan) -> None:
     """What the loss of each supervision step counts."""
     _name(panel, "weight of\nsupervision step")
     columns = [point.stage.supervision_weights for point in plan.path.points]
@@ -214,7 +214,7 @@ def _weights(panel: Axes, plan: Plan) -> None:
     panel.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
 
 
-def _sources(panel: Axes, plan: Plan) -> None:
+def _sources(panel: Axes, plan: CurriculumPlan) -> None:
     """Each source's share of the new examples."""
     _name(panel, "source of\nnew examples")
     count = len(plan.sources)
@@ -256,7 +256,7 @@ def _name(panel: Axes, text: str) -> None:
     )  # fmt: skip
 
 
-def _label(panel: Axes, plan: Plan, part: str) -> None:
+def _label(panel: Axes, plan: CurriculumPlan, part: str) -> None:
     """The milestones that the config names, where they belong."""
     marks = [mark for mark in plan.path.landmarks if mark.part == part]
     for index, mark in enumerate(marks):
@@ -270,7 +270,7 @@ def _label(panel: Axes, plan: Plan, part: str) -> None:
         )  # fmt: skip
 
 
-def _count_steps(panel: Axes, plan: Plan) -> None:
+def _count_steps(panel: Axes, plan: CurriculumPlan) -> None:
     """The training steps along the top."""
     path = plan.path
     shares = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
@@ -284,7 +284,7 @@ def _count_steps(panel: Axes, plan: Plan) -> None:
     top.set_xlabel(f"training steps{when}", fontsize=7.5, color=QUIET)
 
 
-def _handles(plan: Plan) -> list[Line2D]:
+def _handles(plan: CurriculumPlan) -> list[Line2D]:
     """What the legend explains; one line alone needs no legend."""
     first = "plan" if plan.latest is None else "earliest"
     handles = [Line2D([], [], color=PLANNED, label=first)]

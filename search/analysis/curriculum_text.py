@@ -12,7 +12,7 @@ from curricula.stage import Slice
 from search.analysis.curriculum import (
     NUMBERS,
     WHOLE,
-    Plan,
+    CurriculumPlan,
     at_share,
     mean_difficulty,
     numbers,
@@ -29,7 +29,7 @@ DIFFICULTY = "difficulty: 0% is the easiest example, 100% the hardest; ~: the me
 _LABEL, _VALUE = 13, 7
 
 
-def plan_text(plan: Plan, width: int = 80, blocks: str = BLOCKS) -> str:
+def plan_text(plan: CurriculumPlan, width: int = 80, blocks: str = BLOCKS) -> str:
     """The whole picture: a line a quantity, the milestones, the compute.
 
     Args:
@@ -60,14 +60,14 @@ def plan_text(plan: Plan, width: int = 80, blocks: str = BLOCKS) -> str:
     return "\n".join(lines)
 
 
-def title(plan: Plan) -> str:
+def title(plan: CurriculumPlan) -> str:
     """What is shown."""
     curriculum = plan.config.curriculum
     adaptive = " (adaptive)" if curriculum.is_adaptive else ""
     return f"curriculum {curriculum.name}{adaptive} on {plan.config.name}"
 
 
-def summary(plan: Plan) -> Iterator[str]:
+def summary(plan: CurriculumPlan) -> Iterator[str]:
     """What the budget buys, in sentences."""
     path, latest = plan.path, plan.latest
     yield (
@@ -99,7 +99,7 @@ def _saving(path: Preview) -> str:
     return f"{path.saved:.1%} of what as many would cost at full depth"
 
 
-def _rows(plan: Plan, columns: int, blocks: str) -> Iterator[str]:
+def _rows(plan: CurriculumPlan, columns: int, blocks: str) -> Iterator[str]:
     """A sparkline of each driven quantity, with its values at the start and at the end."""
 
     shares = [(column + 0.5) / columns for column in range(columns)]
@@ -166,7 +166,7 @@ def _sparkline(values: Sequence[float], low: float, high: float, blocks: str) ->
     return "".join(blocks[round((value - low) * scale)] for value in values)
 
 
-def constants(plan: Plan) -> str:
+def constants(plan: CurriculumPlan) -> str:
     """What stays as it is all the time, on one line; empty if nothing does."""
     first = plan.path.points[0].stage
     phrases = [
@@ -185,7 +185,7 @@ def constants(plan: Plan) -> str:
     return f"constant: {', '.join(phrases)}" if phrases else ""
 
 
-def _milestones(plan: Plan, width: int) -> Iterator[str]:
+def _milestones(plan: CurriculumPlan, width: int) -> Iterator[str]:
     """An entry for each step at which something jumps, begins to move, or has a label."""
     path = plan.path
     rewarm = plan.config.curriculum.rewarm_steps
@@ -206,7 +206,7 @@ def _milestones(plan: Plan, width: int) -> Iterator[str]:
         yield fill(texts, width - 1, initial_indent=where, subsequent_indent=" " * (len(where) + 2))
 
 
-def _change(plan: Plan, change: Change) -> str:
+def _change(plan: CurriculumPlan, change: Change) -> str:
     """What changes, from what to what, and until when; nothing if that is too little to see."""
     key = change.quantity
     if key == "difficulty":
@@ -240,7 +240,7 @@ def slices(parts: Sequence[Slice]) -> str:
     return f"~{100 * mean_difficulty(parts):.0f}%"
 
 
-def _mix(plan: Plan, shares: Sequence[float]) -> str:
+def _mix(plan: CurriculumPlan, shares: Sequence[float]) -> str:
     named: list[Any] = [
         f"{source} {share:.0%}" for source, share in zip(plan.sources, shares, strict=False)
     ]

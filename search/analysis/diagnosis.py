@@ -12,7 +12,7 @@ from search.ledger.book import Book
 from search.ledger.files import RUN_FILE
 from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
-from trm.detectors.finding import Row
+from trm.detectors.finding import ReportRow
 from trm.diagnostics import EVIDENCE, diagnose
 from trm.errors import UserError
 
@@ -21,7 +21,7 @@ def diagnose_book(book: Book) -> list[Diagnosis]:
     """The findings of every trial that has reported, by number."""
     found = []
     # Only stretches of a population go on from others, so only their curves are held.
-    stretches: dict[int, Sequence[Row]] = {}
+    stretches: dict[int, Sequence[ReportRow]] = {}
     for number, rows in book.curves(EVIDENCE):
         trial = book.trials[number]
         if trial.stage == "population":

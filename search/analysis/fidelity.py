@@ -42,7 +42,7 @@ LEAST_CORRELATION = 0.5
 
 
 @dataclass(frozen=True)
-class Curve:
+class RungScores:
     """What one trial says.
 
     Attributes:
@@ -126,7 +126,7 @@ def fidelity(source: Place | str) -> Fidelity:
         for (number, _), run in recording.runs.items():
             end = recording.quality(number, recording.seeds, plan.objective)
             curves.append(
-                Curve(number, _rungs_of(run.rows, config, shares), plan.objective.merit(end))
+                RungScores(number, _rungs_of(run.rows, config, shares), plan.objective.merit(end))
             )
         return measure(plan, curves)
     plan, book = read_plan(where), read_book(where)
@@ -134,7 +134,7 @@ def fidelity(source: Place | str) -> Fidelity:
     return measure(plan, run_curves(plan, book))
 
 
-def run_curves(plan: Plan, book: Book) -> list[Curve]:
+def run_curves(plan: Plan, book: Book) -> list[RungScores]:
     """The curves of a run's search; ends are means over all of a config's runs that completed.
 
     Raises:
@@ -154,13 +154,13 @@ def run_curves(plan: Plan, book: Book) -> list[Curve]:
         if trial.stage != "explore" or trial.outcome not in ("completed", "pruned"):
             continue
         mean = float(np.mean(ends[trial.candidate])) if trial.outcome == "completed" else None
-        curves.append(Curve(trial.candidate, _rungs_of(rows, config, shares), mean))
+        curves.append(RungScores(trial.candidate, _rungs_of(rows, config, shares), mean))
     return curves
 
 
 def measure(
     plan: Plan,
-    curves: Sequence[Curve],
+    curves: Sequence[RungScores],
     columns: Sequence[str] = (),
     draws: int = DRAWS,
     most: int = MOST,
@@ -247,12 +247,12 @@ def _rungs_of(
     return found
 
 
-def _known(curve: Curve, rung: int, column: str) -> bool:
+def _known(curve: RungScores, rung: int, column: str) -> bool:
     value = curve.rungs[rung].get(column)
     return value is not None and math.isfinite(value)
 
 
-def _values(plan: Plan, curves: Sequence[Curve], rung: int, column: str) -> np.ndarray:
+def _values(plan: Plan, curves: Sequence[RungScores], rung: int, column: str) -> np.ndarray:
     values = np.array([float(curve.rungs[rung][column]) for curve in curves])
     return values if _more_is_better(plan, column) else -values
 

@@ -9,7 +9,7 @@ from search.config.plan import Plan
 from search.ledger.lineage import PLACE, SETTING, learned_history
 from search.ledger.trial import Trial
 from search.schedulers.pbt import PbtConfig
-from search.stability.result import Candidate, Promise, Race, Result
+from search.stability.result import Finalist, Promise, RaceSummary, Result
 
 _ENDINGS = {
     "separated": "the winner is ahead beyond doubt",
@@ -51,7 +51,7 @@ def values_text(values: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
-def _candidates(candidates: Sequence[Candidate], sure: str, *, several: bool) -> list[str]:
+def _candidates(candidates: Sequence[Finalist], sure: str, *, several: bool) -> list[str]:
     head = ["trial", "robust", "mean", f"{sure} of mean", "IQM", "failed", "best", "explored"]
     rows = [
         [
@@ -76,7 +76,7 @@ def _candidates(candidates: Sequence[Candidate], sure: str, *, several: bool) ->
     return lines
 
 
-def race_line(race: Race, seeds: Sequence[int]) -> str:
+def race_line(race: RaceSummary, seeds: Sequence[int]) -> str:
     """How the race went.
 
     Args:

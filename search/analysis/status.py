@@ -44,7 +44,7 @@ def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict
     compute, seconds = spent(trials)
     return {
         "run": str(folder),
-        "study": plan.study,
+        "study": plan.run_id,
         "objective": plan.objective.column,
         "objectives": {o.column: o.resolved_direction for o in plan.objectives},
         "constraints": [constraint.text() for constraint in plan.constraints],

@@ -27,7 +27,7 @@ from trm.errors import UserError
 
 if TYPE_CHECKING:
     from curricula.preview import Change, Preview
-    from search.analysis.curriculum import Plan
+    from search.analysis.curriculum import CurriculumPlan
     from search.space.space import Space
     from trm.config import Experiment
 
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print(plan: Plan, hints: Sequence[str]) -> None:
+def _print(plan: CurriculumPlan, hints: Sequence[str]) -> None:
     from search.analysis.curriculum_text import BLOCKS, PLAIN_BLOCKS, plan_text
 
     blocks = BLOCKS
@@ -105,7 +105,7 @@ def _print(plan: Plan, hints: Sequence[str]) -> None:
         print("\n".join(f"  {hint}" for hint in hints))
 
 
-def _draw(plan: Plan, out: Path) -> None:
+def _draw(plan: CurriculumPlan, out: Path) -> None:
     from search.analysis.curriculum_picture import picture
 
     drawn = picture(plan, out.suffix.lower().removeprefix("."))
@@ -137,7 +137,7 @@ def _others(space: Space) -> Iterator[str]:
             yield shlex.join(["--set", f"{name}={text}"])
 
 
-def _plan_json(plan: Plan) -> dict[str, Any]:
+def _plan_json(plan: CurriculumPlan) -> dict[str, Any]:
     """The path with what is driven, what is constant, and the sums."""
     from search.analysis.curriculum import NUMBERS, numbers
 
@@ -163,7 +163,7 @@ def _plan_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _way_json(plan: Plan, path: Preview) -> dict[str, Any]:
+def _way_json(plan: CurriculumPlan, path: Preview) -> dict[str, Any]:
     from search.analysis.curriculum import numbers
 
     columns = {key: numbers(plan, path, key) for key in plan.driven}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from search.analysis.fidelity import Fidelity
-    from search.stats.rank_correlation import Estimate
+    from search.stats.rank_correlation import RankEstimate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,5 +74,5 @@ def _text(found: Fidelity) -> str:
     return "\n".join(lines)
 
 
-def _interval(estimate: Estimate) -> str:
+def _interval(estimate: RankEstimate) -> str:
     return f"{estimate.low:.2f} to {estimate.high:.2f}"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from search.commands.options import add_ray_arguments, ends_well, positive
 
 if TYPE_CHECKING:
-    from search.stability.response import Point, Response
+    from search.stability.response import Response, TriedValue
     from search.stability.sensitivity_design import Budget, Request
     from search.stability.sensitivity_result import Sensitivity
     from search.stats.sobol import Index
@@ -153,7 +153,7 @@ def _response_lines(each: Response, found: Sensitivity, scale: tuple[float, floa
     return lines
 
 
-def _point(point: Point, sign: float, low: float, high: float) -> str:
+def _point(point: TriedValue, sign: float, low: float, high: float) -> str:
     if not point.scores:
         return f"no model: {point.reason}" if point.reason else "not run"
     mean = sign * point.merit

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from search.commands.options import positive
 
 if TYPE_CHECKING:
-    from search.simulator.methods import Line
+    from search.simulator.methods import MethodLine
     from search.simulator.recording import Recording
 
 
@@ -107,7 +107,7 @@ def _recorded(recording: Recording) -> str:
     return words
 
 
-def _table(lines: list[Line], clock: str) -> str:
+def _table(lines: list[MethodLine], clock: str) -> str:
     """The true quality of what each method picks, best mean first."""
     width = max(len(line.method) for line in lines)
     time = "time" if clock == "seconds" else "runs one after another"

@@ -53,7 +53,7 @@ class Plan:
         sections: how to search, confirm and place trials.
         default: the experiment at the default of every parameter: the reference recipe.
         default_tree: the same as a tree.
-        study: the Optuna study's name, unique to the run.
+        run_id: unique to the run; the Optuna study and the logs bear it as their name.
     """
 
     tree: dict[str, Any]
@@ -61,7 +61,7 @@ class Plan:
     sections: SweepSections
     default: Experiment
     default_tree: dict[str, Any]
-    study: str
+    run_id: str
 
     @property
     def budget(self) -> float:
@@ -173,7 +173,7 @@ def write_plan(folder: Place, plan: Plan) -> None:
     """Store a plan in a run folder; who made the run, and when, is stored only the first time."""
     head = {
         "schema_version": RUN_VERSION,
-        "study": plan.study,
+        "study": plan.run_id,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "provenance": provenance(),
     }
@@ -213,7 +213,7 @@ def replan(plan: Plan, tree: Mapping[str, Any]) -> Plan:
     warm_start = plan.sections.search.warm_start
     if warm_start and "search" in sections:
         sections["search"] = {"warm_start": warm_start, **sections["search"]}
-    return _plan({**plan.tree, **sections}, plan.study)
+    return _plan({**plan.tree, **sections}, plan.run_id)
 
 
 def simulated_plan(tree: Mapping[str, Any]) -> Plan:

@@ -10,7 +10,7 @@ from search.ledger.book import Book
 from search.ledger.lineage import PARENT
 from search.ledger.trial import Trial
 from trm.component import validate
-from trm.detectors.finding import Finding, Row
+from trm.detectors.finding import Finding, ReportRow
 from trm.diagnostics import diagnose
 from trm.thresholds import DiagnosticsConfig
 
@@ -35,7 +35,9 @@ def thresholds(config: Mapping[str, Any]) -> DiagnosticsConfig:
     return validate(DiagnosticsConfig, config.get("diagnostics", {}), "diagnostics")
 
 
-def diagnose_trial(trial: Trial, rows: Sequence[Row], before: Sequence[Row] = ()) -> Diagnosis:
+def diagnose_trial(
+    trial: Trial, rows: Sequence[ReportRow], before: Sequence[ReportRow] = ()
+) -> Diagnosis:
     """A trial's findings from its reports, by mark.
 
     Args:

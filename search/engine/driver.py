@@ -10,7 +10,7 @@ from cluster.resources import cores, default_parallel, worker_environment
 from search.config.plan import Plan, share_of
 from search.engine.events import Broadcast
 from search.engine.ray_tune import run_trials
-from search.engine.source import Replicates
+from search.engine.source import FixedTrials
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.ledger.wall_clock import WallClock
@@ -77,7 +77,7 @@ def run_further(
     try:
         with (
             display,
-            live_logs(plan.sections.log, ledger, ledger.folder, plan.study) as logs,
+            live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as logs,
             connected(
                 runner.address or plan.sections.cluster.address,
                 cpus=max(cores(), (asked or 1) * share.cpus),
@@ -85,7 +85,7 @@ def run_further(
             ) as cluster,
         ):
             run_trials(
-                Replicates(waiting, plan.objective, floor),
+                FixedTrials(waiting, plan.objective, floor),
                 ledger,
                 parallel=asked or default_parallel(cluster.resources, share),
                 budget=plan.budget,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from search.engine.collapse import collapse_reason
 from search.engine.events import Events
 from search.engine.job import Job
-from search.engine.source import Decision, Source
+from search.engine.source import TrialSource, Verdict
 from search.ledger.book import Book
 from search.ledger.trial import Trial
 from search.objectives.outcome import Outcome, failed
@@ -30,10 +30,10 @@ class Execution:
     """
 
     def __init__(
-        self, source: Source, ledger: Book, events: Events, job: Callable[[Trial, int], Job]
+        self, source: TrialSource, book: Book, events: Events, job: Callable[[Trial, int], Job]
     ) -> None:
         self.source = source
-        self.ledger = ledger
+        self.ledger = book
         self.events = events
         self.job = job
         self.live: dict[str, tuple[Trial, int]] = {}
@@ -79,7 +79,7 @@ class Execution:
             if name in self.live and worker in self.workers:
                 self._started(name, *self.workers[worker])
 
-    def on_message(self, name: str, message: Mapping[str, Any]) -> Decision:
+    def on_message(self, name: str, message: Mapping[str, Any]) -> Verdict:
         """Act on a worker's message; the answer says whether the attempt goes on."""
         with self.guarded():
             trial, attempt = self.live[name]
@@ -140,12 +140,12 @@ class Execution:
         self.pids.pop(name, None)
         self._at.pop(name, None)
 
-    def _on_report(self, trial: Trial, attempt: int, message: Mapping[str, Any]) -> Decision:
+    def _on_report(self, trial: Trial, attempt: int, message: Mapping[str, Any]) -> Verdict:
         row = message["row"]
         is_new = self.ledger.acknowledge(
             trial.id, attempt, row, message.get("checkpoint"), message.get("provenance")
         )
-        decision: Decision = "continue"
+        decision: Verdict = "continue"
         if is_new:
             self.deaths.pop(trial.id, None)
             self.rows[trial.id] = row

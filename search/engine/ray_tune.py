@@ -43,7 +43,7 @@ from cluster.resources import Share
 from search.engine.events import Events, NoEvents
 from search.engine.execution import Execution
 from search.engine.job import Job
-from search.engine.source import Source
+from search.engine.source import TrialSource
 from search.engine.worker import TrialRunner
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
@@ -61,7 +61,7 @@ _TUNE_ENVIRONMENT = {
 
 
 def run_trials(
-    source: Source,
+    source: TrialSource,
     ledger: Ledger,
     *,
     parallel: int,

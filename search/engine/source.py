@@ -12,7 +12,7 @@ from search.objectives.objective import Objective
 
 
 def replicate(
-    ledger: Book,
+    book: Book,
     stage: StageName,
     candidate: int,
     seed: int,
@@ -20,11 +20,11 @@ def replicate(
     config: dict[str, Any],
 ) -> Trial:
     """The trial of a config with a seed: the one that is there, or a new one."""
-    for trial in ledger.trials.values():
+    for trial in book.trials.values():
         if (trial.stage, trial.candidate, trial.seed) == (stage, candidate, seed):
             return trial
     train = {**config["train"], "seed": seed}
-    return ledger.add_trial(
+    return book.add_trial(
         stage=stage,
         candidate=candidate,
         seed=seed,
@@ -33,7 +33,7 @@ def replicate(
     )
 
 
-class Replicates:
+class FixedTrials:
     """A source of trials for the engine that are never stopped early.
 
     Args:
@@ -76,12 +76,12 @@ class Replicates:
         """Nobody needs to be told."""
 
 
-Decision = Literal["continue", "stop", "pause", "complete"]
+Verdict = Literal["continue", "stop", "pause", "complete"]
 """Go on; end early, `pruned`; free the worker and wait until the source gives the trial again; or
 end as planned, `completed`, short of the whole budget."""
 
 
-class Source(Protocol):
+class TrialSource(Protocol):
     """Says which trials run, and for how long. It is plain Python and knows no Ray."""
 
     floor: float
@@ -96,7 +96,7 @@ class Source(Protocol):
     def score(self, row: Mapping[str, Any]) -> float:
         """The objective of a report."""
 
-    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Decision:
+    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Verdict:
         """Called for every report, after it was acknowledged; not for a failed trial's last."""
 
     def on_end(self, trial: Trial) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from search.config.plan import Plan
 from search.ledger.book import Book
@@ -12,8 +11,7 @@ from search.ledger.trial import Trial
 from search.objectives.constraint import violations
 from search.objectives.objective import aggregate
 from search.stats.pareto import front
-
-Row = Mapping[str, Any]
+from trm.detectors.finding import ReportRow
 
 
 @dataclass(frozen=True)
@@ -63,22 +61,22 @@ def replicas(trials: Mapping[int, Trial]) -> dict[int, list[Trial]]:
     return found
 
 
-def explored(plan: Plan, ledger: Book) -> list[Explored]:
+def explored(plan: Plan, book: Book) -> list[Explored]:
     """Every config that has trained in whole over all its seeds, one of them without failure."""
     groups: list[list[Trial]] = [
         [trial]
-        for trial in ledger.trials.values()
+        for trial in book.trials.values()
         if trial.stage == "population" and is_whole(trial, plan.generations)
     ]
-    for seeds in replicas(ledger.trials).values():
+    for seeds in replicas(book.trials).values():
         ended = all(t.outcome not in (None, "pruned", "stopped", "infeasible") for t in seeds)
         if ended and len(seeds) >= plan.seeds and any(map(is_whole, seeds)):
             groups.append(seeds)
-    last = last_rows(plan, ledger, [trial for seeds in groups for trial in seeds])
+    last = last_rows(plan, book, [trial for seeds in groups for trial in seeds])
     return [explored_one(plan, seeds, last) for seeds in groups]
 
 
-def explored_one(plan: Plan, seeds: Sequence[Trial], last: Mapping[int, Row]) -> Explored:
+def explored_one(plan: Plan, seeds: Sequence[Trial], last: Mapping[int, ReportRow]) -> Explored:
     """What a config's seeds come to.
 
     Args:
@@ -90,7 +88,9 @@ def explored_one(plan: Plan, seeds: Sequence[Trial], last: Mapping[int, Row]) ->
     return Explored(seeds[0], tuple(seeds), values[plan.objective.column], values, broken)
 
 
-def aggregated(plan: Plan, seeds: Sequence[Trial], last: Mapping[int, Row]) -> dict[str, float]:
+def aggregated(
+    plan: Plan, seeds: Sequence[Trial], last: Mapping[int, ReportRow]
+) -> dict[str, float]:
     """By objective, one value for ended trials of one config."""
     how = plan.sections.search.aggregate
     confidence = plan.sections.stability.confidence
@@ -105,12 +105,12 @@ def aggregated(plan: Plan, seeds: Sequence[Trial], last: Mapping[int, Row]) -> d
     return values
 
 
-def last_rows(plan: Plan, ledger: Book, trials: Sequence[Trial]) -> dict[int, Row]:
+def last_rows(plan: Plan, book: Book, trials: Sequence[Trial]) -> dict[int, ReportRow]:
     """The last report of each trial, where the sweep needs more of it than its score."""
     if not plan.needs_rows:
         return {}
     wanted = {trial.id for trial in trials if trial.mark}
-    return {number: rows[-1] for number, rows in ledger.curves() if number in wanted and rows}
+    return {number: rows[-1] for number, rows in book.curves() if number in wanted and rows}
 
 
 def merits(plan: Plan, candidate: Explored) -> tuple[float, ...]:

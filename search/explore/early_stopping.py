@@ -11,10 +11,10 @@ from search.ledger.book import Book
 from search.ledger.trial import Trial
 from search.objectives.outcome import FAILURES, failed
 from search.schedulers.rungs import highest
-from search.schedulers.scheduler import Decision, EarlyStoppingConfig, Scheduler, Standing
+from search.schedulers.scheduler import Decision, EarlyStoppingConfig, RungState, Scheduler
 
 
-class Steering:
+class EarlyStopping:
     """Who runs, who waits and who has ended, among trials that are numbered from 0 without gaps.
 
     Rebuilt from the book: the scheduler is told what was decided, and decides anew only what a
@@ -162,7 +162,7 @@ class Steering:
         self.on_end(trial)
 
 
-def _standing(trial: Trial) -> Standing:
+def _standing(trial: Trial) -> RungState:
     if trial.outcome is None:
         return "paused" if trial.paused else "open"
     if trial.outcome in FAILURES:

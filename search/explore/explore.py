@@ -9,14 +9,14 @@ from typing import Any
 
 from search.config.plan import Plan
 from search.explore.candidates import aggregated, explored_one, last_rows
-from search.explore.early_stopping import Steering
+from search.explore.early_stopping import EarlyStopping
 from search.explore.further_seeds import Replicas
 from search.explore.warm_start import Warm
 from search.ledger.book import Book
 from search.ledger.trial import Trial
 from search.logs.optuna_journal import Entry, StudyLog
 from search.objectives.outcome import FAILURES
-from search.samplers.history import History, Record
+from search.samplers.history import History, PastTrial
 from search.schedulers.scheduler import Decision
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -42,7 +42,7 @@ class Explore:
     def __init__(
         self,
         plan: Plan,
-        ledger: Book,
+        book: Book,
         floor: float,
         study_path: Path | None = None,
         may_draw: Callable[[], bool] = lambda: True,
@@ -50,18 +50,18 @@ class Explore:
     ) -> None:
         self.plan = plan
         self.floor = floor
-        self._ledger = ledger
+        self._ledger = book
         self._may_draw = may_draw
         self._closed = False
-        explored = [t for t in ledger.trials.values() if t.stage == "explore"]
+        explored = [t for t in book.trials.values() if t.stage == "explore"]
         firsts = [trial for trial in explored if trial.candidate == trial.id]
-        self._steering = Steering(
-            plan.early_stopping, plan.scheduler(), ledger, firsts, self.score, floor
+        self._steering = EarlyStopping(
+            plan.early_stopping, plan.scheduler(), book, firsts, self.score, floor
         )
         self._trials = self._steering.trials
         self._feasible = sum(trial.outcome != "infeasible" for trial in self._trials)
-        self._replicas = Replicas(plan, ledger)
-        self._last = last_rows(plan, ledger, explored)
+        self._replicas = Replicas(plan, book)
+        self._last = last_rows(plan, book, explored)
         start = start or Warm()
         self._first = start.first or (plan.space.default()[0],)
         self._history = self._rebuild_history(start)
@@ -196,7 +196,7 @@ class Explore:
         origins = zip(start.records, start.origins, strict=True)
         return StudyLog(
             path,
-            self.plan.study,
+            self.plan.run_id,
             self.plan.space,
             self._history.directions,
             [objective.column for objective in self.plan.objectives],
@@ -207,7 +207,7 @@ class Explore:
             {"sampler": self.plan.sections.search.sampler.model_dump()},
         )
 
-    def _record(self, trial: Trial) -> Record:
+    def _record(self, trial: Trial) -> PastTrial:
         """A config, by the trial of its first seed, as the sampler knows it."""
         number, seeds = self._steering.number(trial), self._replicas.of(trial)
         outcome = trial.outcome if self._replicas.complete(trial) else None
@@ -221,7 +221,7 @@ class Explore:
         elif outcome in ("pruned", "stopped") and trial.score is not None:
             values = tuple(aggregated(self.plan, seeds, self._last).values())
         several = len(self.plan.objectives) > 1
-        return Record(
+        return PastTrial(
             number=number,
             params=trial.params,
             outcome=outcome,

@@ -17,10 +17,10 @@ class Replicas:
     A config whose first seed was stopped early or failed gets no others: it has lost already.
     """
 
-    def __init__(self, plan: Plan, ledger: Book) -> None:
+    def __init__(self, plan: Plan, book: Book) -> None:
         self._plan = plan
-        self._ledger = ledger
-        self._trials = replicas(ledger.trials) if plan.seeds > 1 else {}
+        self._ledger = book
+        self._trials = replicas(book.trials) if plan.seeds > 1 else {}
         for seeds in self._trials.values():
             # A driver that died in here had stored some of them.
             self._fill(seeds)

@@ -19,7 +19,7 @@ from search.ledger.storage import Place, place
 from search.ledger.trial import Row, Trial
 from search.objectives.constraint import violations
 from search.objectives.outcome import failed
-from search.samplers.history import Record
+from search.samplers.history import PastTrial
 from search.schedulers.rungs import highest
 from search.schedulers.scheduler import EarlyStoppingConfig
 from search.space.space import Params
@@ -56,7 +56,7 @@ class Warm:
     """
 
     first: tuple[Params, ...] = ()
-    records: tuple[Record, ...] = ()
+    records: tuple[PastTrial, ...] = ()
     origins: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -77,7 +77,7 @@ def warm_from_json(text: str) -> Warm:
             f"{START_FILE}: schema_version", stored["schema_version"], "is newer than this program"
         )
     records = tuple(
-        Record(
+        PastTrial(
             **{
                 **record,
                 "values": tuple(record["values"]),
@@ -142,7 +142,7 @@ def _with_run(warm: Warm, folder: str, plan: Plan) -> Warm:
     other = read_plan(path)
     differs = _difference(plan, other)
     curves = _curves(path) if not differs else {}
-    records: list[Record] = []
+    records: list[PastTrial] = []
     origins: list[str] = []
     points: list[tuple[float, int, Params]] = []
     dropped: Counter[str] = Counter()
@@ -230,7 +230,7 @@ def _record(
     params: Params,
     number: int,
     curves: Mapping[int, Sequence[Row]],
-) -> Record | None:
+) -> PastTrial | None:
     """A candidate of another run as this one's sampler would know it; None if it says nothing."""
     scheduler, shares = plan.early_stopping, plan.scheduler().shares
     trial, rungs = seeds[0], dict[int, float]()
@@ -249,7 +249,7 @@ def _record(
     if not values or not all(map(math.isfinite, values)):
         return None
     rows = [last[seed.id] for seed in seeds if seed.outcome == "completed" and seed.id in last]
-    return Record(
+    return PastTrial(
         number=number,
         params=params,
         outcome=trial.outcome,

@@ -9,7 +9,7 @@ from typing import Any
 from search.config.plan import Plan, read_plan
 from search.explore.candidates import explored, is_whole, pareto_front
 from search.export.model_card import commands, model_card
-from search.export.summary import Findings, findings
+from search.export.summary import Summary, findings
 from search.ledger.book import refuse_study
 from search.ledger.reader import read_book, read_trials
 from search.ledger.storage import Place
@@ -121,9 +121,9 @@ def _trial(
     return trials[trial_id]
 
 
-def _head(plan: Plan, trial: Trial, found: Findings) -> list[str]:
+def _head(plan: Plan, trial: Trial, found: Summary) -> list[str]:
     what = "study" if trial.stage == "study" else "sweep"
-    lines = [f"trial {trial.id} of {what} {plan.study}"]
+    lines = [f"trial {trial.id} of {what} {plan.run_id}"]
     sure = f"{found.confidence:.0%}"
     if found.standing == "explored":
         score = "none" if trial.score is None else f"{trial.score:.4f}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.config.plan import Plan
-from search.export.summary import Findings
+from search.export.summary import Summary
 from trm.config import Experiment
 from trm.yaml12 import dump_yaml
 
@@ -20,7 +20,7 @@ _STANDINGS = {
 }
 
 
-def model_card(plan: Plan, config: Experiment, found: Findings, params: Mapping[str, Any]) -> str:
+def model_card(plan: Plan, config: Experiment, found: Summary, params: Mapping[str, Any]) -> str:
     """The card's text.
 
     Args:
@@ -45,12 +45,12 @@ def model_card(plan: Plan, config: Experiment, found: Findings, params: Mapping[
     return "\n".join(lines) + "\n"
 
 
-def _reservation(found: Findings) -> list[str]:
+def _reservation(found: Summary) -> list[str]:
     reservation = found.candidate.reservation if found.candidate is not None else ""
     return ["", f"**Not fit for use: {reservation}.**"] if reservation else []
 
 
-def _scores(found: Findings) -> list[tuple[str, str]]:
+def _scores(found: Summary) -> list[tuple[str, str]]:
     sure = f"{found.confidence:.0%}"
     rows = [
         ("expected score", _number(found.expected)),
@@ -83,7 +83,7 @@ def _scores(found: Findings) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
-def _against(found: Findings) -> list[str]:
+def _against(found: Summary) -> list[str]:
     if found.reference is None:
         return []
     base = found.reference
@@ -102,19 +102,19 @@ def _against(found: Findings) -> list[str]:
     return lines
 
 
-def _data(config: Experiment, found: Findings) -> list[tuple[str, str]]:
+def _data(config: Experiment, found: Summary) -> list[tuple[str, str]]:
     task = config.tree()["task"]
     return [*_plain(task), *([("hash", f"`{found.data_hash}`")] if found.data_hash else [])]
 
 
-def _cost(found: Findings) -> list[tuple[str, str]]:
+def _cost(found: Summary) -> list[tuple[str, str]]:
     rows = [("training FLOPs", f"{found.flops:.4g}")]
     if found.seconds is not None:
         rows.append(("seconds, evaluation included", f"{found.seconds:.1f}"))
     return rows
 
 
-def _reproduce(found: Findings, config: Experiment) -> list[str]:
+def _reproduce(found: Summary, config: Experiment) -> list[str]:
     lines = ["```", *commands(found), "```", ""]
     if config.promise is not None:
         lines.append(
@@ -127,7 +127,7 @@ def _reproduce(found: Findings, config: Experiment) -> list[str]:
     return lines
 
 
-def commands(found: Findings) -> list[str]:
+def commands(found: Summary) -> list[str]:
     """The commands from the sweep's folder to a trained model."""
     return [
         f"trm export RUN --trial {found.trial} --out config.yaml   # RUN: the folder of the sweep",

@@ -9,13 +9,13 @@ from typing import Any, Literal
 from search.config.plan import Plan
 from search.explore.candidates import is_whole
 from search.ledger.trial import Trial
-from search.stability.result import Candidate, Improvement, Promise, Result
+from search.stability.result import Finalist, Improvement, Promise, Result
 
-Standing = Literal["winner", "candidate", "explored"]
+Rank = Literal["winner", "candidate", "explored"]
 
 
 @dataclass(frozen=True)
-class Findings:
+class Summary:
     """One trial's config, as its sweep knows it.
 
     Attributes:
@@ -50,7 +50,7 @@ class Findings:
 
     trial: int
     study: str
-    standing: Standing
+    standing: Rank
     objective: str
     confidence: float
     expected: float | None
@@ -63,7 +63,7 @@ class Findings:
     failures: int | None
     failure_low: float | None
     failure_high: float | None
-    candidate: Candidate | None
+    candidate: Finalist | None
     promise: Promise | None
     improvement: Improvement | None
     reference: Promise | None
@@ -80,7 +80,7 @@ _APART = ("data_hash", "resolved", "host", "node", "platform")
 
 def findings(
     plan: Plan, trials: Mapping[int, Trial], result: Result | None, trial: Trial
-) -> Findings:
+) -> Summary:
     """All that the ledger and the result say of a trial's config.
 
     Args:
@@ -103,9 +103,9 @@ def findings(
         promise = result.promise if trial.id == result.winner else None
     over = promise or candidate
     scores = [] if trial.score is None else [trial.score]
-    return Findings(
+    return Summary(
         trial=trial.id,
-        study=plan.study,
+        study=plan.run_id,
         standing="winner" if promise else "candidate" if candidate else "explored",
         objective=plan.objective.column,
         confidence=plan.sections.stability.confidence if result is None else result.confidence,

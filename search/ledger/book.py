@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from search.ledger.journal import Record
+from search.ledger.journal import JournalRecord
 from search.ledger.parquet import CURVES
 from search.ledger.storage import Place
 from search.ledger.trial import Row, StageName, Trial
@@ -86,7 +86,7 @@ class Book:
         trial = self.trials[trial_id]
         if trial.outcome is not None or attempt != trial.attempts or row["mark"] <= trial.mark:
             return False
-        record: Record = {
+        record: JournalRecord = {
             "k": "row",
             "attempt": attempt,
             "row": {
@@ -147,13 +147,13 @@ class Book:
     def forget_checkpoints(self, trial_id: int, keep: str | None) -> None:
         """Remove a trial's checkpoints but one; a book has none."""
 
-    def _record(self, trial_id: int, record: Record) -> None:
+    def _record(self, trial_id: int, record: JournalRecord) -> None:
         row = apply(self.trials, {"t": trial_id, **record})
         if row is not None:
             self._tail[trial_id].append(row)
 
 
-def apply(trials: dict[int, Trial], record: Record) -> Row | None:
+def apply(trials: dict[int, Trial], record: JournalRecord) -> Row | None:
     """Change the state by one record; gives the curve's new row if it has one."""
     number, kind = record["t"], record["k"]
     if kind == "trial":
@@ -197,7 +197,7 @@ def curve_columns(columns: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(("trial", "mark", *columns)))
 
 
-def row_of(record: Record) -> Row | None:
+def row_of(record: JournalRecord) -> Row | None:
     if record["k"] != "row":
         return None
     return {"trial": record["t"], "attempt": record["attempt"], **record["row"]}

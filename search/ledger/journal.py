@@ -16,7 +16,7 @@ from trm.errors import UserError
 
 SCHEMA_VERSION = 2
 
-Record = dict[str, Any]
+JournalRecord = dict[str, Any]
 """One line: its sequence number `n` and its kind `k`, and whatever the kind needs."""
 
 
@@ -37,7 +37,7 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self._file: BinaryIO | None = self._new_segment()
 
-    def append(self, record: Record) -> int:
+    def append(self, record: JournalRecord) -> int:
         """Write one record and wait until the disk has it; gives its sequence number.
 
         Raises:
@@ -86,7 +86,7 @@ class Journal:
         return file
 
     @staticmethod
-    def _write(file: BinaryIO, record: Record) -> None:
+    def _write(file: BinaryIO, record: JournalRecord) -> None:
         line = encode(record)
         written = file.write(line)
         if written != len(line):
@@ -94,7 +94,7 @@ class Journal:
         os.fsync(file.fileno())
 
 
-def encode(record: Record) -> bytes:
+def encode(record: JournalRecord) -> bytes:
     """A record as it stands in a segment."""
     return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
@@ -104,7 +104,7 @@ def segments(folder: Place) -> list[Place]:
     return sorted(folder.glob("[0-9]*.jsonl"), key=lambda path: path.name)
 
 
-def read_journal(folder: Place) -> Iterator[Record]:
+def read_journal(folder: Place) -> Iterator[JournalRecord]:
     """Every complete record, in order, also while a driver appends or removes old segments.
 
     A segment that vanishes was stored elsewhere before it was removed: read the log first and the
@@ -115,7 +115,7 @@ def read_journal(folder: Place) -> Iterator[Record]:
         UserError: a line that is not the last of its segment is damaged, or a newer version of
             this program wrote the log.
     """
-    before: list[Record] = []
+    before: list[JournalRecord] = []
     for path in segments(folder):
         first, records = _read_segment(path)
         yield from (record for record in before if first is None or record["n"] < first)
@@ -123,7 +123,7 @@ def read_journal(folder: Place) -> Iterator[Record]:
     yield from before
 
 
-def _read_segment(path: Place) -> tuple[int | None, list[Record]]:
+def _read_segment(path: Place) -> tuple[int | None, list[JournalRecord]]:
     """The number of a segment's first record, if it has come to be known, and its records."""
     first, records = None, []
     try:

@@ -17,13 +17,13 @@ from types import TracebackType
 
 from search.ledger.book import Book, apply
 from search.ledger.checkpoints import is_own, keep_only
-from search.ledger.journal import Journal, Record, sync_folder
+from search.ledger.journal import Journal, JournalRecord, sync_folder
 from search.ledger.lease import Lease
 from search.ledger.lock import FileLock
 from search.ledger.object_journal import ObjectJournal
 from search.ledger.parquet import BLOCK, CURVES, TRIALS, extend_curves, part, trial_row, write_part
 from search.ledger.reader import (
-    State,
+    LedgerState,
     curve_of,
     existing,
     holds_ledger,
@@ -70,7 +70,7 @@ class Ledger(Book):
     def __init__(self, folder: Place, lock: FileLock | Lease) -> None:
         self.folder = folder
         self._lock = lock
-        state = State(folder)
+        state = LedgerState(folder)
         super().__init__()
         self.trials.update(state.trials)
         self._tail.update(state.tail)
@@ -228,7 +228,7 @@ class Ledger(Book):
         else:
             action()
 
-    def _record(self, trial_id: int, record: Record) -> None:
+    def _record(self, trial_id: int, record: JournalRecord) -> None:
         record = {"t": trial_id, **record}
         reports_one = record["k"] == "row" and record.get("checkpoint") is not None
         replaced = self.trials[trial_id].checkpoint if reports_one else None

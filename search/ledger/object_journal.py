@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from search.ledger.journal import SCHEMA_VERSION, Record, encode, segments
+from search.ledger.journal import SCHEMA_VERSION, JournalRecord, encode, segments
 from search.ledger.lease import Lease
 from search.ledger.storage import Place, Remote
 
@@ -59,7 +59,7 @@ class ObjectJournal:
         self._thread = threading.Thread(target=self._flush_until_closed, daemon=True)
         self._thread.start()
 
-    def append(self, record: Record) -> int:
+    def append(self, record: JournalRecord) -> int:
         """Take in one record, to be stored within seconds; gives its sequence number.
 
         Raises:

@@ -33,13 +33,13 @@ def holds_ledger(folder: Place | str) -> bool:
 
 def read_trials(folder: Place | str) -> dict[int, Trial]:
     """The trials of a run, without a lock: a driver may be writing."""
-    return State(existing(folder)).trials
+    return LedgerState(existing(folder)).trials
 
 
 def read_curves(folder: Place | str) -> pa.Table:
     """Every acknowledged report of a run, without a lock: a driver may be writing."""
     path = existing(folder)
-    tail = State(path).tail
+    tail = LedgerState(path).tail
     stored = parts(path / "curves")
     tables = []
     for block in sorted(stored.keys() | {trial // BLOCK for trial in tail}):
@@ -57,7 +57,7 @@ class Snapshot(Book):
     def __init__(self, folder: Place | str) -> None:
         super().__init__()
         self._folder = existing(folder)
-        state = State(self._folder)
+        state = LedgerState(self._folder)
         self.trials.update(state.trials)
         self._tail.update(state.tail)
 
@@ -86,7 +86,7 @@ def joined_curves(
         yield from stored_curves(part(folder / "curves", block), newer, wanted)
 
 
-class State:
+class LedgerState:
     """What log and Parquet files say together.
 
     The log is read first: what compaction removes from it meanwhile is in the files by then.

@@ -20,7 +20,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from search.samplers.history import Direction, Record
+from search.objectives.objective import Direction
+from search.samplers.history import PastTrial
 from search.samplers.optuna_trials import Translator
 from search.space.space import Space
 
@@ -42,7 +43,7 @@ class Entry:
         finished: when its outcome was known.
     """
 
-    record: Record
+    record: PastTrial
     attributes: Mapping[str, Any] = field(default_factory=dict)
     started: str | None = None
     finished: str | None = None

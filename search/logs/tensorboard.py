@@ -12,7 +12,8 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import hparams
 
-from search.logs.writer import Ending, LoggedRun, Row
+from search.logs.writer import LoggedRun, RunEnd
+from trm.detectors.finding import ReportRow
 
 SCORE = "score"
 """The scalar that holds a run's score, at its last step."""
@@ -38,11 +39,11 @@ class TensorBoardSink:
         folder.mkdir(parents=True, exist_ok=True)
         self._open[run.key] = _OpenRun(run, folder)
 
-    def add(self, key: str, row: Row) -> None:
+    def add(self, key: str, row: ReportRow) -> None:
         """A row as one event with a scalar a column, unless it is there."""
         self._open[key].write_row(row)
 
-    def end(self, key: str, ending: Ending | None) -> None:
+    def end(self, key: str, ending: RunEnd | None) -> None:
         """Close a run's file, with its score if it has one."""
         run = self._open.pop(key)
         if ending is not None:
@@ -66,12 +67,12 @@ class _OpenRun:
         # TensorBoard reads files in the order of their names, which have whole seconds only.
         self.writer = EventsWriter(str(folder / "events"), f".{time.time_ns():020d}")
 
-    def write_row(self, row: Row) -> None:
+    def write_row(self, row: ReportRow) -> None:
         self.step, self.seconds = row["step"], row.get("seconds", 0.0)
         if self.step > self._last:
             self._scalars(row)
 
-    def write_end(self, ending: Ending) -> None:
+    def write_end(self, ending: RunEnd) -> None:
         if self._has_score:
             return
         score = {} if ending.score is None else {SCORE: ending.score}
@@ -82,7 +83,7 @@ class _OpenRun:
         if score:  # last: it says that all is written
             self._scalars(score)
 
-    def _scalars(self, values: Row) -> None:
+    def _scalars(self, values: ReportRow) -> None:
         scalars = [
             Summary.Value(tag=name, simple_value=float(value)) for name, value in values.items()
         ]

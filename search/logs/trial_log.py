@@ -14,7 +14,7 @@ from search.ledger.book import Book
 from search.ledger.storage import Place
 from search.ledger.trial import Trial
 from search.logs.console import warn
-from search.logs.writer import Ending, LoggedRun, Recorder, Sink
+from search.logs.writer import LoggedRun, LogWriter, RunEnd, Sink
 
 _SECONDS_AFTER_AN_INTERRUPT = 20.0
 _GOOD = ("completed", "pruned", "stopped")
@@ -28,7 +28,7 @@ class TrialLog:
     the close.
     """
 
-    def __init__(self, recorder: Recorder, book: Book, study: str) -> None:
+    def __init__(self, recorder: LogWriter, book: Book, study: str) -> None:
         self._recorder = recorder
         self._book = book
         self._study = study
@@ -114,7 +114,7 @@ def live_logs(
         UserError: a log cannot be begun.
     """
     require_logs(config)
-    logs = [TrialLog(Recorder(sink), book, study) for sink in sinks(config, folder, study)]
+    logs = [TrialLog(LogWriter(sink), book, study) for sink in sinks(config, folder, study)]
     seconds = None
     try:
         yield logs
@@ -172,8 +172,8 @@ def _run_of(trial: Trial, study: str) -> LoggedRun:
     )
 
 
-def _ending(trial: Trial) -> Ending | None:
+def _ending(trial: Trial) -> RunEnd | None:
     if trial.outcome is None:
         return None
     failed = trial.outcome not in _GOOD
-    return Ending(trial.outcome, trial.score, trial.reason, failed)
+    return RunEnd(trial.outcome, trial.score, trial.reason, failed)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.config.logs import WandbConfig
-from search.logs.writer import Ending, LoggedRun, Row
+from search.logs.writer import LoggedRun, RunEnd
+from trm.detectors.finding import ReportRow
 from trm.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,14 +69,14 @@ class WandbSink:
         self._runs[run.key] = opened
         self._first_step[run.key] = opened.starting_step if online else uploaded + 1
 
-    def add(self, key: str, row: Row) -> None:
+    def add(self, key: str, row: ReportRow) -> None:
         """A row at its step, unless the server has it."""
         if row["step"] >= self._first_step[key]:
             run = self._runs[key]
             run.log(dict(row), step=row["step"])
             (Path(run.dir).parent / STEP_FILE).write_text(f"{row['step']}\n", encoding="utf-8")
 
-    def end(self, key: str, ending: Ending | None) -> None:
+    def end(self, key: str, ending: RunEnd | None) -> None:
         """Finish a run; one that will go on is marked as preempted."""
         run = self._runs.pop(key)
         if ending is None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from search.logs.console import note, warn
+from trm.detectors.finding import ReportRow
 from trm.report import COLUMNS
 
 COMPLETE_FILE = "complete.txt"
@@ -26,8 +27,6 @@ COMPLETE_FILE = "complete.txt"
 WAITING = 10_000
 """Entries that may wait for a log; a run for which there is no room is written at the end."""
 _PATIENCE = 0.2
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class LoggedRun:
 
 
 @dataclass(frozen=True)
-class Ending:
+class RunEnd:
     """How a run ended; `failed` is what an exit code other than 0 says."""
 
     outcome: str
@@ -76,17 +75,17 @@ class Sink(Protocol):
     def begin(self, run: LoggedRun) -> None:
         """Open a run. All its rows follow: what an unfinished one left is to be replaced."""
 
-    def add(self, key: str, row: Row) -> None:
+    def add(self, key: str, row: ReportRow) -> None:
         """A row of an open run."""
 
-    def end(self, key: str, ending: Ending | None) -> None:
+    def end(self, key: str, ending: RunEnd | None) -> None:
         """Close an open run; with None it will be begun again later."""
 
     def close(self) -> None:
         """Free what the log holds; no run is open any more."""
 
 
-class Recorder:
+class LogWriter:
     """Hands runs to a sink. Its methods return at once, except where they are asked to wait.
 
     A sink that raises is closed for good, with one warning; what it is given then is forgotten.
@@ -110,17 +109,17 @@ class Recorder:
         """Whether a run has been begun and has not ended."""
         return key in self._open
 
-    def begin(self, run: LoggedRun, rows: Iterable[Row] = (), *, wait: bool = False) -> None:
+    def begin(self, run: LoggedRun, rows: Iterable[ReportRow] = (), *, wait: bool = False) -> None:
         """Open a run with the rows that it has so far."""
         self._open[run.key] = run
         self.behind.pop(run.key, None)
         self._put(_Entry(run.key, run=run, rows=tuple(map(_columns, rows))), wait)
 
-    def add(self, key: str, row: Row, *, wait: bool = False) -> None:
+    def add(self, key: str, row: ReportRow, *, wait: bool = False) -> None:
         """A new row of an open run."""
         self._put(_Entry(key, rows=(_columns(row),)), wait)
 
-    def end(self, key: str, ending: Ending | None, *, wait: bool = False) -> None:
+    def end(self, key: str, ending: RunEnd | None, *, wait: bool = False) -> None:
         """Close an open run; with None it will be begun again."""
         self._put(_Entry(key, closes=True, ending=ending), wait)
         del self._open[key]
@@ -182,9 +181,9 @@ class _Entry:
 
     key: str
     run: LoggedRun | None = None
-    rows: tuple[Row, ...] = ()
+    rows: tuple[ReportRow, ...] = ()
     closes: bool = False
-    ending: Ending | None = None
+    ending: RunEnd | None = None
 
 
 def read_complete(folder: Path) -> frozenset[str]:
@@ -196,6 +195,6 @@ def read_complete(folder: Path) -> frozenset[str]:
     return frozenset(line.strip() for line in text.splitlines(keepends=True) if line[-1] == "\n")
 
 
-def _columns(row: Row) -> dict[str, Any]:
+def _columns(row: ReportRow) -> dict[str, Any]:
     """A report's columns alone, without those that it does not have."""
     return {name: row[name] for name in COLUMNS if row.get(name) is not None}

@@ -9,7 +9,7 @@ from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import FAINT, INK, WINNER, Role, chart, marker
 from search.report.words import count, listed, number, plain
-from search.stability.ablation_table import Line, Study, tabled
+from search.stability.ablation_table import AblationLine, Study, tabled
 
 _ROW = 34
 _OPEN = Role(FAINT, "circle-open", "dot")
@@ -60,11 +60,11 @@ def ablations(facts: Facts) -> Section | None:
     )
 
 
-def _arm(line: Line, end: float | None) -> float:
+def _arm(line: AblationLine, end: float | None) -> float:
     return 0.0 if end is None or line.difference is None else abs(end - line.difference)
 
 
-def _says(study: Study, base: Line, known: list[Line]) -> str:
+def _says(study: Study, base: AblationLine, known: list[AblationLine]) -> str:
     text = f"The base has a mean {study.objective} of {number(base.mean) or 'nothing yet'}."
     sign = 1.0 if study.maximizes else -1.0
     worse = [x.name for x in known if x.settled and sign * (x.difference or 0.0) < 0]
@@ -83,7 +83,7 @@ def _says(study: Study, base: Line, known: list[Line]) -> str:
     return text + "".join(f" Left out: {name} ({why})." for name, why in study.left_out.items())
 
 
-def _table(lines: list[Line]) -> Table:
+def _table(lines: list[AblationLine]) -> Table:
     rows = []
     for line in lines:
         gap = "" if line.difference is None else f"{line.difference:+.3f}"

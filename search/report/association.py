@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from search.objectives.objective import Objective
-from search.report.facts import Facts, Point
+from search.report.facts import ConfigPoint, Facts
 from search.space.distributions import Choice, Distribution
 
 MOST_BINS = 5
@@ -54,12 +54,12 @@ def of_failure(facts: Facts, distribution: Distribution) -> float:
     return explained(distribution, known, [float(p.outcome == "failed") for p in known])
 
 
-def _with(facts: Facts, distribution: Distribution) -> list[Point]:
+def _with(facts: Facts, distribution: Distribution) -> list[ConfigPoint]:
     return [p for p in facts.points if distribution.name in p.params and math.isfinite(p.score)]
 
 
 def explained(
-    distribution: Distribution, points: Sequence[Point], values: Sequence[float]
+    distribution: Distribution, points: Sequence[ConfigPoint], values: Sequence[float]
 ) -> float:
     """The share of the variance of values between groups of like settings, less that of chance.
 
@@ -91,7 +91,9 @@ def explained(
 MOST_POINTS = 600
 
 
-def thin(points: Sequence[Point], objective: Objective, most: int = MOST_POINTS) -> list[Point]:
+def thin(
+    points: Sequence[ConfigPoint], objective: Objective, most: int = MOST_POINTS
+) -> list[ConfigPoint]:
     """At most `most` points: the best third of them, and others evenly from the rest, in order."""
     if len(points) <= most:
         return list(points)

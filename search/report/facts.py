@@ -58,7 +58,7 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Point:
+class ConfigPoint:
     """A config of the search as figures show it.
 
     Attributes:
@@ -117,7 +117,7 @@ class Facts:
         return self.explored[0].trial if self.explored else None
 
     @cached_property
-    def points(self) -> list[Point]:
+    def points(self) -> list[ConfigPoint]:
         """The configs of the search that say something about their parameters, by number."""
         whole = {one.trial.id: one for one in self.explored}
         found = []
@@ -125,12 +125,14 @@ class Facts:
             first = seeds[0]
             share = first.compute / self.plan.budget
             if number in whole:
-                found.append(Point(number, first.params, "completed", whole[number].score, share))
+                found.append(
+                    ConfigPoint(number, first.params, "completed", whole[number].score, share)
+                )
             elif first.outcome in FAILURES and first.score is not None:
-                found.append(Point(number, first.params, "failed", first.score, share))
+                found.append(ConfigPoint(number, first.params, "failed", first.score, share))
             elif first.outcome in ("pruned", "stopped"):
                 score = math.nan if first.score is None else first.score
-                found.append(Point(number, first.params, "pruned", score, share))
+                found.append(ConfigPoint(number, first.params, "pruned", score, share))
         return found
 
     @property

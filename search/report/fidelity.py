@@ -8,7 +8,7 @@ from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import INK, OTHERS, WINNER, chart, marker
 from search.report.words import number, plain, share
 from search.schedulers.pbt import PbtConfig
-from search.stats.rank_correlation import Correlation, Estimate
+from search.stats.rank_correlation import Correlation, RankEstimate
 
 MOST_TRIALS = 600
 """Trials that are ranked at a rung, evenly from all; `trm fidelity` ranks more."""
@@ -69,7 +69,7 @@ def rungs(facts: Facts) -> Section | None:
     )  # fmt: skip
 
 
-def _estimate(correlation: Correlation) -> Estimate:
+def _estimate(correlation: Correlation) -> RankEstimate:
     return correlation.corrected or correlation.spearman
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from search.report.association import position, strongest, thin
-from search.report.facts import Facts, Point
+from search.report.facts import ConfigPoint, Facts
 from search.report.section import Panel, Picture, Section
 from search.report.theme import BLUE, FAILED, FAINT, GROUND, INK, QUIET, SKY, chart, faded
 from search.report.words import listed, number, plain, short
@@ -68,7 +68,12 @@ def _wrapped(name: str) -> str:
 
 
 def _lines(
-    figure: go.Figure, facts: Facts, points: list[Point], rows: list[str], low: float, high: float
+    figure: go.Figure,
+    facts: Facts,
+    points: list[ConfigPoint],
+    rows: list[str],
+    low: float,
+    high: float,
 ) -> None:
     whole = sorted(
         (p for p in points if p.outcome == "completed"),
@@ -108,7 +113,7 @@ def _lines(
 
 
 def _joined(
-    facts: Facts, points: list[Point], rows: list[str], offsets: dict[int, float],
+    facts: Facts, points: list[ConfigPoint], rows: list[str], offsets: dict[int, float],
     low: float, high: float,
 ) -> tuple[list[float | None], list[float | None]]:  # fmt: skip
     """All lines of a group as one trace, with gaps between them."""
@@ -123,7 +128,7 @@ def _joined(
     return x, y
 
 
-def _place(distribution: Distribution, point: Point, offset: float) -> float:
+def _place(distribution: Distribution, point: ConfigPoint, offset: float) -> float:
     if distribution.name not in point.params:
         return ABSENT + offset
     few = distribution.count <= 12
@@ -170,14 +175,14 @@ def _tick(figure: go.Figure, x: float, y: float, text: str) -> None:
     )  # fmt: skip
 
 
-def _hover(facts: Facts, point: Point, rows: list[str]) -> list[Any]:
+def _hover(facts: Facts, point: ConfigPoint, rows: list[str]) -> list[Any]:
     return [
         *(f"{plain(name)} {plain(short(point.params.get(name, 'not there')))}" for name in rows),
         f"{facts.objective.column} {number(point.score)}",
     ]
 
 
-def _says(facts: Facts, points: list[Point], absent: bool) -> str:
+def _says(facts: Facts, points: list[ConfigPoint], absent: bool) -> str:
     whole = [p for p in points if p.outcome == "completed"]
     whole.sort(key=lambda p: -facts.objective.merit(p.score))
     top = whole[: max(3, len(whole) // 5)]

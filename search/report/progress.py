@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from search.report.association import thin
-from search.report.facts import Facts, Point
+from search.report.facts import ConfigPoint, Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import FAILED, FAINT, INK, WINNER, Role, chart, marker
 from search.report.words import count, drawn, number, share
@@ -63,7 +63,7 @@ def progress(facts: Facts) -> Section | None:
     )
 
 
-def _by_score(facts: Facts, points: list[Point]) -> list[Point]:
+def _by_score(facts: Facts, points: list[ConfigPoint]) -> list[ConfigPoint]:
     kinds = [kind for kind, _, _ in KINDS]
     return sorted(
         points,
@@ -71,7 +71,7 @@ def _by_score(facts: Facts, points: list[Point]) -> list[Point]:
     )
 
 
-def _best_so_far(facts: Facts, points: list[Point]) -> tuple[list[int], list[float]]:
+def _best_so_far(facts: Facts, points: list[ConfigPoint]) -> tuple[list[int], list[float]]:
     x: list[int] = []
     y: list[float] = []
     for point in points:
@@ -87,7 +87,7 @@ def _best_so_far(facts: Facts, points: list[Point]) -> tuple[list[int], list[flo
     return x, y
 
 
-def _says(facts: Facts, points: list[Point]) -> str:
+def _says(facts: Facts, points: list[ConfigPoint]) -> str:
     whole = [p for p in points if p.outcome == "completed"]
     failed = sum(p.outcome == "failed" for p in points)
     stopped = sum(p.outcome == "pruned" for p in points)

@@ -7,7 +7,7 @@ from search.report.race_course import course, examples_of
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import INK, RECIPE, chart, marker, role_of
 from search.report.words import better, count, listed, number, share
-from search.stability.result import Candidate, Result
+from search.stability.result import Finalist, Result
 from search.stats.intervals import unresolved
 
 _ROW = 44
@@ -111,7 +111,7 @@ def _between(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f" (rate {share(low)} to {share(high)})"
 
 
-def _name(candidate: Candidate, result: Result) -> str:
+def _name(candidate: Finalist, result: Result) -> str:
     won = " (winner)" if candidate.trial == result.winner else ""
     return f"trial {candidate.trial}{won}"
 
@@ -125,7 +125,7 @@ def still_open(facts: Facts, result: Result) -> list[int]:
     return [trial for trial in left if trial != result.winner]
 
 
-def _able(result: Result) -> list[Candidate]:
+def _able(result: Result) -> list[Finalist]:
     """Those that may win: the ones that keep the constraints, as in the race itself."""
     return [c for c in result.candidates if c.feasible] or list(result.candidates)
 

@@ -76,7 +76,7 @@ def _provenance(facts: Facts) -> list[tuple[str, str]]:
         for key, value in _flat(trial.provenance):
             if key not in ("node",):
                 found[key].add(value)
-    rows = [("study", facts.plan.study), ("begun", str(facts.head.get("created", "")))]
+    rows = [("study", facts.plan.run_id), ("begun", str(facts.head.get("created", "")))]
     rows += [(key, " | ".join(sorted(values))) for key, values in sorted(found.items())]
     if not found:
         rows += [(key, str(value)) for key, value in facts.head.get("provenance", {}).items()]

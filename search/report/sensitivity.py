@@ -17,7 +17,7 @@ from search.report.theme import FAILED, GREEN, INK, QUIET, VERMILION, WINNER, ch
 from search.report.words import count, listed, number, plain, share, short, slug
 from search.stability.sensitivity_result import read_sensitivity
 
-Tree = Mapping[str, Any]
+StoredTree = Mapping[str, Any]
 MOST_NAMED = 4
 _HALF = 0.4
 """Half the width of an option's place, in places."""
@@ -44,7 +44,7 @@ def sensitivity(facts: Facts) -> Section | None:
     )
 
 
-def _around(facts: Facts, found: Tree) -> str:
+def _around(facts: Facts, found: StoredTree) -> str:
     """Whose settings: a run that was extended may have another winner by now."""
     trials = list(dict.fromkeys(tree["winner"] for tree in found.values()))
     if facts.result is None or trials == [facts.result.winner]:
@@ -53,7 +53,7 @@ def _around(facts: Facts, found: Tree) -> str:
     return f"The settings of {whose} (the winner now is trial {facts.result.winner})"
 
 
-def _responses(tree: Tree) -> Picture:
+def _responses(tree: StoredTree) -> Picture:
     # A safe range that ends where trying ended is narrow for no fault of the parameter.
     responses = sorted(tree["responses"], key=lambda one: (all(one["open"]), one["width"]))
     scores = [score for one in responses for point in one["points"] for score in point["scores"]]
@@ -77,7 +77,7 @@ def _responses(tree: Tree) -> Picture:
     )
 
 
-def _safe(one: Tree) -> str:
+def _safe(one: StoredTree) -> str:
     if one["scale"] == "options":
         return listed([str(option) for option in one["safe"]])
     low, high = (short(end) for end in one["safe"])
@@ -87,7 +87,7 @@ def _safe(one: Tree) -> str:
     )
 
 
-def _cliffs(tree: Tree, one: Tree) -> str:
+def _cliffs(tree: StoredTree, one: StoredTree) -> str:
     sign = 1.0 if tree["maximizes"] else -1.0
     return "; ".join(
         f"{short(cliff['near'])} to {short(cliff['far'])}: {sign * cliff['change']:+.3f}"
@@ -96,11 +96,11 @@ def _cliffs(tree: Tree, one: Tree) -> str:
     )
 
 
-def _mean(point: Tree) -> float:
+def _mean(point: StoredTree) -> float:
     return math.fsum(point["scores"]) / len(point["scores"])
 
 
-def _answer(one: Tree) -> go.Figure:
+def _answer(one: StoredTree) -> go.Figure:
     figure = chart(240, showlegend=False, margin={"l": 44, "r": 10, "t": 8, "b": 36})
     options = one["scale"] == "options"
     points = [point for point in one["points"] if point["scores"]]
@@ -149,7 +149,7 @@ def _answer(one: Tree) -> go.Figure:
     return figure
 
 
-def _green(one: Tree) -> list[tuple[Any, Any]]:
+def _green(one: StoredTree) -> list[tuple[Any, Any]]:
     """What is safe, in the axis's own terms."""
     if one["scale"] != "options":
         low, high = one["safe"]
@@ -163,7 +163,7 @@ def _green(one: Tree) -> list[tuple[Any, Any]]:
     return [(place - _HALF, place + _HALF) for place in places]
 
 
-def _axis(one: Tree) -> dict[str, Any]:
+def _axis(one: StoredTree) -> dict[str, Any]:
     values = [point["value"] for point in one["points"]]
     if one["scale"] == "options":
         options = [plain(str(value)) for value in values]
@@ -180,7 +180,7 @@ def _axis(one: Tree) -> dict[str, Any]:
     return axis
 
 
-def _says(tree: Tree, responses: list[Tree]) -> str:
+def _says(tree: StoredTree, responses: list[StoredTree]) -> str:
     closed = [one for one in responses if not all(one["open"])]
     if closed:
         narrow = closed[0]
@@ -202,11 +202,11 @@ def _says(tree: Tree, responses: list[Tree]) -> str:
     return text
 
 
-def _whole(one: Tree) -> str:
+def _whole(one: StoredTree) -> str:
     return "its options" if one["scale"] == "options" else "its range"
 
 
-def _points(tree: Tree) -> Picture:
+def _points(tree: StoredTree) -> Picture:
     """Each value with its seeds, and those that no model can be built with."""
     rows, broken = [], []
     for one in tree["responses"]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from search.report.association import of_score, position, strongest, thin
-from search.report.facts import Facts, Point, Values
+from search.report.facts import ConfigPoint, Facts, Values
 from search.report.progress import KINDS
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import GROUND, INK, SCORES, VERMILION, chart, faded, marker
@@ -44,7 +44,7 @@ def slices(facts: Facts) -> Section | None:
     )
 
 
-def _slices(facts: Facts, points: list[Point], order: list[str]) -> Picture:
+def _slices(facts: Facts, points: list[ConfigPoint], order: list[str]) -> Picture:
     panels, table = [], []
     scores = [p.score for p in points]
     span = [min(scores), max(scores)]
@@ -82,7 +82,7 @@ def _slices(facts: Facts, points: list[Point], order: list[str]) -> Picture:
     )
 
 
-def _says(facts: Facts, points: list[Point], order: list[str]) -> str:
+def _says(facts: Facts, points: list[ConfigPoint], order: list[str]) -> str:
     failed = [p for p in points if p.outcome == "failed"]
     dotted = "The dotted line is the winner." if facts.result else "The dotted line is the best."
     shares = {name: of_score(facts, facts.parameters[name]) for name in order}
@@ -98,7 +98,7 @@ def _says(facts: Facts, points: list[Point], order: list[str]) -> str:
     return text
 
 
-def _where_failures(facts: Facts, points: list[Point]) -> str:
+def _where_failures(facts: Facts, points: list[ConfigPoint]) -> str:
     """The parameter whose upper or lower half fails more than the other half, in words."""
     found = []
     for name, distribution in facts.parameters.items():
@@ -116,7 +116,7 @@ def _where_failures(facts: Facts, points: list[Point]) -> str:
     return best[1] if best[0] > 0.1 else ""
 
 
-def _numbers(facts: Facts, name: str, points: list[Point]) -> tuple[str, ...]:
+def _numbers(facts: Facts, name: str, points: list[ConfigPoint]) -> tuple[str, ...]:
     whole = [p for p in points if p.outcome == "completed"]
     whole.sort(key=lambda p: -facts.objective.merit(p.score))
     top = [p.params[name] for p in whole[: max(1, len(whole) // 5)]] if whole else []
@@ -176,7 +176,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     return found
 
 
-def _contours(facts: Facts, points: list[Point], order: list[str]) -> Picture | None:
+def _contours(facts: Facts, points: list[ConfigPoint], order: list[str]) -> Picture | None:
     numeric = [
         name
         for name in order
@@ -214,7 +214,7 @@ def _contours(facts: Facts, points: list[Point], order: list[str]) -> Picture | 
     )
 
 
-def _contour(facts: Facts, first: str, second: str, points: list[Point], name: str) -> Panel:
+def _contour(facts: Facts, first: str, second: str, points: list[ConfigPoint], name: str) -> Panel:
     x, y = facts.parameters[first], facts.parameters[second]
     assert isinstance(x, Range)
     assert isinstance(y, Range)

@@ -9,12 +9,12 @@ from search.report.section import Panel, Picture, Table
 from search.report.theme import BLUE, INK, ORANGE, chart
 from search.report.words import count, folded, number, share
 
-Tree = Mapping[str, Any]
+StoredTree = Mapping[str, Any]
 _ROW = 40
 _KINDS = (("total", "with all interactions", ORANGE, "/"), ("first", "alone", BLUE, ""))
 
 
-def sobol(tree: Tree) -> list[Picture]:
+def sobol(tree: StoredTree) -> list[Picture]:
     """The indices of the score, and of failing if any run failed."""
     objective, rows = tree["objective"], tree["rows"]
     if not tree["score"]:
@@ -38,7 +38,7 @@ def sobol(tree: Tree) -> list[Picture]:
     return pictures
 
 
-def _indices(title: str, panel: str, what: str, by_name: Tree, base: str) -> Picture:
+def _indices(title: str, panel: str, what: str, by_name: StoredTree, base: str) -> Picture:
     names = sorted(by_name, key=lambda name: by_name[name]["total"]["value"])
     figure = chart(110 + _ROW * len(names), barmode="group", xaxis_title="share of the variance")
     for key, name, color, shape in _KINDS:
@@ -69,11 +69,11 @@ def _indices(title: str, panel: str, what: str, by_name: Tree, base: str) -> Pic
     )
 
 
-def _cells(one: Tree) -> tuple[str, str]:
+def _cells(one: StoredTree) -> tuple[str, str]:
     return number(one["value"]), f"{number(one['low'])} to {number(one['high'])}"
 
 
-def _says(name: str, best: Tree, what: str) -> str:
+def _says(name: str, best: StoredTree, what: str) -> str:
     """The strongest parameter; an estimate may lie outside of 0 to 1, a share may not."""
     if best["total"]["low"] <= 0:
         return f"No parameter's share of the variance of {what} is told from 0."

@@ -86,7 +86,7 @@ def write_report(
     facts = read_facts(where)
     target = where / REPORT_FILE if out is None else place(str(out))
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    about = f"{facts.plan.study}, {where}; written {when} by TRM Search"
+    about = f"{facts.plan.run_id}, {where}; written {when} by TRM Search"
     made = sections(facts)
     try:
         write_atomically(target, page(headline(facts), made, about))

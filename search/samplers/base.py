@@ -79,7 +79,7 @@ class SamplerConfig(Component):
         raise NotImplementedError(self.name)
 
 
-class ModelConfig(SamplerConfig):
+class LearningSamplerConfig(SamplerConfig):
     """A sampler that learns from what has ended, after `n_startup_trials` draws from the prior.
 
     If any parameter has a prior, a model knows it from the start-up draws, and later candidate n of

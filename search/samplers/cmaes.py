@@ -12,7 +12,7 @@ from cmaes import CMAwM, get_warm_start_mgd
 from pydantic import Field
 
 from search.samplers.base import SamplerConfig, draw_seed, prior_share, single_value
-from search.samplers.history import History, Record, standing
+from search.samplers.history import History, PastTrial, standing
 from search.samplers.tpe import TpeConfig
 from search.space.distributions import Distribution, Range
 from search.space.space import Draw, Params, Space
@@ -146,7 +146,7 @@ class _Evolution:
         encoded, _ = self._sample(number, attempt)
         return self._params(encoded)
 
-    def _learn(self, members: list[Record]) -> None:
+    def _learn(self, members: list[PastTrial]) -> None:
         direction = self._history.directions[0]
         ranked = sorted(
             members,
@@ -162,7 +162,7 @@ class _Evolution:
             mean = np.array([found.position(found.sample(rng)) for found in self._ranges])
             self._cma = self._begin(_Start(mean, start.deviation, start.covariance))
 
-    def _point(self, member: Record) -> FloatArray:
+    def _point(self, member: PastTrial) -> FloatArray:
         """A member as a point for learning: as it was drawn, or pulled towards the mean."""
         for attempt in range(2):
             encoded, point = self._sample(member.number, attempt)

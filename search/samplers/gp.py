@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import Field
 from scipy.special import ndtri
 
-from search.samplers.base import ModelConfig, single_value
+from search.samplers.base import LearningSamplerConfig, single_value
 from search.samplers.history import History
 from search.samplers.ranking import SingleRanking, violation
 from search.samplers.tpe import TpeConfig, fit
@@ -26,7 +26,7 @@ from trm.errors import UserError
 MOST_OBJECTIVES = 3
 
 
-class GpConfig(ModelConfig):
+class GpConfig(LearningSamplerConfig):
     """Gaussian process with log expected improvement: for few, costly candidates.
 
     Parameters that every candidate has are modelled together, choices by whether they are equal;

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from search.objectives.objective import Direction
 from search.objectives.outcome import FAILURES, OUTCOMES
-
-Direction = Literal["maximize", "minimize"]
 
 
 @dataclass(frozen=True)
-class Record:
+class PastTrial:
     """What is known of one candidate.
 
     Attributes:
@@ -77,8 +76,8 @@ class History:
     def __init__(
         self,
         directions: Iterable[Direction] = ("maximize",),
-        warm: Iterable[Record] = (),
-        records: Iterable[Record] = (),
+        warm: Iterable[PastTrial] = (),
+        records: Iterable[PastTrial] = (),
     ) -> None:
         """
         Args:
@@ -89,8 +88,8 @@ class History:
         """
         self.directions: tuple[Direction, ...] = tuple(directions)
         self.warm = tuple(sorted(warm, key=lambda record: record.number))
-        self.records: list[Record] = []
-        self.ended: list[Record] = []
+        self.records: list[PastTrial] = []
+        self.ended: list[PastTrial] = []
         self.learned = 0
         self.running: dict[int, None] = {}
         self.views: dict[Any, Any] = {}
@@ -108,11 +107,11 @@ class History:
     def begin(self, params: Mapping[str, Any]) -> int:
         """A new candidate runs; gives its number."""
         number = len(self.records)
-        self.records.append(Record(number, dict(params)))
+        self.records.append(PastTrial(number, dict(params)))
         self.running[number] = None
         return number
 
-    def end(self, record: Record) -> None:
+    def end(self, record: PastTrial) -> None:
         """A candidate has ended, once.
 
         Raises:
@@ -129,12 +128,12 @@ class History:
         del self.running[record.number]
         self.records[record.number] = record
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: PastTrial) -> None:
         self._require_sense(record)
         self.ended.append(record)
         self.learned += record.counts
 
-    def _require_sense(self, record: Record) -> None:
+    def _require_sense(self, record: PastTrial) -> None:
         name = f"candidate {record.number}"
         if record.outcome not in OUTCOMES:
             raise ValueError(f"{name} has an unknown outcome {record.outcome!r}")
@@ -145,11 +144,11 @@ class History:
                 raise ValueError(f"{name} ({record.outcome}) has a value that is not finite")
 
 
-Standing = tuple[float, float, float]
+RankKey = tuple[float, float, float]
 """Where a record of a single objective stands; the least is the best."""
 
 
-def standing(record: Record, direction: Direction) -> Standing:
+def standing(record: PastTrial, direction: Direction) -> RankKey:
     """Where a record stands among those of one objective. As Optuna's TPE ranks them:
 
     completed ones by value; pruned and stopped ones by their last rung, then by their score there;
@@ -170,7 +169,7 @@ def standing(record: Record, direction: Direction) -> Standing:
     return 1.0, -float(last), sign * scores[last]
 
 
-def finite_rungs(record: Record) -> dict[int, float]:
+def finite_rungs(record: PastTrial) -> dict[int, float]:
     """A record's scores at rungs, by step, without those that are not finite."""
     return {
         int(step): float(score)

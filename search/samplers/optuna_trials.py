@@ -24,7 +24,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.samplers.history import Record, finite_rungs
+from search.samplers.history import PastTrial, finite_rungs
 from search.space.distributions import Choice, Distribution
 from search.space.space import Space
 
@@ -65,7 +65,7 @@ class Translator:
 
     def trial(
         self,
-        record: Record,
+        record: PastTrial,
         number: int,
         constraints: Mapping[str, float] | None = None,
         attributes: Mapping[str, Any] | None = None,
@@ -96,7 +96,7 @@ class Translator:
         trial.number = number
         return trial
 
-    def _state(self, record: Record) -> tuple[TrialState, dict[str, float]]:
+    def _state(self, record: PastTrial) -> tuple[TrialState, dict[str, float]]:
         if record.outcome is None:
             return TrialState.RUNNING, {}
         if not record.counts:
@@ -114,6 +114,6 @@ class Translator:
         return TrialState.FAIL, {}
 
     @staticmethod
-    def _pruned_value(record: Record) -> float | None:
+    def _pruned_value(record: PastTrial) -> float | None:
         scores = finite_rungs(record)
         return scores[max(scores)] if scores else None

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from search.samplers.history import Direction, Record, Standing, standing
+from search.objectives.objective import Direction
+from search.samplers.history import PastTrial, RankKey, standing
 from search.samplers.optuna_trials import FAILURE_VIOLATION, INFEASIBLE_VIOLATION
 
 FloatArray = npt.NDArray[np.float64]
@@ -17,7 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 class Ranking:
     """The order depends on which records were added, not on when."""
 
-    def add(self, record: Record) -> None:
+    def add(self, record: PastTrial) -> None:
         """Take in a record that has ended and says something."""
         raise NotImplementedError
 
@@ -31,9 +32,9 @@ class SingleRanking(Ranking):
 
     def __init__(self, direction: Direction) -> None:
         self._direction = direction
-        self.order: list[tuple[Standing, int]] = []
+        self.order: list[tuple[RankKey, int]] = []
 
-    def add(self, record: Record) -> None:
+    def add(self, record: PastTrial) -> None:
         insort(self.order, (standing(record, self._direction), record.number))
 
     def pick(self, places: Iterable[int]) -> list[int]:
@@ -55,7 +56,7 @@ class ParetoRanking(Ranking):
         self._violations: FloatArray = np.empty(64)
         self._dominators: FloatArray = np.empty(64)
 
-    def add(self, record: Record) -> None:
+    def add(self, record: PastTrial) -> None:
         if self._size == len(self._violations):
             self._grow()
         index, self._size = self._size, self._size + 1
@@ -83,7 +84,7 @@ class ParetoRanking(Ranking):
         self._dominators = np.concatenate([self._dominators, np.empty_like(self._dominators)])
 
 
-def violation(record: Record) -> float:
+def violation(record: PastTrial) -> float:
     """How far a record of several objectives is from a valid result; 0 for a valid one."""
     if record.failed:
         return FAILURE_VIOLATION

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import optuna
 from pydantic import Field
 
-from search.samplers.base import ModelConfig, single_value
+from search.samplers.base import LearningSamplerConfig, single_value
 from search.samplers.history import History
 from search.samplers.view import next_trial, study_of, view_of
 from search.space.distributions import Condition, Distribution, Range
@@ -18,7 +18,7 @@ from search.space.space import Draw, Space
 Suggest = Callable[[str, Distribution], Any]
 
 
-class TpeConfig(ModelConfig):
+class TpeConfig(LearningSamplerConfig):
     """Tree-structured Parzen estimator, multivariate over parameters that exist together.
 
     Those that one condition makes exist are a group; only groups of the options drawn are asked

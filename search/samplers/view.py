@@ -11,7 +11,8 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.samplers.history import Direction, History, Record
+from search.objectives.objective import Direction
+from search.samplers.history import History, PastTrial
 from search.samplers.optuna_trials import Translator
 from search.samplers.ranking import ParetoRanking, Ranking, SingleRanking, spread
 from search.space.space import Space
@@ -63,7 +64,7 @@ class View:
         chosen += self._running.values()
         return sorted(chosen, key=lambda trial: trial.number)
 
-    def _trial(self, record: Record) -> FrozenTrial:
+    def _trial(self, record: PastTrial) -> FrozenTrial:
         excess = record.excess
         return self.translator.trial(
             record, record.number, constraints={EXCESS: excess} if excess else {}

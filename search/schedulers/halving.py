@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from search.schedulers.rungs import GeometricConfig, Rungs
-from search.schedulers.scheduler import Decision, Mode, Standing, sound
+from search.schedulers.scheduler import Decision, Mode, RungState, sound
 
 
 class Halving:
@@ -80,7 +80,7 @@ class Halving:
         return given_up
 
     def replay(
-        self, trial: int, rows: Sequence[tuple[float, float | None]], standing: Standing
+        self, trial: int, rows: Sequence[tuple[float, float | None]], standing: RungState
     ) -> None:
         if standing == "stopped":
             self.stopped.add(trial)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from search.schedulers.asha import Asha
 from search.schedulers.rungs import GeometricConfig
-from search.schedulers.scheduler import Decision, Mode, Standing
+from search.schedulers.scheduler import Decision, Mode, RungState
 
 
 def bracket_sizes(brackets: int, eta: float) -> tuple[int, ...]:
@@ -71,7 +71,7 @@ class Hyperband:
         return []
 
     def replay(
-        self, trial: int, rows: Sequence[tuple[float, float | None]], standing: Standing
+        self, trial: int, rows: Sequence[tuple[float, float | None]], standing: RungState
     ) -> None:
         self._of(trial).replay(trial, rows, standing)
 

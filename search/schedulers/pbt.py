@@ -66,7 +66,7 @@ class PbtConfig(SchedulerConfig):
 
 
 @dataclass(frozen=True)
-class Step:
+class NextStretch:
     """What a member does in the next generation: whose run it goes on with, and how."""
 
     parent: int
@@ -79,7 +79,7 @@ def next_generation(
     settings: Mapping[int, Mapping[str, float]],
     scores: Mapping[int, float | None],
     seed: str,
-) -> dict[int, Step]:
+) -> dict[int, NextStretch]:
     """Each member's next step.
 
     Args:
@@ -104,11 +104,11 @@ def next_generation(
     steps = {}
     for member in sorted(scores):
         if member not in worst:
-            steps[member] = Step(member, dict(settings[member]))
+            steps[member] = NextStretch(member, dict(settings[member]))
             continue
         random = Random(f"{seed}/{member}")
         parent = random.choice(best)
-        steps[member] = Step(
+        steps[member] = NextStretch(
             parent, explore(settings[parent], knobs[parent], random, config.resample)
         )
     return steps

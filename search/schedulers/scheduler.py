@@ -24,16 +24,16 @@ SLOW_START_KEYS = frozenset(
 """Keys whose effect shows late in training."""
 
 Mode = Literal["max", "min"]
-Fidelity = Literal["compute", "steps", "seconds"]
+FidelityUnit = Literal["compute", "steps", "seconds"]
 
 Decision = Literal["continue", "stop", "pause"]
 """Go on; end early; free the worker and wait until `promote` gives the trial."""
 
-Standing = Literal["open", "paused", "stopped", "ended", "failed"]
+RungState = Literal["open", "paused", "stopped", "ended", "failed"]
 """What had become of a trial after the last report that it was judged by: it goes on, it waits,
 it was told to stop, it ran to its end, or it failed for a reason of its own."""
 
-COLUMN_OF: dict[Fidelity, str] = {
+COLUMN_OF: dict[FidelityUnit, str] = {
     "compute": "progress",
     "steps": "step",
     "seconds": "train_seconds",
@@ -69,7 +69,7 @@ class Scheduler(Protocol):
         """The paused trials, which are given up; to be asked once `promote(last=True)` is None."""
 
     def replay(
-        self, trial: int, rows: Sequence[tuple[float, float | None]], standing: Standing
+        self, trial: int, rows: Sequence[tuple[float, float | None]], standing: RungState
     ) -> None:
         """Take in a trial's reports (share, score) that were decided on before a restart.
 
@@ -128,7 +128,7 @@ class RungConfig(EarlyStoppingConfig):
             direction, max for accuracies and min for losses and costs; other columns need it).
     """
 
-    on: Fidelity = "compute"
+    on: FidelityUnit = "compute"
     full_steps: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     full_seconds: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     reports: int = Field(default=20, ge=2, le=1_000)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from search.schedulers.rungs import Rungs
-from search.schedulers.scheduler import Decision, Mode, Standing, sound
+from search.schedulers.scheduler import Decision, Mode, RungState, sound
 
 
 class Stopping:
@@ -50,7 +50,7 @@ class Stopping:
         return []
 
     def replay(
-        self, trial: int, rows: Sequence[tuple[float, float | None]], standing: Standing
+        self, trial: int, rows: Sequence[tuple[float, float | None]], standing: RungState
     ) -> None:
         if standing == "stopped":
             self.stopped.add(trial)

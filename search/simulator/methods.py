@@ -12,7 +12,7 @@ import numpy as np
 from search.config.plan import Plan
 from search.logs.console import task_progress
 from search.simulator.recording import Recording
-from search.simulator.simulator import Simulated, Split, confirm_runs, plan_of, simulate
+from search.simulator.simulator import SeedSplit, Simulated, confirm_runs, plan_of, simulate
 from search.simulator.virtual_clock import ClockName
 from trm.config import set_value
 from trm.errors import UserError
@@ -32,7 +32,7 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Line:
+class MethodLine:
     """What a method came to over all repetitions.
 
     Attributes:
@@ -109,13 +109,13 @@ def methods(
 def compare(
     recording: Recording,
     chosen: Sequence[Method],
-    splits: Sequence[Split],
+    splits: Sequence[SeedSplit],
     *,
     workers: int,
     compute: float,
     seed: int = 0,
     clock: ClockName = "seconds",
-) -> list[Line]:
+) -> list[MethodLine]:
     """Simulate every method once for each split, with the same seeds for all.
 
     Args:
@@ -160,7 +160,7 @@ def reseeded(plan: Plan, seed: int) -> Plan:
     return replace(plan, sections=plan.sections.model_copy(update={"search": search}))
 
 
-def best_quality(recording: Recording, plan: Plan, split: Split) -> float:
+def best_quality(recording: Recording, plan: Plan, split: SeedSplit) -> float:
     """The true quality of the best recorded config."""
     objective = plan.objective
     return max(
@@ -168,12 +168,12 @@ def best_quality(recording: Recording, plan: Plan, split: Split) -> float:
     )
 
 
-def _line(method: Method, found: Sequence[Simulated], clock: ClockName, best: float) -> Line:
+def _line(method: Method, found: Sequence[Simulated], clock: ClockName, best: float) -> MethodLine:
     qualities = [simulated.quality for simulated in found]
     low, middle, high = (float(value) for value in np.quantile(qualities, [0.25, 0.5, 0.75]))
     budget = method.plan.budget
     time = _mean([simulated.time for simulated in found])
-    return Line(
+    return MethodLine(
         method=method.name,
         qualities=qualities,
         quality=_mean(qualities),

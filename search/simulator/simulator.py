@@ -23,7 +23,7 @@ from search.config.seeds import CONFIRM_SEEDS, EXPLORE_SEEDS
 from search.engine.events import NoEvents
 from search.engine.execution import Execution
 from search.engine.job import Job
-from search.engine.source import Replicates
+from search.engine.source import FixedTrials
 from search.explore.explore import Explore
 from search.ledger.book import Book
 from search.ledger.trial import Row, Trial
@@ -33,7 +33,7 @@ from search.schedulers.scheduler import RungConfig
 from search.simulator.recording import Recording
 from search.simulator.virtual_clock import START, ClockName, Stretch, VirtualClock
 from search.stability.confirm import finalists, rank
-from search.stability.race import Racing
+from search.stability.race import ConfirmRace
 from trm.errors import UserError
 
 MOST_TRIALS = 10
@@ -42,7 +42,7 @@ than it will begin, so that compute ends it and not their number."""
 
 
 @dataclass(frozen=True)
-class Split:
+class SeedSplit:
     """Which recorded seeds a simulated sweep sees, and which say how good its pick is.
 
     Attributes:
@@ -56,7 +56,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Point:
+class Incumbent:
     """The incumbent at some moment: compute spent (FLOPs), virtual time, and its true quality."""
 
     compute: float
@@ -82,7 +82,7 @@ class Simulated:
     compute: float
     time: float
     trials: int
-    points: Sequence[Point]
+    points: Sequence[Incumbent]
 
     def compute_to(self, target: float, objective: Objective) -> float:
         """Compute from which on the incumbent's true quality stays at a target; inf if never."""
@@ -95,10 +95,10 @@ class Simulated:
         return reached
 
 
-def splits(seeds: Sequence[int], repeat: int, seed: int = 0) -> list[Split]:
+def splits(seeds: Sequence[int], repeat: int, seed: int = 0) -> list[SeedSplit]:
     """A split for each repetition: half the seeds, rounded up, search; all halves in turn."""
     if len(seeds) == 1:
-        return [Split(tuple(seeds), tuple(seeds))] * repeat
+        return [SeedSplit(tuple(seeds), tuple(seeds))] * repeat
     random = Random(seed)
     halves: list[tuple[int, ...]] = []
     found = []
@@ -108,7 +108,7 @@ def splits(seeds: Sequence[int], repeat: int, seed: int = 0) -> list[Split]:
             random.shuffle(halves)
         half = list(halves.pop())
         random.shuffle(half)
-        found.append(Split(tuple(half), tuple(s for s in seeds if s not in half)))
+        found.append(SeedSplit(tuple(half), tuple(s for s in seeds if s not in half)))
     return found
 
 
@@ -169,7 +169,7 @@ def _full_steps(recording: Recording) -> float:
 def simulate(
     recording: Recording,
     plan: Plan,
-    split: Split,
+    split: SeedSplit,
     *,
     workers: int = 1,
     compute: float | None = None,
@@ -209,14 +209,14 @@ def simulate(
     return run.result(needed > 0)
 
 
-def confirm_runs(plan: Plan, split: Split) -> int:
+def confirm_runs(plan: Plan, split: SeedSplit) -> int:
     """The most full runs of the confirm stage, over no more seeds than the split has left."""
     if len(split.search) == plan.seeds:
         return 0
     return _recorded_race(plan, split).runs()
 
 
-def _recorded_race(plan: Plan, split: Split) -> StabilityConfig:
+def _recorded_race(plan: Plan, split: SeedSplit) -> StabilityConfig:
     """The race over the seeds that are left of those that a search may see."""
     section = plan.sections.stability
     left = max(len(split.search) - plan.seeds, 1)
@@ -249,7 +249,9 @@ class _SnappedBook(Book):
 class _Run(NoEvents):
     """One simulated sweep under way; told of events, it notes every new incumbent."""
 
-    def __init__(self, recording: Recording, plan: Plan, split: Split, clock: VirtualClock) -> None:
+    def __init__(
+        self, recording: Recording, plan: Plan, split: SeedSplit, clock: VirtualClock
+    ) -> None:
         self.recording = recording
         self.plan = plan
         self.split = split
@@ -257,7 +259,7 @@ class _Run(NoEvents):
         self.book = _SnappedBook(recording)
         self.objective = plan.objective
         self.floor = self.objective.worst(recording.floor)
-        self.points: list[Point] = []
+        self.points: list[Incumbent] = []
         self._best = -math.inf
         self._incumbent: int | None = None
 
@@ -267,8 +269,8 @@ class _Run(NoEvents):
     def confirm(self) -> Trial:
         """The winner over the confirm seeds, in place of the best explored."""
         chosen = finalists(self.plan, self.book)
-        race = Racing(self.plan, self.book, chosen, self.recording.examples)
-        self._play(Replicates([], self.objective, self.floor, race.next), math.inf)
+        race = ConfirmRace(self.plan, self.book, chosen, self.recording.examples)
+        self._play(FixedTrials([], self.objective, self.floor, race.next), math.inf)
         ranked = rank(self.plan, self.book, self.recording.examples)
         return self.book.trials[ranked[0].trial]
 
@@ -303,7 +305,7 @@ class _Run(NoEvents):
         run = self.recording.runs[self.book.configs[trial.id], self.split.search[index]]
         return run.reports(self.plan.marks), run.outcome, run.reason
 
-    def _play(self, source: Explore | Replicates, limit: float) -> None:
+    def _play(self, source: Explore | FixedTrials, limit: float) -> None:
         self.clock.run(_Driver(Execution(source, self.book, self, _job), self), limit)
 
     def _note(self, config: int | None) -> float:
@@ -311,7 +313,7 @@ class _Run(NoEvents):
         quality = self.floor
         if config is not None:
             quality = self.recording.quality(config, self.split.truth, self.objective)
-        self.points.append(Point(self.clock.compute, self.clock.now, quality))
+        self.points.append(Incumbent(self.clock.compute, self.clock.now, quality))
         return quality
 
 

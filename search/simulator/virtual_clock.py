@@ -32,7 +32,7 @@ class Stretch:
     completes: bool
 
 
-class Source(Protocol):
+class StretchSource(Protocol):
     """Hands out recorded runs and decides on their reports."""
 
     def next(self) -> Stretch | None:
@@ -61,7 +61,7 @@ class VirtualClock:
     now: float = 0.0
     compute: float = 0.0
 
-    def run(self, source: Source, limit: float = math.inf) -> None:
+    def run(self, source: StretchSource, limit: float = math.inf) -> None:
         """Until the source has nothing more, or the next stretch would exceed the limit.
 
         Args:

@@ -16,7 +16,7 @@ from search.stats.intervals import difference
 
 
 @dataclass(frozen=True)
-class Line:
+class AblationLine:
     """An ablation against the base.
 
     Attributes:
@@ -67,7 +67,7 @@ class Study:
     confidence: float
     seeds: int
     budget: float
-    lines: list[Line]
+    lines: list[AblationLine]
     left_out: dict[str, str]
 
     @property
@@ -98,7 +98,7 @@ def tabled(folder: str, plan: Plan, book: Book) -> Study:
     lines = []
     for arm in chosen:
         own = scores[arm.name]
-        line = Line(
+        line = AblationLine(
             name=arm.name,
             changes=arm.changes,
             scores=own,
@@ -113,7 +113,7 @@ def tabled(folder: str, plan: Plan, book: Book) -> Study:
             )  # fmt: skip
             low, high = sorted(map(objective.merit, (gap.low, gap.high)))
             known = math.isfinite(low)
-            line = Line(
+            line = AblationLine(
                 **{
                     **vars(line),
                     "difference": objective.merit(gap.mean),

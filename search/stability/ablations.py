@@ -104,13 +104,13 @@ def read_study(folder: Place | str) -> Study:
     return tabled(str(where), plan, book)
 
 
-def study_trials(plan: Plan, ledger: Book) -> list[Trial]:
+def study_trials(plan: Plan, book: Book) -> list[Trial]:
     """The study's trials, seed by seed: those that are there, and new ones.
 
     Raises:
         UserError: an ablation of that name has run with other values.
     """
-    known = {(t.params[ABLATION], t.seed): t for t in ledger.trials.values() if t.stage == "study"}
+    known = {(t.params[ABLATION], t.seed): t for t in book.trials.values() if t.stage == "study"}
     found = []
     chosen, _ = arms(plan.tree)
     firsts = {t.params[ABLATION]: t.candidate for t in reversed(known.values())}
@@ -125,7 +125,7 @@ def study_trials(plan: Plan, ledger: Book) -> list[Trial]:
         for arm in chosen:
             trial = known.get((arm.name, seed))
             if trial is None:
-                trial = ledger.add_trial(
+                trial = book.add_trial(
                     stage="study", candidate=firsts.get(arm.name), seed=seed,
                     params={ABLATION: arm.name}, config=seeded(arm, seed),
                 )  # fmt: skip

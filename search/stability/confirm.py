@@ -9,17 +9,17 @@ from dataclasses import replace
 
 from search.config.plan import Plan
 from search.config.seeds import CONFIRM_SEEDS, PROMISE_SEEDS, REFERENCE
-from search.engine.source import Replicates, replicate
+from search.engine.source import FixedTrials, replicate
 from search.explore.candidates import Explored, best_first, explored, merits
 from search.ledger.book import Book
 from search.ledger.trial import Trial
 from search.objectives.constraint import violations
 from search.objectives.objective import Objective
-from search.stability.race import Racing
+from search.stability.race import ConfirmRace
 from search.stability.result import (
     RESULT_FILE,
     RESULT_VERSION,
-    Candidate,
+    Finalist,
     Improvement,
     Optimism,
     Promise,
@@ -36,15 +36,15 @@ __all__ = [
     "CONFIRM_SEEDS",
     "RESULT_FILE",
     "RESULT_VERSION",
-    "Candidate",
+    "Finalist",
+    "FixedTrials",
     "Promise",
-    "Replicates",
     "Result",
     "read_result",
 ]
 
 
-def finalists(plan: Plan, ledger: Book) -> list[Trial]:
+def finalists(plan: Plan, book: Book) -> list[Trial]:
     """The best configs of the search that keep the constraints, each config once.
 
     By the first objective; with several, the fronts in order, each spread out along itself. Where
@@ -56,9 +56,9 @@ def finalists(plan: Plan, ledger: Book) -> list[Trial]:
     named = plan.sections.stability.trials
     if named is not None:
         # Two numbers may be seeds of one config.
-        return list({trial.id: trial for trial in (_named(ledger, n) for n in named)}.values())
+        return list({trial.id: trial for trial in (_named(book, n) for n in named)}.values())
     chosen: dict[str, Explored] = {}
-    for candidate in best_first(plan, explored(plan, ledger)):
+    for candidate in best_first(plan, explored(plan, book)):
         if candidate.feasible:
             chosen.setdefault(_without_seed(candidate.trial), candidate)
     most = plan.sections.stability.candidates
@@ -69,23 +69,23 @@ def finalists(plan: Plan, ledger: Book) -> list[Trial]:
     return [known[number].trial for number in order]
 
 
-def promise_trials(plan: Plan, ledger: Book, winner: Trial) -> tuple[list[Trial], list[Trial]]:
+def promise_trials(plan: Plan, book: Book, winner: Trial) -> tuple[list[Trial], list[Trial]]:
     """The winner's and the reference recipe's trials over the promise seeds."""
     base = plan.default.train.seed + PROMISE_SEEDS
     params, tree = plan.space.default()
     promised, reference = [], []
     for index in range(plan.sections.stability.promise_seeds):
         seed = base + index
-        promised.append(replicate(ledger, "promise", winner.id, seed, winner.params, winner.config))
+        promised.append(replicate(book, "promise", winner.id, seed, winner.params, winner.config))
         reference.append(
             promised[-1]
             if winner.params == params
-            else replicate(ledger, "reference", REFERENCE, seed, params, tree)
+            else replicate(book, "reference", REFERENCE, seed, params, tree)
         )
     return promised, reference
 
 
-def rank(plan: Plan, ledger: Book, examples: int | None) -> list[Candidate]:
+def rank(plan: Plan, book: Book, examples: int | None) -> list[Finalist]:
     """The finalists by robust score over the runs that have ended; after those that keep the
     constraints come those that break one, and last those of which every seed failed.
 
@@ -95,8 +95,8 @@ def rank(plan: Plan, ledger: Book, examples: int | None) -> list[Candidate]:
     objective, confidence = plan.objective, plan.sections.stability.confidence
     examples = plan.counted(examples)
     replicates: dict[int, list[Trial]] = {}
-    chosen = finalists(plan, ledger)
-    for trial in Racing(plan, ledger, chosen, examples).trials():
+    chosen = finalists(plan, book)
+    for trial in ConfirmRace(plan, book, chosen, examples).trials():
         if trial.outcome is not None:
             replicates.setdefault(trial.candidate, []).append(trial)
     samples = {
@@ -106,10 +106,10 @@ def rank(plan: Plan, ledger: Book, examples: int | None) -> list[Candidate]:
     bounds = _merit_bounds(objective, min(min(scores) for scores in samples.values()))
     scores = robust_scores(samples, confidence, bounds=bounds, examples=examples)
     spread = pooled_spread(samples)
-    before = _explored_scores(plan, ledger, chosen)
+    before = _explored_scores(plan, book, chosen)
     found = []
     for key, trials in replicates.items():
-        values, broken = _means(plan, ledger, trials)
+        values, broken = _means(plan, book, trials)
         own = [_score(trial) for trial in trials]
         mean = objective.merit(scores[key].mean)
         interval = mean_interval(own, confidence, objective.bounds, spread, examples)
@@ -118,7 +118,7 @@ def rank(plan: Plan, ledger: Book, examples: int | None) -> list[Candidate]:
         # A single seed of a column without ends says nothing of how well its mean is known.
         known = spread.df > 0 or math.isfinite(interval.width)
         found.append(
-            Candidate(
+            Finalist(
                 trial=key,
                 explored=before[key],
                 robust=objective.merit(scores[key].lower),
@@ -150,7 +150,7 @@ def rank(plan: Plan, ledger: Book, examples: int | None) -> list[Candidate]:
     )
 
 
-def confirmed_front(plan: Plan, candidates: Sequence[Candidate]) -> list[int]:
+def confirmed_front(plan: Plan, candidates: Sequence[Finalist]) -> list[int]:
     """The candidates on the front of several objectives; empty with one."""
     if len(plan.objectives) == 1:
         return []
@@ -164,7 +164,7 @@ def confirmed_front(plan: Plan, candidates: Sequence[Candidate]) -> list[int]:
 
 
 def promise(
-    plan: Plan, ledger: Book, trials: Sequence[Trial], test: list[float], examples: int
+    plan: Plan, book: Book, trials: Sequence[Trial], test: list[float], examples: int
 ) -> Promise:
     """What the promise seeds say of one fresh seed."""
     objective, confidence = plan.objective, plan.sections.stability.confidence
@@ -183,7 +183,7 @@ def promise(
         low=fresh.low,
         high=fresh.high,
         test=test,
-        values=_means(plan, ledger, trials)[0],
+        values=_means(plan, book, trials)[0],
         failures=failures,
         iqm=interquartile_mean(scores),
         mean_low=known.low,
@@ -204,7 +204,7 @@ def improvement(plan: Plan, winner: Promise, reference: Promise) -> Improvement:
     return Improvement(probability, interval.low, interval.high)
 
 
-def optimism(plan: Plan, candidates: Sequence[Candidate], promised: Promise) -> Optimism:
+def optimism(plan: Plan, candidates: Sequence[Finalist], promised: Promise) -> Optimism:
     """How much better the search's own scores were than fresh seeds say; `candidates[0]` won."""
     merit = plan.objective.merit
     gaps = [merit(c.explored) - merit(c.mean) for c in candidates]
@@ -225,21 +225,21 @@ def _finite(interval: Interval, mean: float) -> Interval:
     return interval if math.isfinite(interval.width) else Interval(mean, mean)
 
 
-def _named(ledger: Book, number: int) -> Trial:
+def _named(book: Book, number: int) -> Trial:
     """The first seed's trial of the config of a trial that a user names."""
-    trial = ledger.trials.get(number)
+    trial = book.trials.get(number)
     if trial is None or trial.stage not in ("explore", "population"):
         raise UserError(
             "stability.trials", number, "is no trial of the search: see `trm status RUN`"
         )
     if trial.outcome == "infeasible":
         raise UserError("stability.trials", number, f"is infeasible: {trial.reason}")
-    return ledger.trials[trial.candidate]
+    return book.trials[trial.candidate]
 
 
-def _explored_scores(plan: Plan, ledger: Book, chosen: Sequence[Trial]) -> dict[int, float]:
+def _explored_scores(plan: Plan, book: Book, chosen: Sequence[Trial]) -> dict[int, float]:
     """What the search made of each finalist; of one that it stopped early, where it stood then."""
-    whole = {candidate.trial.id: candidate.score for candidate in explored(plan, ledger)}
+    whole = {candidate.trial.id: candidate.score for candidate in explored(plan, book)}
     worst = plan.objective.worst(0.0)
     return {
         trial.id: whole.get(trial.id, worst if trial.score is None else trial.score)
@@ -248,7 +248,7 @@ def _explored_scores(plan: Plan, ledger: Book, chosen: Sequence[Trial]) -> dict[
 
 
 def _means(
-    plan: Plan, ledger: Book, trials: Sequence[Trial]
+    plan: Plan, book: Book, trials: Sequence[Trial]
 ) -> tuple[dict[str, float], dict[str, float]]:
     """The mean of every objective over a config's seeds, and the violation of every constraint."""
     first, *others = plan.objectives
@@ -256,7 +256,7 @@ def _means(
     values = {first.column: math.fsum(scores) / len(scores)}
     if not plan.needs_rows:
         return values, {}
-    rows = [ledger.curve(trial.id)[-1] for trial in trials if trial.outcome == "completed"]
+    rows = [book.curve(trial.id)[-1] for trial in trials if trial.outcome == "completed"]
     for objective in others:
         own = [objective.value(row) for row in rows] or [objective.worst(0.0)]
         values[objective.column] = math.fsum(own) / len(own)

@@ -14,11 +14,11 @@ from search.engine.source import replicate
 from search.ledger.book import Book
 from search.ledger.trial import Row, Trial
 from search.objectives.constraint import violations
-from search.stability.result import Race
+from search.stability.result import RaceSummary
 from search.stats.race_rules import Entrant, Rules, ending, next_seed
 
 
-class Racing:
+class ConfirmRace:
     """What the finalists have, and what comes next.
 
     Args:
@@ -27,11 +27,11 @@ class Racing:
     """
 
     def __init__(
-        self, plan: Plan, ledger: Book, chosen: Sequence[Trial], examples: int | None
+        self, plan: Plan, book: Book, chosen: Sequence[Trial], examples: int | None
     ) -> None:
         self.plan = plan
         self.rules = rules(plan, len(chosen))
-        self._ledger = ledger
+        self._ledger = book
         self._chosen = {trial.id: trial for trial in chosen}
         self._examples = plan.counted(examples)
         self._last: dict[int, Row] = {}
@@ -53,10 +53,10 @@ class Racing:
         seed = self.plan.default.train.seed + CONFIRM_SEEDS + index
         return replicate(self._ledger, "confirm", key, seed, origin.params, origin.config)
 
-    def summary(self) -> Race:
+    def summary(self) -> RaceSummary:
         """The race, once all its runs have ended."""
         entrants = self._entrants()
-        return Race(
+        return RaceSummary(
             racing=self.rules.racing,
             runs=sum(entrant.given for entrant in entrants.values()),
             budget=self.rules.budget,

@@ -18,7 +18,7 @@ share; of another column, as a share of the winner's mean."""
 
 
 @dataclass(frozen=True)
-class Point:
+class TriedValue:
     """One value of a parameter, all others at the winner's.
 
     Attributes:
@@ -80,7 +80,7 @@ class Response:
     name: str
     scale: str
     winner: Any
-    points: list[Point]
+    points: list[TriedValue]
     safe: list[Any]
     width: float
     open: tuple[bool, bool]
@@ -104,7 +104,7 @@ class Yardstick:
     spread: Spread
     quantile: float | None
 
-    def explains(self, first: Point, second: Point) -> bool:
+    def explains(self, first: TriedValue, second: TriedValue) -> bool:
         """Whether noise explains the difference of two points' means."""
         if self.quantile is None:
             return False
@@ -113,8 +113,8 @@ class Yardstick:
 
 
 def yardstick(
-    points: Sequence[Point],
-    winner: Point,
+    points: Sequence[TriedValue],
+    winner: TriedValue,
     neighbours: int,
     confidence: float,
     examples: int | None,
@@ -144,7 +144,7 @@ def yardstick(
     return Yardstick(max(MARGIN * unit, error), CLIFF * unit, Spread(sd, spread.df), quantile)
 
 
-def response(d: Distribution, points: Sequence[Point], at: int, by: Yardstick) -> Response:
+def response(d: Distribution, points: Sequence[TriedValue], at: int, by: Yardstick) -> Response:
     """What a parameter's points say.
 
     Args:
@@ -181,13 +181,13 @@ def response(d: Distribution, points: Sequence[Point], at: int, by: Yardstick) -
     )
 
 
-def _is_safe(point: Point, winner: Point, by: Yardstick) -> bool:
+def _is_safe(point: TriedValue, winner: TriedValue, by: Yardstick) -> bool:
     if not point.scores:
         return False
     return point.merit >= winner.merit - by.margin and point.failed <= winner.failed
 
 
-def _cliffs(pairs: Sequence[tuple[Point, Point]], by: Yardstick) -> list[Cliff]:
+def _cliffs(pairs: Sequence[tuple[TriedValue, TriedValue]], by: Yardstick) -> list[Cliff]:
     """The pairs (near, far) that differ by more than noise and size allow, either way."""
     found = []
     for near, far in pairs:

@@ -20,7 +20,7 @@ older file lacks has its default."""
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Finalist:
     """A config of the explore stage over the confirm seeds.
 
     Attributes:
@@ -120,7 +120,7 @@ class Promise:
 
 
 @dataclass(frozen=True)
-class Race:
+class RaceSummary:
     """How the winner was found among the candidates.
 
     Attributes:
@@ -187,17 +187,17 @@ class Result:
     winner: int
     objective: str
     confidence: float
-    candidates: list[Candidate]
+    candidates: list[Finalist]
     promise: Promise
     reference: Promise
     direction: Direction = "maximize"
     front: list[int] = field(default_factory=list)
-    race: Race | None = None
+    race: RaceSummary | None = None
     improvement: Improvement | None = None
     optimism: Optimism | None = None
 
     @property
-    def winning(self) -> Candidate:
+    def winning(self) -> Finalist:
         """The winner among the candidates."""
         return next(c for c in self.candidates if c.trial == self.winner)
 
@@ -227,12 +227,12 @@ def _result(tree: Mapping[str, Any]) -> Result:
         winner=tree["winner"],
         objective=tree["objective"],
         confidence=tree["confidence"],
-        candidates=[Candidate(**candidate) for candidate in tree["candidates"]],
+        candidates=[Finalist(**candidate) for candidate in tree["candidates"]],
         promise=Promise(**tree["promise"]),
         reference=Promise(**tree["reference"]),
         direction=tree.get("direction", "maximize"),
         front=tree.get("front", []),
-        race=Race(**race) if race else None,
+        race=RaceSummary(**race) if race else None,
         improvement=Improvement(**improvement) if improvement else None,
         optimism=Optimism(**optimism) if optimism else None,
     )

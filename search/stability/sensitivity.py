@@ -20,11 +20,11 @@ from search.ledger.storage import Place, place
 from search.ledger.trial import Trial
 from search.objectives.outcome import FAILURES
 from search.space.distributions import Choice, Distribution
-from search.stability.response import Point, response, yardstick
+from search.stability.response import TriedValue, response, yardstick
 from search.stability.sensitivity_design import (
     Budget,
-    Params,
     Request,
+    VariedValues,
     budget_of,
     design_seeds,
     design_trials,
@@ -91,12 +91,12 @@ def analyse(
     known, seeds = known_trials(book), design_seeds(plan, request)
     objective = plan.objective
 
-    def point(params: Params, value: Any = None, position: float | None = None) -> Point:
+    def point(params: VariedValues, value: Any = None, position: float | None = None) -> TriedValue:
         trials = [known[key] for seed in seeds if (key := trial_key(params, seed)) in known]
         reasons = [trial.reason for trial in trials if trial.outcome == "infeasible"]
         ran = [t for t in trials if t.outcome in ("completed", *FAILURES) and t.score is not None]
         scores = [float(trial.score or 0.0) for trial in ran]
-        return Point(
+        return TriedValue(
             value=value,
             position=position,
             scores=scores,
@@ -123,7 +123,7 @@ def _one_at_a_time(
     examples: int | None,
 ) -> Sensitivity:
     level = plan.sections.stability.confidence
-    lines: dict[str, list[Point]] = {}
+    lines: dict[str, list[TriedValue]] = {}
     for d in varied:
         values = tried_values(d, winner.params[d.name], request)
         lines[d.name] = [

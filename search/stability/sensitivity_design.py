@@ -27,7 +27,7 @@ POINTS: dict[Design, int] = {"oat": 5, "sobol": 16}
 """Values a parameter beside the winner's; rows of the Sobol design, of parameters + 2 runs each."""
 RADIUS, SEEDS = 0.3, 2
 
-Params = Mapping[str, Any]
+VariedValues = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,12 @@ def budget_of(folder: Place | str, request: Request) -> Budget:
     )
 
 
-def design_trials(plan: Plan, ledger: Book, winner: Trial, request: Request) -> list[Trial]:
+def design_trials(plan: Plan, book: Book, winner: Trial, request: Request) -> list[Trial]:
     """The trials of a design, seed by seed: those that are there, and new ones.
 
     A config that no model can be built from is one trial, `infeasible`.
     """
-    known, found = known_trials(ledger), []
+    known, found = known_trials(book), []
     base, *others = design_seeds(plan, request)
     configs = design_configs(plan, winner, request)
     for seed in (base, *others):
@@ -107,12 +107,12 @@ def design_trials(plan: Plan, ledger: Book, winner: Trial, request: Request) -> 
             trial = known.get(trial_key(params, seed))
             if trial is None:
                 tree = plan.space.apply(params)
-                trial = ledger.add_trial(
+                trial = book.add_trial(
                     stage="sensitivity", candidate=winner.id, seed=seed, params=params,
                     config={**tree, "train": {**tree.get("train", {}), "seed": seed}},
                 )  # fmt: skip
             if reason and trial.outcome is None:
-                ledger.finish(trial.id, "infeasible", None, reason)
+                book.finish(trial.id, "infeasible", None, reason)
             found.append(trial)
     return found
 
@@ -216,7 +216,7 @@ def design_configs(plan: Plan, winner: Trial, request: Request) -> list[tuple[di
     return [(each, _why_not(plan, each)) for each in found.values()]
 
 
-def _why_not(plan: Plan, params: Params) -> str:
+def _why_not(plan: Plan, params: VariedValues) -> str:
     try:
         experiment_from(plan.space.apply(params))
     except UserError as error:
@@ -247,7 +247,7 @@ def sobol_configs(
     ]
 
 
-def with_values(plan: Plan, winner: Trial, values: Params) -> dict[str, Any]:
+def with_values(plan: Plan, winner: Trial, values: VariedValues) -> dict[str, Any]:
     """The winner's parameters with some changed; those that come with a new option at default."""
 
     def suggest(name: str, distribution: Distribution) -> Any:
@@ -266,5 +266,5 @@ def known_trials(book: Book) -> dict[tuple[str, int], Trial]:
     }
 
 
-def trial_key(params: Params, seed: int) -> tuple[str, int]:
+def trial_key(params: VariedValues, seed: int) -> tuple[str, int]:
     return json.dumps(params, sort_keys=True), seed

@@ -17,7 +17,7 @@ MOST = 2000
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RankEstimate:
     """A value with its bootstrap interval (percentiles)."""
 
     value: float
@@ -42,9 +42,9 @@ class Correlation:
     known: int
     trials: int
     stopped: int
-    spearman: Estimate
-    kendall: Estimate
-    corrected: Estimate | None
+    spearman: RankEstimate
+    kendall: RankEstimate
+    corrected: RankEstimate | None
 
     @property
     def used(self) -> int:
@@ -86,11 +86,11 @@ def correlate(
     weights = rng.multinomial(count, np.full(count, 1 / count), size=draws)[:, index].astype(float)
     sample = _measure(early, end, selector, weights)
 
-    def estimate(column: int) -> Estimate:
+    def estimate(column: int) -> RankEstimate:
         known = sample[np.isfinite(sample[:, column]), column]
         tail = (1 - confidence) / 2
         low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (-1.0, 1.0)
-        return Estimate(found[column], float(low), float(high))
+        return RankEstimate(found[column], float(low), float(high))
 
     return Correlation(
         known=known,

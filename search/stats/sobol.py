@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from search.stats.rank_correlation import Estimate
+from search.stats.rank_correlation import RankEstimate
 
 Values = NDArray[np.float64]
 _BOOTSTRAPS, _AT_ONCE = 400, 20
@@ -31,8 +31,8 @@ class Index:
         total: share that is gone once the parameter is fixed, interactions included.
     """
 
-    first: Estimate
-    total: Estimate
+    first: RankEstimate
+    total: RankEstimate
 
 
 def saltelli(count: int, dimensions: int) -> Values:
@@ -84,7 +84,9 @@ def indices(
     )
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     return [
-        Index(*(Estimate(float(found[k, i]), float(low[k, i]), float(high[k, i])) for k in (0, 1)))
+        Index(
+            *(RankEstimate(float(found[k, i]), float(low[k, i]), float(high[k, i])) for k in (0, 1))
+        )
         for i in range(found.shape[1])
     ]
 

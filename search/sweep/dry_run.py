@@ -31,7 +31,7 @@ _TIMED_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
-class Estimate:
+class SweepCost:
     """What a sweep would cost.
 
     Attributes:
@@ -78,7 +78,7 @@ class DryRun:
     infeasible: float
     trials: int
     scheduler: str
-    estimate: Estimate | None
+    estimate: SweepCost | None
     unknown: str
     limits: LimitsConfig
 
@@ -198,7 +198,7 @@ def _short(draw: Mapping[str, Any]) -> dict[str, Any]:
     return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in draw.items()}
 
 
-def _estimate(plan: Plan, task: Task, parallel: int) -> Estimate:
+def _estimate(plan: Plan, task: Task, parallel: int) -> SweepCost:
     search, stability = plan.sections.search, plan.sections.stability
     trials, seconds = plan.wanted, _seconds_per_trial(plan, task)
     if isinstance(search.scheduler, PbtConfig):
@@ -211,7 +211,7 @@ def _estimate(plan: Plan, task: Task, parallel: int) -> Estimate:
     full = explored + runs
     devices = devices_of(share_of(plan))
     steps = max(round(plan.budget / step_flops(plan.default, task)), 1)
-    return Estimate(
+    return SweepCost(
         flops_per_trial=plan.budget,
         steps_per_trial=steps,
         warmup=min(plan.default.optimizer.lr_warmup_steps, steps),

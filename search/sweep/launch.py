@@ -42,7 +42,7 @@ from search.logs.trial_log import TrialLog, live_logs, require_logs
 from search.stability.confirm import finalists
 from search.sweep.first_points import resolve_first
 from search.sweep.run import Run
-from search.sweep.stages import LimitReachedError, NoWinnerError, Stages
+from search.sweep.stages import LimitReachedError, NoWinnerError, SweepStages
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.run_folder import cache_folder
@@ -119,7 +119,7 @@ def sweep(
                 display.note(f"warm start from {line}")
             write_start(folder, start)
         write_plan(folder, plan)
-        with live_logs(plan.sections.log, ledger, ledger.folder, plan.study) as logs:
+        with live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as logs:
             _finish(plan, ledger, task, display, logs, address, parallel, explore=True)
     return Run(folder)
 
@@ -184,7 +184,7 @@ def stability(
         _refuse_study(ledger)
         finalists(plan, ledger)
         write_plan(folder, plan)
-        with live_logs(plan.sections.log, ledger, ledger.folder, plan.study) as logs:
+        with live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as logs:
             _finish(plan, ledger, task, display, logs, address, parallel, explore=False)
     return Run(folder)
 
@@ -220,7 +220,7 @@ def _finish(
         spent=lambda: spent(ledger.trials),
         trials=ledger.trials,
     )
-    stages = Stages(plan, ledger, task, display, meter, explore=explore)
+    stages = SweepStages(plan, ledger, task, display, meter, explore=explore)
     try:
         with display:
             if stages.has_work():

@@ -11,7 +11,7 @@ import torch
 
 from search.config.limits import Meter
 from search.config.plan import Plan
-from search.engine.source import Decision, Replicates
+from search.engine.source import FixedTrials, Verdict
 from search.explore.candidates import explored
 from search.explore.explore import Explore
 from search.explore.population import Population
@@ -32,7 +32,7 @@ from search.stability.confirm import (
     promise_trials,
     rank,
 )
-from search.stability.race import Racing
+from search.stability.race import ConfirmRace
 from search.stability.result import Promise, Result
 from trm.checkpoint import load_model
 from trm.evaluation import evaluate, subset
@@ -49,7 +49,7 @@ class LimitReachedError(RuntimeError):
     """A sweep that met one of its limits before its result was there; nothing is lost."""
 
 
-class Stages:
+class SweepStages:
     """The stages of one run as one source for the engine, so that they share worker processes.
 
     A stage is drawn up once the one before has ended: its trials depend on all results before it.
@@ -74,7 +74,7 @@ class Stages:
         display.maximizes = plan.objective.maximizes
         self._meter = meter
         self._sources = self._stages(explore)
-        self._current: Explore | Population | Replicates | None = None
+        self._current: Explore | Population | FixedTrials | None = None
         self._running = 0
         self._first: Trial | None = None
 
@@ -112,7 +112,7 @@ class Stages:
         """The objective of a report."""
         return self.plan.objective.value(row)
 
-    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Decision:
+    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Verdict:
         """Only exploring trials are ever stopped or wait, and only stretches complete early."""
         assert self._current is not None
         decision = self._current.on_report(trial, row)
@@ -130,7 +130,7 @@ class Stages:
         self._running -= 1
         self._current.on_end(trial)
 
-    def _stages(self, explore: bool) -> Generator[Explore | Population | Replicates]:
+    def _stages(self, explore: bool) -> Generator[Explore | Population | FixedTrials]:
         objective = self.plan.objective
         if explore and isinstance(self.plan.sections.search.scheduler, PbtConfig):
             population = Population(self.plan, self.ledger, self.floor)
@@ -154,16 +154,16 @@ class Stages:
                 )
             raise NoWinnerError(_why_no_winner(self.plan, self.ledger))
         examples = len(subset(self.task.split("valid"), self.plan.default.train.valid_examples))
-        race = Racing(self.plan, self.ledger, chosen, examples)
+        race = ConfirmRace(self.plan, self.ledger, chosen, examples)
         trials = race.trials()
         self._display.stage("confirm", race.rules.budget, _ended(trials))
-        yield Replicates(trials, objective, self.floor, race.next)
+        yield FixedTrials(trials, objective, self.floor, race.next)
         candidates = rank(self.plan, self.ledger, examples)
         winner = self.ledger.trials[candidates[0].trial]
         promised, reference = promise_trials(self.plan, self.ledger, winner)
         trials = list({trial.id: trial for trial in (*promised, *reference)}.values())
         self._display.stage("promise", len(trials), _ended(trials))
-        yield Replicates(trials, objective, self.floor)
+        yield FixedTrials(trials, objective, self.floor)
         promises = self._promise(promised, examples), self._promise(reference, examples)
         self.result = Result(
             winner=winner.id,

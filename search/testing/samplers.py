@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from search.objectives.objective import Direction
 from search.objectives.outcome import FAILURES
 from search.samplers.base import SamplerConfig
-from search.samplers.history import Direction, History, Record
+from search.samplers.history import History, PastTrial
 from search.space.space import Draw, Params, Space
 
 CONDITIONAL: dict[str, Any] = {
@@ -109,7 +110,9 @@ def _check_purity(
     assert again == draw, "a rebuilt history gives another draw"
 
 
-def _ended(record: Record, directions: Sequence[Direction], rng: random.Random) -> Record | None:
+def _ended(
+    record: PastTrial, directions: Sequence[Direction], rng: random.Random
+) -> PastTrial | None:
     """How a made-up candidate ends; None if it goes on."""
     end = rng.choice(_ENDS)
     values = tuple(rng.random() for _ in directions)
@@ -118,23 +121,23 @@ def _ended(record: Record, directions: Sequence[Direction], rng: random.Random) 
         return None
     if end == "failed":
         floor = (0.0,) * len(directions)
-        return Record(record.number, record.params, rng.choice(FAILURES), floor, {0: 0.0})
+        return PastTrial(record.number, record.params, rng.choice(FAILURES), floor, {0: 0.0})
     if end == "infeasible":
-        return Record(record.number, record.params, "infeasible")
+        return PastTrial(record.number, record.params, "infeasible")
     if end == "stopped":
         rungs = rungs if rng.random() < 0.5 else {}
-        return Record(record.number, record.params, "stopped", (), rungs)
+        return PastTrial(record.number, record.params, "stopped", (), rungs)
     if end == "pruned":
-        return Record(record.number, record.params, end, values, rungs, progress=rng.random())
+        return PastTrial(record.number, record.params, end, values, rungs, progress=rng.random())
     broken = {"mean_steps <= 6": rng.uniform(-1, 1)}
-    return Record(record.number, record.params, end, values, rungs, broken, 1.0)
+    return PastTrial(record.number, record.params, end, values, rungs, broken, 1.0)
 
 
 def _warm(
     space: Space, directions: Sequence[Direction], count: int, rng: random.Random
-) -> list[Record]:
+) -> list[PastTrial]:
     generator = np.random.default_rng(rng.getrandbits(32))
-    running = [Record(-1 - index, space.sample(generator)[0]) for index in range(count)]
+    running = [PastTrial(-1 - index, space.sample(generator)[0]) for index in range(count)]
     ended = (_ended(record, directions, rng) for record in running)
     return [record for record in ended if record is not None]
 

@@ -14,10 +14,10 @@ from typing import Any
 from search.engine.events import NoEvents
 from search.engine.execution import Execution
 from search.engine.job import Job
-from search.engine.source import Decision
-from search.explore.early_stopping import Steering
+from search.engine.source import Verdict
+from search.explore.early_stopping import EarlyStopping
 from search.ledger.book import Book
-from search.ledger.journal import Record
+from search.ledger.journal import JournalRecord
 from search.ledger.trial import Trial
 from search.schedulers.scheduler import EarlyStoppingConfig
 
@@ -101,7 +101,7 @@ class _Book(Book):
         super().__init__()
         self.left = left
 
-    def _record(self, trial_id: int, record: Record) -> None:
+    def _record(self, trial_id: int, record: JournalRecord) -> None:
         super()._record(trial_id, record)
         if self.left is not None:
             self.left -= 1
@@ -115,7 +115,7 @@ class _Source:
     def __init__(self, config: EarlyStoppingConfig, book: Book) -> None:
         trials = list(book.trials.values())
         scheduler = config.build(slow_start=False)
-        self.steering = Steering(config, scheduler, book, trials, self.score, FLOOR)
+        self.steering = EarlyStopping(config, scheduler, book, trials, self.score, FLOOR)
         self.book = book
 
     def next(self) -> Trial | None:
@@ -136,7 +136,7 @@ class _Source:
     def score(self, row: Mapping[str, Any]) -> float:
         return float(row["exact_accuracy"])
 
-    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Decision:
+    def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Verdict:
         assert trial.outcome is None
         assert not trial.paused
         decision = self.steering.on_report(trial, row)

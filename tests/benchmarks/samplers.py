@@ -16,7 +16,7 @@ import numpy as np
 
 from search.samplers import SAMPLERS
 from search.samplers.base import SamplerConfig
-from search.samplers.history import History, Record
+from search.samplers.history import History, PastTrial
 from search.samplers.tpe import TpeConfig
 from search.space.space import Space
 from tests.benchmarks.side_by_side import compare
@@ -118,7 +118,7 @@ def best_after(config: SamplerConfig, problem: Problem, draws: int, seed: int) -
             break
         params, _ = config.draw(history, problem.space, seed, draws)
         number = history.begin(params)
-        history.end(Record(number, params, "completed", (problem.loss(params),)))
+        history.end(PastTrial(number, params, "completed", (problem.loss(params),)))
     return min(record.values[0] for record in history.records)
 
 
@@ -138,7 +138,7 @@ def long_history(problem: Problem, candidates: int) -> History:
         history.begin(params)
         loss = problem.loss(params)
         outcome = "completed" if number % 3 == 0 else "pruned"
-        history.end(Record(number, params, outcome, (loss,), {0: loss}, progress=0.3))
+        history.end(PastTrial(number, params, outcome, (loss,), {0: loss}, progress=0.3))
     return history
 
 

@@ -18,7 +18,7 @@ import optuna
 
 from search.simulator.methods import best_quality, reseeded
 from search.simulator.recording import Recording, read_recording
-from search.simulator.simulator import Simulated, Split, plan_of, simulate, splits
+from search.simulator.simulator import SeedSplit, Simulated, plan_of, simulate, splits
 
 RECORDING = Path(__file__).parents[1] / "data" / "recordings" / "arrows4.parquet"
 REPEAT = 100
@@ -39,7 +39,7 @@ def contestants(recording: Recording) -> dict[str, Run]:
     by_loss = plan_of(recording, {"search": {"scheduler": {"name": "asha", "metric": "lm_loss"}}})
     plain = plan_of(recording, {"search": {"sampler": "random", "scheduler": "none"}})
 
-    def run(function: Run, plan: object, split: Split, seed: int, compute: float) -> Simulated:
+    def run(function: Run, plan: object, split: SeedSplit, seed: int, compute: float) -> Simulated:
         return function(
             recording, reseeded(plan, seed), split, workers=WORKERS, compute=compute * ours.budget
         )

@@ -18,7 +18,7 @@ from ray.tune.search.optuna import OptunaSearch
 from search.config.plan import Plan
 from search.ledger.trial import Row
 from search.simulator.recording import Recording
-from search.simulator.simulator import Point, Simulated, Split
+from search.simulator.simulator import Incumbent, SeedSplit, Simulated
 from search.simulator.virtual_clock import START, Stretch, VirtualClock
 from search.space.distributions import Choice, Distribution
 
@@ -28,7 +28,7 @@ REPORTS = 12
 def simulate_stock(
     recording: Recording,
     plan: Plan,
-    split: Split,
+    split: SeedSplit,
     *,
     workers: int,
     compute: float,
@@ -73,7 +73,7 @@ class _Tune:
         self,
         recording: Recording,
         plan: Plan,
-        split: Split,
+        split: SeedSplit,
         clock: VirtualClock,
         searcher: OptunaSearch,
         scheduler: ASHAScheduler,
@@ -82,7 +82,7 @@ class _Tune:
         self.searcher, self.scheduler = searcher, scheduler
         self.configs: dict[str, int] = {}
         self.results: dict[str, dict[str, Any]] = {}
-        self.points: list[Point] = []
+        self.points: list[Incumbent] = []
         self.incumbent: int | None = None
 
     def next(self) -> Stretch | None:
@@ -131,7 +131,7 @@ class _Tune:
         if pick is not None and (pick != self.incumbent or not self.points):
             self.incumbent = pick
             quality = self.recording.quality(pick, self.split.truth, objective)
-            self.points.append(Point(self.clock.compute, self.clock.now, quality))
+            self.points.append(Incumbent(self.clock.compute, self.clock.now, quality))
 
 
 def _suggest(trial: Any, distribution: Distribution) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 from curricula.curriculum import Curriculum
 from curricula.feedback import Feedback
-from curricula.preview import RESOLUTION, Point, always, preview, walk
+from curricula.preview import RESOLUTION, PreviewPoint, always, preview, walk
 from curricula.published import CURRICULA
 from curricula.stage import Depth, Stage
 from trm.config import experiment_from
@@ -75,7 +75,7 @@ def test_the_walk_is_the_trainers_own(
         step, before = trainer.counters.step, trainer.progress
         trainer.train_step()
         compute = trainer.counters.compute
-        taken.append(Point(step, before, trainer.progress, compute, trainer.stage))
+        taken.append(PreviewPoint(step, before, trainer.progress, compute, trainer.stage))
     walked = list(
         walk(
             config.curriculum,

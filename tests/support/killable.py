@@ -23,14 +23,14 @@ from search.config.limits import LimitsConfig, Meter
 from search.config.plan import Plan, read_plan, resolve_plan
 from search.engine.job import Job
 from search.engine.ray_tune import run_trials
-from search.ledger.journal import Journal, Record
+from search.ledger.journal import Journal, JournalRecord
 from search.ledger.ledger import Ledger
 from search.ledger.lineage import GENERATION, PARENT
 from search.ledger.reader import holds_ledger, read_curves, read_trials
 from search.ledger.trial import Trial
 from search.logs.optuna_journal import STUDY_FILE
 from search.logs.terminal import SweepDisplay
-from search.sweep.stages import Stages as RealStages
+from search.sweep.stages import SweepStages as RealStages
 from tests.support.folders import ROOT
 from tests.support.toy_training import SweptTraining
 from trm.config import experiment_from
@@ -144,7 +144,7 @@ def _obey(order: Path) -> None:
     append = Journal.append
     moment, left = "", 0
 
-    def appending(journal: Journal, record: Record) -> int:
+    def appending(journal: Journal, record: JournalRecord) -> int:
         nonlocal moment, left
         if order.exists():
             moment, times = order.read_text().split()
@@ -261,7 +261,7 @@ def assert_finished(folder: Path, plan: Plan) -> Facts:
 def assert_told_once(folder: Path, plan: Plan, searched: list[Trial]) -> None:
     """Optuna's study holds every trial of the search once, as the ledger has it."""
     storage = JournalStorage(JournalFileBackend(str(folder / STUDY_FILE)))
-    told = optuna.load_study(study_name=plan.study, storage=storage).trials
+    told = optuna.load_study(study_name=plan.run_id, storage=storage).trials
     assert [t.number for t in told] == list(range(len(searched)))
     for trial, other in zip(searched, told, strict=True):
         assert other.params == trial.params

@@ -8,7 +8,7 @@ from typing import Any
 from search.config.plan import read_plan
 from search.ledger.ledger import Ledger
 from search.stability.confirm import finalists, rank
-from search.stability.race import Racing
+from search.stability.race import ConfirmRace
 from search.stability.result import Promise, Result
 from tests.support.reported import MARKS, TREE, curve, made
 
@@ -23,7 +23,7 @@ def raced(folder: Path, search: dict[str, Any] | None = None, racing: bool = Tru
     with Ledger.open(folder) as ledger:
         chosen = finalists(plan, ledger)
         means = {trial.id: 0.9 - 0.06 * index for index, trial in enumerate(chosen)}
-        run = Racing(plan, ledger, chosen, 500)
+        run = ConfirmRace(plan, ledger, chosen, 500)
         while (trial := run.next()) is not None:
             ledger.begin_attempt(trial.id)
             for row in curve(trial.id, trial.params, trial.seed, MARKS, diverges=False):

@@ -17,7 +17,7 @@ from search.ledger.ledger import Ledger
 from search.ledger.parquet import BLOCK, CURVES, TRIALS, part, trial_row, write_part
 from search.ledger.reader import read_book
 from search.ledger.trial import Row, Trial
-from search.stability.result import Candidate, Promise, Result
+from search.stability.result import Finalist, Promise, Result
 from search.stats.intervals import prediction_interval, robust_scores
 from trm.report import COLUMNS
 
@@ -215,7 +215,7 @@ def _confirm(folder: Path, plan: Plan, stored: list[Trial], rows: list[Row]) -> 
         ]  # fmt: skip
     scores = robust_scores(samples, examples=500)
     candidates = [
-        Candidate(
+        Finalist(
             trial=one.trial.id, explored=one.score, robust=scores[one.trial.id].lower,
             mean=scores[one.trial.id].mean, scores=samples[one.trial.id], failures=0,
         )

@@ -9,7 +9,7 @@ import pytest
 
 from curricula.stage import Stage
 from trm.config import experiment_from
-from trm.curriculum import Window, begin_course, full_stage
+from trm.curriculum import FeedbackWindow, begin_course, full_stage
 from trm.errors import UserError
 
 TinyTree = Callable[..., dict[str, Any]]
@@ -46,7 +46,7 @@ def random_steps(seed: int, batch: int = 40) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("seed", range(5))
 def test_feedback_is_the_means_over_all_rows_of_the_window(seed: int) -> None:
     steps = random_steps(seed)
-    window = Window()
+    window = FeedbackWindow()
     for step in steps:
         window.count(**step, bins=4)
     feedback = window.feedback()
@@ -64,7 +64,7 @@ def test_feedback_is_the_means_over_all_rows_of_the_window(seed: int) -> None:
 
 def test_halting_that_never_stops_is_not_called_calibrated() -> None:
     nothing = np.zeros(8, dtype=bool)
-    window = Window()
+    window = FeedbackWindow()
     window.count(1.0, nothing, nothing, ~nothing, np.zeros(8, dtype=np.float32), bins=0)
     assert window.feedback().halt_accuracy == 0.5
-    assert Window().feedback().halt_accuracy == 0.0
+    assert FeedbackWindow().feedback().halt_accuracy == 0.0

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trm.layers import (
     Attention,
-    Linear,
+    CastedLinear,
     SwiGLU,
     rms_norm,
     rope_tables,
@@ -44,13 +44,13 @@ def test_truncated_normal_is_the_generators_and_zero_deviation_is_zero() -> None
 
 
 def test_linear_starts_with_lecun_deviation() -> None:
-    layer = Linear(256, 512, seeded())
+    layer = CastedLinear(256, 512, seeded())
     assert float(layer.weight.detach().std()) == pytest.approx(1 / 16, rel=0.02)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_linear_computes_in_the_inputs_type_and_keeps_float32_weights(dtype: torch.dtype) -> None:
-    layer = Linear(4, 3, seeded(), bias=True)
+    layer = CastedLinear(4, 3, seeded(), bias=True)
     out = layer(torch.randn(2, 4, generator=seeded()).to(dtype))
     assert out.dtype == dtype
     out.float().sum().backward()
@@ -174,7 +174,7 @@ def test_attention_without_positions_does_not_see_order() -> None:
 
 
 def test_linear_matches_functional_form() -> None:
-    layer = Linear(5, 2, seeded(), bias=True, std=0.0)
+    layer = CastedLinear(5, 2, seeded(), bias=True, std=0.0)
     assert layer.bias is not None
     torch.nn.init.constant_(layer.bias, -5.0)
     x = torch.randn(3, 5, generator=seeded(1))

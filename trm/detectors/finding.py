@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from trm.thresholds import DiagnosticsConfig
 
-Row = Mapping[str, Any]
+ReportRow = Mapping[str, Any]
 """A report's columns; any may be missing."""
 
 Severity = Literal["failure", "warning"]
@@ -53,7 +53,7 @@ class Detector:
             none for what cannot be turned off.
     """
 
-    find: Callable[[Sequence[Row], DiagnosticsConfig], Finding | None]
+    find: Callable[[Sequence[ReportRow], DiagnosticsConfig], Finding | None]
     definition: str
     unit: str
     keys: tuple[str, ...]
@@ -69,29 +69,29 @@ def noise(a: float, b: float, examples: float, deviations: float = 2.0) -> float
     return deviations * math.sqrt((a * (1.0 - a) + b * (1.0 - b)) / examples)
 
 
-def number(row: Row, column: str) -> float | None:
+def number(row: ReportRow, column: str) -> float | None:
     """A column of a report; None where it is missing or not finite."""
     value = row.get(column)
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def examples_of(row: Row) -> float:
+def examples_of(row: ReportRow) -> float:
     """How many puzzles a report was evaluated on."""
     return row.get("evaluated") or _EXAMPLES
 
 
-def probed_examples(row: Row, config: DiagnosticsConfig) -> float:
+def probed_examples(row: ReportRow, config: DiagnosticsConfig) -> float:
     """How many puzzles a report was probed on."""
     # A probe is of the first of those that are evaluated.
     return min(config.examples, examples_of(row))
 
 
-def when(row: Row) -> float:
+def when(row: ReportRow) -> float:
     """The share of the compute budget at which a report was made."""
     return float(row.get("progress") or 0.0)
 
 
-def latest(rows: Sequence[Row], column: str) -> tuple[float, Row] | None:
+def latest(rows: Sequence[ReportRow], column: str) -> tuple[float, ReportRow] | None:
     """The last finite value of a column, and its report."""
     for row in reversed(rows):
         value = number(row, column)

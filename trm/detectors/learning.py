@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from trm.detectors.finding import (
     Finding,
-    Row,
+    ReportRow,
     Severity,
     examples_of,
     latest,
@@ -34,7 +34,7 @@ class _Fall:
         return self.peak - self.now
 
 
-def _fall(rows: Sequence[Row], least: float) -> _Fall | None:
+def _fall(rows: Sequence[ReportRow], least: float) -> _Fall | None:
     """How far the last report's exact accuracy is below its peak; None if by no more than noise.
 
     The peak is what two reports in a row held: the best of many single ones is luck in part.
@@ -49,7 +49,7 @@ def _fall(rows: Sequence[Row], least: float) -> _Fall | None:
     return _Fall(peak, now, allowed) if peak - now > allowed else None
 
 
-def has_collapsed(rows: Sequence[Row], config: DiagnosticsConfig) -> bool:
+def has_collapsed(rows: Sequence[ReportRow], config: DiagnosticsConfig) -> bool:
     """Whether a run that ends with these rows has lost what it had learnt."""
     if config.collapse is None:
         return False
@@ -57,7 +57,7 @@ def has_collapsed(rows: Sequence[Row], config: DiagnosticsConfig) -> bool:
     return fall is not None and fall.lost >= config.collapse * fall.peak
 
 
-def late_collapse(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding | None:
+def late_collapse(rows: Sequence[ReportRow], config: DiagnosticsConfig) -> Finding | None:
     """Exact accuracy that ends below a peak it held."""
     if config.drop is None:
         return None
@@ -76,7 +76,7 @@ def late_collapse(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding | N
     )  # fmt: skip
 
 
-def overfit_plateau(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding | None:
+def overfit_plateau(rows: Sequence[ReportRow], config: DiagnosticsConfig) -> Finding | None:
     """More training examples solved than valid ones, at the last report."""
     limit = config.overfit_gap
     if limit is None or not rows:
@@ -110,7 +110,7 @@ def overfit_plateau(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding |
     )  # fmt: skip
 
 
-def ema_dependence(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding | None:
+def ema_dependence(rows: Sequence[ReportRow], config: DiagnosticsConfig) -> Finding | None:
     """Averaged and live weights that differ late in the run."""
     limit = config.ema_gap
     if limit is None or not rows or when(rows[-1]) < 0.75:
@@ -140,7 +140,7 @@ def ema_dependence(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding | 
     )
 
 
-def flat_line(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding | None:
+def flat_line(rows: Sequence[ReportRow], config: DiagnosticsConfig) -> Finding | None:
     """Nothing solved, and cell accuracy at a standstill over the second half."""
     limit = config.flat_gain
     late = [row for row in rows if when(row) >= 0.5]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trm.detectors.finding import Finding, Row, number, when
+from trm.detectors.finding import Finding, ReportRow, number, when
 from trm.thresholds import DiagnosticsConfig
 
 
-def numeric_divergence(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding | None:
+def numeric_divergence(rows: Sequence[ReportRow], config: DiagnosticsConfig) -> Finding | None:
     """A report that says the run is not finite any more."""
     for row in rows:
         if row.get("diverged"):
@@ -20,7 +20,7 @@ def numeric_divergence(rows: Sequence[Row], config: DiagnosticsConfig) -> Findin
     return None
 
 
-def loss_spike(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding | None:
+def loss_spike(rows: Sequence[ReportRow], config: DiagnosticsConfig) -> Finding | None:
     """Several losses between two reports far above their rolling median."""
     if config.spike_factor is None:
         return None
@@ -38,7 +38,7 @@ def loss_spike(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding | None
     return None
 
 
-def gradient_explosion(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding | None:
+def gradient_explosion(rows: Sequence[ReportRow], config: DiagnosticsConfig) -> Finding | None:
     """A gradient norm far above its median, or a step large against the weights."""
     remedy = "lower optimizer.lr, or set optimizer.grad_clip to 1"
     for row in rows:

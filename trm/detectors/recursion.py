@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trm.detectors.finding import Finding, Row, latest, noise, number, probed_examples, when
+from trm.detectors.finding import Finding, ReportRow, latest, noise, number, probed_examples, when
 from trm.thresholds import DiagnosticsConfig
 
 
-def halting_collapse(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding | None:
+def halting_collapse(rows: Sequence[ReportRow], config: DiagnosticsConfig) -> Finding | None:
     """Logits that blow up, or halting that does not depend on the puzzle."""
     limit = config.q_limit
     for row in rows:
@@ -24,7 +24,7 @@ def halting_collapse(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding 
     return _blind_halting(rows[-1], config.auc_limit)
 
 
-def _blind_halting(row: Row, auc_limit: float) -> Finding | None:
+def _blind_halting(row: ReportRow, auc_limit: float) -> Finding | None:
     """Halting that has stopped to depend on the puzzle, late in a run."""
     names = ("exact_accuracy", "early_exact_accuracy", "mean_steps", "halt_auc")
     exact, early, mean, auc = (number(row, name) for name in names)
@@ -53,7 +53,7 @@ def _blind_halting(row: Row, auc_limit: float) -> Finding | None:
     return None
 
 
-def wandering_latent(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding | None:
+def wandering_latent(rows: Sequence[ReportRow], config: DiagnosticsConfig) -> Finding | None:
     """An answer state that still moves at the deepest step of a probe."""
     limit, found, settled = config.wander, latest(rows, "late_residual"), latest(rows, "settled")
     if limit is None or found is None or when(found[1]) < 0.5:
@@ -71,7 +71,7 @@ def wandering_latent(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding 
     )  # fmt: skip
 
 
-def depth_divergence(rows: Sequence[Row], config: DiagnosticsConfig) -> Finding | None:
+def depth_divergence(rows: Sequence[ReportRow], config: DiagnosticsConfig) -> Finding | None:
     """Accuracy that falls beyond the trained depth, or a radius that has grown."""
     found, limit = latest(rows, "depth_drop"), config.depth_drop
     remedy = "lower optimizer.lr, or train with more model.halt_max_steps"

@@ -16,7 +16,7 @@ from search.commands.compare import comparison_text
 from search.config.plan import resolve_plan, write_plan
 from search.ledger.ledger import Ledger
 from search.space.space import Space
-from search.stability.result import Candidate, Promise, Result
+from search.stability.result import Finalist, Promise, Result
 from search.stats.intervals import difference
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -52,7 +52,7 @@ def make(tiny: Tiny, tmp_path: Path) -> Make:
             ledger.finish(2, "crashed", 0.0, "boom")
         if scores is not None:
             promised = Promise([1], scores, sum(scores) / len(scores), 0.4, 0.9, [0.5])
-            candidate = Candidate(1, 0.6, 0.55, 0.58, [0.5, 0.66], 0)
+            candidate = Finalist(1, 0.6, 0.55, 0.58, [0.5, 0.66], 0)
             Result(1, "exact_accuracy", 0.8, [candidate], promised, promised).save(folder)
         return folder
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from search.analysis.fidelity import Curve, fidelity, measure, run_curves
+from search.analysis.fidelity import RungScores, fidelity, measure, run_curves
 from search.cli import main
 from search.commands.fidelity import _text
 from search.config.plan import Plan, simulated_plan, write_plan
@@ -54,14 +54,14 @@ def test_the_recording_says_which_column_moves_early() -> None:
     assert kendall.low < kendall.value < kendall.high
 
 
-def curves(rng: np.random.Generator, sign: float, count: int = 40) -> list[Curve]:
+def curves(rng: np.random.Generator, sign: float, count: int = 40) -> list[RungScores]:
     """Exact accuracy at the rung foretells the end by `sign`; the training loss foretells it."""
     found = []
     for number in range(count):
         end = rng.uniform()
         at = row(1, 0.25, 0.5 + 0.3 * sign * (end - 0.5) + rng.normal(0, 0.05))
         at["train_loss"] = 1 - end
-        found.append(Curve(number, {0: at}, end))
+        found.append(RungScores(number, {0: at}, end))
     return found
 
 
@@ -81,7 +81,9 @@ def test_a_rung_that_ranks_the_wrong_way_round_is_named_with_the_column_to_use()
 
 def test_noise_at_a_rung_is_a_warning_once_it_is_certain() -> None:
     rng = np.random.default_rng(2)
-    noise = [Curve(c.config, {0: row(1, 0.25, rng.uniform())}, c.end) for c in curves(rng, 1, 400)]
+    noise = [
+        RungScores(c.config, {0: row(1, 0.25, rng.uniform())}, c.end) for c in curves(rng, 1, 400)
+    ]
     assert measure(plan(), noise).warnings
     assert not measure(plan(), noise[:6]).warnings, "too few trials to say so"
 

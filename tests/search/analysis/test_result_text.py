@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 
 from search.analysis.result_text import race_line
-from search.stability.result import Race
+from search.stability.result import RaceSummary
 
 
 @pytest.mark.parametrize(
     ("race", "seeds", "line"),
     [
-        (Race(True, 6, 6, "separated"), [3, 3],
+        (RaceSummary(True, 6, 6, "separated"), [3, 3],
          "race: 6 runs of a budget of 6; the winner is ahead beyond doubt"),
-        (Race(True, 14, 5, "budget"), [6, 5, 3],
+        (RaceSummary(True, 14, 5, "budget"), [6, 5, 3],
          "race: 14 runs so far, budget 5; the budget is spent, and the best are not separated"),
-        (Race(True, 3, 2, "separated"), [3], "no race, there is one candidate: 3 runs"),
-        (Race(False, 1, 1, "budget"), [1], "no race, there is one candidate: 1 run"),
-        (Race(False, 6, 9, "seeds"), [3, 3], "as many seeds for each: 6 runs"),
-        (Race(False, 14, 9, "seeds"), [6, 5, 3], "no race now: 14 runs so far"),
+        (RaceSummary(True, 3, 2, "separated"), [3], "no race, there is one candidate: 3 runs"),
+        (RaceSummary(False, 1, 1, "budget"), [1], "no race, there is one candidate: 1 run"),
+        (RaceSummary(False, 6, 9, "seeds"), [3, 3], "as many seeds for each: 6 runs"),
+        (RaceSummary(False, 14, 9, "seeds"), [6, 5, 3], "no race now: 14 runs so far"),
     ],
 )  # fmt: skip
-def test_a_race_in_words(race: Race, seeds: list[int], line: str) -> None:
+def test_a_race_in_words(race: RaceSummary, seeds: list[int], line: str) -> None:
     assert race_line(race, seeds) == line

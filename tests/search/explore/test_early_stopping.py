@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from search.explore.early_stopping import Steering
+from search.explore.early_stopping import EarlyStopping
 from search.ledger.book import Book
 from search.ledger.trial import Trial
 from search.schedulers.halving import HalvingConfig
@@ -19,21 +19,21 @@ def objective(report: Mapping[str, Any]) -> float:
     return float(report["exact_accuracy"])
 
 
-def steered(book: Book, config: HalvingConfig | None = None) -> Steering:
+def steered(book: Book, config: HalvingConfig | None = None) -> EarlyStopping:
     """As a new driver finds the book."""
     config = config or HalvingConfig()
     scheduler = config.build(slow_start=False)
-    return Steering(config, scheduler, book, list(book.trials.values()), objective, FLOOR)
+    return EarlyStopping(config, scheduler, book, list(book.trials.values()), objective, FLOOR)
 
 
-def begun(book: Book, steering: Steering) -> Trial:
+def begun(book: Book, steering: EarlyStopping) -> Trial:
     trial = book.add_trial(stage="explore", params={}, config={}, seed=0)
     steering.add(trial)
     book.begin_attempt(steering.start(trial).id)
     return trial
 
 
-def told(book: Book, steering: Steering | None, trial: Trial, mark: int, score: float) -> Any:
+def told(book: Book, steering: EarlyStopping | None, trial: Trial, mark: int, score: float) -> Any:
     """A report at 2, 4 or 12 twelfths, decided on unless the driver dies before."""
     share = {1: 2 / 12, 2: 4 / 12, 3: 1.0}[mark]
     report = row(mark, share, score)

@@ -175,7 +175,7 @@ FIRST = {"model.hidden_size": "24", "model.num_heads": "3", "optimizer.lr": 2e-3
 
 def _study(journal: Path, plan: Plan) -> optuna.Study:
     storage = JournalStorage(JournalFileBackend(str(journal)))
-    return optuna.load_study(study_name=plan.study, storage=storage)
+    return optuna.load_study(study_name=plan.run_id, storage=storage)
 
 
 def test_a_grid_ends_the_stage(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_plan_survives_its_folder(plan: Plan, tmp_path: Path) -> None:
     again = read_plan(tmp_path)
     assert again.budget == plan.budget
     assert again.marks == plan.marks
-    assert again.study == plan.study
+    assert again.run_id == plan.run_id
     assert again.tree == plan.tree
 
 

@@ -164,7 +164,7 @@ def test_several_objectives_reach_the_study_and_make_a_front(ledger: Ledger) -> 
     play(found, explore, ledger)
     explore.close()
     study = optuna.load_study(
-        study_name=found.study,
+        study_name=found.run_id,
         storage=JournalStorage(JournalFileBackend(str(ledger.folder / STUDY_FILE))),
     )
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]

@@ -26,7 +26,7 @@ from search.ledger.ledger import Ledger
 from search.ledger.reader import read_trials
 from search.ledger.trial import Trial
 from search.logs.optuna_journal import StudyLog
-from search.samplers.history import Record
+from search.samplers.history import PastTrial
 from search.sweep.first_points import resolve_first
 from trm.config import experiment_from, set_value
 from trm.errors import UserError
@@ -214,7 +214,7 @@ def test_a_sweep_starts_from_it_and_resumes_without_the_other_run(
         play(plan, ledger, Warm(first=warm.first))
         cold = [dict(trial.params) for trial in ledger.trials.values()]
     assert cold[len(warm.first)] != whole[len(warm.first)], "the observations matter"
-    assert all(isinstance(record, Record) for record in warm.records)
+    assert all(isinstance(record, PastTrial) for record in warm.records)
 
 
 def test_folders_without_a_run_are_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
+from pyarrow import fs
 
 import search.ledger.lease
 import search.ledger.ledger
@@ -22,7 +23,7 @@ import search.ledger.object_journal
 from search.ledger.journal import encode, segments
 from search.ledger.lease import LeaseLostError
 from search.ledger.ledger import Ledger
-from search.ledger.reader import read_curves, read_trials
+from search.ledger.reader import holds_ledger, read_curves, read_trials
 from search.ledger.storage import Remote, place
 from trm.errors import UserError
 from trm.report import COLUMNS
@@ -129,7 +130,7 @@ def test_a_creation_cut_short_is_no_obstacle(
         patch.setattr(search.ledger.ledger, "ObjectJournal", killed)
         with pytest.raises(KeyboardInterrupt):
             Ledger.create(where)
-    assert search.ledger.holds_ledger(where)
+    assert holds_ledger(where)
     assert read_trials(where) == {}
     with Ledger.open(where) as ledger:
         fill(ledger, 1, 1)
@@ -227,7 +228,7 @@ def test_checkpoints_go_only_once_what_replaces_them_is_stored(where: Remote) ->
 
     def kept() -> list[str]:
         found = where.filesystem.get_file_info(
-            search.place.fs.FileSelector((where / "checkpoints").path, recursive=True)
+            fs.FileSelector((where / "checkpoints").path, recursive=True)
         )
         return sorted(i.path.partition("checkpoints/")[2] for i in found if i.is_file)
 

@@ -19,14 +19,14 @@ import pytest
 from search.cli import main
 from search.logs.dashboard import dashboard_server
 from search.logs.optuna_journal import Entry, StudyLog
-from search.samplers.history import Record
+from search.samplers.history import PastTrial
 from search.space.space import Space
 
 SPACE = Space.parse({"optimizer": {"lr": {"loguniform": [1e-3, 1e-1]}}})
 
 
 def entry(number: int) -> Entry:
-    return Entry(Record(number, {"optimizer.lr": 0.01}, "completed", (0.1 * number,), {1: 0.05}))
+    return Entry(PastTrial(number, {"optimizer.lr": 0.01}, "completed", (0.1 * number,), {1: 0.05}))
 
 
 def study_in(folder: Path, trials: int) -> StudyLog:

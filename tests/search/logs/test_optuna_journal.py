@@ -12,7 +12,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from search.logs.optuna_journal import BATCH, FLUSH_SECONDS, Entry, StudyLog
-from search.samplers.history import Direction, Record
+from search.objectives.objective import Direction
+from search.samplers.history import PastTrial
 from search.testing.samplers import SPACES
 
 SPACE = SPACES["conditional"]
@@ -33,7 +34,7 @@ def entries(count: int, objectives: int = 1, first: int = 0) -> list[Entry]:
         values = () if outcome == "infeasible" else (float(rng.random()),) * objectives
         rungs = {0: 0.25, 2: 0.5} if outcome in ("completed", "pruned") else {}
         broken = {"mean_steps <= 6": 1.5} if number % 10 == 0 else {}
-        record = Record(number, params, outcome, values, rungs, broken, 0.5)
+        record = PastTrial(number, params, outcome, values, rungs, broken, 0.5)
         found.append(Entry(record, {"trials": [number], "outcome": outcome, "reason": "because"}))
     return found
 
@@ -55,7 +56,7 @@ def test_what_is_written_as_it_happens_is_what_is_rebuilt(tmp_path: Path, lag: i
     log_at(tmp_path / "rebuilt", found)
     log = log_at(tmp_path / "live", [], clock=iter(np.arange(0, 1e4, FLUSH_SECONDS / 2)).__next__)
     for number, entry in enumerate(found):
-        running = Record(number, entry.record.params)
+        running = PastTrial(number, entry.record.params)
         log.update(Entry(running, {"trials": [number]}))
         if number >= lag:
             log.update(found[number - lag])
@@ -105,7 +106,7 @@ def test_warm_start_records_come_first_with_their_origin(tmp_path: Path) -> None
     rng = np.random.default_rng(1)
     warm = [
         Entry(
-            Record(number, SPACE.sample(rng)[0], "completed", (0.1 - number,)),
+            PastTrial(number, SPACE.sample(rng)[0], "completed", (0.1 - number,)),
             {"warm_start": f"runs/old#{-number}"},
         )
         for number in (-1, -2, -3)

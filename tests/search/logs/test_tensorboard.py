@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from search.logs.tensorboard import TensorBoardSink
-from search.logs.writer import Ending, LoggedRun
+from search.logs.writer import LoggedRun, RunEnd
 
 RUN = LoggedRun(
     "4", "study-4", "explore-00004", "study", "explore",
@@ -45,7 +45,7 @@ def test_every_column_is_a_scalar_at_its_step(tmp_path: Path) -> None:
     # A report is there to be seen while the run goes on.
     assert points(read(tmp_path / "explore-00004"), "exact_accuracy") == [(1002.0, 10, 0.25)]
     sink.add("4", row(2))
-    sink.end("4", Ending("completed", 0.5, "", failed=False))
+    sink.end("4", RunEnd("completed", 0.5, "", failed=False))
     sink.close()
     reader = read(tmp_path / "explore-00004")
     assert set(reader.Tags()["scalars"]) == {*row(1), "score"}
@@ -57,7 +57,7 @@ def test_every_column_is_a_scalar_at_its_step(tmp_path: Path) -> None:
 def test_drawn_values_stand_in_the_hparams_tab(tmp_path: Path) -> None:
     sink = TensorBoardSink(tmp_path)
     sink.begin(RUN)
-    sink.end("4", Ending("crashed", None, "boom", failed=True))
+    sink.end("4", RunEnd("crashed", None, "boom", failed=True))
     sink.close()
     metadata = read(tmp_path / "explore-00004").SummaryMetadata("_hparams_/session_start_info")
     start = HParamsPluginData.FromString(metadata.plugin_data.content).session_start_info
@@ -72,7 +72,7 @@ def test_drawn_values_stand_in_the_hparams_tab(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stopped", ["suspended", "killed", "cut off", "at the end"])
 def test_a_run_that_is_begun_again_shows_each_row_once(tmp_path: Path, stopped: str) -> None:
-    folder, done = tmp_path / "explore-00004", Ending("completed", 0.75, "", failed=False)
+    folder, done = tmp_path / "explore-00004", RunEnd("completed", 0.75, "", failed=False)
     watcher = EventAccumulator(str(folder))
     first = TensorBoardSink(tmp_path)
     first.begin(RUN)

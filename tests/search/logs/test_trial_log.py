@@ -16,7 +16,7 @@ from search.engine.job import Job
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.logs.trial_log import TrialLog, live_logs, run_id, sinks
-from search.logs.writer import Ending, LoggedRun, Recorder
+from search.logs.writer import LoggedRun, LogWriter, RunEnd
 from trm.report import COLUMNS
 
 STUDY = "mine-0123456789ab"
@@ -32,7 +32,7 @@ class Sink:
         self.folder = folder
         self.runs: dict[str, LoggedRun] = {}
         self.steps: dict[str, list[int]] = {}
-        self.endings: dict[str, list[Ending | None]] = {}
+        self.endings: dict[str, list[RunEnd | None]] = {}
 
     def begin(self, run: LoggedRun) -> None:
         assert self.endings.get(run.key, [None])[-1] is None, "a complete run is begun again"
@@ -42,7 +42,7 @@ class Sink:
         assert set(row) <= set(COLUMNS)
         self.steps[key].append(row["step"])
 
-    def end(self, key: str, ending: Ending | None) -> None:
+    def end(self, key: str, ending: RunEnd | None) -> None:
         self.endings.setdefault(key, []).append(ending)
 
     def close(self) -> None: ...
@@ -106,7 +106,7 @@ def begun(folder: Path, **config: Any) -> Ledger:
 def trial_log(ledger: Ledger, folder: Path) -> tuple[Sink, TrialLog]:
     folder.mkdir(exist_ok=True)
     sink = Sink(folder)
-    return sink, TrialLog(Recorder(sink), ledger, STUDY)
+    return sink, TrialLog(LogWriter(sink), ledger, STUDY)
 
 
 def test_a_trial_is_a_run_with_its_rows_and_its_end(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_a_trial_is_a_run_with_its_rows_and_its_end(tmp_path: Path) -> None:
         log.close()
     assert sink.steps == {"0": [10, 20], "1": [10]}
     assert sink.endings == {
-        "0": [Ending("completed", 0.2, "", failed=False)],
-        "1": [Ending("crashed", 0.0, "ValueError: boom", failed=True)],
+        "0": [RunEnd("completed", 0.2, "", failed=False)],
+        "1": [RunEnd("crashed", 0.0, "ValueError: boom", failed=True)],
     }
     logged = sink.runs["1"]
     assert (logged.id, logged.name) == (f"{STUDY}-1", "explore-00001")
@@ -169,7 +169,7 @@ def test_a_dead_worker_does_not_split_a_run(tmp_path: Path) -> None:
 
 def test_what_an_earlier_driver_left_out_is_filled_in(tmp_path: Path) -> None:
     with begun(tmp_path / "run") as ledger:
-        nobody = TrialLog(Recorder(Sink(tmp_path)), ledger, STUDY)
+        nobody = TrialLog(LogWriter(Sink(tmp_path)), ledger, STUDY)
         run = Run(ledger, nobody)
         first, second = run.start(1), run.start(2)
         run.report(first, 1)
@@ -201,7 +201,7 @@ def test_an_outcome_that_no_worker_tells_of_is_logged_at_the_close(tmp_path: Pat
         ledger.finish(0, "stopped", 0.1, "the budget is spent")
         log.close()
     assert sink.steps["0"] == [10]
-    assert sink.endings["0"][-1] == Ending("stopped", 0.1, "the budget is spent", failed=False)
+    assert sink.endings["0"][-1] == RunEnd("stopped", 0.1, "the budget is spent", failed=False)
 
 
 def test_a_log_without_room_is_whole_at_the_end(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_log_without_room_is_whole_at_the_end(tmp_path: Path) -> None:
 
     with begun(tmp_path / "run") as ledger:
         sink = Slow(tmp_path)
-        log = TrialLog(Recorder(sink, waiting=2), ledger, STUDY)
+        log = TrialLog(LogWriter(sink, waiting=2), ledger, STUDY)
         run = Run(ledger, log)
         for pid in (1, 2):
             name = run.start(pid)

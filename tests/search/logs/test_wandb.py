@@ -17,11 +17,11 @@ import pytest
 import search.logs.wandb as module
 from search.config.logs import WandbConfig
 from search.logs.wandb import WandbSink, require_login
-from search.logs.writer import Ending, LoggedRun, Recorder
+from search.logs.writer import LoggedRun, LogWriter, RunEnd
 from trm.errors import UserError
 
-DONE = Ending("completed", 0.75, "", failed=False)
-CRASHED = Ending("crashed", 0.0, "ValueError: boom", failed=True)
+DONE = RunEnd("completed", 0.75, "", failed=False)
+CRASHED = RunEnd("crashed", 0.0, "ValueError: boom", failed=True)
 OFFLINE = WandbConfig(mode="offline", project="mine", tags=["try"])
 
 
@@ -71,7 +71,7 @@ def row(mark: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write(folder: Path, config: WandbConfig, marks: int, ending: Ending | None) -> None:
+def write(folder: Path, config: WandbConfig, marks: int, ending: RunEnd | None) -> None:
     sink = WandbSink(folder, config)
     sink.begin(run())
     for mark in range(1, marks + 1):
@@ -187,7 +187,7 @@ def test_a_server_that_is_not_there_costs_one_warning(
     monkeypatch.setattr(module, "_INIT_SECONDS", 2.0 if dies == "before" else 60.0)
     monkeypatch.setattr(module, "_FINISH_SECONDS", 1.0)
     monkeypatch.setenv("WANDB_API_KEY", fake.KEY)
-    recorder = Recorder(WandbSink(tmp_path, WandbConfig(mode="online")))
+    recorder = LogWriter(WandbSink(tmp_path, WandbConfig(mode="online")))
     if dies == "between":
         with fake.wandb_server() as server:
             monkeypatch.setenv("WANDB_BASE_URL", server.url)

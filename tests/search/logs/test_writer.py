@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from search.logs.writer import COMPLETE_FILE, Ending, LoggedRun, Recorder, read_complete
+from search.logs.writer import COMPLETE_FILE, LoggedRun, LogWriter, RunEnd, read_complete
 
-DONE = Ending("completed", 0.5, "", failed=False)
+DONE = RunEnd("completed", 0.5, "", failed=False)
 
 
 class Sink:
@@ -36,7 +36,7 @@ class Sink:
             raise OSError("the disk\nis full")
         self.calls.append(("add", key, row["step"]))
 
-    def end(self, key: str, ending: Ending | None) -> None:
+    def end(self, key: str, ending: RunEnd | None) -> None:
         self.calls.append(("end", key, ending))
 
     def close(self) -> None:
@@ -53,7 +53,7 @@ def row(step: int) -> dict[str, Any]:
 
 def test_everything_reaches_the_log_in_order_and_elsewhere(tmp_path: Path) -> None:
     sink = Sink(tmp_path)
-    recorder = Recorder(sink)
+    recorder = LogWriter(sink)
     recorder.begin(run("7"), [row(1)])
     assert recorder.is_open("7")
     recorder.add("7", row(2))
@@ -69,13 +69,13 @@ def test_everything_reaches_the_log_in_order_and_elsewhere(tmp_path: Path) -> No
     assert sink.thread != threading.current_thread().name
     # A run that will go on is not complete.
     assert read_complete(tmp_path) == {"7"}
-    assert Recorder(Sink(tmp_path)).complete == {"7"}
+    assert LogWriter(Sink(tmp_path)).complete == {"7"}
 
 
 def test_a_log_without_room_holds_nobody_up_and_is_made_whole_later(tmp_path: Path) -> None:
     sink = Sink(tmp_path)
     sink.free.clear()
-    recorder = Recorder(sink, waiting=3)
+    recorder = LogWriter(sink, waiting=3)
     recorder.begin(run("0"))
     for step in range(1, 9):
         recorder.add("0", row(step))
@@ -97,7 +97,7 @@ def test_a_log_that_fails_is_off_with_one_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sink = Sink(tmp_path, fails_at=2)
-    recorder = Recorder(sink, waiting=2)
+    recorder = LogWriter(sink, waiting=2)
     recorder.begin(run("0"))
     for step in range(1, 50):
         recorder.add("0", row(step), wait=True)
@@ -115,7 +115,7 @@ def test_a_close_in_a_hurry_leaves_the_rest_to_the_next_resume(
 ) -> None:
     sink = Sink(tmp_path)
     sink.free.clear()
-    recorder = Recorder(sink, waiting=3)
+    recorder = LogWriter(sink, waiting=3)
     for key in "0123":
         recorder.begin(run(key))
         recorder.end(key, DONE)

@@ -11,7 +11,7 @@ import pytest
 from search.objectives.objective import Objective
 from search.report.association import explained, thin
 from search.report.depth import _change
-from search.report.facts import Point
+from search.report.facts import ConfigPoint
 from search.report.slices import GRID, smoothed
 from search.space.distributions import Choice, Range
 
@@ -23,8 +23,8 @@ def test_examples_in_docstrings(module: str) -> None:
     assert tried.failed == 0
 
 
-def points(values: list[object]) -> list[Point]:
-    return [Point(n, {"x": value}, "completed", 0.0, 1.0) for n, value in enumerate(values)]
+def points(values: list[object]) -> list[ConfigPoint]:
+    return [ConfigPoint(n, {"x": value}, "completed", 0.0, 1.0) for n, value in enumerate(values)]
 
 
 def test_what_a_choice_explains_is_adjusted_r_squared() -> None:
@@ -69,7 +69,8 @@ def test_the_surface_is_a_kernel_regression() -> None:
 def test_a_crowd_keeps_its_best() -> None:
     rng = np.random.default_rng(3)
     crowd = [
-        Point(n, {}, "completed", float(score), 1.0) for n, score in enumerate(rng.random(900))
+        ConfigPoint(n, {}, "completed", float(score), 1.0)
+        for n, score in enumerate(rng.random(900))
     ]
     for column, best in (("exact_accuracy", max), ("lm_loss", min)):
         kept = thin(crowd, Objective(column=column), most=90)

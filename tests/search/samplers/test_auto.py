@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from search.samplers.auto import AutoConfig
-from search.samplers.history import History, Record
+from search.samplers.history import History, PastTrial
 from search.samplers.qmc import QmcConfig, sobol_draw
 from search.samplers.tpe import TpeConfig
 from search.space.space import Space
@@ -45,11 +45,11 @@ def test_quasi_random_candidates_come_first() -> None:
         quasi = sobol_draw(CHOICES, 3, number)
         assert ((params, tree) == quasi) == (number < 4)
         history.begin(params)
-        history.end(Record(number, params, "completed", (params["x"],)))
+        history.end(PastTrial(number, params, "completed", (params["x"],)))
 
 
 def test_a_warm_start_counts_as_a_start() -> None:
-    warm = [Record(-1 - i, {"x": i / 9, "c": "a"}, "completed", (i / 9,)) for i in range(9)]
+    warm = [PastTrial(-1 - i, {"x": i / 9, "c": "a"}, "completed", (i / 9,)) for i in range(9)]
     history = History(("maximize",), warm)
     assert AutoConfig().draw(history, CHOICES, 3, 100) == TpeConfig(n_startup_trials=1).draw(
         history, CHOICES, 3, 100

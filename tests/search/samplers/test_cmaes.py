@@ -11,7 +11,7 @@ from cmaes import CMA, CMAwM
 
 from search.samplers.base import draw_seed
 from search.samplers.cmaes import CmaesConfig
-from search.samplers.history import History, Record
+from search.samplers.history import History, PastTrial
 from search.samplers.random import RandomConfig
 from search.space.distributions import Range
 from search.space.space import Space
@@ -47,7 +47,7 @@ def play(config: Any, space: Space, loss: Any, count: int, history: History | No
     for _ in range(count):
         params, _ = config.draw(history, space, SEED, count)
         number = history.begin(params)
-        history.end(Record(number, params, "completed", (loss(params),)))
+        history.end(PastTrial(number, params, "completed", (loss(params),)))
     return history
 
 
@@ -112,11 +112,11 @@ def test_a_generation_waits_for_its_last_member_and_goes_on_meanwhile() -> None:
 
     members = [begin() for _ in range(6)]
     for number in (3, 1, 0):
-        history.end(Record(number, members[number], "completed", (bowl(members[number]),)))
+        history.end(PastTrial(number, members[number], "completed", (bowl(members[number]),)))
     before = config.draw(history, PLAIN, SEED, 99)
-    history.end(Record(5, members[5], "completed", (0.0,)))
+    history.end(PastTrial(5, members[5], "completed", (0.0,)))
     assert config.draw(history, PLAIN, SEED, 99) == before
-    history.end(Record(2, members[2], "crashed", (9.0,)))
+    history.end(PastTrial(2, members[2], "crashed", (9.0,)))
     assert config.draw(history, PLAIN, SEED, 99) != before
 
 
@@ -129,7 +129,7 @@ def test_a_far_first_point_helps_and_does_no_harm() -> None:
         history = History(["minimize"])
         if first is not None:
             history.begin(first)
-            history.end(Record(0, first, "completed", (bowl(first) + 1e-3,)))
+            history.end(PastTrial(0, first, "completed", (bowl(first) + 1e-3,)))
         play(CmaesConfig(), PLAIN, bowl, 150, history)
         best[name] = np.mean([record.values[0] for record in history.records[-20:]])
     assert best["good"] < 0.02
@@ -159,7 +159,7 @@ def test_it_starts_from_the_priors() -> None:
 def test_it_starts_from_the_best_of_a_warm_start() -> None:
     rng = np.random.default_rng(0)
     draws = [PLAIN.sample(rng)[0] for _ in range(200)]
-    warm = [Record(-1 - i, p, "completed", (bowl(p),)) for i, p in enumerate(draws)]
+    warm = [PastTrial(-1 - i, p, "completed", (bowl(p),)) for i, p in enumerate(draws)]
     history = play(CmaesConfig(), PLAIN, bowl, 7, History(["minimize"], warm))
     cold = play(CmaesConfig(), PLAIN, bowl, 7)
     warmed, unwarmed = (

@@ -8,9 +8,10 @@ import optuna
 import pytest
 from optuna.trial import create_trial
 
+from search.objectives.objective import Direction
 from search.samplers.base import draw_seed
 from search.samplers.genetic import GeneticConfig
-from search.samplers.history import Direction, History, Record
+from search.samplers.history import History, PastTrial
 from search.samplers.nsga2 import Nsga2Config
 from search.samplers.nsga3 import Nsga3Config
 from search.samplers.optuna_trials import to_optuna
@@ -34,7 +35,7 @@ def objectives(params: dict[str, Any]) -> tuple[float, float]:
     return params["a"] + 0.1 * params["c"], params["a"] ** 2 + params["b"] + (params["d"] == "x")
 
 
-def plain_study(count: int, broken: bool) -> list[Record]:
+def plain_study(count: int, broken: bool) -> list[PastTrial]:
     """A serial study of plain Optuna, reseeded for each trial as ours is."""
     study = optuna.create_study(directions=[*DIRECTIONS])
     distributions = {name: to_optuna(found) for name, found in SPACE.parameters.items()}
@@ -48,7 +49,7 @@ def plain_study(count: int, broken: bool) -> list[Record]:
         params = dict(trial.params)
         if broken and number % 7 == 3:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-            records.append(Record(number, params, "infeasible"))
+            records.append(PastTrial(number, params, "infeasible"))
             continue
         values = objectives(params)
         violations = {"c": params["c"] - 7.0} if broken else {}
@@ -56,7 +57,7 @@ def plain_study(count: int, broken: bool) -> list[Record]:
             excess = (params["c"] - 7.0) / (params["c"] - 6.0)
             trial.set_constraint("constraints", excess)
         study.tell(trial, values)
-        records.append(Record(number, params, "completed", values, violations=violations))
+        records.append(PastTrial(number, params, "completed", values, violations=violations))
     return records
 
 
@@ -86,7 +87,7 @@ def play(config: GeneticConfig, count: int, lag: int, directions: Any = DIRECTIO
             for running in reversed([*history.running]):
                 params = dict(history.records[running].params)
                 values = objectives(params)[: len(directions)]
-                history.end(Record(running, params, "completed", values))
+                history.end(PastTrial(running, params, "completed", values))
     return history
 
 
@@ -96,7 +97,7 @@ def test_parallel_sweeps_improve_too(config: GeneticConfig, lag: int) -> None:
     history = play(config, 96, lag)
     first, last = history.records[:24], history.records[-24:]
 
-    def front(records: list[Record]) -> float:
+    def front(records: list[PastTrial]) -> float:
         values = [objectives(dict(record.params)) for record in records]
         return sum(high - low for high, low in values) / len(values)
 
@@ -111,7 +112,9 @@ def test_one_objective_is_a_genetic_algorithm() -> None:
 
 def test_warm_records_are_the_first_parents() -> None:
     warm = [
-        Record(-1 - i, {"a": 0.5, "b": 0.01, "c": 5, "d": "y", "one": 3}, "completed", (1.0, 0.3))
+        PastTrial(
+            -1 - i, {"a": 0.5, "b": 0.01, "c": 5, "d": "y", "one": 3}, "completed", (1.0, 0.3)
+        )
         for i in range(10)
     ]
     config = Nsga2Config(population_size=8, mutation_prob=0.0)
@@ -131,7 +134,7 @@ def test_conditional_groups_are_crossed_among_those_that_have_them() -> None:
         name = f"o[{branch}]." + ("u" if branch == "p" else "v")
         params = {"o": branch, name: 500 + number}
         history.begin(params)
-        history.end(Record(number, params, "completed", (float(number), float(number))))
+        history.end(PastTrial(number, params, "completed", (float(number), float(number))))
     config = Nsga2Config(population_size=8, mutation_prob=0.0, crossover_prob=0.0)
     inherited = {500 + number for number in range(8)}
     for seed in range(20):
@@ -164,7 +167,7 @@ def test_nonsense_is_refused(
 
 
 def test_optunas_constraint_is_the_one_that_samplers_see() -> None:
-    record = Record(0, {}, "completed", (1.0,), violations={"c": 2.0})
+    record = PastTrial(0, {}, "completed", (1.0,), violations={"c": 2.0})
     assert create_trial(value=1.0, constraints={"constraints": 2 / 3}).constraints == {
         "constraints": pytest.approx(record.excess)
     }

@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from search.objectives.outcome import FAILURES, OUTCOMES
-from search.samplers.history import Record
+from search.samplers.history import PastTrial
 from search.samplers.optuna_trials import FAILURE, PRUNED, Translator, to_optuna
 from search.space.space import Space
 from search.testing.samplers import SPACES
@@ -30,7 +30,7 @@ def test_how_each_outcome_of_one_objective_stands() -> None:
     translator = Translator(SPACE, as_pruned=True)
     for number, (outcome, (state, value, constraints)) in enumerate(expected.items()):
         bare = outcome == "infeasible"
-        record = Record(
+        record = PastTrial(
             number, PARAMS, outcome, () if bare else (0.5,), {} if bare else RUNGS,
             {"mean_steps": 0.3} if outcome == "completed" else {},
         )  # fmt: skip
@@ -39,18 +39,18 @@ def test_how_each_outcome_of_one_objective_stands() -> None:
         assert trial.number == number
         assert all(map(math.isfinite, trial.intermediate_values.values()))
         assert trial.params == PARAMS
-    assert translator.trial(Record(0, PARAMS, "stopped"), 0).state == TrialState.FAIL
-    assert translator.trial(Record(0, PARAMS), 0).state == TrialState.RUNNING
+    assert translator.trial(PastTrial(0, PARAMS, "stopped"), 0).state == TrialState.FAIL
+    assert translator.trial(PastTrial(0, PARAMS), 0).state == TrialState.RUNNING
 
 
 def test_pruned_ones_of_several_objectives_are_complete_and_invalid() -> None:
     translator = Translator(SPACE, as_pruned=False)
-    trial = translator.trial(Record(0, PARAMS, "pruned", (0.5, 6.0), progress=0.3), 0)
+    trial = translator.trial(PastTrial(0, PARAMS, "pruned", (0.5, 6.0), progress=0.3), 0)
     assert (trial.state, trial.values) == (TrialState.COMPLETE, [0.5, 6.0])
     assert trial.constraints == {PRUNED: pytest.approx(0.7)}
-    late = translator.trial(Record(0, PARAMS, "pruned", (0.5, 6.0), progress=1.0), 0)
+    late = translator.trial(PastTrial(0, PARAMS, "pruned", (0.5, 6.0), progress=1.0), 0)
     assert late.constraints[PRUNED] > 0
-    assert translator.trial(Record(0, PARAMS, "pruned"), 0).state == TrialState.FAIL
+    assert translator.trial(PastTrial(0, PARAMS, "pruned"), 0).state == TrialState.FAIL
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
@@ -64,4 +64,4 @@ def test_optuna_agrees_on_what_a_distribution_holds(space: Space) -> None:
 def test_params_of_another_space_are_refused() -> None:
     translator = Translator(SPACE, as_pruned=True)
     with pytest.raises(ValueError, match="isn't contained"):
-        translator.trial(Record(0, {"x": 1.5}), 0)
+        translator.trial(PastTrial(0, {"x": 1.5}), 0)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.samplers.base import ModelConfig, SamplerConfig, prior_share
+from search.samplers.base import LearningSamplerConfig, SamplerConfig, prior_share
 from search.samplers.cmaes import CmaesConfig
-from search.samplers.history import History, Record
+from search.samplers.history import History, PastTrial
 from search.samplers.nsga2 import Nsga2Config
 from search.samplers.random import RandomConfig
 from search.samplers.tpe import TpeConfig
@@ -37,7 +37,7 @@ def losses(config: SamplerConfig, where: Space, seed: int, count: int) -> list[f
         params, _ = config.draw(history, where, seed, count)
         history.begin(params)
         loss = sum((params[name] - best) ** 2 for name, best in CENTRE.items())
-        history.end(Record(number, params, "completed", (loss,)))
+        history.end(PastTrial(number, params, "completed", (loss,)))
     return [record.values[0] for record in history.records]
 
 
@@ -65,7 +65,7 @@ def test_the_share_of_the_prior_falls() -> None:
     assert shares == pytest.approx([0.5, 0.5, 0.2, 0.1, 0.05])
 
 
-class Marked(ModelConfig):
+class Marked(LearningSamplerConfig):
     """A model whose draws are known by their value."""
 
     name: str = "marked"
@@ -79,7 +79,7 @@ def test_that_share_of_candidates_comes_from_the_prior(number: int, share: float
     history = History()
     for index in range(number):
         history.begin({"x": index / 1000})
-        history.end(Record(index, {"x": index / 1000}, "completed", (0.0,)))
+        history.end(PastTrial(index, {"x": index / 1000}, "completed", (0.0,)))
     body = {"low": 0, "high": 1, "default": 0.5, "confidence": 0.5}
     where = Space.parse({"x": {"uniform": body}})
     draws = [Marked().propose(history, where, seed, 200)[0]["x"] for seed in range(600)]
@@ -96,7 +96,7 @@ def test_genetic_draws_start_from_the_prior_and_mutate_with_it() -> None:
     for number in range(40):
         params, _ = config.draw(history, where, 0, 40)
         history.begin(params)
-        history.end(Record(number, params, "completed", (params["y"],)))
+        history.end(PastTrial(number, params, "completed", (params["y"],)))
     drawn = [record.params["x"] for record in history.records]
     assert np.std(drawn) < 0.1
     assert np.std([record.params["y"] for record in history.records]) > 0.2

@@ -9,7 +9,8 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 
-from search.samplers.history import Direction, History, Record, standing
+from search.objectives.objective import Direction
+from search.samplers.history import History, PastTrial, standing
 from search.samplers.ranking import ParetoRanking, SingleRanking, spread, violation
 from search.samplers.view import view_of
 from search.space.space import Space
@@ -17,7 +18,7 @@ from search.space.space import Space
 SPACE = Space.parse({"x": {"uniform": [0, 1]}})
 
 
-def some(count: int, objectives: int, seed: int) -> list[Record]:
+def some(count: int, objectives: int, seed: int) -> list[PastTrial]:
     rng = random.Random(seed)
     records = []
     for number in range(count):
@@ -25,7 +26,7 @@ def some(count: int, objectives: int, seed: int) -> list[Record]:
         values = tuple(round(rng.random(), 1) for _ in range(objectives))
         end = rng.choice(["completed", "completed", "pruned", "diverged", "infeasible"])
         records.append(
-            Record(
+            PastTrial(
                 number,
                 {"x": rng.random()},
                 end,
@@ -62,12 +63,12 @@ def test_several_objectives_are_ranked_by_dominance(
         ranking.add(record)
     signs = [1 if d == "minimize" else -1 for d in directions]
 
-    def dominates(one: Record, other: Record) -> bool:
+    def dominates(one: PastTrial, other: PastTrial) -> bool:
         both = zip(signs, one.values, other.values, strict=False)  # infeasible ones have none
         pairs = [(s * a, s * b) for s, a, b in both]
         return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
-    def key(record: Record) -> tuple[float, int, int]:
+    def key(record: PastTrial) -> tuple[float, int, int]:
         alike = [r for r in records if violation(r) == violation(record)]
         return violation(record), sum(dominates(r, record) for r in alike), record.number
 
@@ -78,13 +79,13 @@ def test_optuna_ranks_what_it_is_shown_in_the_same_classes() -> None:
     """TPE of several objectives: completed, then by how far something is violated."""
     directions: tuple[Direction, ...] = ("maximize", "minimize")
     records = [
-        Record(0, {"x": 0.1}, "infeasible"),
-        Record(1, {"x": 0.2}, "crashed", (0.0, 0.0)),
-        Record(2, {"x": 0.3}, "pruned", (0.9, 0.1), progress=0.2),
-        Record(3, {"x": 0.4}, "pruned", (0.1, 0.9), progress=0.7),
-        Record(4, {"x": 0.5}, "completed", (0.9, 0.1), violations={"c": 0.1}),
-        Record(5, {"x": 0.6}, "completed", (0.2, 0.8)),
-        Record(6, {"x": 0.7}, "completed", (0.3, 0.7)),
+        PastTrial(0, {"x": 0.1}, "infeasible"),
+        PastTrial(1, {"x": 0.2}, "crashed", (0.0, 0.0)),
+        PastTrial(2, {"x": 0.3}, "pruned", (0.9, 0.1), progress=0.2),
+        PastTrial(3, {"x": 0.4}, "pruned", (0.1, 0.9), progress=0.7),
+        PastTrial(4, {"x": 0.5}, "completed", (0.9, 0.1), violations={"c": 0.1}),
+        PastTrial(5, {"x": 0.6}, "completed", (0.2, 0.8)),
+        PastTrial(6, {"x": 0.7}, "completed", (0.3, 0.7)),
     ]
     view = view_of(History(directions, (), records), SPACE, as_pruned=False)
     split = optuna.samplers._tpe.sampler._split_trials
@@ -100,10 +101,10 @@ def test_optuna_ranks_what_it_is_shown_in_the_same_classes() -> None:
 def test_optuna_selects_parents_in_the_same_classes() -> None:
     directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
     records = [
-        Record(0, {"x": 0.2}, "crashed", (0.9, 0.0)),
-        Record(1, {"x": 0.3}, "pruned", (0.9, 0.1), progress=0.2),
-        Record(2, {"x": 0.4}, "pruned", (0.1, 0.9), progress=0.7),
-        Record(3, {"x": 0.6}, "completed", (0.2, 0.8)),
+        PastTrial(0, {"x": 0.2}, "crashed", (0.9, 0.0)),
+        PastTrial(1, {"x": 0.3}, "pruned", (0.9, 0.1), progress=0.2),
+        PastTrial(2, {"x": 0.4}, "pruned", (0.1, 0.9), progress=0.7),
+        PastTrial(3, {"x": 0.6}, "completed", (0.2, 0.8)),
     ]
     view = view_of(History(("maximize", "minimize"), (), records), SPACE, as_pruned=False)
     strategy = optuna.samplers.nsgaii._elite_population_selection_strategy
@@ -128,9 +129,9 @@ def test_a_trial_is_built_once() -> None:
     history = History()
     for x in (0.1, 0.2):
         history.begin({"x": x})
-    history.end(Record(0, {"x": 0.1}, "completed", (0.5,)))
+    history.end(PastTrial(0, {"x": 0.1}, "completed", (0.5,)))
     first: list[FrozenTrial] = view_of(history, SPACE, as_pruned=True).trials(None)
-    history.end(Record(1, {"x": 0.2}, "pruned", (), {0: 0.1}))
+    history.end(PastTrial(1, {"x": 0.2}, "pruned", (), {0: 0.1}))
     second = view_of(history, SPACE, as_pruned=True).trials(None)
     assert second[0] is first[0]
     assert (first[1].state.name, second[1].state.name) == ("RUNNING", "PRUNED")

@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from search.samplers.base import SamplerConfig
-from search.samplers.history import History, Record
+from search.samplers.history import History, PastTrial
 from search.samplers.random import RandomConfig
 from search.samplers.tpe import TpeConfig
 from search.samplers.view import view_of
@@ -43,7 +43,7 @@ def failing_sweep(config: SamplerConfig, seed: int, count: int) -> list[tuple[st
             outcome, rungs = "pruned", {1: score / 2}
         else:
             outcome = "completed"
-        history.end(Record(number, params, outcome, values, rungs))
+        history.end(PastTrial(number, params, outcome, values, rungs))
         found.append((outcome, score))
     return found
 
@@ -70,9 +70,9 @@ def long_history(count: int) -> History:
         params, _ = SPACE.sample(rng)
         history.begin(params)
         if number % 3:
-            ended = Record(number, params, "pruned", (), {number % 2: float(rng.random())})
+            ended = PastTrial(number, params, "pruned", (), {number % 2: float(rng.random())})
         else:
-            ended = Record(number, params, "completed", (float(rng.random()),))
+            ended = PastTrial(number, params, "completed", (float(rng.random()),))
         history.end(ended)
     return history
 
@@ -106,7 +106,7 @@ def test_only_groups_that_exist_are_asked_for() -> None:
         if params["optimizer"] == "muon":
             params["optimizer[muon].lr"] = 1e-2
         other.begin(params)
-        other.end(Record(record.number, params, record.outcome, record.values, record.rungs))
+        other.end(PastTrial(record.number, params, record.outcome, record.values, record.rungs))
     drawn = 0
     for seed in range(25):
         one, two = (TpeConfig().draw(h, SPACE, seed, 99)[0] for h in (history, other))

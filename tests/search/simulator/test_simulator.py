@@ -11,11 +11,11 @@ import pytest
 
 from search.simulator.methods import RANDOM_SEARCH, compare, methods
 from search.simulator.recording import Recording
-from search.simulator.simulator import Point, Simulated, Split, plan_of, simulate, splits
+from search.simulator.simulator import Incumbent, SeedSplit, Simulated, plan_of, simulate, splits
 from tests.support.recordings import BUDGET, made_up
 from trm.errors import UserError
 
-SPLIT = Split((0, 1, 2), (3, 4, 5))
+SPLIT = SeedSplit((0, 1, 2), (3, 4, 5))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_a_sweep_ends_with_every_scheduler(
     else:
         assert found.compute < played(recording, "none", workers=workers).compute
     assert [point.compute for point in found.points] == sorted(p.compute for p in found.points)
-    assert found.points[-1] == Point(found.compute, found.time, found.quality)
+    assert found.points[-1] == Incumbent(found.compute, found.time, found.quality)
 
 
 def test_the_same_seed_gives_the_same_sweep(recording: Recording) -> None:
@@ -105,13 +105,13 @@ def test_splits_rotate_over_all_halves() -> None:
     assert all(not set(split.search) & set(split.truth) for split in found)
     assert len({tuple(sorted(split.search)) for split in found[:20]}) == 20
     assert found == splits(range(6), 40)
-    assert splits([4], 2) == [Split((4,), (4,))] * 2
+    assert splits([4], 2) == [SeedSplit((4,), (4,))] * 2
 
 
 def test_compute_to_a_target_counts_what_stays() -> None:
     plan = plan_of(made_up(configs=2, seeds=1))
     qualities = [0.2, 0.6, 0.4, 0.5, 0.7]
-    points = [Point(float(index), 0.0, value) for index, value in enumerate(qualities)]
+    points = [Incumbent(float(index), 0.0, value) for index, value in enumerate(qualities)]
     found = Simulated(0, 0.7, 4.0, 0.0, 5, points)
     assert found.compute_to(0.5, plan.objective) == 3.0
     assert found.compute_to(0.1, plan.objective) == 0.0

@@ -11,12 +11,12 @@ import pytest
 from search.config.checks import check_space
 from search.config.plan import Plan, resolve_plan
 from search.config.seeds import REFERENCE
-from search.engine.source import Replicates
+from search.engine.source import FixedTrials
 from search.ledger.book import Book
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.stability.confirm import finalists, promise, promise_trials, rank
-from search.stability.race import Racing
+from search.stability.race import ConfirmRace
 from search.stats.intervals import prediction_interval
 from trm.config import experiment_from
 
@@ -51,8 +51,8 @@ def ledger(tmp_path: Path, plan: Plan) -> Iterator[Ledger]:
         yield opened
 
 
-def racing(plan: Plan, ledger: Book) -> Racing:
-    return Racing(plan, ledger, finalists(plan, ledger), 1000)
+def racing(plan: Plan, ledger: Book) -> ConfirmRace:
+    return ConfirmRace(plan, ledger, finalists(plan, ledger), 1000)
 
 
 def confirm_trials(plan: Plan, ledger: Book) -> list[Trial]:
@@ -103,7 +103,7 @@ def test_more_seeds_keep_the_old_ones(plan: Plan, ledger: Ledger) -> None:
     count = len(ledger.trials)
     assert confirm_trials(plan, ledger) == trials
     assert len(ledger.trials) == count
-    source = Replicates(confirm_trials(plan, ledger), plan.objective, 0.0)
+    source = FixedTrials(confirm_trials(plan, ledger), plan.objective, 0.0)
     assert source.exhausted()
 
 
@@ -139,7 +139,7 @@ def test_a_config_that_breaks_a_constraint_ranks_below_all_but_what_never_worked
         trial = book.add_trial(stage="explore", params=params, config=space.apply(params), seed=7)
         end(book, trial, score, parameters=1e6)
     scores = {0: ([0.9] * 3, 2e9), 1: ([-1.0] * 3, 1e6), 2: ([0.5] * 3, 1e6)}
-    race = Racing(plan, book, finalists(plan, book), 1000)
+    race = ConfirmRace(plan, book, finalists(plan, book), 1000)
     while (trial := race.next()) is not None:
         assert trial.candidate is not None
         values, parameters = scores[trial.candidate]

@@ -17,7 +17,7 @@ from search.ledger.book import Book
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.stability.confirm import finalists, improvement, optimism, promise, promise_trials, rank
-from search.stability.race import Racing, rules
+from search.stability.race import ConfirmRace, rules
 from search.stats.odds import probability_of_best
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -63,8 +63,8 @@ def end(book: Book, trial: Trial) -> None:
     book.finish(trial.id, "diverged" if fails else "completed", 0.0 if fails else score)
 
 
-def racing(plan: Plan, book: Book) -> Racing:
-    return Racing(plan, book, finalists(plan, book), examples=400)
+def racing(plan: Plan, book: Book) -> ConfirmRace:
+    return ConfirmRace(plan, book, finalists(plan, book), examples=400)
 
 
 def play(plan: Plan, book: Book, workers: int = 1, most: int = 10**6) -> None:

@@ -20,8 +20,8 @@ from search.engine.job import Job
 from search.ledger.ledger import Ledger
 from search.ledger.reader import read_trials
 from search.ledger.trial import Trial
-from search.stability.response import Point
-from search.stability.result import Candidate, Promise, Result
+from search.stability.response import TriedValue
+from search.stability.result import Finalist, Promise, Result
 from search.stability.sensitivity import analyse, sensitivity
 from search.stability.sensitivity_design import Request, budget_of, design_trials, tried_values
 from search.stability.sensitivity_result import SENSITIVITY_FILE
@@ -75,7 +75,7 @@ def folder(tmp_path: Path, plan: Plan) -> Path:
         ledger.begin_attempt(trial.id)
         ledger.finish(trial.id, "completed", 0.9)
         promise = Promise([1001, 1002], [0.9, 0.9], 0.9, 0.8, 1.0, [0.9, 0.9])
-        Result(0, "exact_accuracy", 0.9, [Candidate(0, 0.9, 0.9, 0.9, [0.9], 0)], promise,
+        Result(0, "exact_accuracy", 0.9, [Finalist(0, 0.9, 0.9, 0.9, [0.9], 0)], promise,
                promise).save(ledger.folder)  # fmt: skip
     return tmp_path / "run"
 
@@ -393,9 +393,9 @@ def test_one_seed_is_no_seeds(folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_points_know_their_failures() -> None:
-    point = Point(1.0, 0.5, [0.9, 0.0], 1, [0.9], 0.45)
+    point = TriedValue(1.0, 0.5, [0.9, 0.0], 1, [0.9], 0.45)
     assert point.failed == 0.5
-    assert Point(1.0, 0.5, [], 0, [], 0.0, "no").failed == 1.0
+    assert TriedValue(1.0, 0.5, [], 0, [], 0.0, "no").failed == 1.0
 
 
 def test_a_population_has_no_values_to_vary(

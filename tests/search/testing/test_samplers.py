@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from search.objectives.objective import Direction
 from search.samplers import SAMPLERS
 from search.samplers.base import SamplerConfig
-from search.samplers.history import Direction, History
+from search.samplers.history import History
 from search.space.space import Draw, Space
 from search.testing.samplers import SPACES, check
 from trm.component import by_name

@@ -26,7 +26,7 @@ _PUZZLE = {"question", "puzzle", "puzzles", "quiz", "quizzes"}
 _ANSWER = {"answer", "answers", "solution", "solutions"}
 _BATCH = 65_536
 
-Row = tuple[int, str, str]
+PuzzleRow = tuple[int, str, str]
 """Line number from 1, puzzle, solution (empty if the line has none)."""
 
 
@@ -67,7 +67,7 @@ def read_puzzles(path: Path, box: Box, progress: Progress | None = None) -> Puzz
             box or whose solution is wrong.
     """
     parts: list[PuzzleFile] = []
-    rows: list[Row] = []
+    rows: list[PuzzleRow] = []
     size = os.path.getsize(readable(path))
     try:
         with closing(path.open("rb")) as raw:
@@ -125,7 +125,7 @@ def solve_file(file: PuzzleFile, box: Box, progress: Progress | None = None) -> 
     return found
 
 
-def _rows(raw: io.BufferedReader, path: Path) -> Iterator[Row]:
+def _rows(raw: io.BufferedReader, path: Path) -> Iterator[PuzzleRow]:
     packed = raw.peek(2)[:2] == b"\x1f\x8b"
     binary = gzip.GzipFile(fileobj=raw) if packed else raw
     text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline=None)
@@ -167,7 +167,7 @@ def _cells(line: str, columns: tuple[int, int | None] | None, where: str) -> tup
     return fields[puzzle].strip(), fields[answer].strip() if answer is not None else ""
 
 
-def _checked(rows: list[Row], path: Path, box: Box) -> PuzzleFile:
+def _checked(rows: list[PuzzleRow], path: Path, box: Box) -> PuzzleFile:
     """Rows as arrays.
 
     Raises:
