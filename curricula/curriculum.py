@@ -9,10 +9,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
+from curricula.component import by_name
 from curricula.depth import AnyDepth, FullDepth
 from curricula.difficulty import AllAlike, AnyDifficulty
 from curricula.feedback import Feedback
-from curricula.named import by_name
 from curricula.pacing import AnyCurve, Curve, require_within
 from curricula.schedule import ROUNDING, Schedule
 from curricula.sources import AnySources, AsTheyCome

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
+from curricula.component import Component, by_name
 from curricula.feedback import Feedback
 from curricula.ladder import Ladder
-from curricula.named import Section, by_name
 from curricula.pacing import AnyCurve, Curve, Linear, require_within
 from curricula.schedule import (
     ROUNDING,
@@ -49,7 +49,7 @@ class FullDepth(DepthSchedule):
         return full
 
 
-class DepthStage(Section):
+class DepthStage(Component):
     """From the share `at` of the run on, at most this depth (null: the model's own)."""
 
     at: float = Field(ge=0.0, lt=1.0)
@@ -79,7 +79,7 @@ class Stages(DepthSchedule):
         return _cut(stage.H_cycles, stage.L_cycles, full)
 
 
-class DepthSegment(Section):
+class DepthSegment(Component):
     """At most this depth for `length` over the sum of all lengths of the run."""
 
     length: float = Field(default=1.0, gt=0.0, le=1e6)

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
+from curricula.component import by_name
 from curricula.feedback import Feedback
 from curricula.ladder import Ladder
-from curricula.named import by_name
 from curricula.pacing import AnyCurve, Constant, Curve, Linear, require_within
 from curricula.schedule import Schedule, ScheduleState
 from curricula.stage import Slice

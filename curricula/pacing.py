@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
-from curricula.named import Section, by_name
+from curricula.component import Component, by_name
 from curricula.schedule import ROUNDING, Schedule, in_force, require_starts, starts_of
 
 
@@ -160,7 +160,7 @@ class Step(Ramp):
         return min(math.floor(x * self.levels + ROUNDING), self.levels - 1) / (self.levels - 1)
 
 
-class Milestone(Section):
+class Milestone(Component):
     """From the share `at` of the run on, `value`; the label is for people and pictures."""
 
     at: float = Field(ge=0.0, lt=1.0)
@@ -193,7 +193,7 @@ class Piecewise(Curve):
         return min(values), max(values)
 
 
-class ValueSegment(Section):
+class ValueSegment(Component):
     """`value` for a share of the run that is `length` over the sum of all lengths."""
 
     length: float = Field(default=1.0, gt=0.0, le=1e6)

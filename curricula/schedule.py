@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
 
+from curricula.component import Component
 from curricula.feedback import Feedback
-from curricula.named import Section
 
 ScheduleState = Mapping[str, Any]
 """What an adaptive schedule remembers, as JSON values; empty for a fixed one."""
@@ -22,7 +22,7 @@ ROUNDING = 1e-9
 """Progress is a quotient of sums of FLOPs: it may miss a breakpoint by this much."""
 
 
-class Schedule(Section):
+class Schedule(Component):
     """A value that changes over a run. Subclasses have a `name` and an `at` for what they drive."""
 
     adaptive: ClassVar[bool] = False

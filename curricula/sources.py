@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
+from curricula.component import by_name, nearest
 from curricula.difficulty import HEAVIEST
-from curricula.named import by_name, nearest
 from curricula.pacing import AnyCurve, Curve, require_within
 from curricula.schedule import Schedule
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
+from curricula.component import Component, by_name
 from curricula.feedback import Feedback
 from curricula.ladder import Ladder
-from curricula.named import Section, by_name
 from curricula.pacing import AnyCurve, Curve, Linear, require_within
 from curricula.schedule import ROUNDING, Schedule, ScheduleState, in_force, require_starts
 
@@ -33,7 +33,7 @@ class FullSupervision(SupervisionSchedule):
         return full
 
 
-class SupervisionStage(Section):
+class SupervisionStage(Component):
     """From the share `at` of the run on, at most `steps` steps (null: the model's own)."""
 
     at: float = Field(ge=0.0, lt=1.0)

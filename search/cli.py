@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from trm.component import nearest
+from curricula.component import nearest
 from trm.errors import UserError
 
 COMMANDS = {

@@ -22,7 +22,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from trm.component import shown
+from curricula.component import shown
 from trm.config import Experiment, experiment_from
 from trm.device import Resolved
 from trm.errors import UserError

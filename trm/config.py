@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
+from curricula.component import Component, by_name
 from curricula.curriculum import AnyCurriculum
 from curricula.published import CustomCurriculum
-from trm.component import Component, by_name, validate
 from trm.errors import UserError
 from trm.halting import HaltingConfig
 from trm.losses import LossConfig
@@ -21,6 +21,7 @@ from trm.optimizers import OPTIMIZERS, AdamAtan2Config, OptimizerConfig
 from trm.tasks import TASKS
 from trm.tasks.base import TaskConfig
 from trm.thresholds import DiagnosticsConfig
+from trm.validation import validate
 
 SCHEMA_VERSION: Literal[1] = 1
 

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from trm.component import Component
+from curricula.component import Component
 from trm.model import TRM, Latent, ModelConfig, Output
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from trm.component import Component, nearest
+from curricula.component import Component, nearest
 from trm.model import Output
 from trm.tasks.base import IGNORE
 

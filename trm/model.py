@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from trm.component import Component
+from curricula.component import Component
 from trm.layers import Attention, CastedLinear, SwiGLU, rms_norm, rope_tables, truncated_normal_
 
 Q_HEAD_BIAS = -5.0

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from trm.component import Component
+from curricula.component import Component
 from trm.model import TRM
 
 

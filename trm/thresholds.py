@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from trm.component import Component, nearest
+from curricula.component import Component, nearest
 
 DETECTORS = (
     "numeric_divergence",

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list() -> int:
-    from trm.component import shown
+    from curricula.component import shown
     from trm.tasks import TASKS
 
     for name, kind in TASKS.items():

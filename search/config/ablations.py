@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from trm.component import Component, shown
+from curricula.component import Component, shown
 
 PAPER = "paper"
 """The built-in set of ablations."""

@@ -7,9 +7,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from curricula.component import nearest
 from search.config.sections import SweepSections, sweep_sections
 from search.schedulers.pbt import PbtConfig
-from trm.component import nearest
 from trm.config import SECTIONS, set_value
 from trm.errors import UserError
 from trm.yaml12 import parse_value, read_yaml

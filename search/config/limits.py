@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from curricula.component import Component
 from search.ledger.trial import Trial
-from trm.component import Component
 
 
 class LimitsConfig(Component):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from trm.component import Component, shown
+from curricula.component import Component, shown
 
 _NOT_IN_PROJECTS = "/\\#?%:"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from curricula.component import shown
 from search.space.distributions import Distribution, Range
 from search.space.nodes import FIXED_SECTIONS, Branch
 from search.space.space import Params, Space
-from trm.component import shown
 from trm.config import experiment_from
 from trm.errors import UserError
 

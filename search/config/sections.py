@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
+from curricula.component import Component, by_name
 from search.config.ablations import StudyConfig, parse_study
 from search.config.limits import LimitsConfig
 from search.config.logs import LogConfig
@@ -19,7 +20,7 @@ from search.schedulers import SCHEDULERS
 from search.schedulers.asha import AshaConfig
 from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import SchedulerConfig
-from trm.component import Component, by_name, validate
+from trm.validation import validate
 
 RACE_FACTOR = 1.5
 """Runs of a race for each run of its first seeds, unless `stability.budget` says otherwise."""

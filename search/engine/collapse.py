@@ -9,10 +9,10 @@ from typing import Any
 from search.ledger.book import Book
 from search.ledger.lineage import PARENT
 from search.ledger.trial import Trial
-from trm.component import validate
 from trm.detectors.finding import Finding, ReportRow
 from trm.diagnostics import diagnose
 from trm.thresholds import DiagnosticsConfig
+from trm.validation import validate
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from curricula.component import Component, shown
 from search.objectives.objective import require_column
-from trm.component import Component, shown
 
 _FORM = re.compile(r"\s*(\w+)\s*(<=|>=|<|>|==|=)\s*(\S+)\s*")
 

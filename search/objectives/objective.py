@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 from scipy import stats
 
+from curricula.component import Component, nearest, shown
 from search.stats.intervals import NO_SPREAD, resolution_sd
-from trm.component import Component, nearest, shown
 from trm.report import COLUMNS, PROBED
 
 ObjectiveName = Literal[

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import Field
 
+from curricula.component import Component
 from search.samplers.history import History
 from search.space.distributions import Distribution
 from search.space.space import Draw, Space
-from trm.component import Component
 
 MODEL_ATTEMPTS = 2
 RANDOM_ATTEMPTS = 50

@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from curricula.component import Component
 from search.objectives.objective import COSTS, SHARES, require_column
-from trm.component import Component
 
 SLOW_START_SHARE = 0.25
 """The least first rung when parameters that act late are searched (low rungs punish them)."""

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from trm.component import nearest
+from curricula.component import nearest
 from trm.errors import UserError
 
 WORDS = ("uniform", "loguniform", "int", "logint", "choice")

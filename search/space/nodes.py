@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from curricula.component import nearest
 from search.space.distributions import (
     Choice,
     Condition,
@@ -18,7 +19,6 @@ from search.space.distributions import (
     parse_range,
     refuse_stray_keys,
 )
-from trm.component import nearest
 from trm.errors import UserError
 
 FIXED_SECTIONS = (

@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from curricula.component import nearest
 from search.space.distributions import Choice, Condition, Distribution
 from search.space.nodes import (
     FIXED_SECTIONS,
@@ -41,7 +42,6 @@ from search.space.nodes import (
     parse_node,
     resolve_node,
 )
-from trm.component import nearest
 from trm.errors import UserError
 
 Params = dict[str, Any]

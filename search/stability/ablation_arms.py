@@ -7,12 +7,12 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from curricula.component import nearest
 from search.config.ablations import BASE, PAPER, paper_ablations
 from search.config.checks import FIXED
 from search.config.sections import sweep_sections
 from search.space.nodes import FIXED_SECTIONS
 from search.space.space import Space
-from trm.component import nearest
 from trm.config import SECTIONS, experiment_from, set_value
 from trm.errors import UserError
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from curricula.component import nearest
 from search.config.plan import Plan, read_plan
 from search.config.seeds import SENSITIVITY_SEEDS
 from search.ledger.book import Book, refuse_study
@@ -18,7 +19,6 @@ from search.ledger.trial import Trial
 from search.space.distributions import Choice, Distribution, Range
 from search.stability.result import read_result
 from search.stats.sobol import saltelli
-from trm.component import nearest
 from trm.config import experiment_from
 from trm.errors import UserError
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from curricula.component import nearest
 from search.config.file import load_tree
 from search.config.projection import project, reference
 from search.explore.warm_start import distinct
@@ -15,7 +16,6 @@ from search.ledger.storage import Place, place
 from search.space.distributions import Choice, Distribution, option_name
 from search.space.space import Params, Space
 from search.stability.result import read_result
-from trm.component import nearest
 from trm.config import experiment_from
 from trm.errors import UserError
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from curricula.component import by_name
 from search.samplers import SAMPLERS
 from search.samplers.base import SamplerConfig
 from search.samplers.history import History, PastTrial
 from search.samplers.tpe import TpeConfig
 from search.space.space import Space
 from tests.benchmarks.side_by_side import compare
-from trm.component import by_name
 
 REPETITIONS = 20
 DRAWS = 200

@@ -14,8 +14,8 @@ from curricula.depth import DepthStage, Stages
 from curricula.feedback import Feedback
 from curricula.pacing import Constant
 from curricula.stage import Depth, Slice, Stage
-from trm.component import validate
 from trm.errors import UserError
+from trm.validation import validate
 
 FULL = Stage(3, 6, supervision_steps=16, halt_weight=0.5, exploration=0.2)
 

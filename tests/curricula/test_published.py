@@ -13,8 +13,8 @@ from curricula.curriculum import AnyCurriculum, Course, Curriculum
 from curricula.feedback import Feedback
 from curricula.published import CURRICULA, CustomCurriculum
 from curricula.stage import Slice, Stage
-from trm.component import validate
 from trm.errors import UserError
+from trm.validation import validate
 
 FULL = Stage(3, 6, supervision_steps=16)
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from trm.component import validate
 from trm.detectors.finding import noise
 from trm.detectors.learning import has_collapsed
 from trm.diagnostics import EVIDENCE, REGISTRY, describe, diagnose
 from trm.errors import UserError
 from trm.report import COLUMNS, PROBED
 from trm.thresholds import DETECTORS, DiagnosticsConfig
+from trm.validation import validate
 
 
 def run(*accuracies: float, **columns: Any) -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trm.component import validate
 from trm.errors import UserError
 from trm.halting import (
     Carry,
@@ -22,6 +21,7 @@ from trm.halting import (
     wants_to_halt,
 )
 from trm.model import TRM, ModelConfig, Output
+from trm.validation import validate
 
 SEQ_LEN, VOCAB = 4, 5
 BASE = ModelConfig(

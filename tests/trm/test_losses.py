@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from trm.component import validate
 from trm.errors import UserError
 from trm.losses import TOKEN_LOSSES, LossConfig, act_loss, stablemax_cross_entropy
 from trm.model import Output
 from trm.tasks.base import IGNORE
+from trm.validation import validate
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float64]
 

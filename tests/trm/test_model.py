@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from trm.component import validate
 from trm.errors import UserError
 from trm.losses import LossConfig, act_loss
 from trm.model import TRM, Latent, ModelConfig
+from trm.validation import validate
 
 SEQ_LEN, VOCAB, IDENTIFIERS = 5, 7, 4
 SMALL: dict[str, Any] = {

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trm.component import by_name, validate
+from curricula.component import by_name
 from trm.errors import UserError
 from trm.model import TRM, ModelConfig
 from trm.optimizers import (
@@ -21,6 +21,7 @@ from trm.optimizers import (
     SignSGD,
     learning_rate_factor,
 )
+from trm.validation import validate
 
 STEPS = 7
 

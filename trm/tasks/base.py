@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.component import Component
+from curricula.component import Component
 from trm.errors import UserError
 
 IGNORE = -100

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, SerializeAsAny, field_validator
 
-from trm.component import by_name, shown
+from curricula.component import by_name, shown
 from trm.errors import UserError
 from trm.tasks.base import IGNORE, Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import SPLITS, data_hash

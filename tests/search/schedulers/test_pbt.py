@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from curricula.learned import Knob, KnobName, knobs_of
 from curricula.stage import Stage
 from search.schedulers.pbt import PbtConfig, next_generation
-from trm.component import validate
 from trm.errors import UserError
+from trm.validation import validate
 
 KNOBS = {
     name: knob

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from curricula.component import by_name
 from search.schedulers import SCHEDULERS
 from search.schedulers.asha import AshaConfig
 from search.schedulers.median import MedianConfig
 from search.schedulers.rungs import GeometricConfig, Rungs
 from search.schedulers.scheduler import EarlyStoppingConfig, RungConfig, starts_slowly
-from trm.component import by_name
 
 GEOMETRIC = [kind for kind in SCHEDULERS.values() if issubclass(kind, GeometricConfig)]
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from curricula.component import by_name
 from search.objectives.objective import Direction
 from search.samplers import SAMPLERS
 from search.samplers.base import SamplerConfig
 from search.samplers.history import History
 from search.space.space import Draw, Space
 from search.testing.samplers import SPACES, check
-from trm.component import by_name
 
 CHEAP: list[dict[str, Any]] = [
     {"name": "tpe", "n_startup_trials": 5},

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curricula.component import by_name
 from search.schedulers import SCHEDULERS
 from search.schedulers.scheduler import EarlyStoppingConfig
 from search.testing.schedulers import check
-from trm.component import by_name
 
 SECTIONS: list[dict[str, Any]] = [
     {"name": "asha"},

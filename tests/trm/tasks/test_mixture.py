@@ -11,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from trm.component import validate
 from trm.config import experiment_from
 from trm.data import ExampleStream
 from trm.errors import UserError
@@ -21,6 +20,7 @@ from trm.tasks.base import IGNORE, Split, SplitName, Task
 from trm.tasks.cache import SPLITS
 from trm.tasks.mixture import MixtureConfig, MixtureTask
 from trm.trainer import Trainer
+from trm.validation import validate
 
 SIZES = {"train_examples": 90, "valid_examples": 30, "test_examples": 20}
 SMALL = {"name": "arrows", "size": 3, "visited": [2, 4], **SIZES}

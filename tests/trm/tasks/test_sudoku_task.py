@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trm.component import validate
 from trm.errors import UserError
 from trm.tasks.base import SplitName
 from trm.tasks.sudoku import Box, SudokuConfig, sources, task
@@ -19,6 +18,7 @@ from trm.tasks.sudoku.generator import dig, grids
 from trm.tasks.sudoku.rules import Boards
 from trm.tasks.sudoku.splits import Allocation, allocate
 from trm.tasks.sudoku.symmetry import class_keys
+from trm.validation import validate
 
 NAMES: tuple[SplitName, ...] = ("train", "valid", "test")
 SMALL = {"train_examples": 60, "valid_examples": 20, "test_examples": 15}

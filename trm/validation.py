@@ -1,27 +1,15 @@
-"""The base of every config section, and its validation with one-line errors."""
+"""Validation of a config section with one-line errors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from curricula.named import SectionError, UnknownNameError, by_name, nearest, shown
+from curricula.component import SectionError, UnknownNameError, nearest, shown
 from trm.errors import UserError
-
-__all__ = ["Component", "by_name", "nearest", "shown", "validate"]
-
-
-class Component(BaseModel):
-    """A frozen section of the config tree that knows its own keys and refuses all others.
-
-    Types are strict: `"3"` is not an integer and `1` is not a boolean, but an integer is a number.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
-
 
 C = TypeVar("C", bound=BaseModel)
 Location = tuple[str | int, ...]

@@ -1,6 +1,7 @@
-"""A section of a config whose `name` says what it is, looked up in a plain dict registry.
+"""The base of every config section, and the lookup of a section's class by its `name`.
 
-Plug-ins extend a registry by adding to the dict; their sections are validated like ours.
+A registry is a plain dict of classes. Plug-ins extend it by adding to the dict; their sections are
+validated like ours.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 S = TypeVar("S", bound=BaseModel)
 
 
-class Section(BaseModel):
-    """Frozen plain values that refuse unknown keys and other types."""
+class Component(BaseModel):
+    """A frozen section of the config tree that knows its own keys and refuses all others.
+
+    Types are strict: `"3"` is not an integer and `1` is not a boolean, but an integer is a number.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
@@ -54,7 +58,7 @@ def by_name(registry: Mapping[str, type[S]], section: Any, default: str | None =
 
     Raises:
         ValueError: the section has no known `name`, or breaks its class's rules; `validate`
-            turns either into one line with the whole path (in `trm.component`).
+            turns either into one line with the whole path (in `trm.validation`).
     """
     if isinstance(section, BaseModel):
         return section  # type: ignore[return-value]  # validated when it was made

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from trm.component import Component, by_name, nearest, shown, validate
+from curricula.component import Component, by_name, nearest, shown
 from trm.errors import UserError
+from trm.validation import validate
 
 
 class Wheel(Component):
