@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+# Examples in docstrings are tests (`--doctest-modules`); these folders hold none.
+collect_ignore = ["benchmarks", "support"]
+
 Tiny = Callable[..., dict[str, Any]]
 
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts and stops.

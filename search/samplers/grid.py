@@ -79,8 +79,8 @@ class GridConfig(SamplerConfig):
 def grid_values(distribution: Distribution, points: int) -> tuple[Any, ...]:
     """The values of a parameter in a grid.
 
-    >>> grid_values(Range("x", (), "loguniform", 1e-4, 1e-2), 3)
-    (0.0001, 0.001, 0.01)
+    >>> grid_values(Range("x", (), "loguniform", 0.25, 4.0), 3)
+    (0.25, 1.0, 4.0)
     """
     if isinstance(distribution, Choice):
         return distribution.options

@@ -99,7 +99,7 @@ def spread(count: int, most: int | None) -> list[int]:
     """At most `most` places of `count`: the best half of them, and an even spread over the rest.
 
     >>> spread(10, 4), spread(3, None)
-    ([0, 1, 3, 7], [0, 1, 2])
+    ([0, 1, 4, 8], [0, 1, 2])
     """
     if most is None or count <= most:
         return [*range(count)]

@@ -115,7 +115,7 @@ class Range:
     def position(self, value: float) -> float:
         """The share of the way from low to high at which a value stands: `at` turned round.
 
-        >>> Range("x", (), "loguniform", 1e-4, 1e-2).position(1e-3)
+        >>> Range("x", (), "loguniform", 0.25, 4.0).position(1.0)
         0.5
         """
         low, high = self._ends()
