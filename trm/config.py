@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -18,6 +15,7 @@ from trm.halting import HaltingConfig
 from trm.losses import LossConfig
 from trm.model import ModelConfig
 from trm.optimizers import OPTIMIZERS, AdamAtan2Config, OptimizerConfig
+from trm.plugins import import_plugins, plugin_names
 from trm.tasks import TASKS
 from trm.tasks.base import TaskConfig
 from trm.thresholds import DiagnosticsConfig
@@ -132,26 +130,8 @@ def experiment_from(tree: Mapping[str, Any]) -> Experiment:
     Raises:
         UserError: one line naming key, value and remedy.
     """
-    import_plugins(tree)
+    import_plugins(plugin_names(tree))
     return validate(Experiment, {key: tree[key] for key in tree if key in SECTIONS})
-
-
-def import_plugins(tree: Mapping[str, Any]) -> None:
-    """Import the modules under `plugins`, which register tasks, optimisers and schedules.
-
-    The working directory comes last on the path, so that nothing in it can shadow a package.
-    """
-    modules = tree.get("plugins") or []
-    if not isinstance(modules, list) or not all(isinstance(name, str) for name in modules):
-        raise UserError("plugins", modules, "must be a list of module names")
-    if modules and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except Exception as error:  # whatever a user's module does while it is imported
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise UserError("plugins", module, f"cannot be imported: {reason}") from error
 
 
 def set_value(tree: dict[str, Any], path: str, value: Any) -> None:

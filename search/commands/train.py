@@ -93,9 +93,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _begin(config: Experiment, task: Task, out: Path, again: bool) -> Trainer:
     """A new run, or the one in the folder where it stands."""
-    from search.logs.console import note
-    from trm.checkpoint import require_same_config, resume
+    from search.logs.console import note, warn
+    from trm.checkpoint import read_head, require_same_config, resume
     from trm.config import experiment_from
+    from trm.provenance import changed_plugins, plugin_provenance
     from trm.run_folder import latest_checkpoint
     from trm.trainer import Trainer
     from trm.yaml12 import dump_yaml, read_yaml
@@ -106,6 +107,9 @@ def _begin(config: Experiment, task: Task, out: Path, again: bool) -> Trainer:
     start = latest_checkpoint(out) if again else None
     if start is not None:
         trainer = resume(start, task)
+        before = read_head(start).provenance
+        for name in changed_plugins(before, plugin_provenance(config.plugins)):
+            warn(f"plug-in {name}: the run was begun with other code of it; it goes on with this")
         note(f"going on from step {trainer.counters.step}")
     else:
         trainer = Trainer(config, task)
@@ -123,7 +127,7 @@ def _train(trainer: Trainer, out: Path, json_lines: bool) -> bool:
     from search.logs.console import TrainDisplay, report_json
     from trm.provenance import provenance
 
-    origin = provenance()
+    origin = provenance(trainer.config.plugins)
     saved = time.monotonic()
 
     def save() -> None:

@@ -175,7 +175,7 @@ def write_plan(folder: Place, plan: Plan) -> None:
         "schema_version": RUN_VERSION,
         "study": plan.run_id,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "provenance": provenance(),
+        "provenance": provenance(plan.default.plugins),
     }
     write_atomically(folder / SWEEP_FILE, dump_yaml(plan.tree))
     # Its presence says that a run lives here, so it comes last.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cluster.connect import ClusterError, check_address, connected
 from cluster.resources import cores, default_parallel, worker_environment
 from search.config.plan import Plan, share_of
+from search.engine.changed_code import warn_of_changed_code
 from search.engine.events import Broadcast
 from search.engine.ray_tune import run_trials
 from search.engine.source import FixedTrials
@@ -65,6 +66,7 @@ def run_further(
     waiting = [trial for trial in trials if trial.outcome is None]
     if not waiting:
         return
+    warn_of_changed_code(plan.default.plugins, ledger.trials.values())
     share, asked = share_of(plan), runner.parallel or plan.sections.cluster.parallel
     clock, display = WallClock(ledger.folder), runner.display
     display.maximizes = plan.objective.maximizes

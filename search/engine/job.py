@@ -156,9 +156,12 @@ class TRMTraining:
         load_checkpoint(folder, self._trainer, other_curriculum=self._forks)
 
     def provenance(self) -> dict[str, Any]:
-        """Versions, revision, data hash and machine decisions."""
+        """Versions, revision, code of plug-ins, data hash and machine decisions."""
+        from trm.provenance import plugin_provenance
+
         return {
             **_versions(),
+            **plugin_provenance(self._experiment.plugins),
             "data_hash": self._task.data_hash,
             "resolved": asdict(self._trainer.resolved),
             "host": platform.node(),

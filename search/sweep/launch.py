@@ -26,6 +26,7 @@ from search.config.plan import (
     write_plan,
 )
 from search.config.sections import sweep_sections
+from search.engine.changed_code import warn_of_changed_code
 from search.engine.events import Broadcast
 from search.engine.ray_tune import run_trials
 from search.explore.warm_start import read_warm, require_runs, write_start
@@ -224,6 +225,7 @@ def _finish(
     try:
         with display:
             if stages.has_work():
+                warn_of_changed_code(plan.default.plugins, ledger.trials.values())
                 with connected(
                     address,
                     cpus=max(cores(), (asked or 1) * share.cpus),

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import pytest
 
 from trm.config import Experiment, experiment_from, set_value
 from trm.errors import UserError
-from trm.tasks import TASKS
 from trm.yaml12 import dump_yaml, read_yaml
 
 TinyTree = Callable[..., dict[str, Any]]
@@ -245,77 +243,3 @@ def test_set_value() -> None:
     ]:
         with pytest.raises(UserError, match=words):
             set_value(tree, path, 1)
-
-
-# --- plug-ins ----------------------------------------------------------------------------------
-
-PLUGIN = """
-from typing import Literal
-from trm.tasks import TASKS
-from trm.tasks.arrows import ArrowsConfig
-class MyTask(ArrowsConfig):
-    name: Literal["mine"] = "mine"
-    colour: Literal["red", "blue"] = "red"
-TASKS["mine"] = MyTask
-"""
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working directory of the user's; what is imported there is forgotten afterwards."""
-    monkeypatch.chdir(tmp_path)
-    path, modules, tasks = list(sys.path), set(sys.modules), dict(TASKS)
-    yield tmp_path
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in str(
-            sys.modules[name].__file__
-        ):
-            del sys.modules[name]
-    TASKS.clear()
-    TASKS.update(tasks)
-
-
-def test_a_plugin_in_the_working_directory_registers_a_task(folder: Path, tiny: TinyTree) -> None:
-    (folder / "my_tasks_of_test.py").write_text(PLUGIN)
-    changes = {"plugins": ["my_tasks_of_test"], "task.name": "mine"}
-    config = experiment_from(tiny({**changes, "task.colour": "blue"}))
-    assert config.task.name == "mine"
-    assert config.tree()["task"]["colour"] == "blue"
-    text = refused(tiny({**changes, "task.colour": "bleu"}))
-    assert text == "task.colour: 'bleu' is unknown: did you mean blue?"
-    assert refused(tiny({**changes, "task.color": "red"})).startswith("task.color: unknown key")
-
-
-def test_the_working_directory_comes_last_and_shadows_nothing(folder: Path, tiny: TinyTree) -> None:
-    (folder / "my_tasks_of_test.py").write_text(PLUGIN)
-    for name in ("search.py", "trm.py", "json.py", "curricula.py"):
-        (folder / name).write_text("raise RuntimeError('shadowed')")
-    (folder / "cluster").mkdir()
-    experiment_from(tiny({"plugins": ["my_tasks_of_test"]}))
-    assert sys.path[-1] == str(folder)
-    experiment_from(tiny({"plugins": ["my_tasks_of_test"]}))
-    assert sys.path.count(str(folder)) == 1
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        (None, "ModuleNotFoundError"),
-        ("def broken(:\n", "SyntaxError"),
-        ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
-        ("import no_such_module_at_all", "no_such_module_at_all"),
-    ],
-)
-def test_a_plugin_that_cannot_be_imported_is_named(
-    code: str | None, words: str, folder: Path, tiny: TinyTree
-) -> None:
-    if code is not None:
-        (folder / "broken_plugin_of_test.py").write_text(code)
-    text = refused(tiny({"plugins": ["broken_plugin_of_test"]}))
-    assert text.startswith("plugins: 'broken_plugin_of_test' cannot be imported: ")
-    assert words in text
-
-
-def test_a_relative_plugin_is_refused(tiny: TinyTree) -> None:
-    assert refused(tiny({"plugins": [".x"]})).startswith("plugins: '.x' cannot be imported: ")

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 import search.commands.train
 from search.cli import main
+from tests.support.plugin_folder import working_in
 from trm.report import COLUMNS, MACHINE_COLUMNS
 from trm.trainer import Trainer
 from trm.yaml12 import read_yaml
@@ -406,3 +407,22 @@ def test_ctrl_c_before_training_prints_the_whole_command(
     assert result.code == 130
     command = f"trm train {path} --set 'name=a b' --out {tmp_path / 'out'} --resume"
     assert result.err == f"trm: interrupted; resume with: {command}\n"
+
+
+def test_a_resume_under_other_code_of_a_plugin_says_so(
+    cli: Any, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with working_in(tmp_path, monkeypatch):
+        plugin = tmp_path / "resumed_plugin_of_test.py"
+        plugin.write_text("")
+        command = ["train", config(), "--set", f"plugins=[{plugin.stem}]", "--out", "out"]
+        assert cli(*command).err == ""
+        assert cli(*command, "--resume").err == ""
+        del sys.modules[plugin.stem]
+        plugin.write_text("NEW = True")
+        resumed = cli(*command, "--resume")
+    assert resumed.code == 0
+    assert resumed.err == (
+        f"trm: warning: plug-in {plugin.stem}: the run was begun with other code of it; it goes on "
+        "with this\n"
+    )

@@ -1,0 +1,40 @@
+"""A working directory that holds plug-ins, and installed packages that name some."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from trm.optimizers import OPTIMIZERS
+from trm.tasks import TASKS
+
+REGISTRIES: tuple[dict, ...] = (TASKS, OPTIMIZERS)  # type: ignore[type-arg]
+
+
+@contextmanager
+def working_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in a folder; what is imported from it and registered is forgotten afterwards."""
+    monkeypatch.chdir(folder)
+    path, modules = list(sys.path), set(sys.modules)
+    before = [dict(registry) for registry in REGISTRIES]
+    yield folder
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if str(folder) in str(getattr(sys.modules[name], "__file__", None)):
+            del sys.modules[name]
+    for registry, entries in zip(REGISTRIES, before, strict=True):
+        registry.clear()
+        registry.update(entries)
+
+
+def install(site: Path, package: str, entry_points: dict[str, str]) -> None:
+    """What pip leaves of a package that has these entry points, by name: `site` is on the path."""
+    info = site / f"{package.replace('-', '_')}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    lines = [f"{name} = {module}" for name, module in entry_points.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[trm.plugins]", *lines, ""]))

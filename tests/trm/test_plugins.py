@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Tiny
+from tests.support.plugin_folder import install, working_in
+from trm.config import experiment_from
+from trm.errors import UserError
+from trm.plugins import code_hashes, import_plugins
+from trm.provenance import changed_plugins, plugin_provenance, provenance
+
+PLUGIN = """
+from typing import Literal
+from trm.tasks import TASKS
+from trm.tasks.arrows import ArrowsConfig
+class MyTask(ArrowsConfig):
+    name: Literal["mine"] = "mine"
+    colour: Literal["red", "blue"] = "red"
+TASKS["mine"] = MyTask
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with working_in(tmp_path, monkeypatch) as folder:
+        yield folder
+
+
+def refused(*names: str) -> str:
+    with pytest.raises(UserError) as error:
+        import_plugins(names)
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+# --- modules by name ---------------------------------------------------------------------------
+
+
+def test_a_plugin_in_the_working_directory_registers_a_task(folder: Path, tiny: Tiny) -> None:
+    (folder / "my_tasks_of_test.py").write_text(PLUGIN)
+    changes = {"plugins": ["my_tasks_of_test"], "task.name": "mine"}
+    config = experiment_from(tiny({**changes, "task.colour": "blue"}))
+    assert config.task.name == "mine"
+    assert config.tree()["task"]["colour"] == "blue"
+    for key, value, words in [
+        ("task.colour", "bleu", "task.colour: 'bleu' is unknown: did you mean blue?"),
+        ("task.color", "red", "task.color: unknown key"),
+    ]:
+        with pytest.raises(UserError, match="^" + words.replace("?", r"\?")):
+            experiment_from(tiny({**changes, key: value}))
+
+
+def test_the_users_folders_come_last_and_shadow_nothing(folder: Path) -> None:
+    beside = folder / "configs"
+    (beside / "cluster").mkdir(parents=True)
+    (beside / "my_plugin_of_test.py").write_text("")
+    (folder / "my_tasks_of_test.py").write_text(PLUGIN)
+    for name in ("search.py", "trm.py", "json.py", "curricula.py"):
+        (folder / name).write_text("raise RuntimeError('shadowed')")
+        (beside / name).write_text("raise RuntimeError('shadowed')")
+    for _ in range(2):
+        import_plugins(["my_tasks_of_test", "my_plugin_of_test"], [beside])
+        assert sys.path[-2:] == [str(folder), str(beside)]
+    assert [*map(sys.path.count, (str(folder), str(beside)))] == [1, 1]
+
+
+def test_without_plugins_nothing_of_the_users_is_on_the_path(folder: Path) -> None:
+    before = list(sys.path)
+    import_plugins([], [folder])
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (None, "ModuleNotFoundError"),
+        ("def broken(:\n", "SyntaxError"),
+        ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
+        ("import no_such_module_at_all", "no_such_module_at_all"),
+    ],
+)
+def test_a_plugin_that_cannot_be_imported_is_named(
+    code: str | None, words: str, folder: Path
+) -> None:
+    if code is not None:
+        (folder / "broken_plugin_of_test.py").write_text(code)
+    text = refused("broken_plugin_of_test")
+    assert text.startswith("plugins: 'broken_plugin_of_test' cannot be imported: ")
+    assert words in text
+
+
+def test_a_relative_plugin_is_refused() -> None:
+    assert refused(".x").startswith("plugins: '.x' cannot be imported: ")
+
+
+# --- entry points ------------------------------------------------------------------------------
+
+SHOW = """
+import sys
+from trm.errors import UserError
+from trm.plugins import code_hashes, import_plugins
+try:
+    import_plugins([]), import_plugins([])
+    print(*code_hashes([]))
+except UserError as error:
+    print(error)
+"""
+
+
+def shown(site: Path) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), str(site)])}
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert not done.stderr
+    return done.stdout.strip()
+
+
+def test_an_installed_package_is_a_plugin_and_imported_once(tmp_path: Path) -> None:
+    install(tmp_path, "their-tasks", {"tasks": "their_tasks_of_test.tasks"})
+    package = tmp_path / "their_tasks_of_test"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "tasks.py").write_text("print('imported', __name__)")
+    assert shown(tmp_path).splitlines() == [
+        "imported their_tasks_of_test.tasks", "their_tasks_of_test.tasks"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("their_broken_tasks", "RuntimeError: old"),
+        ("their_broken_tasks_too:mine", "AttributeError"),
+        ("no_such_module_at_all", "ModuleNotFoundError"),
+    ],
+)
+def test_a_broken_entry_point_is_named_with_its_package(
+    value: str, words: str, tmp_path: Path
+) -> None:
+    install(tmp_path, "their-tasks", {"tasks": value})
+    (tmp_path / "their_broken_tasks.py").write_text("raise RuntimeError('old')")
+    (tmp_path / "their_broken_tasks_too.py").write_text("")
+    (text,) = shown(tmp_path).splitlines()
+    assert text.startswith(
+        f"entry point 'tasks' (group trm.plugins) of the package their-tasks 1.0: {value} "
+        "cannot be imported: "
+    )
+    assert words in text
+    assert text.endswith(": mend or uninstall the package")
+
+
+# --- code --------------------------------------------------------------------------------------
+
+
+def test_the_hash_is_of_the_code_that_runs(folder: Path) -> None:
+    file = folder / "hashed_plugin_of_test.py"
+    file.write_text("A = 1")
+    name = file.stem
+    assert code_hashes([name]) == {}
+    import_plugins([name])
+    first = code_hashes([name])
+    file.write_text("A = 2")
+    import_plugins([name])
+    assert code_hashes([name]) == first
+    del sys.modules[name]
+    sys.path_importer_cache.clear()
+    import_plugins([name])
+    second = code_hashes([name])
+    assert second.keys() == first.keys() == {name}
+    assert second != first
+
+
+def test_a_package_counts_whole_and_what_is_no_code_does_not(folder: Path) -> None:
+    package = folder / "hashed_package_of_test"
+    (package / "deep").mkdir(parents=True)
+    for path in ("__init__.py", "tasks.py", "rules.py", "deep/__init__.py", "deep/grid.py"):
+        (package / path).write_text(f"A = {len(path)}")
+    name = f"{package.name}.tasks"
+
+    def hashed() -> str:
+        for module in [module for module in sys.modules if module.startswith(package.name)]:
+            del sys.modules[module]
+        import_plugins([name])
+        return code_hashes([name])[name]
+
+    first = hashed()
+    (package / "notes.txt").write_text("x")
+    assert hashed() == first
+    (package / "deep" / "grid.py").write_text("A = 0")
+    second = hashed()
+    assert second != first
+    (package / "deep" / "grid.py").rename(package / "deep" / "girds.py")
+    assert hashed() not in (first, second)
+
+
+def test_provenance_names_each_plugins_code(folder: Path) -> None:
+    (folder / "traced_plugin_of_test.py").write_text("")
+    import_plugins(["traced_plugin_of_test"])
+    now = plugin_provenance(["traced_plugin_of_test"])
+    assert list(now) == ["plugin traced_plugin_of_test"]
+    assert now.items() <= provenance(["traced_plugin_of_test"]).items()
+    assert not now.items() & provenance().items()
+    assert changed_plugins(now, now) == []
+    assert changed_plugins({**now, "torch": "1"}, {**now, "torch": "2"}) == []
+    old = dict.fromkeys(now, "another")
+    assert changed_plugins(old, now) == ["traced_plugin_of_test"]
+    assert changed_plugins({}, now) == changed_plugins(old, {}) == []

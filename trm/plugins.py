@@ -1,0 +1,134 @@
+"""Importing plug-ins: modules that add their components to our registries as they are imported."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from trm.errors import UserError
+
+GROUP = "trm.plugins"
+"""The group of entry points by which an installed package names its plug-in modules."""
+
+_HASHES: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
+"""The hash of each plug-in's code as it was when it was imported: files change under a process."""
+
+
+def import_plugins(names: Sequence[str], folders: Sequence[Path] = ()) -> None:
+    """Import the modules of these names, after those that installed packages name as plug-ins.
+
+    Modules are looked for among installed packages, then in the working directory, then in
+    `folders`: these come last on the path, so that nothing in them can shadow a package. Each
+    module is imported once per process.
+
+    Args:
+        names: modules, as in the section `plugins`.
+        folders: further folders that may hold them; never a run folder.
+
+    Raises:
+        UserError: a module cannot be imported; one line naming it, or the entry point and the
+            package that it came with.
+    """
+    for point in _entry_points():
+        _import_entry_point(point)
+    if names:
+        for folder in (os.getcwd(), *map(str, folders)):
+            if folder not in sys.path:
+                sys.path.append(folder)
+    for name in names:
+        try:
+            _import(name)
+        except Exception as error:  # whatever a user's module does while it is imported
+            raise UserError("plugins", name, f"cannot be imported: {_reason(error)}") from error
+
+
+def plugin_names(tree: Mapping[str, Any]) -> list[str]:
+    """The modules that a config's section `plugins` names.
+
+    >>> plugin_names({"plugins": ["my_tasks"]})
+    ['my_tasks']
+
+    Raises:
+        UserError: the section is no list of names.
+    """
+    names = tree.get("plugins") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError("plugins", names, "must be a list of module names")
+    return names
+
+
+def code_hashes(names: Sequence[str]) -> dict[str, str]:
+    """The hash of each imported plug-in's code, by module; those of entry points too.
+
+    A module counts with every Python file of the package at its root, as these import each other;
+    a module in no package counts alone. The code is that which this process runs, whatever has
+    happened to the files since.
+    """
+    points = [point.module for point in _entry_points()]
+    modules = {name: sys.modules.get(name) for name in sorted({*points, *names})}
+    return {
+        name: _HASHES[module]
+        for name, module in modules.items()
+        if module is not None and module in _HASHES
+    }
+
+
+@cache
+def _entry_points() -> tuple[EntryPoint, ...]:
+    # Reading every installed package's metadata takes a while, so it is done once.
+    found = {(point.name, point.value): point for point in entry_points(group=GROUP)}
+    return tuple(found[key] for key in sorted(found))
+
+
+def _import_entry_point(point: EntryPoint) -> None:
+    try:
+        _import(point.module)
+        point.load()
+    except Exception as error:
+        package = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+        raise UserError(
+            f"entry point {point.name!r} (group {GROUP}) of the package {package}: {point.value} "
+            f"cannot be imported: {_reason(error)}: mend or uninstall the package"
+        ) from error
+
+
+def _import(name: str) -> None:
+    module = importlib.import_module(name)
+    if module not in _HASHES:
+        _HASHES[module] = _hash(module)
+
+
+def _hash(module: ModuleType) -> str:
+    digest = hashlib.sha256()
+    for name, content in _sources(module):
+        digest.update(f"{name} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _sources(module: ModuleType) -> Iterator[tuple[str, bytes]]:
+    """Name and content of the Python files that count as a module's code, in a stable order."""
+    root = sys.modules.get(module.__name__.partition(".")[0], module)
+    # A namespace package has no file: what else lies in its folders is not the plug-in's.
+    home = root if getattr(root, "__file__", None) else module
+    path = Path(getattr(home, "__file__", None) or "")
+    if not path.is_file():
+        return
+    if not hasattr(home, "__path__"):
+        yield path.name, path.read_bytes()
+        return
+    for file in sorted(path.parent.rglob("*.py")):
+        yield file.relative_to(path.parent).as_posix(), file.read_bytes()
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
