@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from curricula.component import Component, by_name
 from curricula.curriculum import AnyCurriculum
 from curricula.published import CustomCurriculum
+from trm.diagnostics import AnyDiagnostics, defaults
 from trm.errors import UserError
 from trm.halting import HaltingConfig
 from trm.losses import LossConfig
@@ -18,7 +19,6 @@ from trm.optimizers import OPTIMIZERS, AdamAtan2Config, OptimizerConfig
 from trm.plugins import import_plugins, plugin_names
 from trm.tasks import TASKS
 from trm.tasks.base import TaskConfig
-from trm.thresholds import DiagnosticsConfig
 from trm.validation import validate
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -108,7 +108,7 @@ class Experiment(Component):
     ] = AdamAtan2Config()
     curriculum: AnyCurriculum = CustomCurriculum()
     train: TrainConfig = TrainConfig()
-    diagnostics: DiagnosticsConfig = DiagnosticsConfig()
+    diagnostics: AnyDiagnostics = Field(default_factory=defaults)
     promise: PromiseConfig | None = None
     plugins: list[str] = Field(default_factory=list)
 

@@ -1,96 +1,158 @@
-"""Failure detectors: pure functions from the reports of a run to findings in words.
+"""The `diagnostics` section, and what the failure detectors say of a run under it.
 
-What each looks at is in `EVIDENCE`; a column that is missing or null, as in runs of older
-versions, is no evidence. The failures and their signals are those that reports on TRM training
-name: numeric divergence (issue #28 of the reference repository), late collapse (issue #26),
-overfitting (issues #9 and #19), halting collapse, dependence on EMA (arXiv 2510.04871, table 1).
+Detectors are pure functions from the reports of a run to findings in words. A column that is
+missing or null, as in runs of older versions, is no evidence. The failures and their signals are
+those that reports on TRM training name: numeric divergence (issue #28 of the reference repository),
+late collapse (issue #26), overfitting (issues #9 and #19), halting collapse, dependence on EMA
+(arXiv 2510.04871, table 1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any
 
-from trm.detectors import learning, numeric, recursion
-from trm.detectors.finding import Detector, Finding, ReportRow
-from trm.thresholds import DETECTORS, DiagnosticsConfig
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 
-EVIDENCE = (
-    "progress", "step", "exact_accuracy", "cell_accuracy", "early_exact_accuracy", "train_loss",
-    "train_exact_accuracy", "halt_auc", "mean_steps", "live_exact_accuracy", "supervision_steps",
-    "diverged", "evaluated", "loss_spikes", "loss_spike_ratio", "grad_spike_ratio",
-    "update_ratio", "q_min", "q_max", "train_gap", "late_residual", "settled", "depth_drop",
-    "spectral_radius", "train_difficulty",
-)  # fmt: skip
-"""The columns that detectors read."""
+from curricula.component import Component, SectionError, nearest
+from trm.detectors import DETECTORS
+from trm.detectors.depth_divergence import DepthDivergenceConfig
+from trm.detectors.detector import Detector, Finding
+from trm.detectors.ema_dependence import EMAConfig
+from trm.detectors.evidence import EVIDENCE, ReportRow
+from trm.detectors.flat_line import FlatConfig
+from trm.detectors.gradient_explosion import GradientConfig
+from trm.detectors.halting_collapse import HaltingCollapseConfig
+from trm.detectors.late_collapse import CollapseConfig
+from trm.detectors.loss_spike import RollingConfig, SpikeConfig
+from trm.detectors.numeric_divergence import DivergenceConfig
+from trm.detectors.overfit_plateau import OverfitConfig
+from trm.detectors.probing import ProbeConfig
+from trm.detectors.wandering_latent import WanderConfig
+
+
+class DiagnosticsConfig(
+    # pydantic takes fields from the last base to the first.
+    DepthDivergenceConfig,
+    WanderConfig,
+    FlatConfig,
+    EMAConfig,
+    HaltingCollapseConfig,
+    OverfitConfig,
+    CollapseConfig,
+    GradientConfig,
+    SpikeConfig,
+    DivergenceConfig,
+    RollingConfig,
+    ProbeConfig,
+):
+    """Failure detectors of a run. They never change what is trained. null turns a detector off.
+
+    Counters of loss, gradient and update run at every step; probes are extra evaluations. A
+    plug-in's detector has a section of its own, under its name.
+
+    Attributes:
+        stop_on: detectors that end a run at once, as `collapsed`. A non-finite loss always does,
+            as `diverged`.
+    """
+
+    stop_on: list[str] = Field(default_factory=list)
+
+    @field_validator("stop_on")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in DETECTORS:
+                raise ValueError(f"unknown detector {name!r}: {nearest(name, list(DETECTORS))}")
+        return names
+
+
+def _section(section: Any) -> Any:
+    """A section validated with the keys of all detectors that there are now."""
+    if isinstance(section, DiagnosticsConfig):
+        return section
+    kind = diagnostics_class()
+    try:
+        return kind.model_validate(section)
+    except ValidationError as error:
+        raise SectionError(error, kind) from error
+
+
+def defaults() -> Any:
+    """A section that holds nothing, to be validated with the detectors that there are by then."""
+    return {}
+
+
+AnyDiagnostics = SerializeAsAny[Annotated[DiagnosticsConfig, BeforeValidator(_section)]]
+
+
+def diagnostics_class() -> type[DiagnosticsConfig]:
+    """The class of the section: `DiagnosticsConfig`, with a field for each plug-in's detector.
+
+    Raises:
+        ValueError: a detector has the name of a key.
+    """
+    added = {name: one.config for name, one in DETECTORS.items() if not _is_ours(one)}
+    return _extended(tuple(added.items())) if added else DiagnosticsConfig
+
+
+@cache
+def _extended(added: tuple[tuple[str, type[Component]], ...]) -> type[DiagnosticsConfig]:
+    fields: dict[str, Any] = {}
+    for name, config in added:
+        if name in DiagnosticsConfig.model_fields:
+            raise ValueError(f"detector {name!r} has the name of a key: name it otherwise")
+        fields[name] = (config | None, Field(default_factory=dict))
+    return create_model("DiagnosticsConfig", __base__=DiagnosticsConfig, **fields)
+
+
+def _is_ours(detector: Detector[Any]) -> bool:
+    """Whether a detector's keys stand in the section itself."""
+    return detector.config is not Component and issubclass(DiagnosticsConfig, detector.config)
+
+
+def recorded(section: Mapping[str, Any]) -> DiagnosticsConfig:
+    """The section that a run has written down, as far as the detectors that there are now go.
+
+    For readers, which import no plug-in: what only a plug-in's detector would say is left out.
+    """
+    kind = diagnostics_class()
+    known = {key: value for key, value in section.items() if key in kind.model_fields}
+    known["stop_on"] = [name for name in section.get("stop_on", []) if name in DETECTORS]
+    return kind.model_validate(known)
+
+
+def evidence() -> tuple[str, ...]:
+    """The columns that detectors read: `EVIDENCE`, then what only a plug-in's reads."""
+    return tuple(
+        dict.fromkeys((*EVIDENCE, *(c for one in DETECTORS.values() for c in one.columns)))
+    )
 
 
 def diagnose(rows: Sequence[ReportRow], config: DiagnosticsConfig | None = None) -> list[Finding]:
-    """All findings in the reports of one run, by mark; at most one a detector.
+    """All findings in the reports of one run, by detector; at most one a detector.
 
     >>> rows = [{"progress": 1.0, "exact_accuracy": 0.4, "mean_steps": 1.0, "diverged": True}]
     >>> [finding.detector for finding in diagnose(rows)]
     ['numeric_divergence']
     """
-    config = config or DiagnosticsConfig()
+    config = config or diagnostics_class()()
     # What a model with a non-finite gradient or weight scores says nothing else.
     sound = [row for row in rows if not row.get("diverged")]
-    found = (
-        REGISTRY[name].find(rows if name == "numeric_divergence" else sound, config)
-        for name in DETECTORS
-    )
+    found = []
+    for name, detector in DETECTORS.items():
+        settings = config if _is_ours(detector) else getattr(config, name, None)
+        if settings is not None:
+            found.append(detector.find(rows if detector.sees_divergence else sound, settings))
     return [finding for finding in found if finding is not None]
-
-
-REGISTRY: dict[str, Detector] = {
-    "numeric_divergence": Detector(
-        numeric.numeric_divergence, "a loss or gradient is not finite", "steps", ()
-    ),
-    "loss_spike": Detector(
-        numeric.loss_spike,
-        "several steps between two reports have a loss far above the rolling median",
-        "rolling medians", ("spike_factor", "spike_steps", "spike_window", "spike_floor"),
-    ),
-    "gradient_explosion": Detector(
-        numeric.gradient_explosion,
-        "a gradient norm far above its rolling median, or a step large against the weights",
-        "rolling medians; norm of the weights",
-        ("gradient_factor", "update_limit", "spike_window"),
-    ),
-    "late_collapse": Detector(
-        learning.late_collapse,
-        "exact accuracy ends below a peak that two reports held, beyond noise",
-        "exact accuracy", ("drop", "collapse"),
-    ),
-    "overfit_plateau": Detector(
-        learning.overfit_plateau,
-        "training examples are solved more often than valid ones, beyond noise",
-        "exact accuracy", ("overfit_gap", "examples"),
-    ),
-    "halting_collapse": Detector(
-        recursion.halting_collapse,
-        "halting at step 1 with little solved, at the last step with much solved, blindly "
-        "(AUC), or with blown-up logits",
-        "steps; AUC; logits", ("auc_limit", "q_limit"),
-    ),
-    "ema_dependence": Detector(
-        learning.ema_dependence, "averaged and live weights differ late in the run, beyond noise",
-        "exact accuracy", ("ema_gap",),
-    ),
-    "flat_line": Detector(
-        learning.flat_line, "nothing is solved and cell accuracy stands still in the second half",
-        "cell accuracy", ("flat_gain",),
-    ),
-    "wandering_latent": Detector(
-        recursion.wandering_latent, "the answer state still moves at the deepest step of a probe",
-        "norm of the state", ("wander", "settle_below", "beyond"),
-    ),
-    "depth_divergence": Detector(
-        recursion.depth_divergence,
-        "accuracy falls beyond the trained depth, or the spectral radius has grown past its limit",
-        "exact accuracy; spectral radius", ("depth_drop", "radius_limit", "beyond"),
-    ),
-}  # fmt: skip
-"""Every detector by name; a plug-in may replace one."""
 
 
 def describe(findings: Sequence[Finding]) -> str:

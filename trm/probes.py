@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trm.diagnostics import DiagnosticsConfig
 from trm.model import TRM, Latent
 from trm.tasks.base import IGNORE, Split
-from trm.thresholds import DiagnosticsConfig
 
 _START = 20_201
 """Seed of the power iteration's start vectors."""

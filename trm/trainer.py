@@ -19,9 +19,9 @@ from trm.config import Experiment
 from trm.counters import Counters, no_sums
 from trm.curriculum import FeedbackWindow, begin_course, disturbed, loss_weights
 from trm.data import ExampleStream
-from trm.detectors.learning import has_collapsed
+from trm.detectors.late_collapse import has_collapsed
 from trm.device import Resolved, resolve
-from trm.diagnostics import EVIDENCE, diagnose
+from trm.diagnostics import diagnose, evidence
 from trm.ema import EMA
 from trm.evaluation import Evaluation, evaluate, subset
 from trm.flops import step_flops
@@ -469,7 +469,7 @@ class Trainer:
     def _diagnosed(self, report: Report) -> Report:
         """The report with what the failure detectors say of the run so far."""
         counters, config = self.counters, self.config.diagnostics
-        counters.history.append({name: getattr(report, name) for name in EVIDENCE})
+        counters.history.append({name: getattr(report, name) for name in evidence()})
         findings = diagnose(counters.history, config)
         last = counters.mark >= len(self.marks)
         hopeless = any(finding.detector in config.stop_on for finding in findings)

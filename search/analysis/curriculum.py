@@ -13,7 +13,7 @@ from curricula.preview import Preview, PreviewPoint, always, preview
 from curricula.stage import Slice, Stage
 from trm.config import Experiment, experiment_from
 from trm.curriculum import begin_course, full_stage
-from trm.detectors.finding import ReportRow
+from trm.detectors.evidence import ReportRow
 from trm.errors import UserError
 from trm.flops import step_flops
 from trm.optimizers import learning_rate_factor

@@ -12,8 +12,8 @@ from search.ledger.book import Book
 from search.ledger.files import RUN_FILE
 from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
-from trm.detectors.finding import ReportRow
-from trm.diagnostics import EVIDENCE, diagnose
+from trm.detectors.evidence import ReportRow
+from trm.diagnostics import diagnose, evidence
 from trm.errors import UserError
 
 
@@ -22,7 +22,7 @@ def diagnose_book(book: Book) -> list[Diagnosis]:
     found = []
     # Only stretches of a population go on from others, so only their curves are held.
     stretches: dict[int, Sequence[ReportRow]] = {}
-    for number, rows in book.curves(EVIDENCE):
+    for number, rows in book.curves(evidence()):
         trial = book.trials[number]
         if trial.stage == "population":
             stretches[number] = rows

@@ -13,10 +13,11 @@ from search.schedulers.scheduler import RungConfig
 from search.space.space import Space
 from trm.config import experiment_from
 from trm.curriculum import begin_course
+from trm.detectors.probing import unmeasured
+from trm.diagnostics import DiagnosticsConfig
 from trm.errors import UserError
 from trm.report import PROBED
 from trm.tasks.base import Task
-from trm.thresholds import DiagnosticsConfig, unmeasured
 
 FIXED = ("train.budget", "train.reports", "train.seed", "train.valid_examples")
 """Values that must be the same in every trial, or scores would not compare."""

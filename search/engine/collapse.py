@@ -9,10 +9,9 @@ from typing import Any
 from search.ledger.book import Book
 from search.ledger.lineage import PARENT
 from search.ledger.trial import Trial
-from trm.detectors.finding import Finding, ReportRow
-from trm.diagnostics import diagnose
-from trm.thresholds import DiagnosticsConfig
-from trm.validation import validate
+from trm.detectors.detector import Finding
+from trm.detectors.evidence import ReportRow
+from trm.diagnostics import DiagnosticsConfig, diagnose, recorded
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Diagnosis:
 
 def thresholds(config: Mapping[str, Any]) -> DiagnosticsConfig:
     """The `diagnostics` section of a config tree, or its defaults."""
-    return validate(DiagnosticsConfig, config.get("diagnostics", {}), "diagnostics")
+    return recorded(config.get("diagnostics", {}))
 
 
 def diagnose_trial(

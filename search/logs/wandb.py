@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.config.logs import WandbConfig
 from search.logs.writer import LoggedRun, RunEnd
-from trm.detectors.finding import ReportRow
+from trm.detectors.evidence import ReportRow
 from trm.errors import UserError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from search.logs.console import note, warn
-from trm.detectors.finding import ReportRow
+from trm.detectors.evidence import ReportRow
 from trm.report import COLUMNS
 
 COMPLETE_FILE = "complete.txt"

@@ -17,8 +17,8 @@ from search.report.scrub import reason_of
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, VERMILION, chart, faded
 from search.report.words import count, drawn, listed, share
-from trm.detectors.finding import Finding
-from trm.thresholds import DETECTORS
+from trm.detectors import DETECTORS
+from trm.detectors.detector import Finding
 
 MOST_SHOWN = 40
 _ROW = 22

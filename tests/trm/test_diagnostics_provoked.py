@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from trm.config import experiment_from, set_value
-from trm.detectors.finding import Finding
+from trm.detectors.detector import Finding
 from trm.diagnostics import diagnose
 from trm.report import Report
 from trm.trainer import Trainer

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from trm.config import experiment_from
+from trm.diagnostics import DiagnosticsConfig
 from trm.evaluation import solve, subset
 from trm.model import TRM, Latent, ModelConfig
 from trm.probes import probe, probe_gap, residual, spectral_radius, update_ratio
 from trm.tasks.base import IGNORE
-from trm.thresholds import DiagnosticsConfig
 from trm.trainer import Trainer
 
 Make = Callable[..., Trainer]

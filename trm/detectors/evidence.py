@@ -1,62 +1,27 @@
-"""What a detector says, and how detectors read the reports of a run."""
+"""How detectors read the reports of a run."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from trm.thresholds import DiagnosticsConfig
+from trm.detectors.probing import ProbeConfig
 
 ReportRow = Mapping[str, Any]
 """A report's columns; any may be missing."""
 
-Severity = Literal["failure", "warning"]
+EVIDENCE = (
+    "progress", "step", "exact_accuracy", "cell_accuracy", "early_exact_accuracy", "train_loss",
+    "train_exact_accuracy", "halt_auc", "mean_steps", "live_exact_accuracy", "supervision_steps",
+    "diverged", "evaluated", "loss_spikes", "loss_spike_ratio", "grad_spike_ratio",
+    "update_ratio", "q_min", "q_max", "train_gap", "late_residual", "settled", "depth_drop",
+    "spectral_radius", "train_difficulty",
+)  # fmt: skip
+"""The columns that every detector may read: a run keeps them of all its reports."""
 
 _EXAMPLES = 500
 """Evaluated examples where a row does not say how many."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A failure, or what may become one.
-
-    Attributes:
-        detector: its name in `REGISTRY`.
-        severity: `failure` spoils the run; `warning` may.
-        at: share of the compute budget at which it was first seen.
-        value: what was measured.
-        threshold: what it was held against.
-        unit: of both.
-        words: one line: what happened, and what the evidence suggests to try.
-    """
-
-    detector: str
-    severity: Severity
-    at: float
-    value: float
-    threshold: float
-    unit: str
-    words: str
-
-
-@dataclass(frozen=True)
-class Detector:
-    """What a detector looks for.
-
-    Attributes:
-        find: the first finding in rows by mark, or None.
-        definition: what counts as the failure.
-        unit: of the value and the threshold.
-        keys: keys of the `diagnostics` section that change it, the one that null turns off first;
-            none for what cannot be turned off.
-    """
-
-    find: Callable[[Sequence[ReportRow], DiagnosticsConfig], Finding | None]
-    definition: str
-    unit: str
-    keys: tuple[str, ...]
 
 
 def noise(a: float, b: float, examples: float, deviations: float = 2.0) -> float:
@@ -80,7 +45,7 @@ def examples_of(row: ReportRow) -> float:
     return row.get("evaluated") or _EXAMPLES
 
 
-def probed_examples(row: ReportRow, config: DiagnosticsConfig) -> float:
+def probed_examples(row: ReportRow, config: ProbeConfig) -> float:
     """How many puzzles a report was probed on."""
     # A probe is of the first of those that are evaluated.
     return min(config.examples, examples_of(row))

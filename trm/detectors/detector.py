@@ -1,0 +1,66 @@
+"""What a detector is: a function from the reports of a run to a finding, and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from curricula.component import Component
+from trm.detectors.evidence import ReportRow
+from trm.report import COLUMNS
+
+C = TypeVar("C", bound=Component)
+Severity = Literal["failure", "warning"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A failure, or what may become one.
+
+    Attributes:
+        detector: its name in `DETECTORS`.
+        severity: `failure` spoils the run; `warning` may.
+        at: share of the compute budget at which it was first seen.
+        value: what was measured.
+        threshold: what it was held against.
+        unit: of both.
+        words: one line: what happened, and what the evidence suggests to try.
+    """
+
+    detector: str
+    severity: Severity
+    at: float
+    value: float
+    threshold: float
+    unit: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Detector(Generic[C]):
+    """What a detector looks for.
+
+    Attributes:
+        find: the first finding in rows by mark, or None. A column of a row may be missing or null.
+        config: its keys: of the `diagnostics` section for ours, of the section `diagnostics.NAME`
+            for a plug-in's.
+        definition: what counts as the failure.
+        unit: of the value and the threshold.
+        columns: what it reads beside `EVIDENCE`.
+        sees_divergence: whether it is shown reports of a run that is not finite any more.
+
+    Raises:
+        ValueError: one of `columns` is in no report.
+    """
+
+    find: Callable[[Sequence[ReportRow], C], Finding | None]
+    config: type[C]
+    definition: str
+    unit: str
+    columns: tuple[str, ...] = ()
+    sees_divergence: bool = False
+
+    def __post_init__(self) -> None:
+        if unknown := [column for column in self.columns if column not in COLUMNS]:
+            raise ValueError(f"a detector reads {', '.join(unknown)}, which no report has")
