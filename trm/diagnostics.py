@@ -27,7 +27,7 @@ from trm.detectors import DETECTORS
 from trm.detectors.depth_divergence import DepthDivergenceConfig
 from trm.detectors.detector import Detector, Finding
 from trm.detectors.ema_dependence import EMAConfig
-from trm.detectors.evidence import EVIDENCE, ReportRow
+from trm.detectors.evidence import EVIDENCE
 from trm.detectors.flat_line import FlatConfig
 from trm.detectors.gradient_explosion import GradientConfig
 from trm.detectors.halting_collapse import HaltingCollapseConfig
@@ -37,6 +37,7 @@ from trm.detectors.numeric_divergence import DivergenceConfig
 from trm.detectors.overfit_plateau import OverfitConfig
 from trm.detectors.probing import ProbeConfig
 from trm.detectors.wandering_latent import WanderConfig
+from trm.report import ReportRow
 
 
 class DiagnosticsConfig(

@@ -12,9 +12,9 @@ from search.ledger.book import Book
 from search.ledger.files import RUN_FILE
 from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
-from trm.detectors.evidence import ReportRow
 from trm.diagnostics import diagnose, evidence
 from trm.errors import UserError
+from trm.report import ReportRow
 
 
 def diagnose_book(book: Book) -> list[Diagnosis]:

@@ -22,7 +22,6 @@ from search.ledger.files import SWEEP_FILE
 from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
 from search.ledger.trial import Row
-from search.objectives.objective import COSTS
 from search.schedulers.pbt import PbtConfig
 from search.schedulers.rungs import highest
 from search.schedulers.scheduler import EarlyStoppingConfig, RungConfig
@@ -30,8 +29,9 @@ from search.simulator.recording import read_recording
 from search.simulator.simulator import plan_of
 from search.stats.rank_correlation import DRAWS, MOST, Correlation, correlate
 from trm.errors import UserError
+from trm.report import COLUMNS
 
-COLUMNS = ("exact_accuracy", "cell_accuracy", "lm_loss", "train_loss")
+USUAL_COLUMNS = ("exact_accuracy", "cell_accuracy", "lm_loss", "train_loss")
 """What a scheduler might rank by, beside what it does."""
 WITHOUT_RUNGS = (0.25, 0.5, 0.75)
 """Where to look in a run whose trials were never stopped."""
@@ -229,7 +229,7 @@ def _steering(plan: Plan) -> tuple[EarlyStoppingConfig, tuple[float, ...]]:
 
 
 def _columns(plan: Plan) -> list[str]:
-    return list(dict.fromkeys((metric_of(plan), plan.objective.column, *COLUMNS)))
+    return list(dict.fromkeys((metric_of(plan), plan.objective.column, *USUAL_COLUMNS)))
 
 
 def _rungs_of(
@@ -263,7 +263,7 @@ def _more_is_better(plan: Plan, column: str) -> bool:
         return config.ranking_mode("max" if plan.objective.maximizes else "min") == "max"
     if column == plan.objective.column:
         return plan.objective.maximizes
-    return column not in COSTS
+    return COLUMNS[column].better != "less"
 
 
 def _estimate(correlation: Correlation) -> float:

@@ -10,8 +10,8 @@ from search.ledger.book import Book
 from search.ledger.lineage import PARENT
 from search.ledger.trial import Trial
 from trm.detectors.detector import Finding
-from trm.detectors.evidence import ReportRow
 from trm.diagnostics import DiagnosticsConfig, diagnose, recorded
+from trm.report import ReportRow
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from search.ledger.trial import Trial
 from search.objectives.constraint import violations
 from search.objectives.objective import aggregate
 from search.stats.pareto import front
-from trm.detectors.evidence import ReportRow
+from trm.report import ReportRow
 
 
 @dataclass(frozen=True)

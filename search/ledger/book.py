@@ -90,8 +90,8 @@ class Book:
             "k": "row",
             "attempt": attempt,
             "row": {
-                name: _CASTS[kind](row[name])
-                for name, kind in COLUMNS.items()
+                name: _CASTS[column.kind](row[name])
+                for name, column in COLUMNS.items()
                 if row.get(name) is not None
             },
         }

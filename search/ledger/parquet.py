@@ -47,7 +47,7 @@ TRIALS = pa.schema([(f.name, _TRIAL_TYPES.get(f.name, pa.string())) for f in fie
 _REPORT_TYPES = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 CURVES = pa.schema(
     [("trial", pa.int64()), ("attempt", pa.int64())]
-    + [(name, _REPORT_TYPES[kind]) for name, kind in COLUMNS.items()]
+    + [(name, _REPORT_TYPES[column.kind]) for name, column in COLUMNS.items()]
 )
 
 

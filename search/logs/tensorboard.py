@@ -13,7 +13,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import hparams
 
 from search.logs.writer import LoggedRun, RunEnd
-from trm.detectors.evidence import ReportRow
+from trm.report import ReportRow
 
 SCORE = "score"
 """The scalar that holds a run's score, at its last step."""

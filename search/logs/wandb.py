@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from search.config.logs import WandbConfig
 from search.logs.writer import LoggedRun, RunEnd
-from trm.detectors.evidence import ReportRow
 from trm.errors import UserError
+from trm.report import ReportRow
 
 if TYPE_CHECKING:
     import wandb

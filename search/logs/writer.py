@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from search.logs.console import note, warn
-from trm.detectors.evidence import ReportRow
-from trm.report import COLUMNS
+from trm.report import COLUMNS, ReportRow
 
 COMPLETE_FILE = "complete.txt"
 """In a log's folder: the keys of the runs that are written to their end, one a line."""

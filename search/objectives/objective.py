@@ -11,41 +11,10 @@ from scipy import stats
 
 from curricula.component import Component, nearest, shown
 from search.stats.intervals import NO_SPREAD, resolution_sd
-from trm.report import COLUMNS, PROBED
-
-ObjectiveName = Literal[
-    "exact_accuracy",
-    "cell_accuracy",
-    "blank_accuracy",
-    "valid_rate",
-    "early_exact_accuracy",
-    "live_exact_accuracy",
-    "halt_auc",
-]
-"""Shares in [0, 1] of the evaluation on `valid`, where more is better."""
+from trm.report import COLUMNS, Column
 
 Direction = Literal["maximize", "minimize"]
 Aggregate = Literal["mean", "lower", "worst"]
-
-SHARES = frozenset(
-    {
-        "exact_accuracy", "cell_accuracy", "blank_accuracy", "valid_rate", "early_exact_accuracy",
-        "live_exact_accuracy", "halt_auc", "halt_accuracy", "train_exact_accuracy",
-        "trainset_exact_accuracy", "settled", "exact_accuracy_2x", "exact_accuracy_4x",
-        "exact_accuracy_8x",
-    }
-)  # fmt: skip
-"""Columns in [0, 1] where more is better."""
-
-COSTS = frozenset(
-    {
-        "lm_loss", "halt_loss", "train_loss", "mean_steps", "train_steps", "latency", "memory",
-        "compute", "seconds", "train_seconds", "parameters", "step", "examples", "findings",
-        "drop_from_peak", "loss_spikes", "loss_spike_ratio", "grad_norm_max", "grad_spike_ratio",
-        "update_ratio", "residual_H", "residual_L", "late_residual", "spectral_radius",
-    }
-)  # fmt: skip
-"""Columns from 0 on where less is better."""
 
 
 class Objective(Component):
@@ -67,7 +36,7 @@ class Objective(Component):
     @model_validator(mode="after")
     def _known(self) -> Objective:
         require_column(self.column)
-        if self.direction is None and self.column not in SHARES | COSTS:
+        if self.direction is None and self.about.better is None:
             raise ValueError(
                 f"{self.column} has no better end of its own: say direction: maximize or minimize"
             )
@@ -80,11 +49,16 @@ class Objective(Component):
         return self
 
     @property
+    def about(self) -> Column:
+        """What is known of the column."""
+        return COLUMNS[self.column]
+
+    @property
     def maximizes(self) -> bool:
         """Whether more is better."""
-        return (self.direction or ("maximize" if self.column in SHARES else "minimize")) == (
-            "maximize"
-        )
+        if self.direction is None:
+            return self.about.better == "more"
+        return self.direction == "maximize"
 
     @property
     def resolved_direction(self) -> Direction:
@@ -94,7 +68,7 @@ class Objective(Component):
     @property
     def is_share(self) -> bool:
         """Whether a value is a share of the evaluated examples."""
-        return self.column in SHARES
+        return self.about.is_share
 
     def counted(self, evaluated: int | None, probed: int) -> int | None:
         """How many examples a value is a share of; None where it is none, or that is unknown.
@@ -105,16 +79,14 @@ class Objective(Component):
         """
         if not self.is_share:
             return None
-        if self.column in PROBED:
+        if self.about.probed:
             return probed if evaluated is None else min(probed, evaluated)
         return evaluated
 
     @property
     def bounds(self) -> tuple[float, float]:
         """The least and the greatest value that the column can have."""
-        if self.is_share:
-            return 0.0, 1.0
-        return (0.0 if self.column in COSTS else -math.inf), math.inf
+        return self.about.low, self.about.high
 
     def value(self, row: Mapping[str, Any]) -> float:
         """The objective of a report; nan where the report does not have the column."""
@@ -146,8 +118,7 @@ class Objective(Component):
         >>> Objective(column="step", direction="maximize").text()
         'step (maximized)'
         """
-        natural = self.maximizes == (self.column in SHARES)
-        if natural and self.column in SHARES | COSTS:
+        if self.about.better == ("more" if self.maximizes else "less"):
             return self.column
         return f"{self.column} ({self.resolved_direction}d)"
 
@@ -184,8 +155,8 @@ def require_column(name: str) -> None:
     Raises:
         ValueError: the reports have no such column of numbers.
     """
-    if name not in COLUMNS or COLUMNS[name] == "bool":
-        numbers = [column for column, kind in COLUMNS.items() if kind != "bool"]
+    if name not in COLUMNS or COLUMNS[name].kind == "bool":
+        numbers = [column for column, about in COLUMNS.items() if about.kind != "bool"]
         raise ValueError(f"{shown(name)} is no column of the reports: {nearest(name, numbers)}")
 
 

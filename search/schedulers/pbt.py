@@ -17,8 +17,18 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from curricula.learned import Knob, KnobName, explore
-from search.objectives.objective import ObjectiveName
 from search.schedulers.scheduler import SchedulerConfig
+
+BredColumn = Literal[
+    "exact_accuracy",
+    "cell_accuracy",
+    "blank_accuracy",
+    "valid_rate",
+    "early_exact_accuracy",
+    "live_exact_accuracy",
+    "halt_auc",
+]
+"""Shares in [0, 1] of the evaluation on `valid`, where more is better."""
 
 
 class PbtConfig(SchedulerConfig):
@@ -48,7 +58,7 @@ class PbtConfig(SchedulerConfig):
     )
     quantile: float = Field(default=0.25, gt=0.0, le=0.5)
     resample: float = Field(default=0.25, ge=0.0, le=1.0)
-    metric: ObjectiveName | None = None
+    metric: BredColumn | None = None
 
     @field_validator("learn")
     @classmethod

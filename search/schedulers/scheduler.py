@@ -13,7 +13,8 @@ from typing import Any, Literal, Protocol, Self
 from pydantic import Field, field_validator, model_validator
 
 from curricula.component import Component
-from search.objectives.objective import COSTS, SHARES, require_column
+from search.objectives.objective import require_column
+from trm.report import COLUMNS
 
 SLOW_START_SHARE = 0.25
 """The least first rung when parameters that act late are searched (low rungs punish them)."""
@@ -148,7 +149,7 @@ class RungConfig(EarlyStoppingConfig):
             raise ValueError("on: seconds needs full_seconds: the training seconds of a full run")
         if self.metric is None and self.mode is not None:
             raise ValueError(f"mode: {self.mode} needs metric: without it the objective ranks")
-        if self.metric not in {None, *SHARES, *COSTS} and self.mode is None:
+        if self.metric and COLUMNS[self.metric].better is None and self.mode is None:
             raise ValueError(f"metric: {self.metric} needs mode: max or min")
         return self
 
@@ -172,7 +173,7 @@ class RungConfig(EarlyStoppingConfig):
         """Whether more or less of what is ranked by is better."""
         if self.metric is None:
             return objective
-        return self.mode or ("max" if self.metric in SHARES else "min")
+        return self.mode or ("max" if COLUMNS[self.metric].better == "more" else "min")
 
 
 def starts_slowly(parameters: Iterable[str]) -> bool:

@@ -200,12 +200,12 @@ _HEAD = [
 
 
 def _floats(names: Sequence[str]) -> list[str]:
-    return [name for name in names if COLUMNS[name] == "float"]
+    return [name for name in names if COLUMNS[name].kind == "float"]
 
 
 def _type(name: str) -> pa.DataType:
     single = pa.float64() if name in _EXACT else pa.float32()
-    return {"int": pa.int64(), "float": single, "bool": pa.bool_()}[COLUMNS[name]]
+    return {"int": pa.int64(), "float": single, "bool": pa.bool_()}[COLUMNS[name].kind]
 
 
 def _scaled(distribution: Distribution, value: Any) -> float:

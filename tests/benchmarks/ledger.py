@@ -161,7 +161,7 @@ def _row(generator: random.Random, mark: int) -> dict[str, Any]:
     from trm.report import COLUMNS
 
     draw = {"int": lambda: mark, "float": generator.random, "bool": lambda: False}
-    return {name: draw[kind]() for name, kind in COLUMNS.items()} | {"mark": mark}
+    return {name: draw[column.kind]() for name, column in COLUMNS.items()} | {"mark": mark}
 
 
 def build(folder: str) -> None:

@@ -82,7 +82,8 @@ def row(
     mark: int, share: float, score: float, *, seconds: float = 0.0, diverged: bool = False
 ) -> Row:
     values: Row = {
-        name: {"int": 0, "float": 0.0, "bool": False}[kind] for name, kind in COLUMNS.items()
+        name: {"int": 0, "float": 0.0, "bool": False}[column.kind]
+        for name, column in COLUMNS.items()
     }
     return values | {
         "mark": mark,

@@ -101,7 +101,10 @@ def curve(trial: int, params: dict[str, Any], seed: int, end: int, *, diverges: 
         score = final * (1 - math.exp(-rate * share)) / (1 - math.exp(-rate))
         score = min(max(score + rng.normal(0, 0.015), 0.0), 1.0)
         lost = diverges and mark == end
-        row: Row = {name: {"int": 0, "float": 0.0, "bool": False}[k] for name, k in COLUMNS.items()}
+        row: Row = {
+            name: {"int": 0, "float": 0.0, "bool": False}[column.kind]
+            for name, column in COLUMNS.items()
+        }
         rows.append(
             row
             | {

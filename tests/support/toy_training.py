@@ -69,7 +69,7 @@ class ToyTraining:
         self.diverged = self.config["lr"] > 1
 
     def report(self) -> Report:
-        values: dict[str, Any] = {name: _ZERO[kind] for name, kind in COLUMNS.items()}
+        values: dict[str, Any] = {name: _ZERO[column.kind] for name, column in COLUMNS.items()}
         values |= {
             "mark": self.mark,
             "step": self.step,

@@ -13,9 +13,10 @@ from curricula.component import Component
 from trm.config import experiment_from
 from trm.detectors import DETECTORS
 from trm.detectors.detector import Detector, Finding
-from trm.detectors.evidence import EVIDENCE, ReportRow, number, when
+from trm.detectors.evidence import EVIDENCE, number, when
 from trm.diagnostics import DiagnosticsConfig, describe, diagnose, evidence, recorded
 from trm.errors import UserError
+from trm.report import ReportRow
 from trm.trainer import Trainer
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from trm.detectors.detector import Detector, Finding
-from trm.detectors.evidence import ReportRow, latest, noise, number, probed_examples, when
+from trm.detectors.evidence import latest, noise, number, probed_examples, when
 from trm.detectors.probing import ProbeConfig
+from trm.report import ReportRow
 
 
 class DepthDivergenceConfig(ProbeConfig):

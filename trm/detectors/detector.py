@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from curricula.component import Component
-from trm.detectors.evidence import ReportRow
-from trm.report import COLUMNS
+from trm.report import COLUMNS, ReportRow
 
 C = TypeVar("C", bound=Component)
 Severity = Literal["failure", "warning"]

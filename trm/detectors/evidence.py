@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from trm.detectors.probing import ProbeConfig
-
-ReportRow = Mapping[str, Any]
-"""A report's columns; any may be missing."""
+from trm.report import ReportRow
 
 EVIDENCE = (
     "progress", "step", "exact_accuracy", "cell_accuracy", "early_exact_accuracy", "train_loss",

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from trm.detectors.detector import Detector, Finding
-from trm.detectors.evidence import ReportRow, number, when
+from trm.detectors.evidence import number, when
 from trm.detectors.loss_spike import RollingConfig
+from trm.report import ReportRow
 
 
 class GradientConfig(RollingConfig):

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from curricula.component import Component
 from trm.detectors.detector import Detector, Finding
-from trm.detectors.evidence import ReportRow, number, when
+from trm.detectors.evidence import number, when
+from trm.report import ReportRow
 
 
 class HaltingCollapseConfig(Component):

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from curricula.component import Component
 from trm.detectors.detector import Detector, Finding, Severity
-from trm.detectors.evidence import ReportRow, examples_of, noise, number, when
+from trm.detectors.evidence import examples_of, noise, number, when
+from trm.report import ReportRow
 
 
 class CollapseConfig(Component):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from curricula.component import Component
 from trm.detectors.detector import Detector, Finding
-from trm.detectors.evidence import ReportRow, when
+from trm.detectors.evidence import when
+from trm.report import ReportRow
 
 
 class DivergenceConfig(Component):

@@ -7,16 +7,9 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from trm.detectors.detector import Detector, Finding
-from trm.detectors.evidence import (
-    ReportRow,
-    examples_of,
-    latest,
-    noise,
-    number,
-    probed_examples,
-    when,
-)
+from trm.detectors.evidence import examples_of, latest, noise, number, probed_examples, when
 from trm.detectors.probing import ProbeConfig
+from trm.report import ReportRow
 
 _EASY = 0.4
 """Mean difficulty of training examples below which a curriculum has chosen easy ones."""

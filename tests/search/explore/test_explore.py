@@ -46,7 +46,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def row(mark: int, progress: float, score: float) -> dict[str, Any]:
     values: dict[str, Any] = {
-        name: {"int": 0, "float": 0.0, "bool": False}[kind] for name, kind in COLUMNS.items()
+        name: {"int": 0, "float": 0.0, "bool": False}[column.kind]
+        for name, column in COLUMNS.items()
     }
     return {**values, "mark": mark, "progress": progress, "exact_accuracy": score}
 

@@ -67,7 +67,10 @@ def play(
     diverges: Callable[[Trial], bool] = lambda trial: False,
 ) -> bool:  # fmt: skip
     """Run trials one after another; stops after `most` reports. Whether the stage has ended."""
-    row = {name: {"int": 0, "float": 0.0, "bool": False}[kind] for name, kind in COLUMNS.items()}
+    row = {
+        name: {"int": 0, "float": 0.0, "bool": False}[column.kind]
+        for name, column in COLUMNS.items()
+    }
     while (trial := explore.next()) is not None:
         attempt = ledger.begin_attempt(trial.id)
         for mark, share in enumerate(plan.marks, start=1):
@@ -212,7 +215,10 @@ def test_a_second_objective_that_is_not_finite_fails_the_trial(ledger: Ledger) -
 
     run = Execution(Explore(found, ledger, 0.0), ledger, NoEvents(), job)
     run.suggest("a")
-    row = {name: {"int": 1, "float": 0.5, "bool": False}[kind] for name, kind in COLUMNS.items()}
+    row = {
+        name: {"int": 1, "float": 0.5, "bool": False}[column.kind]
+        for name, column in COLUMNS.items()
+    }
     row |= {"mean_steps": math.nan, "progress": 1.0}
     run.on_message("a", {"kind": "report", "attempt": 1, "row": row, "last": True})
     trial = ledger.trials[0]

@@ -62,7 +62,10 @@ def quality(trial: Trial) -> float:
 
 def play(plan: Plan, ledger: Ledger, start: Warm | None = None, study: Path | None = None) -> None:
     explore = Explore(plan, ledger, 0.0, study, start=start)
-    blank = {name: {"int": 0, "float": 0.0, "bool": False}[kind] for name, kind in COLUMNS.items()}
+    blank = {
+        name: {"int": 0, "float": 0.0, "bool": False}[column.kind]
+        for name, column in COLUMNS.items()
+    }
     while (trial := explore.next()) is not None:
         attempt = ledger.begin_attempt(trial.id)
         if trial.id == 5:

@@ -28,7 +28,7 @@ ZERO: dict[str, Any] = {"int": 0, "float": 0.0, "bool": False}
 
 
 def row(mark: int, **values: Any) -> dict[str, Any]:
-    base = {name: ZERO[kind] for name, kind in COLUMNS.items()}
+    base = {name: ZERO[column.kind] for name, column in COLUMNS.items()}
     return {**base, "mark": mark, "step": 10 * mark, "compute": 1e9 * mark, "seconds": mark / 4} | (
         values
     )
@@ -132,7 +132,9 @@ def test_rows_are_typed_and_plain_readers_see_them(folder: Path) -> None:
     curves = ds.dataset(folder / "curves").to_table()
     assert curves.schema.names == ["trial", "attempt", *COLUMNS]
     kinds = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
-    assert all(curves.schema.field(name).type == kinds[kind] for name, kind in COLUMNS.items())
+    assert all(
+        curves.schema.field(name).type == kinds[column.kind] for name, column in COLUMNS.items()
+    )
     third, fourth = curves.to_pylist()[-2:]
     assert math.isnan(third["lm_loss"])
     assert third["grad_norm"] == math.inf

@@ -33,7 +33,11 @@ ZERO: dict[str, Any] = {"int": 0, "float": 0.0, "bool": False}
 
 
 def row(mark: int) -> dict[str, Any]:
-    return {**{name: ZERO[kind] for name, kind in COLUMNS.items()}, "mark": mark, "step": mark}
+    return {
+        **{name: ZERO[column.kind] for name, column in COLUMNS.items()},
+        "mark": mark,
+        "step": mark,
+    }
 
 
 def fill(ledger: Ledger, trials: int, marks: int) -> None:
@@ -364,7 +368,7 @@ with Ledger.open(where) if holds_ledger(where) else Ledger.create(where) as ledg
         trial = ledger.add_trial(stage="explore", params={}, config={}, seed=0)
         attempt = ledger.begin_attempt(trial.id)
         for mark in range(1, 5):
-            row = {name: zero[kind] for name, kind in COLUMNS.items()} | {"mark": mark}
+            row = {name: zero[column.kind] for name, column in COLUMNS.items()} | {"mark": mark}
             assert ledger.acknowledge(trial.id, attempt, row)
         ledger.finish(trial.id, "completed", 1.0)
         ledger.flush()
