@@ -7,10 +7,13 @@ validated like ours.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_before_validator_function
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -79,6 +82,29 @@ def by_name(registry: Mapping[str, type[S]], section: Any, default: str | None =
         return kind.model_validate({**section, "name": name})
     except ValidationError as error:
         raise SectionError(error, kind) from error
+
+
+@dataclass(frozen=True, eq=False)
+class NameIn:
+    """Annotates a text that must be a name in a registry, as it stands when it is validated.
+
+    >>> from typing import Annotated
+    >>> class Block(Component):
+    ...     mixer: Annotated[str, NameIn({"attention": None})] = "attention"
+    """
+
+    registry: Mapping[str, Any]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_before_validator_function(self._known, handler(source))
+
+    def _known(self, value: Any) -> Any:
+        if not isinstance(value, str) or value not in self.registry:
+            known = nearest(str(value), list(self.registry))
+            raise ValueError(f"{shown(value)} is unknown: {known}")
+        return value
 
 
 def shown(value: Any) -> str:

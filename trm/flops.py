@@ -5,6 +5,7 @@ from __future__ import annotations
 from curricula.stage import Depth
 from trm.config import Experiment
 from trm.layers import swiglu_width
+from trm.mixers import MIXERS
 from trm.model import ModelConfig
 from trm.tasks.base import Task
 
@@ -14,12 +15,7 @@ def recursion_flops(config: ModelConfig, seq_len: int) -> float:
     dim, positions = config.hidden_size, config.prefix + seq_len
     inner = swiglu_width(dim, config.expansion, config.swiglu_multiple)
     channels = 2.0 * positions * dim * inner * 3
-    if config.mixer == "mlp_t":
-        width = swiglu_width(positions, config.expansion, config.swiglu_multiple)
-        mixing = 2.0 * dim * positions * width * 3
-    else:
-        projections = 2.0 * positions * dim * dim * 4
-        mixing = projections + 2.0 * positions * positions * dim * 2
+    mixing = MIXERS[config.mixer].flops(config, positions)
     return config.L_layers * (channels + mixing)
 
 

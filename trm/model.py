@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from curricula.component import Component
-from trm.layers import Attention, CastedLinear, SwiGLU, rms_norm, rope_tables, truncated_normal_
+from curricula.component import Component, NameIn
+from trm.layers import CastedLinear, SwiGLU, rms_norm, truncated_normal_
+from trm.mixers import MIXERS
+from trm.positions import POSITIONS
 
 Q_HEAD_BIAS = -5.0
 """Initial halting logits: the model starts almost sure that it is not done."""
@@ -46,8 +48,8 @@ class ModelConfig(Component):
     L_cycles: int = Field(default=6, ge=1)
     expansion: float = Field(default=4.0, gt=0.0, allow_inf_nan=False)
     swiglu_multiple: int = Field(default=256, ge=1)
-    mixer: Literal["attention", "mlp_t"] = "attention"
-    pos_encodings: Literal["rope", "learned", "none"] | None = None
+    mixer: Annotated[str, NameIn(MIXERS)] = "attention"
+    pos_encodings: Annotated[str, NameIn(POSITIONS)] | None = None
     rope_theta: float = Field(default=10_000.0, gt=0.0, allow_inf_nan=False)
     rms_norm_eps: float = Field(default=1e-5, gt=0.0, allow_inf_nan=False)
     puzzle_emb_ndim: int | None = Field(default=None, ge=0)
@@ -60,20 +62,13 @@ class ModelConfig(Component):
 
     @model_validator(mode="after")
     def _fits(self) -> ModelConfig:
-        if self.mixer == "mlp_t" and self.pos_encodings == "rope":
+        mixer = MIXERS[self.mixer]
+        if POSITIONS[self.positions].rotated is not None and not mixer.rotates:
             raise ValueError(
-                "pos_encodings 'rope' has no effect with mixer 'mlp_t': leave it out, or use none"
+                f"pos_encodings {self.positions!r} has no effect with mixer {self.mixer!r}: leave "
+                "it out, or use none"
             )
-        if self.mixer == "attention":
-            if self.hidden_size % self.num_heads:
-                raise ValueError(
-                    f"num_heads {self.num_heads} must divide hidden_size {self.hidden_size}"
-                )
-            if self.positions == "rope" and self.hidden_size // self.num_heads % 2:
-                raise ValueError(
-                    f"hidden_size {self.hidden_size} / num_heads {self.num_heads} must be even "
-                    "for pos_encodings 'rope'"
-                )
+        mixer.check(self)
         if self.embedding_dim > self.prefix * self.hidden_size:
             raise ValueError(
                 f"puzzle_emb_ndim {self.embedding_dim} does not fit into puzzle_emb_len "
@@ -84,11 +79,11 @@ class ModelConfig(Component):
         return self
 
     @property
-    def positions(self) -> Literal["rope", "learned", "none"]:
+    def positions(self) -> str:
         """`pos_encodings` with its default filled in."""
         if self.pos_encodings is not None:
             return self.pos_encodings
-        return "rope" if self.mixer == "attention" else "none"
+        return MIXERS[self.mixer].pos_encodings
 
     @property
     def embedding_dim(self) -> int:
@@ -135,23 +130,19 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig, positions: int, generator: torch.Generator) -> None:
         super().__init__()
         self.eps = config.rms_norm_eps
-        expansion, multiple = config.expansion, config.swiglu_multiple
-        self.self_attn: Attention | None = None
-        self.mlp_t: SwiGLU | None = None
-        if config.mixer == "attention":
-            self.self_attn = Attention(config.hidden_size, config.num_heads, generator)
-        else:
-            self.mlp_t = SwiGLU(positions, expansion, multiple, generator)
-        self.mlp = SwiGLU(config.hidden_size, expansion, multiple, generator)
+        mixer = MIXERS[config.mixer]
+        self.mixing, self.turned = mixer.attribute, mixer.turned
+        self.add_module(self.mixing, mixer.build(config, positions, generator))
+        self.mlp = SwiGLU(config.hidden_size, config.expansion, config.swiglu_multiple, generator)
 
     def forward(self, h: Tensor, rope: tuple[Tensor, Tensor] | None) -> Tensor:
-        if self.mlp_t is not None:
+        mix = getattr(self, self.mixing)
+        if self.turned:
             # As in the reference, this norm runs over the sequence axis.
             turned = h.transpose(1, 2)
-            h = rms_norm(turned + self.mlp_t(turned), self.eps).transpose(1, 2)
+            h = rms_norm(turned + mix(turned, rope), self.eps).transpose(1, 2)
         else:
-            assert self.self_attn is not None
-            h = rms_norm(h + self.self_attn(h, rope), self.eps)
+            h = rms_norm(h + mix(h, rope), self.eps)
         return rms_norm(h + self.mlp(h), self.eps)
 
 
@@ -170,6 +161,7 @@ class TRM(nn.Module):
         compiled: what stands in for `through_layers`; None is the method itself.
     """
 
+    embed_pos: Tensor | None
     cos: Tensor | None
     sin: Tensor | None
     H_init: Tensor
@@ -203,11 +195,12 @@ class TRM(nn.Module):
             if config.embedding_dim
             else None
         )
-        self.embed_pos = (
-            nn.Parameter(normal(positions, dim, std=scale))
-            if config.positions == "learned"
-            else None
-        )
+        encoding = POSITIONS[config.positions]
+        table = encoding.added and encoding.added(config, positions, generator)
+        if table is None or encoding.trained:
+            self.embed_pos = None if table is None else nn.Parameter(table)
+        else:
+            self.register_buffer("embed_pos", table, persistent=False)
         self.layers = nn.ModuleList(
             Block(config, positions, generator) for _ in range(config.L_layers)
         )
@@ -218,8 +211,8 @@ class TRM(nn.Module):
         self.register_buffer("H_init", normal(dim, std=1.0))
         self.register_buffer("L_init", normal(dim, std=1.0))
         tables: tuple[Tensor | None, Tensor | None] = (None, None)
-        if config.positions == "rope":
-            tables = rope_tables(positions, dim // config.num_heads, config.rope_theta)
+        if encoding.rotated is not None:
+            tables = encoding.rotated(config, positions)
         self.register_buffer("cos", tables[0], persistent=False)
         self.register_buffer("sin", tables[1], persistent=False)
         self.positions = positions

@@ -129,6 +129,12 @@ def inexpressible(config: Experiment) -> list[str]:
     note("optimizer.grad_clip", config.optimizer.grad_clip, None)
     note("loss.halt_weight", config.loss.halt_weight, 0.5)
     note("halting.threshold", config.halting.threshold, 0.5)
+    for key, value, theirs in (
+        ("mixer", config.model.mixer, ("attention", "mlp_t")),
+        ("pos_encodings", config.model.positions, ("rope", "learned", "none")),
+    ):
+        if value not in theirs:
+            found.append(f"model.{key} {value}: the reference has {', '.join(theirs)}")
     note("model.swiglu_multiple", config.model.swiglu_multiple, 256)
     note("model.carry_latent", config.model.carry_latent, True)
     note("model.one_step_gradient", config.model.one_step_gradient, False)
