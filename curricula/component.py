@@ -6,7 +6,7 @@ validated like ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -105,6 +105,40 @@ class NameIn:
             known = nearest(str(value), list(self.registry))
             raise ValueError(f"{shown(value)} is unknown: {known}")
         return value
+
+
+@dataclass(frozen=True, eq=False)
+class SectionIn:
+    """Annotates a section whose `name` picks its class in a registry, as `by_name` does.
+
+    Attributes:
+        registry: the classes by name, or what gives them where they cannot be imported yet.
+        default: the name of a section that has none; without it, one is needed.
+
+    >>> from typing import Annotated, Literal
+    >>> class Linear(Component):
+    ...     name: Literal["linear"] = "linear"
+    >>> class Schedule(Component):
+    ...     curve: Annotated[Component, SectionIn({"linear": Linear})]
+    >>> Schedule.model_validate({"curve": "linear"}).curve
+    Linear(name='linear')
+    """
+
+    registry: Mapping[str, type[BaseModel]] | Callable[[], Mapping[str, type[BaseModel]]]
+    default: str | None = None
+
+    @property
+    def options(self) -> Mapping[str, type[BaseModel]]:
+        """The classes by name that there are now."""
+        return self.registry() if callable(self.registry) else self.registry
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_before_validator_function(self._made, handler(source))
+
+    def _made(self, section: Any) -> BaseModel:
+        return by_name(self.options, section, self.default)
 
 
 def shown(value: Any) -> str:

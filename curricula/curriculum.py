@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
+from pydantic import Field, SerializeAsAny, field_validator
 
-from curricula.component import by_name
+from curricula.component import SectionIn
 from curricula.depth import AnyDepth, FullDepth
 from curricula.difficulty import AllAlike, AnyDifficulty
 from curricula.feedback import Feedback
@@ -183,11 +183,11 @@ def _value(curve: Curve | None, progress: float, otherwise: float = 1.0) -> floa
     return otherwise if curve is None else curve.at(progress)
 
 
-def _curriculum(section: Any) -> Curriculum:
+def _curricula() -> Mapping[str, type[Curriculum]]:
     from curricula.published import CURRICULA
 
-    return by_name(CURRICULA, section, "custom")
+    return CURRICULA
 
 
-AnyCurriculum = SerializeAsAny[Annotated[Curriculum, BeforeValidator(_curriculum)]]
+AnyCurriculum = SerializeAsAny[Annotated[Curriculum, SectionIn(_curricula, "custom")]]
 """A field that takes any curriculum of the registry, by name or as a section."""

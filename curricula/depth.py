@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
+from pydantic import Field, SerializeAsAny, field_validator
 
-from curricula.component import Component, by_name
+from curricula.component import Component, SectionIn
 from curricula.feedback import Feedback
 from curricula.ladder import Ladder
 from curricula.pacing import AnyCurve, Curve, Linear, require_within
@@ -199,9 +199,7 @@ DEPTH_SCHEDULES: dict[str, type[DepthSchedule]] = {
     "competence": CompetenceDepth,
     "halt_growth": HaltGrowthDepth,
 }
-AnyDepth = SerializeAsAny[
-    Annotated[DepthSchedule, BeforeValidator(lambda section: by_name(DEPTH_SCHEDULES, section))]
-]
+AnyDepth = SerializeAsAny[Annotated[DepthSchedule, SectionIn(DEPTH_SCHEDULES)]]
 
 
 def _cut(H_cycles: int | None, L_cycles: int | None, full: Depth) -> Depth:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
+from pydantic import Field, SerializeAsAny, field_validator
 
-from curricula.component import by_name
+from curricula.component import SectionIn
 from curricula.feedback import Feedback
 from curricula.ladder import Ladder
 from curricula.pacing import AnyCurve, Constant, Curve, Linear, require_within
@@ -194,11 +194,7 @@ DIFFICULTY_SCHEDULES: dict[str, type[DifficultySchedule]] = {
     "competence": CompetenceDifficulty,
     "bandit": Bandit,
 }
-AnyDifficulty = SerializeAsAny[
-    Annotated[
-        DifficultySchedule, BeforeValidator(lambda section: by_name(DIFFICULTY_SCHEDULES, section))
-    ]
-]
+AnyDifficulty = SerializeAsAny[Annotated[DifficultySchedule, SectionIn(DIFFICULTY_SCHEDULES)]]
 
 
 def _window(position: float, width: float) -> tuple[Slice, ...]:

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
 
-from curricula.component import Component, by_name
+from curricula.component import Component, SectionIn
 from curricula.schedule import ROUNDING, Schedule, in_force, require_starts, starts_of
 
 
@@ -242,13 +242,19 @@ CURVES: dict[str, type[Curve]] = {
 """Every curve by name; a number in a config stands for a constant."""
 
 
-def _curve(section: object) -> Curve:
+def _lone_number(section: object) -> object:
     if isinstance(section, int | float) and not isinstance(section, bool):
-        return by_name(CURVES, {"name": "constant", "value": section})
-    return by_name(CURVES, section)
+        return {"name": "constant", "value": section}
+    return section
 
 
-AnyCurve = SerializeAsAny[Annotated[Curve, BeforeValidator(_curve)]]
+AnyCurve = SerializeAsAny[
+    Annotated[
+        Curve,
+        SectionIn(CURVES),
+        BeforeValidator(_lone_number, json_schema_input_type=Curve | float),
+    ]
+]
 """A field that takes any curve of the registry."""
 
 

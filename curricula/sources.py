@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
+from pydantic import Field, SerializeAsAny, field_validator
 
-from curricula.component import by_name, nearest
+from curricula.component import SectionIn, nearest
 from curricula.difficulty import HEAVIEST
 from curricula.pacing import AnyCurve, Curve, require_within
 from curricula.schedule import Schedule
@@ -66,6 +66,4 @@ class SourceMixture(SourceSchedule):
 
 
 SOURCE_SCHEDULES: dict[str, type[SourceSchedule]] = {"none": AsTheyCome, "mixture": SourceMixture}
-AnySources = SerializeAsAny[
-    Annotated[SourceSchedule, BeforeValidator(lambda section: by_name(SOURCE_SCHEDULES, section))]
-]
+AnySources = SerializeAsAny[Annotated[SourceSchedule, SectionIn(SOURCE_SCHEDULES)]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator
+from pydantic import Field, SerializeAsAny, field_validator
 
-from curricula.component import Component, by_name
+from curricula.component import Component, SectionIn
 from curricula.feedback import Feedback
 from curricula.ladder import Ladder
 from curricula.pacing import AnyCurve, Curve, Linear, require_within
@@ -118,7 +118,7 @@ SUPERVISION_SCHEDULES: dict[str, type[SupervisionSchedule]] = {
 AnySupervision = SerializeAsAny[
     Annotated[
         SupervisionSchedule,
-        BeforeValidator(lambda section: by_name(SUPERVISION_SCHEDULES, section)),
+        SectionIn(SUPERVISION_SCHEDULES),
     ]
 ]
 
@@ -174,8 +174,4 @@ SUPERVISION_WEIGHTS: dict[str, type[SupervisionWeights]] = {
     "decay": DecayingWeights,
     "last_step": LastStepOnly,
 }
-AnyWeights = SerializeAsAny[
-    Annotated[
-        SupervisionWeights, BeforeValidator(lambda section: by_name(SUPERVISION_WEIGHTS, section))
-    ]
-]
+AnyWeights = SerializeAsAny[Annotated[SupervisionWeights, SectionIn(SUPERVISION_WEIGHTS)]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
-from curricula.component import Component, by_name
+from curricula.component import Component, SectionIn
 from curricula.curriculum import AnyCurriculum
 from curricula.published import CustomCurriculum
 from trm.diagnostics import AnyDiagnostics, defaults
@@ -99,13 +99,13 @@ class Experiment(Component):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     name: str = Field(default="experiment", min_length=1)
-    task: SerializeAsAny[Annotated[TaskConfig, BeforeValidator(lambda s: by_name(TASKS, s))]]
+    task: SerializeAsAny[Annotated[TaskConfig, SectionIn(TASKS)]]
     model: ModelConfig = ModelConfig()
     halting: HaltingConfig = HaltingConfig()
     loss: LossConfig = LossConfig()
-    optimizer: SerializeAsAny[
-        Annotated[OptimizerConfig, BeforeValidator(lambda s: by_name(OPTIMIZERS, s, "adam_atan2"))]
-    ] = AdamAtan2Config()
+    optimizer: SerializeAsAny[Annotated[OptimizerConfig, SectionIn(OPTIMIZERS, "adam_atan2")]] = (
+        AdamAtan2Config()
+    )
     curriculum: AnyCurriculum = CustomCurriculum()
     train: TrainConfig = TrainConfig()
     diagnostics: AnyDiagnostics = Field(default_factory=defaults)

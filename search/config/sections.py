@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
-from curricula.component import Component, by_name
+from curricula.component import Component, SectionIn
 from search.config.ablations import StudyConfig, parse_study
 from search.config.limits import LimitsConfig
 from search.config.logs import LogConfig
@@ -47,12 +47,8 @@ class SearchConfig(Component):
         limits: what the sweep may cost.
     """
 
-    sampler: SerializeAsAny[
-        Annotated[SamplerConfig, BeforeValidator(lambda s: by_name(SAMPLERS, s))]
-    ] = TpeConfig()
-    scheduler: SerializeAsAny[
-        Annotated[SchedulerConfig, BeforeValidator(lambda s: by_name(SCHEDULERS, s))]
-    ] = AshaConfig()
+    sampler: SerializeAsAny[Annotated[SamplerConfig, SectionIn(SAMPLERS)]] = TpeConfig()
+    scheduler: SerializeAsAny[Annotated[SchedulerConfig, SectionIn(SCHEDULERS)]] = AshaConfig()
     trials: int = Field(default=64, ge=1)
     objective: Annotated[list[Objective], BeforeValidator(parse_objectives)] = Field(
         default=[Objective(column="exact_accuracy")]

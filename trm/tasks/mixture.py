@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, SerializeAsAny, field_validator
 
-from curricula.component import by_name, shown
+from curricula.component import SectionIn, shown
 from trm.errors import UserError
 from trm.tasks.base import IGNORE, Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import SPLITS, data_hash
@@ -20,17 +20,21 @@ from trm.tasks.disjoint import disjoint
 from trm.tasks.placement import Place, placed
 
 
-def _child(section: Any) -> TaskConfig:
+def _tasks() -> Mapping[str, type[TaskConfig]]:
     from trm.tasks import TASKS
 
+    return TASKS
+
+
+def _no_mixture(section: Any) -> Any:
     name = section.get("name") if isinstance(section, Mapping) else section
-    kind = TASKS.get(name, TaskConfig) if isinstance(name, str) else type(section)
+    kind = _tasks().get(name, TaskConfig) if isinstance(name, str) else type(section)
     if issubclass(kind, MixtureConfig):
         raise ValueError("a mixture cannot hold a mixture: list its tasks here instead")
-    return by_name(TASKS, section)
+    return section
 
 
-AnyChild = SerializeAsAny[Annotated[TaskConfig, BeforeValidator(_child)]]
+AnyChild = SerializeAsAny[Annotated[TaskConfig, SectionIn(_tasks), BeforeValidator(_no_mixture)]]
 
 
 class MixtureConfig(TaskConfig):
