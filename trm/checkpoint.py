@@ -23,13 +23,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from curricula.component import shown
+from trm.build import build_model
 from trm.config import Experiment, experiment_from
 from trm.device import Resolved
 from trm.errors import UserError
 from trm.model import TRM
 from trm.state import State, contiguous
 from trm.tasks.base import Task
-from trm.trainer import Trainer, build_model
+from trm.trainer import Trainer
 
 CHECKPOINT_VERSION = 1
 _HEAD = "checkpoint.json"

@@ -7,6 +7,7 @@ the Q-learning targets of HRM (arXiv 2506.21734, section 2).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -49,6 +50,30 @@ class Carry:
     inputs: Tensor
     labels: Tensor
     puzzle_identifiers: Tensor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Its parts by name, for a checkpoint."""
+        return {
+            "carry/z_H": self.latent.z_H,
+            "carry/z_L": self.latent.z_L,
+            "carry/steps": self.steps,
+            "carry/halted": self.halted,
+            "carry/inputs": self.inputs,
+            "carry/labels": self.labels,
+            "carry/puzzle_identifiers": self.puzzle_identifiers,
+        }
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor]) -> Carry:
+        """The batch that `tensors` told of."""
+        return cls(
+            latent=Latent(tensors["carry/z_H"], tensors["carry/z_L"]),
+            steps=tensors["carry/steps"],
+            halted=tensors["carry/halted"],
+            inputs=tensors["carry/inputs"],
+            labels=tensors["carry/labels"],
+            puzzle_identifiers=tensors["carry/puzzle_identifiers"],
+        )
 
 
 def begin(model: TRM, batch_size: int, seq_len: int, device: torch.device) -> Carry:

@@ -183,6 +183,15 @@ class OptimizerSet:
             part.load_state_dict(state[str(index)])
 
 
+def clip_gradients(model: nn.Module, limit: float | None) -> float:
+    """Scale gradients to a global norm of at most `limit`, if any; returns the norm before."""
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if limit is not None:
+        torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+    return float(norm)
+
+
 def learning_rate_factor(
     config: OptimizerConfig, step: int, progress: float, warmup_progress: float = 0.0
 ) -> float:

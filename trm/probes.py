@@ -182,6 +182,11 @@ def spectral_radius(model: TRM, latent: Latent, x: Tensor, iterations: int) -> T
     return counted.clamp(min=1e-30).log().mean(0).exp()
 
 
+def weights(model: TRM) -> Tensor:
+    """All weights as one vector."""
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
 def update_ratio(before: Tensor, after: Tensor) -> float:
     """||after - before|| / ||before|| of all weights as one vector each; 0 if they were all 0."""
     norm = float(before.norm())

@@ -13,60 +13,60 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
-from torch import Tensor
 
 from search.config.file import load_tree
 from search.space.space import Space
+from trm import examiner, reporting, trainer
 from trm.config import experiment_from
-from trm.probes import Probes
-from trm.report import Report
-from trm.trainer import Trainer
 
 SHARE = float(os.environ.get("SHARE", "0.5"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 BOUND = 0.03
 
 
-class Bare(Trainer):
-    """The trainer without what is measured at every step."""
+class Clock:
+    """CPU seconds spent in the functions that it has wrapped."""
 
-    def _count_spikes(self, loss: float) -> None: ...
+    spent = 0.0
 
-    def _meets_mark(self, compute: float) -> bool:
-        return False
+    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **options: Any) -> Any:
+            begun = time.process_time()
+            try:
+                return function(*args, **options)
+            finally:
+                self.spent += time.process_time() - begun
+
+        return wrapped
 
 
-class Timed(Trainer):
-    """The trainer, with the CPU seconds of what is measured for the detectors."""
-
-    inside = 0.0
-
-    def _count_spikes(self, loss: float) -> None:
-        with self._timed():
-            super()._count_spikes(loss)
-
-    def _weights(self) -> Tensor:
-        with self._timed():
-            return super()._weights()
-
-    def _probe(self) -> Probes:
-        with self._timed():
-            return super()._probe()
-
-    def _diagnosed(self, report: Report) -> Report:
-        with self._timed():
-            return super()._diagnosed(report)
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        begun = time.process_time()
+@contextmanager
+def without_detectors() -> Iterator[None]:
+    """Trainings take nothing of what is measured at every step or mark."""
+    with (
+        patch.object(trainer, "count_spikes", lambda *_: None),
+        patch.object(trainer.Trainer, "_meets_mark", lambda *_: False),
+    ):
         yield
-        self.inside += time.process_time() - begun
+
+
+@contextmanager
+def clocked() -> Iterator[Clock]:
+    """The time in all that is measured for the detectors, and in themselves."""
+    clock = Clock()
+    with ExitStack() as stack:
+        for owner, name in (
+            (trainer, "count_spikes"), (trainer, "weights"), (examiner.Examiner, "probe"),
+            (reporting, "judged"),
+        ):  # fmt: skip
+            stack.enter_context(patch.object(owner, name, clock.timed(getattr(owner, name))))
+        yield clock
 
 
 def main() -> None:
@@ -77,25 +77,26 @@ def main() -> None:
         tree["train"]["reports"] = max(round(tree["train"]["reports"] * SHARE), 1)
         task = experiment_from(tree).task.build()
 
-        def run(
-            probe: str | None, kind: type[Trainer], tree: Any = tree, task: Any = task
-        ) -> tuple[float, float]:
+        def run(probe: str | None, tree: Any = tree, task: Any = task) -> float:
             changed = {**tree, "diagnostics": {"probe": probe}}
-            trainer = kind(experiment_from(changed), task)
+            training = trainer.Trainer(experiment_from(changed), task)
             begun = time.process_time()
-            reports = list(trainer.run())
+            reports = list(training.run())
             assert not reports[-1].diverged
             assert (reports[-1].spectral_radius is not None) == (probe is not None)
-            spent = time.process_time() - begun
-            return spent, getattr(trainer, "inside", 0.0) / spent
+            return time.process_time() - begun
 
         seconds: dict[bool, list[float]] = {True: [], False: []}
-        inside = []
+        inside: list[float] = []
         for turn in range(ROUNDS):
             for on in (turn % 2 == 0, turn % 2 == 1):
-                spent, part = run("auto", Timed) if on else run(None, Bare)
-                seconds[on].append(spent)
-                inside += [part] if on else []
+                if on:
+                    with clocked() as clock:
+                        seconds[on].append(run("auto"))
+                    inside.append(clock.spent / seconds[on][-1])
+                else:
+                    with without_detectors():
+                        seconds[on].append(run(None))
         with_them, without = (statistics.median(seconds[on]) for on in (True, False))
         own = statistics.median(inside)
         verdict = "within" if own <= BOUND else "OVER"

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from curricula.stage import Depth
+from trm.budget import budget_flops
 from trm.checkpoint import save_checkpoint
 from trm.config import Experiment, TrainConfig, experiment_from
 from trm.device import resolve
@@ -25,7 +26,7 @@ from trm.flops import step_flops, supervision_step_flops
 from trm.report import MACHINE_COLUMNS, Report
 from trm.tasks.arrows import ArrowsTask
 from trm.tasks.base import Split, SplitName, Task
-from trm.trainer import Trainer, budget_flops
+from trm.trainer import Trainer
 
 Make = Callable[..., Trainer]
 

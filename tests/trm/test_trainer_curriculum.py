@@ -463,8 +463,8 @@ def test_examples_come_from_the_stages_slices(
     trainer = make({"curriculum.difficulty": pool})
     for report in trainer.run():
         assert low <= report.train_difficulty <= high
-        assert (trainer._difficulty >= np.float32(low)).all()
-        assert (trainer._difficulty < high).all()
+        assert (trainer.difficulty >= np.float32(low)).all()
+        assert (trainer.difficulty < high).all()
     easy = float(trainer.task.split("train").difficulty.mean())
     taken = trainer.stream.take(50, trainer.stage.difficulty)
     rows = {row.tobytes(): d for row, d in zip(
@@ -490,7 +490,7 @@ def test_feedback_is_what_training_saw(make: Make, monkeypatch: pytest.MonkeyPat
         trainer.train_step()
         losses.append(trainer.counters.sums["loss"] - before)
         done = trainer.carry.halted.numpy()
-        halted += np.bincount((trainer._difficulty[done] * 3).astype(int), minlength=3)
+        halted += np.bincount((trainer.difficulty[done] * 3).astype(int), minlength=3)
         if len(told) > windows:
             windows += 1
             assert told[-1].loss == pytest.approx(np.mean(losses))
