@@ -23,14 +23,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from curricula.component import shown
-from trm.build import build_model
 from trm.config import Experiment, experiment_from
 from trm.device import Resolved
 from trm.errors import UserError
-from trm.model import TRM
-from trm.state import State, contiguous
+from trm.network.model import TRM
 from trm.tasks.base import Task
-from trm.trainer import Trainer
+from trm.training.build import build_model
+from trm.training.state import State, contiguous
+from trm.training.trainer import Trainer
 
 CHECKPOINT_VERSION = 1
 _HEAD = "checkpoint.json"

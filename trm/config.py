@@ -12,10 +12,10 @@ from curricula.curriculum import AnyCurriculum
 from curricula.published import CustomCurriculum
 from trm.diagnostics import AnyDiagnostics, defaults
 from trm.errors import UserError
-from trm.halting import HaltingConfig
-from trm.losses import LossConfig
-from trm.model import ModelConfig
-from trm.optimizers import OPTIMIZERS, AdamAtan2Config, OptimizerConfig
+from trm.learning.halting import HaltingConfig
+from trm.learning.losses import LossConfig
+from trm.learning.optimizers import OPTIMIZERS, AdamAtan2Config, OptimizerConfig
+from trm.network.model import ModelConfig
 from trm.plugins import import_plugins, plugin_names
 from trm.tasks import TASKS
 from trm.tasks.base import TaskConfig

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trm.losses import TOKEN_LOSSES, LossConfig
-from trm.model import TRM
+from trm.learning.losses import TOKEN_LOSSES, LossConfig
+from trm.network.model import TRM
 from trm.tasks.base import IGNORE, Split, Task
 
 

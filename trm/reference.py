@@ -13,7 +13,7 @@ from torch import Tensor
 
 from curricula.curriculum import Curriculum
 from trm.config import Experiment
-from trm.model import ModelConfig
+from trm.network.model import ModelConfig
 from trm.tasks.base import Task
 from trm.yaml12 import dump_yaml
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trm.config import Experiment
     from trm.tasks.base import Task
-    from trm.trainer import Trainer
+    from trm.training.trainer import Trainer
 
 KEPT_CHECKPOINTS = 2
 CHECKPOINT_SECONDS = 600.0
@@ -98,7 +98,7 @@ def _begin(config: Experiment, task: Task, out: Path, again: bool) -> Trainer:
     from trm.config import experiment_from
     from trm.provenance import changed_plugins, plugin_provenance
     from trm.run_folder import latest_checkpoint
-    from trm.trainer import Trainer
+    from trm.training.trainer import Trainer
     from trm.yaml12 import dump_yaml, read_yaml
 
     recorded = out / "config.yaml"

@@ -12,12 +12,12 @@ from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import RungConfig
 from search.space.space import Space
 from trm.config import experiment_from
-from trm.curriculum import begin_course
 from trm.detectors.probing import unmeasured
 from trm.diagnostics import DiagnosticsConfig
 from trm.errors import UserError
 from trm.report import PROBED
 from trm.tasks.base import Task
+from trm.training.curriculum import begin_course
 
 FIXED = ("train.budget", "train.reports", "train.seed", "train.valid_examples")
 """Values that must be the same in every trial, or scores would not compare."""

@@ -28,12 +28,12 @@ from search.schedulers.scheduler import (
     starts_slowly,
 )
 from search.space.space import Space
-from trm.budget import budget_flops
 from trm.config import Experiment, experiment_from
 from trm.errors import UserError
-from trm.flops import step_flops
 from trm.provenance import provenance
 from trm.tasks.base import Task
+from trm.training.budget import budget_flops
+from trm.training.flops import step_flops
 from trm.yaml12 import dump_yaml, parse_yaml
 
 RUN_VERSION = 1

@@ -22,7 +22,7 @@ from search.ledger.storage import local_copy, place
 if TYPE_CHECKING:
     from trm.report import Report
     from trm.tasks.base import Task
-    from trm.trainer import Trainer
+    from trm.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class TRMTraining:
 
     def __init__(self, job: Job) -> None:
         from trm.config import experiment_from
-        from trm.trainer import Trainer
+        from trm.training.trainer import Trainer
 
         tree = {**job.config, "train": {**job.config.get("train", {}), "seed": job.seed}}
         self._experiment = experiment_from(tree)
@@ -144,7 +144,7 @@ class TRMTraining:
     def load(self, folder: Path) -> None:
         """Go on from a saved state, with the machine decisions made then."""
         from trm.checkpoint import load_checkpoint, read_head
-        from trm.trainer import Trainer
+        from trm.training.trainer import Trainer
 
         head = read_head(folder)
         if head.resolved != self._trainer.resolved:

@@ -31,8 +31,8 @@ from search.ledger.trial import Trial
 from search.objectives.outcome import failed
 from search.schedulers.pbt import PbtConfig, next_generation
 from trm.config import Experiment, experiment_from
-from trm.curriculum import full_stage
 from trm.errors import UserError
+from trm.training.curriculum import full_stage
 
 _MOST_INFEASIBLE = 200
 

@@ -17,9 +17,9 @@ from search.ledger.trial import Trial
 from search.stability.result import Result, read_result
 from trm.config import Experiment, PromiseConfig, experiment_from
 from trm.errors import UserError
-from trm.flops import step_flops
 from trm.reference import reference_file
 from trm.tasks.base import Task
+from trm.training.flops import step_flops
 from trm.yaml12 import dump_yaml
 
 FORMATS = {"trm": ".yaml", "reference": ".yaml", "json": ".json", "card": ".md"}

@@ -22,9 +22,9 @@ from search.space.space import Space
 from search.sweep.first_points import resolve_first
 from trm.config import Experiment, experiment_from
 from trm.errors import UserError
-from trm.flops import step_flops
 from trm.tasks.base import Task
-from trm.trainer import Trainer
+from trm.training.flops import step_flops
+from trm.training.trainer import Trainer
 
 SHOWN_DRAWS = 5
 _TIMED_SECONDS = 3.0

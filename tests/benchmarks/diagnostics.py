@@ -22,8 +22,8 @@ import torch
 
 from search.config.file import load_tree
 from search.space.space import Space
-from trm import examiner, reporting, trainer
 from trm.config import experiment_from
+from trm.training import examiner, reporting, trainer
 
 SHARE = float(os.environ.get("SHARE", "0.5"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))

@@ -8,7 +8,7 @@ from search.config.file import load_tree
 from search.space.space import Space
 from tests.benchmarks.side_by_side import compare
 from trm.config import experiment_from
-from trm.trainer import Trainer
+from trm.training.trainer import Trainer
 
 STEPS = 225
 

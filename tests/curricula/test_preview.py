@@ -14,9 +14,9 @@ from curricula.preview import RESOLUTION, PreviewPoint, always, preview, walk
 from curricula.published import CURRICULA
 from curricula.stage import Depth, Stage
 from trm.config import experiment_from
-from trm.curriculum import full_stage
-from trm.flops import step_flops
-from trm.trainer import Trainer
+from trm.training.curriculum import full_stage
+from trm.training.flops import step_flops
+from trm.training.trainer import Trainer
 
 FULL = Stage(H_cycles=3, L_cycles=6, supervision_steps=8)
 

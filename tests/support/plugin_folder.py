@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trm.optimizers import OPTIMIZERS
+from trm.learning.optimizers import OPTIMIZERS
 from trm.tasks import TASKS
 
 REGISTRIES: tuple[dict, ...] = (TASKS, OPTIMIZERS)  # type: ignore[type-arg]

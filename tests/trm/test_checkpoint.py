@@ -18,7 +18,7 @@ from trm.config import experiment_from
 from trm.errors import UserError
 from trm.run_folder import checkpoint_in, latest_checkpoint
 from trm.tasks.base import Task
-from trm.trainer import Trainer
+from trm.training.trainer import Trainer
 
 TinyTree = Callable[..., dict[str, Any]]
 

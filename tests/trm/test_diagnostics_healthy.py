@@ -10,7 +10,7 @@ import pytest
 
 from trm.config import experiment_from, set_value
 from trm.diagnostics import describe, diagnose
-from trm.trainer import Trainer
+from trm.training.trainer import Trainer
 
 MODEL: dict[str, Any] = {
     "mixer": "mlp_t", "hidden_size": 32, "L_layers": 2, "H_cycles": 1, "L_cycles": 1,

@@ -17,7 +17,7 @@ from trm.detectors.evidence import EVIDENCE, number, when
 from trm.diagnostics import DiagnosticsConfig, describe, diagnose, evidence, recorded
 from trm.errors import UserError
 from trm.report import ReportRow
-from trm.trainer import Trainer
+from trm.training.trainer import Trainer
 
 
 class SlowConfig(Component):

@@ -14,7 +14,7 @@ from trm.config import experiment_from, set_value
 from trm.detectors.detector import Finding
 from trm.diagnostics import diagnose
 from trm.report import Report
-from trm.trainer import Trainer
+from trm.training.trainer import Trainer
 
 Script = Callable[[Trainer], None]
 

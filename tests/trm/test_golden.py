@@ -20,10 +20,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from trm.ema import EMA
-from trm.halting import HaltingConfig, begin, halt, refill
-from trm.losses import LossConfig, act_loss
-from trm.model import TRM, ModelConfig
+from trm.learning.ema import EMA
+from trm.learning.halting import HaltingConfig, begin, halt, refill
+from trm.learning.losses import LossConfig, act_loss
+from trm.network.model import TRM, ModelConfig
 from trm.reference import export_state_dict, import_state_dict, model_config
 
 FILES = sorted((Path(__file__).parents[1] / "data" / "reference").glob("*.npz"))

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from trm.config import Experiment, experiment_from
-from trm.model import TRM, ModelConfig
+from trm.network.model import TRM, ModelConfig
 from trm.reference import (
     CHECKPOINT_PREFIX,
     arch_config,

@@ -20,7 +20,7 @@ import search.commands.train
 from search.cli import main
 from tests.support.plugin_folder import working_in
 from trm.report import COLUMNS, MACHINE_COLUMNS
-from trm.trainer import Trainer
+from trm.training.trainer import Trainer
 from trm.yaml12 import read_yaml
 
 Config = Callable[..., Path]

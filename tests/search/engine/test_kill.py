@@ -16,7 +16,7 @@ from search.ledger.reader import read_curves, read_trials
 from search.sweep.run import Run
 from trm.config import experiment_from
 from trm.report import MACHINE_COLUMNS
-from trm.trainer import Trainer
+from trm.training.trainer import Trainer
 
 KILLS = 5
 CONFIG = """

@@ -22,10 +22,10 @@ from search.ledger.trial import Trial
 from search.stability.result import read_result
 from trm.checkpoint import save_checkpoint
 from trm.config import experiment_from
-from trm.curriculum import begin_course, full_stage
 from trm.errors import UserError
 from trm.report import MACHINE_COLUMNS
-from trm.trainer import Trainer
+from trm.training.curriculum import begin_course, full_stage
+from trm.training.trainer import Trainer
 from trm.yaml12 import dump_yaml, read_yaml
 
 TREE: dict[str, Any] = {

@@ -22,7 +22,7 @@ from search.stability.result import read_result
 from search.sweep.run import Run
 from trm.config import experiment_from
 from trm.report import MACHINE_COLUMNS
-from trm.trainer import Trainer
+from trm.training.trainer import Trainer
 from trm.yaml12 import parse_value, read_yaml
 
 TINY = """
@@ -240,7 +240,7 @@ def test_failures_end_as_what_they_are_and_the_sweep_goes_on(tiny: Path, tmp_pat
     """Divergence from absurd learning rates, a crash, and infeasible draws, in one sweep."""
     plugin = tmp_path / "crashing.py"
     plugin.write_text(
-        "from trm.optimizers import OPTIMIZERS, AdamWConfig\n"
+        "from trm.learning.optimizers import OPTIMIZERS, AdamWConfig\n"
         "from typing import Literal\n"
         "class Crashing(AdamWConfig):\n"
         "    name: Literal['crashing'] = 'crashing'\n"

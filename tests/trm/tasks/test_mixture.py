@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from trm.config import experiment_from
-from trm.data import ExampleStream
 from trm.errors import UserError
 from trm.evaluation import Thinking, score, subset
 from trm.report import MACHINE_COLUMNS
 from trm.tasks.base import IGNORE, Split, SplitName, Task
 from trm.tasks.cache import SPLITS
 from trm.tasks.mixture import MixtureConfig, MixtureTask
-from trm.trainer import Trainer
+from trm.training.data import ExampleStream
+from trm.training.trainer import Trainer
 from trm.validation import validate
 
 SIZES = {"train_examples": 90, "valid_examples": 30, "test_examples": 20}

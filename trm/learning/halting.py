@@ -1,0 +1,176 @@
+"""Adaptive computation: who halts, who goes on, and which rows of the batch start afresh.
+
+Reference: the ACT wrapper of SamsungSAILMontreal/TinyRecursiveModels; the continue head follows
+the Q-learning targets of HRM (arXiv 2506.21734, section 2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from curricula.component import Component
+from trm.network.model import TRM, Latent, ModelConfig, Output
+
+
+class HaltingConfig(Component):
+    """When to stop thinking.
+
+    In training a row halts once its halting probability passes `threshold` (0.5 is the reference's
+    `q_halt > 0`); with the continue head it halts once the halting logit passes the continue logit
+    instead. Evaluation runs every step, as the reference does, and scores beside it what stopping
+    at `eval_threshold` would give (null: at 0.5).
+    """
+
+    threshold: float = Field(default=0.5, gt=0.0, lt=1.0)
+    eval_threshold: float | None = Field(default=None, gt=0.0, lt=1.0)
+
+
+@dataclass
+class Carry:
+    """The batch between two supervision steps.
+
+    Attributes:
+        latent: the recursion's state.
+        steps: supervision steps that each row has had, int32 `[batch]`.
+        halted: rows to be replaced before the next step, bool `[batch]`.
+        inputs: tokens `[batch, seq_len]`.
+        labels: tokens `[batch, seq_len]`.
+        puzzle_identifiers: `[batch]`.
+    """
+
+    latent: Latent
+    steps: Tensor
+    halted: Tensor
+    inputs: Tensor
+    labels: Tensor
+    puzzle_identifiers: Tensor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Its parts by name, for a checkpoint."""
+        return {
+            "carry/z_H": self.latent.z_H,
+            "carry/z_L": self.latent.z_L,
+            "carry/steps": self.steps,
+            "carry/halted": self.halted,
+            "carry/inputs": self.inputs,
+            "carry/labels": self.labels,
+            "carry/puzzle_identifiers": self.puzzle_identifiers,
+        }
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor]) -> Carry:
+        """The batch that `tensors` told of."""
+        return cls(
+            latent=Latent(tensors["carry/z_H"], tensors["carry/z_L"]),
+            steps=tensors["carry/steps"],
+            halted=tensors["carry/halted"],
+            inputs=tensors["carry/inputs"],
+            labels=tensors["carry/labels"],
+            puzzle_identifiers=tensors["carry/puzzle_identifiers"],
+        )
+
+
+def begin(model: TRM, batch_size: int, seq_len: int, device: torch.device) -> Carry:
+    """An empty batch: every row is halted, so the first `refill` fills them all."""
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(*shape, dtype=torch.int32, device=device)
+
+    return Carry(
+        latent=model.fresh_latent(batch_size),
+        steps=zeros(batch_size),
+        halted=torch.ones(batch_size, dtype=torch.bool, device=device),
+        inputs=zeros(batch_size, seq_len),
+        labels=zeros(batch_size, seq_len),
+        puzzle_identifiers=zeros(batch_size),
+    )
+
+
+def refill(
+    model: TRM, carry: Carry, inputs: Tensor, labels: Tensor, puzzle_identifiers: Tensor
+) -> Carry:
+    """Put fresh examples into the halted rows, in order, and reset those rows.
+
+    Args:
+        inputs: as many rows as are halted, `[n, seq_len]`.
+        labels: likewise.
+        puzzle_identifiers: `[n]`.
+    """
+    rows = carry.halted
+
+    def placed(old: Tensor, new: Tensor) -> Tensor:
+        merged = old.clone()
+        merged[rows] = new.to(old.dtype)
+        return merged
+
+    return Carry(
+        latent=model.reset(carry.latent, rows),
+        steps=torch.where(rows, 0, carry.steps),
+        halted=torch.zeros_like(rows),
+        inputs=placed(carry.inputs, inputs),
+        labels=placed(carry.labels, labels),
+        puzzle_identifiers=placed(carry.puzzle_identifiers, puzzle_identifiers),
+    )
+
+
+@torch.no_grad()
+def halt(
+    output: Output,
+    steps: Tensor,
+    *,
+    config: ModelConfig,
+    halting: HaltingConfig,
+    generator: torch.Generator,
+    max_steps: int | None = None,
+    exploration: float | None = None,
+) -> Tensor:
+    """Which rows halt after a training step, bool `[batch]`.
+
+    A row halts at the last step, or when the model says so; under exploration (drawn anew for each
+    row and step, with `halt_exploration_prob`) not before a random step from 2 to the last.
+
+    Args:
+        steps: supervision steps that each row has had, this one included, `[batch]`.
+        generator: a CPU generator.
+        max_steps: the last step, instead of the config's, as a curriculum has it.
+        exploration: the chance of it, likewise.
+    """
+    limit = config.halt_max_steps if max_steps is None else max_steps
+    chance = config.halt_exploration_prob if exploration is None else exploration
+    last = steps >= limit
+    if limit == 1:
+        return last
+    wants = wants_to_halt(output, config, halting)
+    rows = len(steps)
+    explores = torch.rand(rows, generator=generator) < chance
+    least = torch.randint(2, limit + 1, (rows,), generator=generator) * explores
+    return last | (wants & (steps >= least.to(steps.device)))
+
+
+@torch.no_grad()
+def wants_to_halt(output: Output, config: ModelConfig, halting: HaltingConfig) -> Tensor:
+    """Rows at which the model would stop, bool `[batch]`."""
+    if config.no_ACT_continue:
+        threshold = math.log(halting.threshold / (1.0 - halting.threshold))
+        return output.q_halt > threshold
+    return output.q_halt > output.q_continue
+
+
+@torch.no_grad()
+def continue_target(following: Output, last: Tensor) -> Tensor:
+    """Target of the continue head `[batch]`: the next step's better chance; halting's at the end.
+
+    sigmoid(q_halt') on the last step, else sigmoid(max(q_halt', q_continue')).
+
+    Args:
+        following: the output of one more step from the new state.
+        last: rows at their last step, bool `[batch]`.
+    """
+    better = torch.maximum(following.q_halt, following.q_continue)
+    return torch.where(last, following.q_halt, better).sigmoid()

@@ -1,0 +1,143 @@
+"""Token losses and the loss of one supervision step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from curricula.component import Component, nearest
+from trm.network.model import Output
+from trm.tasks.base import IGNORE
+
+
+def stablemax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """-log(s(x_label) / sum s(x)) with s(x) = x + 1 for x >= 0, 1 / (1 - x) below; float64.
+
+    Prieto et al., "Grokking at the Edge of Numerical Stability" (arXiv 2501.04697). The branch for
+    negative x sees only clamped values: its gradient at x = 1 would be infinite, and `where`
+    multiplies that by zero.
+
+    Args:
+        logits: `[..., vocab]`, any float type.
+        labels: `[...]`, tokens or `IGNORE`.
+
+    Returns:
+        float64 `[...]`, 0 where ignored.
+    """
+    x = logits.double()
+    s = torch.where(x < 0, 1.0 / (1.0 - x.clamp(max=0.0)), x + 1.0)
+    counted = labels != IGNORE
+    chosen = s.gather(-1, torch.where(counted, labels, 0).long().unsqueeze(-1)).squeeze(-1)
+    return torch.where(counted, s.sum(-1).log() - chosen.log(), 0.0)
+
+
+def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of a softmax in float32.
+
+    Args:
+        logits: `[..., vocab]`, any float type.
+        labels: `[...]`, tokens or `IGNORE`.
+
+    Returns:
+        float32 `[...]`, 0 where ignored.
+    """
+    flat = F.cross_entropy(
+        logits.float().flatten(0, -2),
+        labels.long().flatten(),
+        ignore_index=IGNORE,
+        reduction="none",
+    )
+    return flat.view(labels.shape)
+
+
+TOKEN_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "stablemax_cross_entropy": stablemax_cross_entropy,
+    "softmax_cross_entropy": softmax_cross_entropy,
+}
+
+
+class LossConfig(Component):
+    """The `loss` section; the weights of the reference are 0.5 each.
+
+    `continue_weight` counts only with the continue head (`no_ACT_continue: false`).
+    """
+
+    loss_type: str = "stablemax_cross_entropy"
+    halt_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
+    continue_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
+
+    @field_validator("loss_type")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        if value not in TOKEN_LOSSES:
+            raise ValueError(f"unknown loss {value!r}: {nearest(str(value), list(TOKEN_LOSSES))}")
+        return value
+
+
+@dataclass
+class Losses:
+    """The loss of one supervision step.
+
+    Attributes:
+        total: what is optimised, the mean over the batch.
+        lm: token loss, summed over the batch.
+        halt: halting loss, summed over the batch, without its weight.
+        cont: continue loss likewise; 0 without the continue head.
+        exact: rows with every labelled cell right, bool `[batch]`.
+    """
+
+    total: Tensor
+    lm: Tensor
+    halt: Tensor
+    cont: Tensor
+    exact: Tensor
+
+
+def act_loss(
+    output: Output,
+    labels: Tensor,
+    config: LossConfig,
+    target_continue: Tensor | None = None,
+    *,
+    halt_weight: float | None = None,
+    weights: Tensor | None = None,
+) -> Losses:
+    """Token loss (mean over each row's labelled cells) plus weighted binary cross-entropies of q.
+
+    The halting target is whether the row is exactly right (arXiv 2510.04871, figure 3).
+
+    Args:
+        labels: `[batch, seq_len]`, tokens or `IGNORE`.
+        target_continue: targets of the continue head `[batch]`; None leaves that loss out.
+        halt_weight: weight of the halting loss instead of the config's, as a curriculum has it.
+        weights: what each row's loss counts in `total`, `[batch]`; None: 1.
+    """
+    counted = labels != IGNORE
+    right = (output.logits.detach().argmax(-1) == labels) | ~counted
+    exact = right.all(dim=-1)
+    per_cell = TOKEN_LOSSES[config.loss_type](output.logits, labels)
+    lm = per_cell.sum(-1) / counted.sum(-1).clamp(min=1)
+    halt = F.binary_cross_entropy_with_logits(
+        output.q_halt, exact.to(output.q_halt.dtype), reduction="none"
+    )
+    cont = torch.zeros_like(halt)
+    if target_continue is not None:
+        cont = F.binary_cross_entropy_with_logits(
+            output.q_continue, target_continue, reduction="none"
+        )
+
+    def total_of(loss: Tensor) -> Tensor:
+        return loss.sum() if weights is None else (weights * loss).sum()
+
+    total = total_of(lm) + (config.halt_weight if halt_weight is None else halt_weight) * total_of(
+        halt
+    )
+    if target_continue is not None:
+        total = total + config.continue_weight * total_of(cont)
+    return Losses(total / len(labels), lm.sum(), halt.sum(), cont.sum(), exact)

@@ -1,0 +1,213 @@
+"""Optimisers by name, the sign-SGD of puzzle embeddings, and the learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from curricula.component import Component
+from trm.network.model import TRM
+
+
+class OptimizerConfig(Component):
+    """The `optimizer` section, in the reference's names; subclasses fix `name`.
+
+    The learning rate rises over `lr_warmup_steps`, then falls by a cosine to `lr_min_ratio` of
+    itself (1.0: stays constant). `grad_clip` is a limit on the global gradient norm (null: off).
+    The puzzle embedding has a learning rate and weight decay of its own.
+    """
+
+    name: str
+    lr: float = Field(default=1e-4, gt=0.0, allow_inf_nan=False)
+    lr_min_ratio: float = Field(default=1.0, ge=0.0, le=1.0)
+    lr_warmup_steps: int = Field(default=2000, ge=0)
+    beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
+    beta2: float = Field(default=0.95, ge=0.0, lt=1.0)
+    weight_decay: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+    puzzle_emb_lr: float = Field(default=1e-4, ge=0.0, allow_inf_nan=False)
+    puzzle_emb_weight_decay: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+    grad_clip: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+
+    def build(self, model: TRM) -> OptimizerSet:
+        """The optimisers of a model: one for the puzzle embedding, one for everything else."""
+        puzzle = model.puzzle_emb
+        rest = [p for p in model.parameters() if p is not puzzle]
+        parts: list[torch.optim.Optimizer] = [self.build_main(rest)]
+        if puzzle is not None:
+            parts.append(SignSGD([puzzle], self.puzzle_emb_lr, self.puzzle_emb_weight_decay))
+        return OptimizerSet(parts)
+
+    def build_main(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser of everything but the puzzle embedding."""
+        raise NotImplementedError(self.name)
+
+
+class AdamWConfig(OptimizerConfig):
+    """AdamW with decoupled weight decay (arXiv 1711.05101)."""
+
+    name: Literal["adamw"] = "adamw"
+
+    def build_main(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            parameters,
+            lr=self.lr,
+            betas=(self.beta1, self.beta2),
+            weight_decay=self.weight_decay,
+            fused=True,
+        )
+
+
+class AdamAtan2Config(OptimizerConfig):
+    """Adam with atan2 in place of the division, as the reference uses it."""
+
+    name: Literal["adam_atan2"] = "adam_atan2"
+
+    def build_main(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return AdamAtan2(parameters, self.lr, (self.beta1, self.beta2), self.weight_decay)
+
+
+OPTIMIZERS: dict[str, type[OptimizerConfig]] = {
+    "adamw": AdamWConfig,
+    "adam_atan2": AdamAtan2Config,
+}
+
+
+class AdamAtan2(torch.optim.Optimizer):
+    """p = (1 - lr * wd) p - lr * atan2(m / (1 - beta1^t), sqrt(v / (1 - beta2^t))).
+
+    m and v are Adam's moments. Everett et al., "Scaling Exponents Across Parameterizations and
+    Optimizers" (arXiv 2407.05872), section 5, with both of its constants 1, as in the reference.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.95),
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        loss = None if closure is None else closure()
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            grads = [p.grad for p in params]
+            for p in params:
+                if not self.state[p]:
+                    self.state[p] = {
+                        "step": torch.zeros(()),
+                        "exp_avg": torch.zeros_like(p),
+                        "exp_avg_sq": torch.zeros_like(p),
+                    }
+            first = [self.state[p]["exp_avg"] for p in params]
+            second = [self.state[p]["exp_avg_sq"] for p in params]
+            lr, (beta1, beta2) = group["lr"], group["betas"]
+            torch._foreach_lerp_(first, grads, 1.0 - beta1)
+            torch._foreach_mul_(second, beta2)
+            torch._foreach_addcmul_(second, grads, grads, 1.0 - beta2)
+            if group["weight_decay"]:
+                torch._foreach_mul_(params, 1.0 - lr * group["weight_decay"])
+            for p, m, v in zip(params, first, second, strict=True):
+                self.state[p]["step"] += 1
+                t = int(self.state[p]["step"])
+                denominator = v.sqrt().mul_(math.sqrt((1.0 - beta1**t) ** 2 / (1.0 - beta2**t)))
+                # Both arguments are scaled by 1 - beta1^t, which leaves atan2 as it is.
+                p.sub_(torch.atan2(m, denominator), alpha=lr)
+        return loss
+
+
+class SignSGD(torch.optim.Optimizer):
+    """p = (1 - lr * wd) p - lr * sign(gradient), for rows of an embedding that the batch used.
+
+    Rows without a gradient stay as they are, as in the reference's sparse embedding.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update of every row that has a gradient."""
+        loss = None if closure is None else closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                used = (p.grad != 0).any(dim=-1, keepdim=True)
+                updated = p * (1.0 - group["lr"] * group["weight_decay"])
+                updated.sub_(p.grad.sign(), alpha=group["lr"])
+                p.copy_(torch.where(used, updated, p))
+        return loss
+
+
+class OptimizerSet:
+    """Several optimisers that step together, each with a learning rate of its own."""
+
+    def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
+        self.parts = parts
+        self._full = [[group["lr"] for group in part.param_groups] for part in parts]
+
+    def set_factor(self, factor: float) -> None:
+        """Set every learning rate to `factor` times its full value."""
+        for part, full in zip(self.parts, self._full, strict=True):
+            for group, lr in zip(part.param_groups, full, strict=True):
+                group["lr"] = lr * factor
+
+    def step(self) -> None:
+        """One update of everything."""
+        for part in self.parts:
+            part.step()
+
+    def zero_grad(self) -> None:
+        """Drop all gradients."""
+        for part in self.parts:
+            part.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The parts' states by position."""
+        return {str(index): part.state_dict() for index, part in enumerate(self.parts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken."""
+        for index, part in enumerate(self.parts):
+            part.load_state_dict(state[str(index)])
+
+
+def clip_gradients(model: nn.Module, limit: float | None) -> float:
+    """Scale gradients to a global norm of at most `limit`, if any; returns the norm before."""
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if limit is not None:
+        torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+    return float(norm)
+
+
+def learning_rate_factor(
+    config: OptimizerConfig, step: int, progress: float, warmup_progress: float = 0.0
+) -> float:
+    """Linear warm-up over steps, then half a cosine from 1 to `lr_min_ratio` over the rest.
+
+    The same as the reference's schedule where every step costs the same compute.
+
+    Args:
+        step: the number of this optimiser step, from 1.
+        progress: share of the compute budget that is spent once this step is done.
+        warmup_progress: that share at the last step of the warm-up.
+    """
+    if step < config.lr_warmup_steps:
+        return step / config.lr_warmup_steps
+    if config.lr_min_ratio == 1.0:
+        return 1.0
+    share = (progress - warmup_progress) / max(1.0 - warmup_progress, 1e-12)
+    cosine = 0.5 * (1.0 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
+    return config.lr_min_ratio + (1.0 - config.lr_min_ratio) * cosine

@@ -1,0 +1,33 @@
+"""What a run begins with: its model, and random generators whose streams do not overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from trm.config import Experiment
+from trm.device import Resolved
+from trm.network.model import TRM
+from trm.tasks.base import Task
+
+WEIGHTS, EXPLORATION, NOISE = 0, 3, 5
+"""Streams of a seed; those of `trm.training.data` are 1, 2 and 4."""
+
+
+def build_model(config: Experiment, task: Task, resolved: Resolved, seed: int) -> TRM:
+    """A freshly initialised model for a task, on the resolved device."""
+    return TRM(
+        config.model,
+        seq_len=task.seq_len,
+        vocab_size=task.vocab_size,
+        num_puzzle_identifiers=task.num_puzzle_identifiers,
+        generator=random_stream(seed, WEIGHTS),
+        dtype=resolved.dtype,
+    ).to(resolved.device)
+
+
+def random_stream(seed: int, stream: int) -> torch.Generator:
+    """A CPU generator of its own for each pair of a seed and a stream."""
+    # Streams of one seed, and neighbouring seeds, must not overlap: SeedSequence hashes both.
+    state = np.random.SeedSequence([seed, stream]).generate_state(1, dtype=np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) & 0x7FFF_FFFF_FFFF_FFFF)

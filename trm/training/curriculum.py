@@ -1,0 +1,134 @@
+"""Between a training run and its curriculum: what it starts from, gets, and tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from curricula.curriculum import Course
+from curricula.feedback import Feedback
+from curricula.stage import Stage
+from trm.config import Experiment
+from trm.errors import UserError
+from trm.network.model import Latent
+from trm.tasks.base import Task
+
+
+def full_stage(config: Experiment) -> Stage:
+    """The values in force without a curriculum: those of the config's other sections."""
+    model = config.model
+    return Stage(
+        H_cycles=model.H_cycles,
+        L_cycles=model.L_cycles,
+        supervision_steps=model.halt_max_steps,
+        halt_weight=config.loss.halt_weight,
+        exploration=model.halt_exploration_prob,
+    )
+
+
+def begin_course(config: Experiment, task: Task) -> Course:
+    """A run's way through its curriculum, at the start.
+
+    Raises:
+        UserError: the curriculum names a source that the task does not have.
+    """
+    try:
+        return Course(config.curriculum, full_stage(config), task.sources)
+    except ValueError as error:
+        raise UserError(f"curriculum.sources.{error}") from error
+
+
+def loss_weights(stage: Stage, steps: Tensor, halted: Tensor) -> Tensor | None:
+    """What the loss of each row counts, `[batch]`; None where every row counts 1."""
+    weights = None
+    if stage.supervision_weights:
+        table = torch.tensor(stage.supervision_weights, device=steps.device)
+        # A row may be past the last step when the curriculum has just lowered it.
+        weights = table[(steps - 1).clamp(max=len(table) - 1).long()]
+    if stage.last_step_only:
+        weights = halted.float() if weights is None else weights * halted
+    return weights
+
+
+def disturbed(latent: Latent, deviation: float, generator: torch.Generator) -> Latent:
+    """A carried state with Gaussian noise on it, as EqR has it (arXiv 2605.21488).
+
+    Args:
+        deviation: of the noise; at 0 nothing is drawn.
+        generator: a CPU generator.
+    """
+    if not deviation:
+        return latent
+
+    def noisy(z: Tensor) -> Tensor:
+        noise = torch.randn(z.shape, generator=generator).to(z.device, z.dtype)
+        return z + deviation * noise
+
+    return Latent(noisy(latent.z_H), noisy(latent.z_L))
+
+
+@dataclass
+class FeedbackWindow:
+    """Sums over the training steps since the last feedback; everything in it is plain JSON."""
+
+    loss: float = 0.0
+    steps: int = 0
+    halted: int = 0
+    halted_right: int = 0
+    right: int = 0
+    right_and_halting: int = 0
+    wrong: int = 0
+    wrong_and_halting: int = 0
+    bins: list[list[int]] = field(default_factory=list)
+
+    def count(
+        self,
+        loss: float,
+        right: NDArray[np.bool_],
+        halting: NDArray[np.bool_],
+        halted: NDArray[np.bool_],
+        difficulty: NDArray[np.float32],
+        bins: int,
+    ) -> None:
+        """Take in one training step.
+
+        Args:
+            loss: its loss.
+            right: rows with every labelled cell right, `[batch]`.
+            halting: rows at which the model would halt, `[batch]`.
+            halted: rows that did halt, `[batch]`.
+            difficulty: the rows' place in the order of difficulty, in [0, 1), `[batch]`.
+            bins: equal bins of difficulty to tell apart.
+        """
+        self.loss += loss
+        self.steps += 1
+        self.halted += int(halted.sum())
+        self.halted_right += int((halted & right).sum())
+        self.right += int(right.sum())
+        self.right_and_halting += int((right & halting).sum())
+        self.wrong += int((~right).sum())
+        self.wrong_and_halting += int((~right & halting).sum())
+        if bins:
+            places = np.minimum((difficulty * bins).astype(np.int64), bins - 1)
+            seen = np.bincount(places[halted], minlength=bins).tolist()
+            solved = np.bincount(places[halted & right], minlength=bins).tolist()
+            before = self.bins or [[0, 0]] * bins
+            self.bins = [
+                [n + more, ok + good]
+                for (n, ok), more, good in zip(before, seen, solved, strict=True)
+            ]
+
+    def feedback(self) -> Feedback:
+        """The window in means."""
+        recall = self.right_and_halting / max(self.right, 1)
+        specificity = 1.0 - self.wrong_and_halting / self.wrong if self.wrong else recall
+        return Feedback(
+            loss=self.loss / max(self.steps, 1),
+            exact_accuracy=self.halted_right / max(self.halted, 1),
+            halt_accuracy=0.5 * (recall + specificity),
+            by_difficulty=tuple((n, ok / max(n, 1)) for n, ok in self.bins),
+        )

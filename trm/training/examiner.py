@@ -1,0 +1,86 @@
+"""How a model that is being trained is evaluated and probed: at full depth, EMA weights if on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+
+from trm.config import Experiment
+from trm.evaluation import Evaluation, evaluate, subset
+from trm.learning.ema import EMA
+from trm.network.model import TRM
+from trm.tasks.base import Split, Task
+from trm.training.probes import Probes, probe, probe_gap
+
+
+class Examiner:
+    """Looks at a model from outside: nothing of the run changes by it.
+
+    Args:
+        config: the validated experiment.
+        task: the examiner reads `valid`, and `train` for probes.
+        model: the model in training, on `device`.
+        ema: its averaged weights; None where none are kept.
+        device: where the model is.
+    """
+
+    def __init__(
+        self, config: Experiment, task: Task, model: TRM, ema: EMA | None, device: torch.device
+    ) -> None:
+        self.config = config
+        self.task = task
+        self.model = model
+        self.ema = ema
+        self.device = device
+        self._valid = subset(task.split("valid"), config.train.valid_examples)
+        self._gap = probe_gap(
+            config.diagnostics, config.model.halt_max_steps, config.train.batch_size
+        )
+
+    def evaluate(self, split: Split | None = None, live: bool = False) -> Evaluation:
+        """Evaluate on `valid` (or a given split) at full depth, with EMA weights unless `live`."""
+        threshold = self.config.halting.eval_threshold
+        with self._evaluated(live):
+            return evaluate(
+                self.model,
+                self.task,
+                self._valid if split is None else split,
+                steps=self.config.model.halt_max_steps,
+                batch_size=self.config.train.eval_batch_size,
+                device=self.device,
+                loss=self.config.loss,
+                halt_threshold=0.5 if threshold is None else threshold,
+            )
+
+    def wants_probe(self, steps: int, last: bool) -> bool:
+        """Whether a report is to be probed.
+
+        Args:
+            steps: training steps since the last probed report.
+            last: whether it is the run's last report.
+        """
+        how = self.config.diagnostics.probe
+        return how is not None and (how == "reports" or steps >= self._gap or last)
+
+    def probe(self) -> Probes:
+        """What the model does beyond its metrics."""
+        config = self.config.diagnostics
+        with self._evaluated():
+            return probe(
+                self.model,
+                config,
+                valid=subset(self._valid, config.examples),
+                train=subset(self.task.split("train"), config.examples),
+                steps=self.config.model.halt_max_steps,
+                batch_size=self.config.train.eval_batch_size,
+                device=self.device,
+            )
+
+    @contextmanager
+    def _evaluated(self, live: bool = False) -> Iterator[None]:
+        """The model as it is evaluated: with EMA weights unless `live`."""
+        self.model.eval()
+        with self.ema.swapped(self.model) if self.ema and not live else nullcontext():
+            yield

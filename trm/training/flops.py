@@ -1,0 +1,60 @@
+"""Training compute, counted analytically: matrix products only, two FLOPs a multiply-add."""
+
+from __future__ import annotations
+
+from curricula.stage import Depth
+from trm.config import Experiment
+from trm.network.layers import swiglu_width
+from trm.network.mixers import MIXERS
+from trm.network.model import ModelConfig
+from trm.tasks.base import Task
+
+
+def recursion_flops(config: ModelConfig, seq_len: int) -> float:
+    """Forward FLOPs of one pass of the shared network over one row."""
+    dim, positions = config.hidden_size, config.prefix + seq_len
+    inner = swiglu_width(dim, config.expansion, config.swiglu_multiple)
+    channels = 2.0 * positions * dim * inner * 3
+    mixing = MIXERS[config.mixer].flops(config, positions)
+    return config.L_layers * (channels + mixing)
+
+
+def supervision_step_flops(
+    config: ModelConfig,
+    seq_len: int,
+    vocab_size: int,
+    batch_size: int,
+    H_cycles: int | None = None,
+    L_cycles: int | None = None,
+) -> float:
+    """Training FLOPs of one supervision step of a batch, evaluation not included.
+
+    All H cycles run forward; the last one (its last two updates with `one_step_gradient`) and the
+    heads also run backward, at twice the cost of their forward pass. The continue head costs one
+    more forward step, for its target.
+
+    Args:
+        H_cycles: instead of the config's, as a depth curriculum has it.
+        L_cycles: likewise.
+    """
+    H = config.H_cycles if H_cycles is None else H_cycles
+    L = config.L_cycles if L_cycles is None else L_cycles
+    once = recursion_flops(config, seq_len)
+    cycle, back = (L + 1) * once, (2 if config.one_step_gradient else L + 1) * once
+    heads = 2.0 * seq_len * config.hidden_size * vocab_size + 2.0 * config.hidden_size * 2
+    total = H * cycle + heads + 2.0 * (back + heads)
+    if not config.no_ACT_continue:
+        total += H * cycle + heads
+    return batch_size * total
+
+
+def step_flops(config: Experiment, task: Task, depth: Depth | None = None) -> float:
+    """The same for an experiment's batch and task, at full depth or at a curriculum's."""
+    return supervision_step_flops(
+        config.model,
+        task.seq_len,
+        task.vocab_size,
+        config.train.batch_size,
+        depth.H_cycles if depth else None,
+        depth.L_cycles if depth else None,
+    )

@@ -1,0 +1,65 @@
+"""What a trainer's state consists of, and how another goes on from it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import torch
+
+from trm.learning.halting import Carry
+from trm.training.counters import Counters
+from trm.training.curriculum import FeedbackWindow
+from trm.training.state import State, flatten, unflatten
+
+if TYPE_CHECKING:
+    from trm.training.trainer import Trainer
+
+
+def take_state(trainer: Trainer) -> State:
+    """Everything that the rest of the run depends on."""
+    optimizer_tensors, optimizer_values = flatten(trainer.optimizer.state_dict())
+    training = {f"optimizer/{key}": tensor for key, tensor in optimizer_tensors.items()}
+    training |= trainer.carry.tensors()
+    training |= {
+        "exploration": trainer.exploration.get_state(),
+        "noise": trainer.noise.get_state(),
+        "difficulty": torch.from_numpy(trainer.difficulty),
+    }
+    return State(
+        weights=dict(trainer.model.state_dict()),
+        ema=trainer.ema.state_dict() if trainer.ema else {},
+        training=training,
+        values={
+            "counters": asdict(trainer.counters),
+            "stream": trainer.stream.state_dict(),
+            "course": trainer.course.state_dict(),
+            "window": asdict(trainer.window),
+            "optimizer": optimizer_values,
+        },
+    )
+
+
+def restore_state(trainer: Trainer, state: State) -> None:
+    """Go on exactly where the state was taken."""
+    trainer.model.load_state_dict(state.weights)
+    if trainer.ema is not None:
+        trainer.ema.load_state_dict(state.ema)
+    training = {key: tensor.to(trainer.device) for key, tensor in state.training.items()}
+    optimizer = {
+        key.removeprefix("optimizer/"): tensor
+        for key, tensor in training.items()
+        if key.startswith("optimizer/")
+    }
+    trainer.optimizer.load_state_dict(unflatten(optimizer, state.values["optimizer"]))
+    trainer.carry = Carry.restored(training)
+    trainer.exploration.set_state(state.training["exploration"].cpu())
+    trainer.stream.load_state_dict(state.values["stream"])
+    trainer.counters = Counters.restored(state.values["counters"])
+    if "course" in state.values:
+        trainer.noise.set_state(state.training["noise"].cpu())
+        trainer.difficulty = state.training["difficulty"].cpu().numpy().copy()
+        trainer.course.load_state_dict(state.values["course"])
+        trainer.window = FeedbackWindow(**state.values["window"])
+    else:  # written before curricula had a state: only fixed depth was driven then
+        trainer.course.advance(trainer.progress)

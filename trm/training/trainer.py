@@ -1,0 +1,273 @@
+"""The training loop: one optimiser step per supervision step, a report at each compute mark."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from curricula.stage import Depth, Stage
+from trm.config import Experiment
+from trm.device import Resolved, resolve
+from trm.evaluation import Evaluation
+from trm.learning.ema import EMA
+from trm.learning.halting import begin, continue_target, halt, refill, wants_to_halt
+from trm.learning.losses import Losses, act_loss
+from trm.learning.optimizers import clip_gradients, learning_rate_factor
+from trm.network.compilation import compile_recursion
+from trm.network.model import Latent, Output
+from trm.report import Report
+from trm.tasks.base import Split, Task
+from trm.training.budget import budget_flops
+from trm.training.build import EXPLORATION, NOISE, build_model, random_stream
+from trm.training.counters import Counters, compute_goals, count_begun, count_halted, count_spikes
+from trm.training.curriculum import FeedbackWindow, begin_course, disturbed, loss_weights
+from trm.training.data import ExampleStream
+from trm.training.examiner import Examiner
+from trm.training.flops import step_flops
+from trm.training.memory import reset_peak
+from trm.training.probes import update_ratio, weights
+from trm.training.reporting import make_report
+from trm.training.snapshot import restore_state, take_state
+from trm.training.state import State
+
+
+class Trainer:
+    """One training run, as a stream of reports.
+
+    Args:
+        config: the validated experiment.
+        task: its data; the trainer reads `train` and `valid`, never `test`.
+        budget: training FLOPs; None takes it from the config.
+        marks: rising shares of the budget at which to report, the last 1.0; None spreads
+            `config.train.reports` evenly.
+        resolved: machine decisions of an earlier run, to go on with the same ones.
+    """
+
+    def __init__(
+        self,
+        config: Experiment,
+        task: Task,
+        budget: float | None = None,
+        marks: Sequence[float] | None = None,
+        resolved: Resolved | None = None,
+    ) -> None:
+        self.config = config
+        self.task = task
+        self.resolved = resolved or resolve(config.train)
+        self.device = torch.device(self.resolved.device)
+        self.budget = budget_flops(config, task) if budget is None else budget
+        self.marks = tuple(marks) if marks is not None else config.train.marks
+        assert list(self.marks) == sorted(set(self.marks)), self.marks
+        assert self.marks[-1] == 1.0, self.marks
+        seed = config.train.seed
+        self.model = build_model(config, task, self.resolved, seed)
+        if self.resolved.compile:
+            compile_recursion(self.model)
+        self.optimizer = config.optimizer.build(self.model)
+        self.ema = EMA(self.model, config.train.ema) if config.train.ema else None
+        self.course = begin_course(config, task)
+        self.stream = ExampleStream(task, seed)
+        self.exploration = random_stream(seed, EXPLORATION)
+        self.noise = random_stream(seed, NOISE)
+        self.carry = begin(self.model, config.train.batch_size, task.seq_len, self.device)
+        self.counters = Counters()
+        self.window = FeedbackWindow()
+        self.examiner = Examiner(config, task, self.model, self.ema, self.device)
+        self.difficulty = np.zeros(config.train.batch_size, dtype=np.float32)
+        self._goals = compute_goals(self.budget, self.marks)
+        self._flops: Callable[[Depth], float] = cache(lambda at: step_flops(config, task, at))
+
+    @property
+    def stage(self) -> Stage:
+        """What the curriculum has set for the current training step."""
+        return self.course.stage
+
+    @property
+    def progress(self) -> float:
+        """Share of the compute budget that is spent."""
+        return min(self.counters.compute / self.budget, 1.0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether `run` has nothing more to yield."""
+        ended = self.counters.diverged or self.counters.collapsed
+        return ended or self.counters.mark >= len(self.marks)
+
+    def prepare(self) -> None:
+        """Set this process's thread count to the run's own: results depend on it bit for bit."""
+        if torch.get_num_threads() != self.resolved.threads:
+            torch.set_num_threads(self.resolved.threads)
+
+    def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Report]:
+        """Train to the next mark, evaluate, yield; until the budget is spent or training diverges.
+
+        Args:
+            stop: asked between steps; once true, the run ends without a report, at a step from
+                which its state can be saved and resumed.
+        """
+        reset_peak(self.device)
+        while not self.finished:
+            self.prepare()
+            goal = self._goals[self.counters.mark]
+            while self.counters.compute < goal and not self.counters.diverged:
+                begun = time.perf_counter()
+                self.train_step()
+                spent = time.perf_counter() - begun
+                self.counters.train_seconds += spent
+                self.counters.seconds += spent
+                if stop():
+                    return
+            yield self._report()
+
+    def train_step(self) -> None:
+        """One supervision step of the whole batch and one optimiser step."""
+        config, counters = self.config, self.counters
+        stage = self.course.advance(self.progress)
+        self._refill()
+        self.model.train()
+        compute = counters.compute + self._flops(stage.depth)
+        factor = self._set_learning_rate(compute)
+        carry = self.carry
+        latent, output = self.model(
+            disturbed(carry.latent, stage.latent_noise, self.noise),
+            carry.inputs,
+            carry.puzzle_identifiers,
+            H_cycles=stage.H_cycles,
+            L_cycles=stage.L_cycles,
+        )
+        steps = carry.steps + 1
+        halted = halt(
+            output,
+            steps,
+            config=config.model,
+            halting=config.halting,
+            generator=self.exploration,
+            max_steps=stage.supervision_steps,
+            exploration=stage.exploration,
+        )
+        losses = act_loss(
+            output,
+            carry.labels,
+            config.loss,
+            self._continue_target(latent, steps),
+            halt_weight=stage.halt_weight,
+            weights=loss_weights(stage, steps, halted),
+        )
+        loss = self._learn(losses, compute)
+        if loss is None:
+            return
+        count_halted(counters, loss, halted, losses.exact, steps)
+        carry.latent, carry.steps, carry.halted = latent, steps, halted
+        counters.learning_rate = config.optimizer.lr * factor
+        counters.step += 1
+        counters.compute = compute
+        if config.curriculum.is_adaptive:
+            self._give_feedback(loss, output, losses.exact, halted)
+
+    def _refill(self) -> None:
+        """Put fresh examples in the place of those that have halted."""
+        count = int(self.carry.halted.sum())
+        if not count:
+            return
+        fresh = self.stream.take(count, self.stage.difficulty, self.stage.sources)
+        self.difficulty[self.carry.halted.cpu().numpy()] = fresh.difficulty
+        count_begun(self.counters, fresh)
+        self.carry = refill(
+            self.model,
+            self.carry,
+            *(
+                torch.from_numpy(array).to(self.device)
+                for array in (fresh.inputs, fresh.labels, fresh.puzzle_identifiers)
+            ),
+        )
+
+    def _set_learning_rate(self, compute: float) -> float:
+        """Set it for the step that ends at `compute`; returns its share of the full one."""
+        config, counters = self.config.optimizer, self.counters
+        progress = min(compute / self.budget, 1.0)
+        if counters.step < config.lr_warmup_steps:
+            counters.warmup_progress = progress
+        factor = self.stage.lr_factor * learning_rate_factor(
+            config, counters.step + 1, progress, counters.warmup_progress
+        )
+        self.optimizer.set_factor(factor)
+        return factor
+
+    def _continue_target(self, latent: Latent, steps: Tensor) -> Tensor | None:
+        if self.config.model.no_ACT_continue:
+            return None
+        with torch.no_grad():
+            _, following = self.model(
+                latent,
+                self.carry.inputs,
+                self.carry.puzzle_identifiers,
+                H_cycles=self.stage.H_cycles,
+                L_cycles=self.stage.L_cycles,
+            )
+        return continue_target(following, steps >= self.stage.supervision_steps)
+
+    def _learn(self, losses: Losses, compute: float) -> float | None:
+        """One optimiser step; returns the loss, or None if training has diverged by it."""
+        counters = self.counters
+        self.optimizer.zero_grad()
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        counters.grad_norm = clip_gradients(self.model, self.config.optimizer.grad_clip)
+        loss = float(losses.total.detach())
+        if not math.isfinite(loss) or not math.isfinite(counters.grad_norm):
+            counters.diverged = True
+            return None
+        count_spikes(counters, loss, self.config.diagnostics)
+        before = weights(self.model) if self._meets_mark(compute) else None
+        self.optimizer.step()
+        if before is not None:
+            ratio = update_ratio(before, weights(self.model))
+            # No step follows a report at the end, whose loss would show that weights are lost.
+            counters.diverged = not math.isfinite(ratio)
+            counters.update_ratio = 0.0 if counters.diverged else ratio
+        if self.ema is not None:
+            self.ema.update(self.model)
+        return loss
+
+    def _meets_mark(self, compute: float) -> bool:
+        mark = self.counters.mark
+        return mark < len(self._goals) and compute >= self._goals[mark]
+
+    def _give_feedback(self, loss: float, output: Output, exact: Tensor, halted: Tensor) -> None:
+        halting = wants_to_halt(output, self.config.model, self.config.halting)
+        self.window.count(
+            loss=loss,
+            right=exact.cpu().numpy(),
+            halting=halting.cpu().numpy(),
+            halted=halted.cpu().numpy(),
+            difficulty=self.difficulty,
+            bins=self.course.bins,
+        )
+        if self.course.wants_feedback(self.progress):
+            self.course.observe(self.progress, self.window.feedback())
+            self.window = FeedbackWindow()
+
+    def _report(self) -> Report:
+        counters = self.counters
+        # A step can pass several marks at once; they are one report, that of the last.
+        passed = sum(goal <= counters.compute for goal in self._goals)
+        counters.mark = max(passed, counters.mark + 1)
+        last = counters.mark >= len(self.marks)
+        return make_report(counters, self.examiner, self.stage, self.progress, last)
+
+    def evaluate(self, split: Split | None = None, live: bool = False) -> Evaluation:
+        """Evaluate on `valid` (or a given split) at full depth, with EMA weights unless `live`."""
+        return self.examiner.evaluate(split, live)
+
+    def state_dict(self) -> State:
+        """Everything that the rest of the run depends on."""
+        return take_state(self)
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on exactly where `state_dict` was taken, in this process or another."""
+        restore_state(self, state)
