@@ -6,12 +6,13 @@ import argparse
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
 from curricula.component import nearest
-from trm.errors import UserError
+from trm.errors import RenamedWarning, UserError
 
 COMMANDS = {
     "train": "train one model from a config or preset",
@@ -29,10 +30,12 @@ COMMANDS = {
     "importance": "show which settings a run's scores, failures and spread depend on",
     "sensitivity": "vary the winner's settings around their values, over seeds",
     "fidelity": "show whether early stopping ranks configs as the end does",
-    "study": "run a named set of ablations over seeds and table them against the base",
+    "ablate": "run a named set of ablations over seeds and table them against the base",
     "report": "write a run as one HTML page: what won, how sure that is, and why",
     "export": "write a run's best config",
 }
+RENAMED = {"study": "ablate"}
+"""Old names of commands, still accepted."""
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -57,6 +60,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 failed, 2 bad input, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    warnings.formatwarning = _format
     try:
         return _run(arguments)
     except UserError as error:
@@ -73,10 +77,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return OK
 
 
+_as_python_does = warnings.formatwarning
+
+
+def _format(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """A warning as Python has it; that a name is old as one line."""
+    if issubclass(category, RenamedWarning):
+        return f"trm: {message}\n"
+    return _as_python_does(message, category, filename, lineno, line)
+
+
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         return _overview(arguments)
-    command = arguments[0]
+    command = RENAMED.get(arguments[0], arguments[0])
+    if command != arguments[0]:
+        warnings.warn(f"`trm {arguments[0]}` is called `trm {command}` now", RenamedWarning, 1)
     if command not in COMMANDS:
         raise UserError("trm", command, f"is no command: {nearest(command, list(COMMANDS))}")
     module = importlib.import_module(f"search.commands.{command}")

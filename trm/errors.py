@@ -1,4 +1,4 @@
-"""The one exception that is the user's to mend, not ours."""
+"""What is the user's to mend, not ours: bad input, and names that have become old."""
 
 from __future__ import annotations
 
@@ -16,3 +16,7 @@ class UserError(ValueError):
         self.where = where
         shown = "" if value is None else f" {value!r}"
         super().__init__(f"{where}:{shown} {remedy}".rstrip() if shown or remedy else where)
+
+
+class RenamedWarning(FutureWarning):
+    """An old name that is still accepted: the command line prints the message as one line."""

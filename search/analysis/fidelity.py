@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from search.config.plan import Plan, read_plan
-from search.ledger.book import Book, refuse_study
+from search.ledger.book import Book, refuse_ablations
 from search.ledger.files import SWEEP_FILE
 from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
@@ -115,7 +115,8 @@ def fidelity(source: Place | str) -> Fidelity:
     """How the rungs of a run, finished or not, or of a recording rank its configs.
 
     Raises:
-        UserError: neither is there, it is a study, or the run breeds a population and stops nobody.
+        UserError: neither is there, it holds ablations, or the run breeds a population and
+            stops nobody.
     """
     where = place(source)
     if not (where / SWEEP_FILE).is_file() and isinstance(where, Path) and where.is_file():
@@ -130,7 +131,7 @@ def fidelity(source: Place | str) -> Fidelity:
             )
         return measure(plan, curves)
     plan, book = read_plan(where), read_book(where)
-    refuse_study(where, book.trials)
+    refuse_ablations(where, book.trials)
     return measure(plan, run_curves(plan, book))
 
 

@@ -35,7 +35,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.config.plan import Plan, read_plan
-from search.ledger.book import Book, refuse_study
+from search.ledger.book import Book, refuse_ablations
 from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
 from search.objectives.outcome import FAILURES
@@ -127,12 +127,12 @@ def importance(folder: Place | str, seed: int = 0) -> Importances:
     """What matters in a run, finished or in progress.
 
     Raises:
-        UserError: the folder holds no run, a study, or a run that bred a population and drew no
+        UserError: the folder holds no run, ablations, or a run that bred a population and drew no
             configs.
     """
     where = place(folder)
     plan, book = read_plan(where), read_book(where)
-    refuse_study(where, book.trials)
+    refuse_ablations(where, book.trials)
     return importances(plan, book, seed)
 
 

@@ -11,13 +11,13 @@ from search.analysis.fidelity import fidelity_warning
 from search.analysis.result_text import result_text, values_text
 from search.config.plan import Plan, read_plan
 from search.explore.candidates import best_first, explored, pareto_front
-from search.ledger.book import Book, is_study
+from search.ledger.book import Book, holds_ablations
 from search.ledger.lineage import spent
 from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
 from search.logs.terminal import parameters
 from search.schedulers.pbt import PbtConfig
-from search.stability.ablation_table import study_table, tabled
+from search.stability.ablation_table import ablations_markdown, tabled
 from search.stability.result import Result, read_result
 from search.sweep.run import Run
 
@@ -86,9 +86,9 @@ def status_text(folder: Place | str) -> str:
     if isinstance(scheduler, PbtConfig):
         wanted = f"{scheduler.members} members x {scheduler.generations} generations"
     judged = ", then ".join(objective.text() for objective in plan.objectives)
-    studied = tabled(str(where), plan, book) if is_study(book.trials) else None
-    if studied:
-        wanted = f"{len(studied.lines)} configs x {studied.seeds} seeds"
+    ablated = tabled(str(where), plan, book) if holds_ablations(book.trials) else None
+    if ablated:
+        wanted = f"{len(ablated.lines)} configs x {ablated.seeds} seeds"
     lines = [f"{state['study']}: {wanted} wanted, objective {judged}"]
     if state["constraints"]:
         lines.append(f"  must keep {', '.join(state['constraints'])}")
@@ -124,8 +124,8 @@ def status_text(folder: Place | str) -> str:
     warning = fidelity_warning(plan, book)
     if warning:
         lines.append(f"early stopping: {warning}; see `trm fidelity {folder}`")
-    if studied:
-        lines += ["", study_table(studied)]
+    if ablated:
+        lines += ["", ablations_markdown(ablated)]
     elif result:
         lines.append(result_text(plan, result, trials))
     else:

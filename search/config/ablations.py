@@ -1,4 +1,4 @@
-"""The `study` section: what a study changes in its base, one named ablation after another."""
+"""The `ablations` section: what is changed in a base, one named ablation after another."""
 
 from __future__ import annotations
 
@@ -12,22 +12,27 @@ from curricula.component import Component, shown
 PAPER = "paper"
 """The built-in set of ablations."""
 BASE = "base"
+SECTION = "ablations"
+OLD_SECTION = "study"
+"""Its name in older files and run folders."""
+OLD_NAMED = "ablations"
+"""The name of the section's `named` there."""
 
 
-class StudyConfig(Component):
+class AblationsConfig(Component):
     """A named set of ablations, each run over the same seeds as the base.
 
-    `study: paper` is short for `ablations: paper`.
+    `ablations: paper` is short for `ablations: {named: paper}`.
 
     Attributes:
         base: `default`, the file's default values, or a mapping from keys to values on top of them.
-        ablations: by name, a mapping from keys to values, as `{no_ema: {train.ema: null}}`; or
+        named: by name, a mapping from keys to values, as `{no_ema: {train.ema: null}}`; or
             `paper`, the ablations of the TRM paper as far as they fit, and each curriculum.
         seeds: runs of each.
     """
 
     base: Literal["default"] | dict[str, Any] = "default"
-    ablations: Literal["paper"] | dict[str, dict[str, Any]] = Field(default={})
+    named: Literal["paper"] | dict[str, dict[str, Any]] = Field(default={})
     seeds: int = Field(default=5, ge=2, le=1000)
 
     @field_validator("base", mode="before")
@@ -39,9 +44,9 @@ class StudyConfig(Component):
             f"{shown(value)} is no base: take default, or a mapping from keys to values"
         )
 
-    @field_validator("ablations", mode="before")
+    @field_validator("named", mode="before")
     @classmethod
-    def _ablations_kind(cls, value: Any) -> Any:
+    def _named_kind(cls, value: Any) -> Any:
         if value == PAPER:
             return value
         if not isinstance(value, Mapping):
@@ -60,9 +65,13 @@ class StudyConfig(Component):
         return value
 
 
-def parse_study(value: Any) -> Any:
-    """A set's name as a section, for the schema."""
-    return {"ablations": value} if isinstance(value, str) else value
+def parse_ablations(value: Any) -> Any:
+    """A set's name as a section, for the schema; `named` has its old name too."""
+    if isinstance(value, str):
+        return {"named": value}
+    if isinstance(value, Mapping) and OLD_NAMED in value and "named" not in value:
+        return {"named" if key == OLD_NAMED else key: child for key, child in value.items()}
+    return value
 
 
 def paper_ablations(tree: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from curricula.component import nearest
+from search.config.ablations import OLD_SECTION, SECTION
 from search.config.sections import SweepSections, sweep_sections
 from search.schedulers.pbt import PbtConfig
 from trm.config import SECTIONS, set_value
-from trm.errors import UserError
+from trm.errors import RenamedWarning, UserError
 from trm.yaml12 import parse_value, read_yaml
 
 
@@ -30,11 +32,12 @@ def load_tree(source: str | Path, sets: Iterable[str] = ()) -> dict[str, Any]:
     Raises:
         UserError: neither file nor preset, broken YAML, an unknown section or a malformed setting.
     """
-    tree = read_yaml(_path_of(source))
+    tree = _with_new_names(read_yaml(_path_of(source)))
     for setting in sets:
         path, equals, text = setting.partition("=")
         if not equals or not path:
             raise UserError("--set", setting, "must be key=value, as in train.seed=3")
+        path = _new_name(path)
         set_value(tree, path, parse_value(text, f"--set {path}"))
     known = [*SECTIONS, *SweepSections.model_fields]
     for key in tree:
@@ -43,6 +46,28 @@ def load_tree(source: str | Path, sets: Iterable[str] = ()) -> dict[str, Any]:
     if "task" in tree:
         tree["task"] = _absolute_files(tree["task"])
     return tree
+
+
+def _with_new_names(tree: dict[str, Any]) -> dict[str, Any]:
+    """A file's tree, its sections under the names that they have today.
+
+    Raises:
+        UserError: a section is there under both names.
+    """
+    if OLD_SECTION in tree and SECTION in tree:
+        raise UserError(
+            f"{OLD_SECTION}: is the old name of the section {SECTION}, which the file has too: "
+            "keep one of them"
+        )
+    return {_new_name(key): value for key, value in tree.items()}
+
+
+def _new_name(path: str) -> str:
+    """A key's path, below a section's new name."""
+    if path.partition(".")[0] != OLD_SECTION:
+        return path
+    warnings.warn(f"the section {OLD_SECTION} is called {SECTION} now", RenamedWarning, 2)
+    return SECTION + path.removeprefix(OLD_SECTION)
 
 
 def _absolute_files(node: Any) -> Any:

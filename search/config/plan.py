@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from cluster.resources import Share
+from search.config.ablations import OLD_SECTION, SECTION
 from search.config.checks import require_probes
 from search.config.sections import SweepSections, sweep_sections
 from search.ledger.files import RUN_FILE, SWEEP_FILE, fields_of, read_json, write_atomically
@@ -204,8 +205,11 @@ def read_plan(folder: Place) -> Plan:
 
 
 def replan(plan: Plan, tree: Mapping[str, Any]) -> Plan:
-    """The plan with a file's search, stability, cluster and log sections in place of its own."""
+    """The plan with a file's search, stability, cluster, log and ablations in place of its own."""
     sections = {key: tree[key] for key in SweepSections.model_fields if key in tree}
+    if OLD_SECTION in plan.tree and SECTION in sections:
+        # A run folder keeps the name that it was begun with: whatever began it can still read it.
+        sections[OLD_SECTION] = sections.pop(SECTION)
     old = plan.sections.search.scheduler
     if isinstance(old, RungConfig) and old.full_steps and "search" in sections:
         scheduler = {**sections["search"]["scheduler"], "full_steps": old.full_steps}
@@ -259,7 +263,7 @@ def _comparable(tree: Mapping[str, Any]) -> dict[str, Any]:
         else:
             leaves[path] = node
 
-    anew = ("stability", "cluster", "log", "study")
+    anew = ("stability", "cluster", "log", SECTION, OLD_SECTION)
     walk({key: value for key, value in tree.items() if key not in anew}, "")
     return {
         path: value

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from curricula.component import Component, SectionIn
-from search.config.ablations import StudyConfig, parse_study
+from search.config.ablations import OLD_SECTION, SECTION, AblationsConfig, parse_ablations
 from search.config.limits import LimitsConfig
 from search.config.logs import LogConfig
 from search.config.seeds import MOST_SEEDS
@@ -161,11 +161,12 @@ class SweepSections(Component):
     stability: StabilityConfig = StabilityConfig()
     cluster: ClusterConfig = ClusterConfig()
     log: LogConfig = LogConfig()
-    study: Annotated[StudyConfig, BeforeValidator(parse_study)] = StudyConfig()
+    ablations: Annotated[AblationsConfig, BeforeValidator(parse_ablations)] = AblationsConfig()
 
 
 def sweep_sections(tree: Mapping[str, Any]) -> SweepSections:
-    """Validate the search, stability, cluster, log and study sections of a file."""
-    return validate(
-        SweepSections, {key: tree[key] for key in SweepSections.model_fields if key in tree}
-    )
+    """Validate the search, stability, cluster, log and ablations sections of a file."""
+    given = {key: tree[key] for key in SweepSections.model_fields if key in tree}
+    if OLD_SECTION in tree:
+        given[SECTION] = tree[OLD_SECTION]
+    return validate(SweepSections, given)

@@ -13,7 +13,7 @@ EXPLORE_SEEDS = PROMISE_SEEDS + MOST_SEEDS
 """Of the second run of an explored config, where `search.seeds` asks for several."""
 SENSITIVITY_SEEDS = EXPLORE_SEEDS + MOST_SEEDS
 """Of the runs around the winner's values."""
-STUDY_SEEDS = SENSITIVITY_SEEDS + MOST_SEEDS
+ABLATION_SEEDS = SENSITIVITY_SEEDS + MOST_SEEDS
 """Of the ablations."""
 
 REFERENCE = -1

@@ -10,7 +10,7 @@ from search.config.plan import Plan, read_plan
 from search.explore.candidates import explored, is_whole, pareto_front
 from search.export.model_card import commands, model_card
 from search.export.summary import Summary, findings
-from search.ledger.book import refuse_study
+from search.ledger.book import refuse_ablations
 from search.ledger.reader import read_book, read_trials
 from search.ledger.storage import Place
 from search.ledger.trial import Trial
@@ -108,7 +108,7 @@ def _trial(
 ) -> Trial:
     if trial_id is None:
         if result is None:
-            refuse_study(folder, trials)
+            refuse_ablations(folder, trials)
             raise UserError(
                 f"{folder}: has no winner yet: finish it with `trm sweep ... --resume`, or name a "
                 "trial with --trial"
@@ -122,7 +122,7 @@ def _trial(
 
 
 def _head(plan: Plan, trial: Trial, found: Summary) -> list[str]:
-    what = "study" if trial.stage == "study" else "sweep"
+    what = "ablations" if trial.ablates else "sweep"
     lines = [f"trial {trial.id} of {what} {plan.run_id}"]
     sure = f"{found.confidence:.0%}"
     if found.standing == "explored":

@@ -207,19 +207,19 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def is_study(trials: Mapping[int, Trial]) -> bool:
-    """Whether a run folder's trials are a study's."""
-    return any(trial.stage == "study" for trial in trials.values())
+def holds_ablations(trials: Mapping[int, Trial]) -> bool:
+    """Whether a run folder's trials are those of `trm ablate`, not a sweep's."""
+    return any(trial.ablates for trial in trials.values())
 
 
-def refuse_study(folder: Place | str, trials: Mapping[int, Trial]) -> None:
+def refuse_ablations(folder: Place | str, trials: Mapping[int, Trial]) -> None:
     """Make sure that there is a search to be looked at.
 
     Raises:
-        UserError: the folder holds a study.
+        UserError: the folder holds ablations.
     """
-    if is_study(trials):
+    if holds_ablations(trials):
         raise UserError(
-            f"{folder}: holds a study, which has no search and no winner: `trm status {folder}` "
-            "shows its table"
+            f"{folder}: holds ablations, which have no search and no winner: `trm status {folder}` "
+            "shows their table"
         )

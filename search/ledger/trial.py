@@ -8,8 +8,9 @@ from typing import Any, Literal
 from search.objectives.outcome import Outcome
 
 StageName = Literal[
-    "explore", "population", "confirm", "promise", "reference", "sensitivity", "study"
+    "explore", "population", "confirm", "promise", "reference", "sensitivity", "ablation", "study"
 ]
+"""What a trial was run for; `study` is `ablation` in older run folders, which keep the word."""
 
 
 @dataclass
@@ -58,6 +59,11 @@ class Trial:
     started: str | None = None
     finished: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ablates(self) -> bool:
+        """Whether it is a run of an ablation, or of the base beside them."""
+        return self.stage in ("ablation", "study")
 
 
 Row = dict[str, Any]

@@ -1,38 +1,39 @@
-"""A study: each ablation against the base, over seeds."""
+"""Ablations: each against the base, over seeds."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from search.ledger.book import holds_ablations
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import FAINT, INK, WINNER, Role, chart, marker
 from search.report.words import count, listed, number, plain
-from search.stability.ablation_table import AblationLine, Study, tabled
+from search.stability.ablation_table import AblationLine, Ablations, tabled
 
 _ROW = 34
 _OPEN = Role(FAINT, "circle-open", "dot")
 
 
-def study_of(facts: Facts) -> Study | None:
-    """The study of a run folder; None if it holds a sweep."""
-    if not facts.of_stage("study"):
+def ablations_of(facts: Facts) -> Ablations | None:
+    """The ablations of a run folder; None if it holds a sweep."""
+    if not holds_ablations(facts.trials):
         return None
     return tabled(str(facts.folder), facts.plan, facts.book)
 
 
 def ablations(facts: Facts) -> Section | None:
     """Differences from the base with their intervals; None in a sweep."""
-    study = study_of(facts)
-    if study is None or not study.lines:
+    found = ablations_of(facts)
+    if found is None or not found.lines:
         return None
-    base, *others = study.lines
+    base, *others = found.lines
     known = [line for line in others if line.difference is not None]
     panels = []
     if known:
         known.sort(key=lambda line: line.difference or 0.0)
-        figure = chart(120 + _ROW * len(known), xaxis_title=f"{study.objective} minus the base's")
+        figure = chart(120 + _ROW * len(known), xaxis_title=f"{found.objective} minus the base's")
         for settled, role, name in ((True, WINNER, "settled"), (False, _OPEN, "not settled")):
             mine = [line for line in known if line.settled is settled]
             if mine:
@@ -54,9 +55,9 @@ def ablations(facts: Facts) -> Section | None:
         "ablations",
         "Ablations",
         f"Each changes the base in one respect, at equal compute, over "
-        f"{study.runs}. Bars are {study.confidence:.0%} intervals (Welch), each "
+        f"{found.runs}. Bars are {found.confidence:.0%} intervals (Welch), each "
         "alone.",
-        [Picture("Against the base", _says(study, base, known), panels, _table(study.lines))],
+        [Picture("Against the base", _says(found, base, known), panels, _table(found.lines))],
     )
 
 
@@ -64,9 +65,9 @@ def _arm(line: AblationLine, end: float | None) -> float:
     return 0.0 if end is None or line.difference is None else abs(end - line.difference)
 
 
-def _says(study: Study, base: AblationLine, known: list[AblationLine]) -> str:
-    text = f"The base has a mean {study.objective} of {number(base.mean) or 'nothing yet'}."
-    sign = 1.0 if study.maximizes else -1.0
+def _says(found: Ablations, base: AblationLine, known: list[AblationLine]) -> str:
+    text = f"The base has a mean {found.objective} of {number(base.mean) or 'nothing yet'}."
+    sign = 1.0 if found.maximizes else -1.0
     worse = [x.name for x in known if x.settled and sign * (x.difference or 0.0) < 0]
     better = [x.name for x in known if x.settled and sign * (x.difference or 0.0) > 0]
     if worse:
@@ -75,12 +76,10 @@ def _says(study: Study, base: AblationLine, known: list[AblationLine]) -> str:
         text += f" Better by more than seeds explain: {listed(better)}."
     left = len(known) - len(worse) - len(better)
     text += f" {count(left, 'ablation')} not settled." if left else ""
-    missing = sum(max(study.seeds - len(line.scores), 0) for line in study.lines)
+    missing = sum(max(found.seeds - len(line.scores), 0) for line in found.lines)
     if missing > 0:
-        text += (
-            f" {count(missing, 'run')} of the study {'has' if missing == 1 else 'have'} not ended."
-        )
-    return text + "".join(f" Left out: {name} ({why})." for name, why in study.left_out.items())
+        text += f" {count(missing, 'run')} {'has' if missing == 1 else 'have'} not ended."
+    return text + "".join(f" Left out: {name} ({why})." for name, why in found.left_out.items())
 
 
 def _table(lines: list[AblationLine]) -> Table:

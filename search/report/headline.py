@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from search.report.ablations import study_of
+from search.report.ablations import ablations_of
 from search.report.facts import Facts
 from search.report.words import count, drawn, listed, number, share
 from search.stability.result import Result
@@ -100,10 +100,10 @@ def _verdict(facts: Facts) -> str:
             f"{number(facts.explored[0].score)}, which is the best of "
             f"{count(len(facts.explored), 'config')} and therefore optimistic."
         )
-    study = study_of(facts)
-    if study is not None:
-        ablations = count(len(study.lines) - 1, "ablation")
-        return f"A study of {ablations} over {study.runs}; there is no winner to choose."
+    ablated = ablations_of(facts)
+    if ablated is not None:
+        ablations = count(len(ablated.lines) - 1, "ablation")
+        return f"{ablations} of a base, over {ablated.runs}; there is no winner to choose."
     if facts.trials:
         return "No winner yet: no trial of the search has run to its end without failing."
     return "Nothing has run yet."
@@ -149,7 +149,7 @@ def _figures(facts: Facts) -> list[Figure]:
     result = facts.result
     counts: Counter[str] = Counter(trial.outcome or "unfinished" for trial in facts.trials.values())
     trials = Figure(f"{len(facts.trials):,}", "trials", _outcomes(counts))
-    if result is None and study_of(facts) is not None:
+    if result is None and ablations_of(facts) is not None:
         return [trials]
     if result is None:
         best = facts.explored[0].score if facts.explored else None
@@ -214,7 +214,7 @@ def _outcomes(counts: Counter[str]) -> str:
 
 def _missing(facts: Facts) -> list[str]:
     lines: list[str] = []
-    if study_of(facts) is not None:
+    if ablations_of(facts) is not None:
         return lines
     unfinished = sum(trial.outcome is None for trial in facts.trials.values())
     searched = sum(t.stage in ("explore", "population") for t in facts.trials.values())

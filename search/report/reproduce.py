@@ -10,6 +10,7 @@ from typing import Any
 
 from search.config.seeds import REFERENCE
 from search.export.export import BEST_FILE
+from search.ledger.book import holds_ablations
 from search.ledger.files import SWEEP_FILE
 from search.ledger.storage import Place, Remote
 from search.report.facts import Facts
@@ -29,9 +30,10 @@ def reproduce(facts: Facts) -> Section:
         ]
     elif facts.best is not None:
         commands.append(f"trm export {where} --trial {facts.best.id}")
-    kind = "study" if facts.of_stage("study") else "sweep"
+    ablated = holds_ablations(facts.trials)
+    command, whole = ("ablate", "all of it") if ablated else ("sweep", "the whole sweep")
     commands.append(
-        f"trm {kind} {SWEEP_FILE} --out runs/again    # the file below: the whole {kind} again"
+        f"trm {command} {SWEEP_FILE} --out runs/again    # the file below: {whole} again"
     )
     found = _provenance(facts)
     return Section(
@@ -87,6 +89,7 @@ def _provenance(facts: Facts) -> list[tuple[str, str]]:
         "promise",
         "reference",
         "sensitivity",
+        "ablation",
         "study",
     ):
         seeds = sorted({trial.seed for trial in facts.of_stage(stage)})

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from search.ledger.book import holds_ablations
 from search.ledger.files import write_atomically
 from search.ledger.storage import Place, place
 from search.report.ablations import ablations
@@ -57,7 +58,7 @@ SECTIONS: Sequence[Callable[[Facts], Section | None]] = (
 )
 """What makes the page, in order; one without data is left out."""
 _OF_A_SEARCH = (curves, halting, depth)
-"""Show winner, finalists and search, of which a study has none."""
+"""Show winner, finalists and search, of which ablations have none."""
 
 
 def write_report(
@@ -100,6 +101,6 @@ def write_report(
 
 def sections(facts: Facts) -> list[Section]:
     """The parts of the page that have data."""
-    left_out = _OF_A_SEARCH if facts.of_stage("study") else ()
+    left_out = _OF_A_SEARCH if holds_ablations(facts.trials) else ()
     found = (make(facts) for make in SECTIONS if make not in left_out)
     return [section for section in found if section is not None]

@@ -27,6 +27,7 @@ FIXED_SECTIONS = (
     "cluster",
     "log",
     "plugins",
+    "ablations",
     "study",
     "diagnostics",
     "schema_version",

@@ -1,4 +1,4 @@
-"""The configs of a study: its base, and what each ablation changes in it."""
+"""The configs of `trm ablate`: the base, and what each ablation changes in it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from trm.config import SECTIONS, experiment_from, set_value
 from trm.errors import UserError
 
 ABLATION = "ablation"
-"""The parameter of a study's trials: the ablation's name."""
+"""The parameter of such trials: the ablation's name."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One config of a study.
+    """One config of them.
 
     Attributes:
         name: `base` or the ablation's.
@@ -41,20 +41,22 @@ def arms(tree: Mapping[str, Any]) -> tuple[list[Arm], dict[str, str]]:
     Raises:
         UserError: no ablation, or one that does not fit; names it.
     """
-    section = sweep_sections(tree).study
-    # Without the sweep's own sections, which may differ when a study is extended.
+    section = sweep_sections(tree).ablations
+    # Without the sweep's own sections, which may differ when a run folder is extended.
     start = {k: v for k, v in Space.parse(tree).default()[1].items() if k in SECTIONS}
     changes = {} if isinstance(section.base, str) else section.base
-    base = Arm(BASE, changes, _with(start, changes, "study.base"))
+    base = Arm(BASE, changes, _with(start, changes, "ablations.base"))
     whole = experiment_from(base.tree).tree()
-    built_in = section.ablations == PAPER
-    named = section.ablations
+    built_in = section.named == PAPER
+    named = section.named
     chosen = paper_ablations(whole) if isinstance(named, str) else named
     if not chosen:
-        raise UserError("study.ablations", None, "is missing: name some, or take `study: paper`")
+        raise UserError(
+            "ablations.named", None, "is missing: name some, or take `ablations: paper`"
+        )
     found, left_out = [base], {}
     for name, values in chosen.items():
-        where = f"study.ablations.{name}"
+        where = f"ablations.named.{name}"
         if name == BASE:
             raise UserError(where, None, "is the base's own name: take another")
         try:
@@ -87,7 +89,7 @@ def _with(tree: Mapping[str, Any], values: Mapping[str, Any], where: str) -> dic
         if top not in SECTIONS or top in FIXED_SECTIONS or top == "task":
             sections = [name for name in SECTIONS if name not in (*FIXED_SECTIONS, "task")]
             remedy = nearest(top, sections)
-            raise UserError(f"{where}.{key}", value, f"cannot be changed in a study: {remedy}")
+            raise UserError(f"{where}.{key}", value, f"cannot be changed by an ablation: {remedy}")
         if any(key == fixed or key.startswith(f"{fixed}.") for fixed in FIXED):
             raise UserError(
                 f"{where}.{key}", value, "must be the same in all runs, or scores would not compare"

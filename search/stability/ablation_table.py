@@ -1,4 +1,4 @@
-"""A study's table: each ablation against the base, over the same seeds."""
+"""The table of ablations: each ablation against the base, over the same seeds."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class AblationLine:
 
 
 @dataclass(frozen=True)
-class Study:
-    """What a study has so far.
+class Ablations:
+    """What there is so far of a base and its ablations.
 
     Attributes:
         run: its folder.
@@ -58,7 +58,7 @@ class Study:
         seeds: wanted of each arm.
         budget: training FLOPs of every run.
         lines: the base first.
-        left_out: by ablation of the built-in set, why it is not in this study.
+        left_out: by ablation of the built-in set, why it is not here.
     """
 
     run: str
@@ -84,13 +84,13 @@ class Study:
         return all(len(line.scores) >= self.seeds for line in self.lines)
 
 
-def tabled(folder: str, plan: Plan, book: Book) -> Study:
+def tabled(folder: str, plan: Plan, book: Book) -> Ablations:
     """The table of what has ended."""
     chosen, left_out = arms(plan.tree)
     objective, section = plan.objective, plan.sections
     ended: dict[str, list[Trial]] = {arm.name: [] for arm in chosen}
     for trial in sorted(book.trials.values(), key=lambda trial: trial.seed):
-        if trial.stage == "study" and trial.outcome in ("completed", *FAILURES):
+        if trial.ablates and trial.outcome in ("completed", *FAILURES):
             ended.setdefault(trial.params[ABLATION], []).append(trial)
     scores = {
         name: [float(trial.score or 0.0) for trial in trials] for name, trials in ended.items()
@@ -125,19 +125,19 @@ def tabled(folder: str, plan: Plan, book: Book) -> Study:
                 }
             )
         lines.append(line)
-    return Study(
+    return Ablations(
         run=folder,
         objective=objective.column,
         maximizes=objective.maximizes,
         confidence=section.stability.confidence,
-        seeds=section.study.seeds,
+        seeds=section.ablations.seeds,
         budget=plan.budget,
         lines=lines,
         left_out=left_out,
     )
 
 
-def study_table(found: Study) -> str:
+def ablations_markdown(found: Ablations) -> str:
     """The table as Markdown."""
     level = f"{found.confidence:.0%}"
     lines = [

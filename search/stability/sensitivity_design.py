@@ -12,7 +12,7 @@ import numpy as np
 from curricula.component import nearest
 from search.config.plan import Plan, read_plan
 from search.config.seeds import SENSITIVITY_SEEDS
-from search.ledger.book import Book, refuse_study
+from search.ledger.book import Book, refuse_ablations
 from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
 from search.ledger.trial import Trial
@@ -120,7 +120,7 @@ def design_trials(plan: Plan, book: Book, winner: Trial, request: Request) -> li
 def winner_of(folder: Place, book: Book) -> Trial:
     result = read_result(folder)
     if result is None:
-        refuse_study(folder, book.trials)
+        refuse_ablations(folder, book.trials)
         raise UserError(f"{folder}: has no winner yet: finish it with `trm sweep ... --resume`")
     return book.trials[result.winner]
 

@@ -31,7 +31,7 @@ from search.engine.events import Broadcast
 from search.engine.ray_tune import run_trials
 from search.explore.warm_start import read_warm, require_runs, write_start
 from search.export.export import BEST_FILE, export
-from search.ledger.book import is_study
+from search.ledger.book import holds_ablations
 from search.ledger.files import RUN_FILE, write_atomically
 from search.ledger.ledger import Ledger
 from search.ledger.lineage import spent
@@ -106,7 +106,7 @@ def sweep(
         task = default.task.build(cache_folder(), progress)
     require_sources(space, task)
     with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
-        _refuse_study(ledger)
+        _refuse_ablations(ledger)
         if (folder / RUN_FILE).exists():
             plan = read_plan(folder)
             refuse_changes(plan, tree)
@@ -182,7 +182,7 @@ def stability(
     with display.preparing() as progress:
         task = plan.default.task.build(cache_folder(), progress)
     with Ledger.open(folder) as ledger:
-        _refuse_study(ledger)
+        _refuse_ablations(ledger)
         finalists(plan, ledger)
         write_plan(folder, plan)
         with live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as logs:
@@ -190,11 +190,11 @@ def stability(
     return Run(folder)
 
 
-def _refuse_study(ledger: Ledger) -> None:
-    if is_study(ledger.trials):
+def _refuse_ablations(ledger: Ledger) -> None:
+    if holds_ablations(ledger.trials):
         raise UserError(
-            f"{ledger.folder}: holds a study, which has no search: `trm study ... --resume` goes "
-            "on with it; give a sweep another --out"
+            f"{ledger.folder}: holds ablations, which have no search: `trm ablate ... --resume` "
+            "goes on with them; give a sweep another --out"
         )
 
 

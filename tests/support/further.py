@@ -1,4 +1,4 @@
-"""Runs beyond a search, scored by hand: a winner's sensitivity analysis, and a study.
+"""Runs beyond a search, scored by hand: a winner's sensitivity analysis, and ablations.
 
 Everything but the scores comes through the product: its designs, ledger, statistics and files.
 """
@@ -13,7 +13,7 @@ from typing import Any
 from search.config.plan import Plan, read_plan, simulated_plan, write_plan
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
-from search.stability.ablations import study_trials
+from search.stability.ablations import ablation_trials
 from search.stability.sensitivity import analyse
 from search.stability.sensitivity_design import Request, design_trials, winner_of
 from search.stability.sensitivity_result import Sensitivity, save_sensitivity
@@ -48,9 +48,9 @@ def play(trials: Iterable[Trial], ledger: Ledger, score: Score) -> None:
             )  # fmt: skip
 
 
-STUDY: dict[str, Any] = {
+ABLATIONS: dict[str, Any] = {
     "seeds": 3,
-    "ablations": {
+    "named": {
         "no_act": {"model.no_ACT_continue": False},
         "wild": {"optimizer.lr": 0.5, "optimizer.weight_decay": 0.0},
         "softmax": {"loss.loss_type": "softmax_cross_entropy"},
@@ -60,17 +60,17 @@ STUDY: dict[str, Any] = {
 }
 
 
-def studied(
+def ablated(
     folder: Path,
     scores: Mapping[str, Sequence[float | None]],
     section: Mapping[str, Any] | None = None,
     search: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """Write a study's run folder with learning curves.
+    """Write a run folder of ablations with learning curves.
 
     Args:
         scores: by ablation, one a seed; None diverges. What is left out has not run.
-        section: of the study, instead of the one above.
+        section: `ablations`, instead of the one above.
         search: of the sweep.
     """
     tree = deepcopy(TREE)
@@ -78,7 +78,9 @@ def studied(
     tree["loss"] = {"halt_weight": 0.5}
     tree["optimizer"] = {"name": "adamw", "lr": 1e-2, "weight_decay": 0.1}
     tree["curriculum"] = {"name": "none"}
-    plan = simulated_plan({**tree, "study": dict(section or STUDY), "search": dict(search or {})})
+    plan = simulated_plan(
+        {**tree, "ablations": dict(section or ABLATIONS), "search": dict(search or {})}
+    )
     left = {name: list(values) for name, values in scores.items()}
     params = {
         "optimizer": "adam_atan2", "model.L_cycles": 2, "model.H_cycles": 2,
@@ -86,7 +88,7 @@ def studied(
     }  # fmt: skip
     with Ledger.create(folder) as ledger:
         write_plan(folder, plan)
-        for trial in study_trials(plan, ledger):
+        for trial in ablation_trials(plan, ledger):
             own = left.get(trial.params["ablation"])
             if not own:
                 continue

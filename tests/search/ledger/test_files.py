@@ -96,11 +96,13 @@ def test_what_is_sound_is_read_and_what_is_refused_elsewhere_keeps_its_words(
         read_json(tmp_path / "none.json")
 
 
-def test_a_study_has_no_search_to_be_looked_at(tmp_path: Path, refused: Callable[..., str]) -> None:
-    folder = shutil.copytree(FINISHED, tmp_path / "study")
+def test_ablations_have_no_search_to_be_looked_at(
+    tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    folder = shutil.copytree(FINISHED, tmp_path / "ablated")
     (folder / "result.json").unlink()
     with Ledger.open(folder) as ledger:
-        ledger.add_trial(stage="study", params={"ablation": "base"}, config={}, seed=1)
+        ledger.add_trial(stage="ablation", params={"ablation": "base"}, config={}, seed=1)
     for words in (["importance"], ["fidelity"], ["export"], ["sensitivity", "--dry-run"]):
         line = refused(words[0], folder, *words[1:])
-        assert "holds a study, which has no search and no winner" in line
+        assert "holds ablations, which have no search and no winner" in line

@@ -1,4 +1,4 @@
-"""The section of a study, drawn from a study's run folder: figure, table and words."""
+"""The section of ablations, drawn from their run folder: figure, table and words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from search.report.theme import WINNER
 from search.report.write import sections
 from search.stability.ablation_arms import arms
 from search.stats.intervals import difference
-from tests.support.further import STUDY, studied
+from tests.support.further import ABLATIONS, ablated
 
 BASE = [0.80, 0.84, 0.82]
 SCORES: dict[str, list[float | None]] = {
@@ -31,8 +31,8 @@ SCORES: dict[str, list[float | None]] = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("studied") / "run"
-    studied(folder, SCORES)
+    folder = tmp_path_factory.mktemp("ablated") / "run"
+    ablated(folder, SCORES)
     return folder
 
 
@@ -69,7 +69,7 @@ def test_the_words_sort_what_is_settled(run: Path) -> None:
     assert drawn(run).says == (
         "The base has a mean exact_accuracy of 0.820. Worse by more than seeds explain: wild and "
         "softmax. Better by more than seeds explain: one_step_gradient. 1 ablation not settled. "
-        "3 runs of the study have not ended."
+        "3 runs have not ended."
     )
 
 
@@ -99,7 +99,7 @@ def test_less_of_a_loss_is_better(tmp_path: Path) -> None:
     scores: dict[str, list[float | None]] = {
         "base": [1.0, 1.1, 1.2], "wild": [5.0, 5.1, 5.2], "softmax": [0.5, 0.4, 0.6],
     }  # fmt: skip
-    studied(tmp_path / "run", scores, search={"objective": {"column": "lm_loss", "floor": 9.0}})
+    ablated(tmp_path / "run", scores, search={"objective": {"column": "lm_loss", "floor": 9.0}})
     picture = drawn(tmp_path / "run")
     assert "Worse by more than seeds explain: wild." in picture.says
     assert "Better by more than seeds explain: softmax." in picture.says
@@ -108,20 +108,20 @@ def test_less_of_a_loss_is_better(tmp_path: Path) -> None:
 
 
 def test_one_seed_so_far_has_no_interval(tmp_path: Path) -> None:
-    studied(tmp_path / "run", {"base": [0.8], "wild": [0.2]})
+    ablated(tmp_path / "run", {"base": [0.8], "wild": [0.2]})
     trace, index = marks(drawn(tmp_path / "run"))["wild"]
     assert (trace.error_x.array[index], trace.error_x.arrayminus[index]) == (0, 0)
     assert trace.name == "not settled"
 
 
 def test_what_the_built_in_set_leaves_out_is_named(tmp_path: Path) -> None:
-    studied(tmp_path / "run", {"base": [0.8]}, {"seeds": 2, "ablations": "paper"})
+    ablated(tmp_path / "run", {"base": [0.8]}, {"seeds": 2, "named": "paper"})
     picture = drawn(tmp_path / "run")
     assert "Left out: no_ema (" in picture.says, "the base has no EMA to go without"
     assert picture.panels == []
 
 
-def test_a_studys_page_has_what_a_study_has(run: Path) -> None:
+def test_their_page_has_what_ablations_have(run: Path) -> None:
     facts = read_facts(run)
     names = [section.name for section in sections(facts)]
     assert names[0] == "ablations"
@@ -129,13 +129,13 @@ def test_a_studys_page_has_what_a_study_has(run: Path) -> None:
     assert not {"race", "importance", "slices", "sensitivity"} & set(names)
     assert not {"curves", "halting", "depth"} & set(names), "they show a search and its winner"
     head = headline(facts)
-    assert head.verdict.startswith("A study of 5 ablations over 0 to 3 seeds each")
+    assert head.verdict.startswith("5 ablations of a base, over 0 to 3 seeds each")
     assert head.missing == []
     commands = sections(facts)[-1].code[0].text
-    assert "trm study sweep.yaml --out runs/again" in commands
+    assert "trm ablate sweep.yaml --out runs/again" in commands
     again = arms(load_tree(run / "sweep.yaml"))[0]
     assert [(arm.name, arm.changes) for arm in again[1:]] == [
-        (name, changes) for name, changes in STUDY["ablations"].items()
+        (name, changes) for name, changes in ABLATIONS["named"].items()
     ]
 
 

@@ -15,7 +15,7 @@ from search.report.write import write_report
 from search.stability.sensitivity_design import Request
 from tests.support.browser import CHROMIUM, DRIVER, browser, complaints, look, wait_for
 from tests.support.folders import RUNS_V1
-from tests.support.further import studied, vary
+from tests.support.further import ablated, vary
 from tests.support.raced import raced
 from tests.support.reported import LR, TREE, made
 
@@ -41,7 +41,7 @@ def page(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def further_pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Of a sweep whose winner was varied in both designs, of a study, and of a race."""
+    """Of a sweep whose winner was varied in both designs, of ablations, and of a race."""
     folder = tmp_path_factory.mktemp("further")
     run = made(folder / "varied", 20)
     names = ("optimizer", LR, "model.H_cycles")
@@ -49,9 +49,9 @@ def further_pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
          else 0.8 - 0.4 * (t.params.get(LR, 0.1) < 0.01))  # fmt: skip
     vary(run, Request("sobol", names, points=4, seeds=1, radius=1),
          lambda t: t.params.get(LR, 0.1))  # fmt: skip
-    studied(folder / "study", {"base": [0.8, 0.84], "wild": [None, 0.5], "softmax": [0.8, 0.83]})
+    ablated(folder / "ablated", {"base": [0.8, 0.84], "wild": [None, 0.5], "softmax": [0.8, 0.83]})
     raced(folder / "raced", {"constraints": ["mean_steps <= 2"]})
-    return [Path(str(write_report(folder / name))) for name in ("varied", "study", "raced")]
+    return [Path(str(write_report(folder / name))) for name in ("varied", "ablated", "raced")]
 
 
 def drawn(driver: Any) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Studies: their configs, their table, and one through the engine that resumes and extends."""
+"""Ablations: their configs, their table, and one through the engine that resumes and extends."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from search.engine.job import Job
 from search.ledger.book import Book
 from search.ledger.reader import read_trials
 from search.stability.ablation_arms import arms
-from search.stability.ablation_table import study_table, tabled
-from search.stability.ablations import read_study, study, study_trials
+from search.stability.ablation_table import ablations_markdown, tabled
+from search.stability.ablations import ablate, ablation_trials, read_ablations
 from search.stats.intervals import difference
 from tests.support.folders import ROOT
 from tests.support.toy_training import SweptTraining
@@ -36,13 +36,13 @@ TREE: dict[str, Any] = {
               "halt_max_steps": 2},
     "optimizer": {"name": "adamw", "lr": 0.2, "lr_warmup_steps": 2},
     "train": {"batch_size": 1, "budget": {"flops": 1e6}, "reports": 2, "ema": 0.9, "seed": 3},
-    "study": {"seeds": 3, "ablations": {"wild": {"optimizer.lr": 5.0},
+    "ablations": {"seeds": 3, "named": {"wild": {"optimizer.lr": 5.0},
                                         "slow": {"optimizer.lr": 0.01}}},
 }  # fmt: skip
 
 
-def with_study(section: Any) -> dict[str, Any]:
-    return {**TREE, "study": section}
+def with_ablations(section: Any) -> dict[str, Any]:
+    return {**TREE, "ablations": section}
 
 
 def swept(job: Job) -> SweptTraining:
@@ -51,7 +51,7 @@ def swept(job: Job) -> SweptTraining:
 
 def fill(plan: Plan, scores: dict[str, list[float | None]]) -> Book:
     book = Book()
-    for trial in study_trials(plan, book):
+    for trial in ablation_trials(plan, book):
         value = scores[trial.params["ablation"]].pop(0)
         book.begin_attempt(trial.id)
         outcome = "completed" if value is not None else "diverged"
@@ -60,7 +60,7 @@ def fill(plan: Plan, scores: dict[str, list[float | None]]) -> Book:
 
 
 def test_the_papers_set_fits_the_base() -> None:
-    found, left_out = arms(with_study(PAPER))
+    found, left_out = arms(with_ablations(PAPER))
     trees = {arm.name: experiment_from(arm.tree) for arm in found}
     assert trees["no_ema"].train.ema is None
     assert trees["softmax"].loss.loss_type == "softmax_cross_entropy"
@@ -72,15 +72,15 @@ def test_the_papers_set_fits_the_base() -> None:
     assert trees["cgar"].curriculum.name == "cgar"
     assert trees["base"].model.H_cycles == 3
     assert not left_out
-    without = {**with_study(PAPER), "train": {**TREE["train"], "ema": None}}
+    without = {**with_ablations(PAPER), "train": {**TREE["train"], "ema": None}}
     found, left_out = arms(without)
     assert "no_ema" not in [arm.name for arm in found]
     assert "changes nothing" in left_out["no_ema"]
 
 
 def test_a_base_of_its_own() -> None:
-    section = {"base": {"optimizer.lr": 0.4}, "ablations": {"no_ema": {"train.ema": None}}}
-    (base, other), _ = arms(with_study(section))
+    section = {"base": {"optimizer.lr": 0.4}, "named": {"no_ema": {"train.ema": None}}}
+    (base, other), _ = arms(with_ablations(section))
     assert base.tree["optimizer"]["lr"] == other.tree["optimizer"]["lr"] == 0.4
     assert TREE["optimizer"]["lr"] == 0.2, "the file's tree is left alone"
 
@@ -88,34 +88,34 @@ def test_a_base_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"ablations": {"a": {"train.emma": None}}}, "study.ablations.a: train.emma"),
-        ({"ablations": {"a": {"train.ema": 2.0}}}, "study.ablations.a: train.ema"),
-        ({"ablations": {"a": {"train.ema": 0.9}}}, "study.ablations.a.*changes nothing"),
-        ({"ablations": {"a": {"train.budget": {"steps": 1}}}}, "must be the same"),
-        ({"ablations": {"a": {"train.seed": 1}}}, "must be the same"),
-        ({"ablations": {"a": {"train": {"ema": None}}}}, "replace the whole section"),
-        ({"base": {"train": {"ema": None}}, "ablations": {}}, "study.base.train"),
-        ({"ablations": {"a": {"task.size": 5}}}, "cannot be changed in a study"),
-        ({"ablations": {"a": {"search.trials": 5}}}, "cannot be changed in a study"),
-        ({"ablations": {"a": {"name.x": 5}}}, "study.ablations.a.name.x"),
-        ({"ablations": {"a": {"train.ema.x": 5}}}, "study.ablations.a.train.ema.x"),
-        ({"ablations": {"base": {"train.ema": None}}}, "base's own name"),
-        ({"base": {"train.emma": 1}, "ablations": {"a": {"train.ema": None}}}, "study.base"),
-        ({"ablations": {}}, "study.ablations"),
-        ("papre", "study.ablations: 'papre' is no set of ablations: take paper"),
-        ({"base": 3, "ablations": "paper"}, "study.base: 3 is no base: take default"),
-        ({"ablations": {"a": 3}}, "study.ablations: a: 3 must be a mapping"),
-        ({"seeds": 1, "ablations": "paper"}, "study.seeds"),
+        ({"named": {"a": {"train.emma": None}}}, "ablations.named.a: train.emma"),
+        ({"named": {"a": {"train.ema": 2.0}}}, "ablations.named.a: train.ema"),
+        ({"named": {"a": {"train.ema": 0.9}}}, "ablations.named.a.*changes nothing"),
+        ({"named": {"a": {"train.budget": {"steps": 1}}}}, "must be the same"),
+        ({"named": {"a": {"train.seed": 1}}}, "must be the same"),
+        ({"named": {"a": {"train": {"ema": None}}}}, "replace the whole section"),
+        ({"base": {"train": {"ema": None}}, "named": {}}, "ablations.base.train"),
+        ({"named": {"a": {"task.size": 5}}}, "cannot be changed by an ablation"),
+        ({"named": {"a": {"search.trials": 5}}}, "cannot be changed by an ablation"),
+        ({"named": {"a": {"name.x": 5}}}, "ablations.named.a.name.x"),
+        ({"named": {"a": {"train.ema.x": 5}}}, "ablations.named.a.train.ema.x"),
+        ({"named": {"base": {"train.ema": None}}}, "base's own name"),
+        ({"base": {"train.emma": 1}, "named": {"a": {"train.ema": None}}}, "ablations.base"),
+        ({"named": {}}, "ablations.named"),
+        ("papre", "ablations.named: 'papre' is no set of ablations: take paper"),
+        ({"base": 3, "named": "paper"}, "ablations.base: 3 is no base: take default"),
+        ({"named": {"a": 3}}, "ablations.named: a: 3 must be a mapping"),
+        ({"seeds": 1, "named": "paper"}, "ablations.seeds"),
     ],
 )
-def test_bad_studies_name_the_ablation_and_start_nothing(
+def test_bad_ones_name_the_ablation_and_start_nothing(
     section: Any, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(UserError, match=words):
-        arms(with_study(section))
+        arms(with_ablations(section))
     file = tmp_path / "file.yaml"
-    file.write_text(dump_yaml(with_study(section)))
-    assert main(["study", str(file), "--out", str(tmp_path / "run")]) == 2
+    file.write_text(dump_yaml(with_ablations(section)))
+    assert main(["ablate", str(file), "--out", str(tmp_path / "run")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
@@ -125,10 +125,10 @@ def test_a_section_that_is_none_is_one_line_with_seeds_too(
     section: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "file.yaml"
-    file.write_text(dump_yaml(with_study(section)))
-    assert main(["study", str(file), "--seeds", "3", "--out", str(tmp_path / "run")]) == 2
+    file.write_text(dump_yaml(with_ablations(section)))
+    assert main(["ablate", str(file), "--seeds", "3", "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
-    assert "study" in error
+    assert "ablations" in error
     assert error.count("\n") == 1
 
 
@@ -151,13 +151,13 @@ def test_the_table_is_welchs_difference_with_failures_at_the_floor() -> None:
         assert (line.difference, line.low, line.high) == (own.mean, own.low, own.high)
         assert (line.beats, line.seeds_needed) == (own.wins, own.seeds)
     assert found.complete
-    table = study_table(found)
+    table = ablations_markdown(found)
     assert "| wild | 0.167 | -0.653 (" in table
     assert "| 2 of 3 |" in table
     assert "| base | 0.820 |  | 0 of 3 |" in table
     assert "\n3 seeds each," in table
     fewer = replace(found, lines=[base, replace(slow, scores=[0.8])])
-    assert "\n1 to 3 seeds each," in study_table(fewer)
+    assert "\n1 to 3 seeds each," in ablations_markdown(fewer)
 
 
 def test_less_is_better_turns_the_winning_but_not_the_difference() -> None:
@@ -179,47 +179,47 @@ def test_an_ablation_that_has_run_keeps_its_values() -> None:
     plan = simulated_plan(TREE)
     book = fill(plan, {name: [0.5] * 3 for name in ("base", "wild", "slow")})
     count = len(book.trials)
-    assert len(study_trials(plan, book)) == len(book.trials) == count == 9
+    assert len(ablation_trials(plan, book)) == len(book.trials) == count == 9
     assert [t.seed for t in book.trials.values()][:4] == [4004, 4004, 4004, 4005]
-    changed = with_study({"ablations": {"wild": {"optimizer.lr": 4.0}}, "seeds": 3})
+    changed = with_ablations({"named": {"wild": {"optimizer.lr": 4.0}}, "seeds": 3})
     with pytest.raises(UserError, match="wild: has run with other values"):
-        study_trials(simulated_plan(changed), book)
+        ablation_trials(simulated_plan(changed), book)
     assert len(book.trials) == count
 
 
-def test_a_study_runs_through_the_engine_resumes_and_extends(
+def test_they_run_through_the_engine_resume_and_extend(
     ray_cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, run = tmp_path / "file.yaml", tmp_path / "run"
     file.write_text(dump_yaml(TREE))
     runner = Runner(factory=f"{__name__}:swept", path=[str(ROOT)], parallel=2)
-    found = study(file, out=run, seeds=2, runner=runner)
+    found = ablate(file, out=run, seeds=2, runner=runner)
     trials = read_trials(run)
     assert len(trials) == 6
-    assert {t.stage for t in trials.values()} == {"study"}
+    assert {t.stage for t in trials.values()} == {"ablation"}
     assert {t.outcome for t in trials.values() if t.params["ablation"] == "wild"} == {"diverged"}
     assert [line.failures for line in found.lines] == [0, 2, 0]
-    assert json.loads((run / "study.json").read_text())["lines"][1]["name"] == "wild"
-    assert "| wild |" in (run / "study.md").read_text()
+    assert json.loads((run / "ablations.json").read_text())["lines"][1]["name"] == "wild"
+    assert "| wild |" in (run / "ablations.md").read_text()
     with pytest.raises(UserError, match="resume"):
-        study(file, out=run, runner=runner)
-    more = {**TREE["study"], "ablations": {**TREE["study"]["ablations"], "half": {
+        ablate(file, out=run, runner=runner)
+    more = {**TREE["ablations"], "named": {**TREE["ablations"]["named"], "half": {
         "optimizer.lr": 0.1}}}  # fmt: skip
-    file.write_text(dump_yaml(with_study(more)))
-    extended = study(file, out=run, seeds=3, resume=True, runner=runner)
+    file.write_text(dump_yaml(with_ablations(more)))
+    extended = ablate(file, out=run, seeds=3, resume=True, runner=runner)
     assert len(read_trials(run)) == 12
     assert extended.lines[0].scores[:2] == found.lines[0].scores
     assert extended.complete
-    assert read_study(run) == extended
+    assert read_ablations(run) == extended
     assert main(["status", str(run)]) == 0
     shown = capsys.readouterr().out
     assert "4 configs x 3 seeds" in shown
     assert "| half |" in shown
-    assert main(["study", str(file), "--out", str(run), "--resume", "--json"]) == 0
+    assert main(["ablate", str(file), "--out", str(run), "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["seeds"] == 3
     before = (run / "sweep.yaml").read_text()
     assert main(["stability", str(run)]) == 2
-    assert "holds a study" in capsys.readouterr().err
+    assert "holds ablations" in capsys.readouterr().err
     assert (run / "sweep.yaml").read_text() == before
 
 
@@ -228,12 +228,12 @@ def test_real_trainings_at_equal_compute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TRM_CACHE", str(tmp_path / "cache"))
-    tree = with_study({"ablations": "paper", "seeds": 2})
+    tree = with_ablations({"named": "paper", "seeds": 2})
     tree["train"] = {**TREE["train"], "batch_size": 8, "budget": {"steps": 6}}
     tree["optimizer"] = {**TREE["optimizer"], "lr": 0.01}
     file = tmp_path / "file.yaml"
     file.write_text(dump_yaml(tree))
-    assert main(["study", str(file), "--out", str(tmp_path / "run")]) == 0
+    assert main(["ablate", str(file), "--out", str(tmp_path / "run")]) == 0
     table = capsys.readouterr().out
     assert "| no_carry |" in table
     trials = read_trials(tmp_path / "run").values()
@@ -242,8 +242,8 @@ def test_real_trainings_at_equal_compute(
     assert all(t.compute == pytest.approx(budget, rel=0.6) for t in trials)
 
 
-def test_the_preset_is_a_study() -> None:
+def test_the_preset_has_them() -> None:
     found, _ = arms(load_tree("arrows4-ablations"))
     assert len(found) >= 10
-    everything, _ = arms(load_tree("arrows4-ablations", ["study=paper"]))
+    everything, _ = arms(load_tree("arrows4-ablations", ["ablations=paper"]))
     assert {"cgar", "no_carry", "bandit"} <= {arm.name for arm in everything}

@@ -1,20 +1,20 @@
 """Run a named set of ablations over seeds, and table them against the base with intervals.
 
-The file's `study` section names them; without one it is `paper`, the TRM paper's ablations as far
-as they fit the base, and each curriculum:
+The file's `ablations` section names them; without one it is `paper`, the TRM paper's ablations as
+far as they fit the base, and each curriculum:
 
-  study:
+  ablations:
     seeds: 5
-    ablations:
+    named:
       no_ema: {train.ema: null}
       depth_halved: {model.H_cycles: 1, model.L_cycles: 3}
 
-All runs get the same training FLOPs. The folder holds `study.md`, `study.json` and the ledger; the
-base is the file's default values.
+All runs get the same training FLOPs. The folder holds `ablations.md`, `ablations.json` and the
+ledger; the base is the file's default values.
 
-  trm study arrows4-ablations
-  trm study my.yaml --seeds 3 --out runs/mine
-  trm study my.yaml --seeds 8 --out runs/mine --resume
+  trm ablate arrows4-ablations
+  trm ablate my.yaml --seeds 3 --out runs/mine
+  trm ablate my.yaml --seeds 8 --out runs/mine --resume
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ from search.commands.options import add_ray_arguments, ends_well, positive, resu
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `trm study`."""
+    """The arguments of `trm ablate`."""
     parser.add_argument("config", help="a YAML file or a preset's name")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
-        help="override one value, as in study=paper; may be repeated",
+        help="override one value, as in ablations=paper; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--seeds", type=positive, metavar="S",
         help="runs of the base and of each ablation (default: the file's, or 5)",
     )  # fmt: skip
     parser.add_argument(
-        "--out", metavar="RUN", help="run folder, a path or a URI (default: runs/NAME-study)"
+        "--out", metavar="RUN", help="run folder, a path or a URI (default: runs/NAME-ablations)"
     )
     parser.add_argument(
         "--resume", action="store_true",
-        help="go on with the study in --out, with more seeds or ablations if the file has them",
+        help="go on with the run folder --out, with more seeds or ablations if the file has them",
     )  # fmt: skip
     add_ray_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the study and print its table; returns the exit code."""
+    """Run the ablations and print their table; returns the exit code."""
     from dataclasses import asdict
 
     from search.engine.driver import Runner
     from search.logs.terminal import SweepDisplay
-    from search.stability.ablation_table import study_table
-    from search.stability.ablations import study
+    from search.stability.ablation_table import ablations_markdown
+    from search.stability.ablations import ablate
 
     display = SweepDisplay(quiet=args.json)
 
     def work() -> None:
-        found = study(
+        found = ablate(
             args.config,
             sets=args.sets,
             out=args.out,
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             runner=Runner(address=args.address, parallel=args.parallel, display=display),
         )
-        print(json.dumps(asdict(found)) if args.json else study_table(found))
+        print(json.dumps(asdict(found)) if args.json else ablations_markdown(found))
 
-    again = resuming(args, "study", ("seeds", "out", "parallel", "address"))
+    again = resuming(args, "ablate", ("seeds", "out", "parallel", "address"))
     return ends_well(work, interrupted=f"resume with: {again}")
