@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -245,6 +246,16 @@ def _columns() -> dict[str, Column]:
         kinds = [kind.__name__ for kind in get_args(values) or (values,) if kind is not type(None)]
         found[name] = replace(column, kind=kinds[0], probed=type(None) in get_args(values))
     return found
+
+
+def report_json(report: Report) -> str:
+    """One report as a line of JSON, which knows no NaN and no infinity: they become null."""
+    row = report.row()
+    finite = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
+    return json.dumps(finite, allow_nan=False)
 
 
 COLUMNS: dict[str, Column] = _columns()

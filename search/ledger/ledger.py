@@ -19,7 +19,6 @@ from search.ledger.book import Book, apply
 from search.ledger.checkpoints import is_own, keep_only
 from search.ledger.journal import Journal, JournalRecord, sync_folder
 from search.ledger.lease import Lease
-from search.ledger.lock import FileLock
 from search.ledger.object_journal import ObjectJournal
 from search.ledger.parquet import BLOCK, CURVES, TRIALS, extend_curves, part, trial_row, write_part
 from search.ledger.reader import (
@@ -35,6 +34,7 @@ from search.ledger.reader import (
 from search.ledger.storage import LEASE_FILE, Place, Remote, place, remove_tree
 from search.ledger.trial import Row, StageName, Trial
 from search.objectives.outcome import Outcome
+from trm.lock import FileLock
 from trm.errors import UserError
 
 __all__ = [

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from trm.report import Report
+from trm.report import Report, report_json
 
 console = Console(stderr=True)
 
@@ -68,8 +66,10 @@ def duration(seconds: float) -> str:
 class TrainDisplay:
     """A line per report, and a bar with the time left; JSON lines instead where asked for."""
 
-    def __init__(self, name: str, budget: float, *, json_lines: bool) -> None:
+    def __init__(self, name: str, *, json_lines: bool) -> None:
         self._json = json_lines
+        self._making = ExitStack()
+        self._data: Callable[[str, float], None] | None = None
         self._bar: Progress | None = None
         if console.is_terminal and not json_lines:
             self._bar = Progress(
@@ -79,8 +79,7 @@ class TrainDisplay:
             self._task = self._bar.add_task(name, total=1.0)
 
     def __enter__(self) -> Self:
-        if self._bar:
-            self._bar.start()
+        self._data = self._making.enter_context(task_progress())
         return self
 
     def __exit__(
@@ -89,8 +88,28 @@ class TrainDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._making.close()
         if self._bar:
             self._bar.stop()
+
+    def data(self, what: str, share: float) -> None:
+        """Move the bar of a part of the task's data."""
+        if self._data:
+            self._data(what, share)
+
+    def begin(self, step: int, changed: Sequence[str]) -> None:
+        """The data is there; training begins, or goes on from a step.
+
+        Args:
+            changed: plug-ins whose code is not that with which the run was begun.
+        """
+        self._making.close()
+        for name in changed:
+            warn(f"plug-in {name}: the run was begun with other code of it; it goes on with this")
+        if step:
+            note(f"going on from step {step}")
+        if self._bar:
+            self._bar.start()
 
     def moved(self, progress: float) -> None:
         """Move the bar to a share of the compute budget."""
@@ -104,16 +123,6 @@ class TrainDisplay:
         elif self._bar:
             self._bar.update(self._task, completed=report.progress)
             self._bar.console.print(report_line(report), highlight=False)
-
-
-def report_json(report: Report) -> str:
-    """One report as a line of JSON, which knows no NaN and no infinity: they become null."""
-    row = report.row()
-    finite = {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in row.items()
-    }
-    return json.dumps(finite, allow_nan=False)
 
 
 def report_line(report: Report) -> str:

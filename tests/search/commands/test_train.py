@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import search.commands.train
+import trm.run
 from search.cli import main
 from tests.support.plugin_folder import working_in
 from trm.report import COLUMNS, MACHINE_COLUMNS
@@ -233,7 +233,7 @@ def test_another_run_is_not_written_over(
 def test_a_folder_in_use_is_refused(
     refused: Callable[..., str], config: Config, tmp_path: Path
 ) -> None:
-    from search.ledger.lock import FileLock
+    from trm.lock import FileLock
 
     (tmp_path / "out").mkdir()
     lock = FileLock(tmp_path / "out" / "lock")
@@ -355,14 +355,14 @@ def test_a_crash_between_report_and_checkpoint_repeats_no_report(
 ) -> None:
     path = config()
     assert cli("train", path, "--out", tmp_path / "whole").code == 0
-    save = search.commands.train._checkpoint
+    save = trm.run._checkpoint
 
     def crash(out: Path, trainer: Trainer, origin: dict[str, str]) -> None:
         if trainer.counters.mark == 2:
             raise RuntimeError("the machine stops")
         save(out, trainer, origin)
 
-    monkeypatch.setattr(search.commands.train, "_checkpoint", crash)
+    monkeypatch.setattr(trm.run, "_checkpoint", crash)
     with pytest.raises(RuntimeError, match="the machine stops"):
         cli("train", path, "--out", tmp_path / "out")
     monkeypatch.undo()
@@ -376,7 +376,7 @@ def test_checkpoints_come_by_time_too(
 ) -> None:
     path = config({"train.reports": 1})
     assert cli("train", path, "--out", tmp_path / "whole").code == 0
-    monkeypatch.setattr(search.commands.train, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(trm.run, "CHECKPOINT_SECONDS", 0.0)
     stop = {"step": 7}
     step = Trainer.train_step
 
@@ -402,7 +402,7 @@ def test_ctrl_c_before_training_prints_the_whole_command(
         raise KeyboardInterrupt
 
     path = config()
-    monkeypatch.setattr(search.commands.train, "_begin", interrupt)
+    monkeypatch.setattr(trm.run, "_begin", interrupt)
     result = cli("train", path, "--set", "name=a b", "--out", tmp_path / "out")
     assert result.code == 130
     command = f"trm train {path} --set 'name=a b' --out {tmp_path / 'out'} --resume"

@@ -1,4 +1,4 @@
-"""The driver's lock: exclusive, named, and free as soon as its holder is dead."""
+"""A run's lock: exclusive, named, and free as soon as its holder is dead."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from search.ledger.lock import FileLock
+from trm.lock import FileLock
 from trm.errors import UserError
 
 HOLD = """
 import os, subprocess, sys, time
 from pathlib import Path
-from search.ledger.lock import FileLock
+from trm.lock import FileLock
 lock = FileLock(Path(sys.argv[1]))
 child = os.fork()
 if child == 0:

@@ -1,0 +1,263 @@
+"""One training in its run folder: begun or gone on with, reported, saved, stopped between steps.
+
+    config.yaml      the experiment, every value written out
+    reports.jsonl    the learning curve, a report a line
+    checkpoints/     the newest states to go on from
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from curricula.component import nearest
+from trm.checkpoint import read_head, require_same_config, resume, save_checkpoint
+from trm.config import SECTIONS, Experiment, experiment_from, load_experiment
+from trm.errors import UserError
+from trm.lock import FileLock
+from trm.provenance import changed_plugins, plugin_provenance, provenance
+from trm.report import Report, report_json
+from trm.run_folder import LOCK, cache_folder, create_folder, latest_checkpoint
+from trm.tasks.base import Task
+from trm.training.trainer import Trainer
+from trm.yaml12 import dump_yaml, read_yaml
+
+KEPT_CHECKPOINTS = 2
+CHECKPOINT_SECONDS = 600.0
+"""A checkpoint at least so often, however far apart the reports are."""
+
+_CONFIG, _REPORTS, _CHECKPOINTS = "config.yaml", "reports.jsonl", "checkpoints"
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal has stopped a training, whose state is saved.
+
+    Attributes:
+        step: steps trained so far.
+        folder: the run folder, to go on from with `resume=True`.
+    """
+
+    def __init__(self, step: int, folder: Path) -> None:
+        super().__init__(f"stopped at step {step} and saved: resume=True goes on in {folder}")
+        self.step = step
+        self.folder = folder
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that has come to its end, which may be that it diverged or collapsed.
+
+    Attributes:
+        folder: its run folder.
+        trainer: as it stands: `trainer.model`, `trainer.evaluate()`, `trainer.counters`.
+        rows: the reports as in `reports.jsonl`; what is not finite is None.
+    """
+
+    folder: Path
+    trainer: Trainer
+    rows: tuple[dict[str, Any], ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it diverged or collapsed."""
+        return self.trainer.counters.diverged or self.trainer.counters.collapsed
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last report."""
+        return self.rows[-1]
+
+
+def train(
+    config: Experiment | Mapping[str, Any] | Path | str,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    on_data: Callable[[str, float], None] | None = None,
+    on_begin: Callable[[Trainer, list[str]], None] | None = None,
+    on_step: Callable[[float], None] | None = None,
+    on_report: Callable[[Report], object] | None = None,
+) -> Training:
+    """Train one model from a config, with a run folder, as the command `trm train` does.
+
+    A signal (Ctrl-C or SIGTERM) stops between two steps and saves; a second one is obeyed at once.
+    Outside of the main thread signals are left alone.
+
+    Args:
+        config: an experiment, its tree of plain values, or the path of a YAML file that holds
+            one. Presets and files of a sweep are read by `search`, which gives an experiment.
+        out: the run folder; None: `runs/NAME-train`.
+        resume: go on with the run in `out` where it stands, or begin it.
+        on_data: told what of the task's data is being made, and the share that is there.
+        on_begin: told the trainer before its first step, and the plug-ins whose code has changed
+            since the run was begun; None: such a change is a warning.
+        on_step: told the share of the compute budget that is spent, after each step.
+        on_report: told each report once it is saved.
+
+    Raises:
+        UserError: bad config; `out` holds another run, is in use, or cannot be written; one line
+            naming key, value and remedy.
+        Stopped: a signal has stopped it; it is saved.
+
+    >>> from tempfile import mkdtemp
+    >>> config = {
+    ...     "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 64,
+    ...              "valid_examples": 8, "test_examples": 8},
+    ...     "model": {"hidden_size": 16, "num_heads": 2, "H_cycles": 1, "L_cycles": 1},
+    ...     "train": {"batch_size": 8, "budget": {"steps": 4}, "reports": 2},
+    ... }
+    >>> training = train(config, out=mkdtemp(), on_report=lambda report: print(report.step))
+    2
+    4
+    >>> training.last["step"], training.failed
+    (4, False)
+    """
+    experiment = _experiment(config)
+    folder = Path("runs") / f"{experiment.name}-train" if out is None else Path(out)
+    create_folder(folder, _CONFIG, resume=resume)
+    lock = FileLock(folder / LOCK)
+    try:
+        task = experiment.task.build(cache_folder(), on_data)
+        trainer, changed = _begin(experiment, task, folder, resume)
+        if on_begin is not None:
+            on_begin(trainer, changed)
+        elif changed:
+            warnings.warn(f"plug-ins have other code now: {', '.join(changed)}", stacklevel=2)
+        _train(trainer, folder, on_step, on_report)
+        if not trainer.finished:
+            raise Stopped(trainer.counters.step, folder)
+        return Training(folder, trainer, tuple(_rows(folder)))
+    finally:
+        lock.release()
+
+
+def _experiment(config: Experiment | Mapping[str, Any] | Path | str) -> Experiment:
+    if isinstance(config, Experiment):
+        return config
+    if isinstance(config, Mapping):
+        tree, folders = dict(config), []
+    else:
+        tree, folders = read_yaml(Path(config)), [Path(config).absolute().parent]
+    for key in tree:
+        if key not in SECTIONS:
+            raise UserError(
+                f"{key}: is no section of a training: {nearest(str(key), list(SECTIONS))}"
+            )
+    return load_experiment(tree, folders)
+
+
+def _begin(
+    config: Experiment, task: Task, folder: Path, again: bool
+) -> tuple[Trainer, list[str]]:
+    """A new run, or the one in the folder where it stands; and the plug-ins that have changed."""
+    changed: list[str] = []
+    recorded = folder / _CONFIG
+    if recorded.exists():
+        require_same_config(recorded, experiment_from(read_yaml(recorded)), config)
+    start = latest_checkpoint(folder) if again else None
+    if start is not None:
+        trainer = resume(start, task)
+        changed = changed_plugins(read_head(start).provenance, plugin_provenance(config.plugins))
+    else:
+        trainer = Trainer(config, task)
+        _write(recorded, dump_yaml(config.tree()))
+    # Reports past the checkpoint are made again; they must not stand twice.
+    rows = [row for row in _rows(folder) if row["mark"] <= trainer.counters.mark]
+    _write(folder / _REPORTS, "".join(json.dumps(row) + "\n" for row in rows))
+    for partial in (folder / _CHECKPOINTS).glob(".*"):
+        shutil.rmtree(partial, ignore_errors=True)
+    return trainer, changed
+
+
+def _train(
+    trainer: Trainer,
+    folder: Path,
+    on_step: Callable[[float], None] | None,
+    on_report: Callable[[Report], object] | None,
+) -> None:
+    """Train to the end, or until a signal asks to stop."""
+    origin = provenance(trainer.config.plugins)
+    saved = time.monotonic()
+
+    def save() -> None:
+        nonlocal saved
+        _checkpoint(folder, trainer, origin)
+        saved = time.monotonic()
+
+    with _stop_request() as stop, (folder / _REPORTS).open("a", encoding="utf-8") as curve:
+
+        def between_steps() -> bool:
+            if on_step is not None:
+                on_step(trainer.progress)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                save()
+            return stop()
+
+        for report in trainer.run(between_steps):
+            curve.write(report_json(report) + "\n")
+            curve.flush()
+            os.fsync(curve.fileno())
+            save()
+            if on_report is not None:
+                on_report(report)
+        if not trainer.finished:
+            save()
+
+
+def _checkpoint(folder: Path, trainer: Trainer, origin: dict[str, str]) -> None:
+    counters = trainer.counters
+    # With the mark: a run stopped right at a mark has a checkpoint before and after its report.
+    checkpoint = folder / _CHECKPOINTS / f"{counters.step:09d}-{counters.mark:04d}"
+    if not checkpoint.exists():
+        save_checkpoint(checkpoint, trainer, origin)
+    kept = sorted(path for path in checkpoint.parent.iterdir() if not path.name.startswith("."))
+    for old in kept[:-KEPT_CHECKPOINTS]:
+        shutil.rmtree(old)
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    """The reports in a run folder; a line that was cut off when the process died does not count."""
+    try:
+        lines = (folder / _REPORTS).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file as a whole."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+@contextmanager
+def _stop_request() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a request to stop between two steps; a second one is obeyed."""
+    requested = False
+
+    def request(number: int, frame: FrameType | None) -> None:
+        nonlocal requested
+        requested = True
+        signal.signal(number, signal.default_int_handler)
+
+    # Python lets the main thread alone set handlers.
+    heard = threading.current_thread() is threading.main_thread()
+    signals = (signal.SIGINT, signal.SIGTERM) if heard else ()
+    previous = {number: signal.signal(number, request) for number in signals}
+    try:
+        yield lambda: requested
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
