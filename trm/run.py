@@ -1,8 +1,8 @@
 """One training in its run folder: begun or gone on with, reported, saved, stopped between steps.
 
-    config.yaml      the experiment, every value written out
-    reports.jsonl    the learning curve, a report a line
-    checkpoints/     the newest states to go on from
+config.yaml      the experiment, every value written out
+reports.jsonl    the learning curve, a report a line
+checkpoints/     the newest states to go on from
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from typing import Any
 
 from curricula.component import nearest
 from trm.checkpoint import read_head, require_same_config, resume, save_checkpoint
-from trm.config import SECTIONS, Experiment, experiment_from, load_experiment
+from trm.config import SECTIONS, Experiment, experiment_from
 from trm.errors import UserError
 from trm.lock import FileLock
+from trm.plugins import import_plugins, plugin_names
 from trm.provenance import changed_plugins, plugin_provenance, provenance
 from trm.report import Report, report_json
 from trm.run_folder import LOCK, cache_folder, create_folder, latest_checkpoint
@@ -154,12 +155,11 @@ def _experiment(config: Experiment | Mapping[str, Any] | Path | str) -> Experime
             raise UserError(
                 f"{key}: is no section of a training: {nearest(str(key), list(SECTIONS))}"
             )
-    return load_experiment(tree, folders)
+    import_plugins(plugin_names(tree), folders)
+    return experiment_from(tree)
 
 
-def _begin(
-    config: Experiment, task: Task, folder: Path, again: bool
-) -> tuple[Trainer, list[str]]:
+def _begin(config: Experiment, task: Task, folder: Path, again: bool) -> tuple[Trainer, list[str]]:
     """A new run, or the one in the folder where it stands; and the plug-ins that have changed."""
     changed: list[str] = []
     recorded = folder / _CONFIG

@@ -59,7 +59,8 @@ def _with_new_names(tree: dict[str, Any]) -> dict[str, Any]:
             f"{OLD_SECTION}: is the old name of the section {SECTION}, which the file has too: "
             "keep one of them"
         )
-    return {_new_name(key): value for key, value in tree.items()}
+    # A key that is no text is refused below, as an unknown section.
+    return {_new_name(k) if isinstance(k, str) else k: value for k, value in tree.items()}
 
 
 def _new_name(path: str) -> str:

@@ -34,8 +34,8 @@ from search.ledger.reader import (
 from search.ledger.storage import LEASE_FILE, Place, Remote, place, remove_tree
 from search.ledger.trial import Row, StageName, Trial
 from search.objectives.outcome import Outcome
-from trm.lock import FileLock
 from trm.errors import UserError
+from trm.lock import FileLock
 
 __all__ = [
     "Ledger",

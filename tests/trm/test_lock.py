@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from trm.lock import FileLock
 from trm.errors import UserError
+from trm.lock import FileLock
 
 HOLD = """
 import os, subprocess, sys, time
