@@ -1,4 +1,8 @@
-"""The command line `trm`. A command's module is imported only when that command is used."""
+"""The command line `trm`.
+
+A command's module is imported only when that command is used, and imports what its work needs only
+when it runs: help is at hand at once.
+"""
 
 from __future__ import annotations
 
@@ -8,34 +12,39 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import NoReturn
 
-from curricula.component import nearest
 from trm.errors import RenamedWarning, UserError
 
-COMMANDS = {
-    "train": "train one model from a config or preset",
-    "eval": "evaluate a checkpoint",
-    "solve": "solve one puzzle and show the answer forming",
-    "tasks": "list, preview and write the data of tasks",
-    "curriculum": "draw what a curriculum drives over a run, and the compute that it saves",
-    "sweep": "search a config's space on this machine or a Ray cluster",
-    "status": "show a run folder's trials, finished or in progress",
-    "diagnose": "say why trainings failed, or are about to",
-    "simulate": "compare samplers and schedulers on recorded curves, in virtual time",
-    "dashboard": "show a run in Optuna's dashboard, in a browser",
-    "compare": "show what differed between runs, which won, and how sure that is",
-    "stability": "confirm the best candidates of a run over more seeds",
-    "importance": "show which settings a run's scores, failures and spread depend on",
-    "sensitivity": "vary the winner's settings around their values, over seeds",
-    "fidelity": "show whether early stopping ranks configs as the end does",
-    "ablate": "run a named set of ablations over seeds and table them against the base",
-    "report": "write a run as one HTML page: what won, how sure that is, and why",
-    "export": "write a run's best config",
+GROUPS = {
+    "one model": {
+        "train": "train one model from a config or preset",
+        "eval": "evaluate a checkpoint",
+        "solve": "solve one puzzle and show the answer forming",
+        "tasks": "list, preview and write the data of tasks",
+        "curriculum": "draw what a curriculum drives over a run, and the compute that it saves",
+        "export": "write a run's best config",
+    },
+    "search": {
+        "sweep": "search a config's space on this machine or a Ray cluster",
+        "stability": "confirm the best candidates of a run over more seeds",
+        "sensitivity": "vary the winner's settings around their values, over seeds",
+        "ablate": "run a named set of ablations over seeds and table them against the base",
+        "simulate": "compare samplers and schedulers on recorded curves, in virtual time",
+    },
+    "understand": {
+        "status": "show a run folder's trials, finished or in progress",
+        "report": "write a run as one HTML page, or show it in Optuna's dashboard",
+        "importance": "show which settings a run's scores, failures and spread depend on",
+        "fidelity": "show whether early stopping ranks configs as the end does",
+        "diagnose": "say why trainings failed, or are about to",
+        "compare": "show what differed between runs, which won, and how sure that is",
+    },
 }
-RENAMED = {"study": "ablate"}
-"""Old names of commands, still accepted."""
+"""Commands by the job that they are for."""
+COMMANDS = {name: line for group in GROUPS.values() for name, line in group.items()}
+RENAMED = {"study": ("ablate",), "dashboard": ("report", "--dashboard")}
+"""What stands for the commands that there were, which are still accepted."""
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -49,6 +58,8 @@ class _Parser(argparse.ArgumentParser):
         """Parse, and name the nearest option where one is unknown."""
         parsed, unknown = self.parse_known_args(arguments)
         if unknown:
+            from curricula.component import nearest
+
             known = [text for action in self._actions for text in action.option_strings]
             word = unknown[0].partition("=")[0]
             remedy = nearest(word, known) if word.startswith("-") else f"see `{self.prog} --help`"
@@ -96,10 +107,13 @@ def _format(
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         return _overview(arguments)
-    command = RENAMED.get(arguments[0], arguments[0])
-    if command != arguments[0]:
-        warnings.warn(f"`trm {arguments[0]}` is called `trm {command}` now", RenamedWarning, 1)
+    command, *words = [*RENAMED.get(arguments[0], (arguments[0],)), *arguments[1:]]
+    if arguments[0] in RENAMED:
+        new = " ".join(RENAMED[arguments[0]])
+        warnings.warn(f"`trm {arguments[0]}` is called `trm {new}` now", RenamedWarning, 1)
     if command not in COMMANDS:
+        from curricula.component import nearest
+
         raise UserError("trm", command, f"is no command: {nearest(command, list(COMMANDS))}")
     module = importlib.import_module(f"search.commands.{command}")
     parser = _Parser(
@@ -109,11 +123,13 @@ def _run(arguments: list[str]) -> int:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    return int(module.run(parser.parse_all(arguments[1:])))
+    return int(module.run(parser.parse_all(words)))
 
 
 def _overview(arguments: list[str]) -> int:
     if "--version" in arguments:
+        from importlib.metadata import version
+
         print(f"trm-search {version('trm-search')}")
         return OK
     unknown = [word for word in arguments if word not in ("-h", "--help")]
@@ -124,11 +140,12 @@ def _overview(arguments: list[str]) -> int:
     width = max(map(len, COMMANDS))
     print("usage: trm COMMAND ...\n")
     print("Find the Tiny Recursive Model that trains reliably, not luckily.\n")
-    for name, line in COMMANDS.items():
-        print(f"  {name:<{width}}  {line}")
-    print(
-        "\n`trm COMMAND --help` says more. Exit codes: 0 done, 1 failed at run time, 2 bad input,"
-    )
+    for job, commands in GROUPS.items():
+        print(f"{job}:")
+        for name, line in commands.items():
+            print(f"  {name:<{width}}  {line}")
+        print()
+    print("`trm COMMAND --help` says more. Exit codes: 0 done, 1 failed at run time, 2 bad input,")
     print("130 interrupted (with the command that resumes).")
     return OK
 

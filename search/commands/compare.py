@@ -15,14 +15,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Sequence
 from typing import Any
 
-from search.analysis.compare import Comparison, RunFacts
 from search.commands.options import probability
-from search.ledger.lineage import PLACE
-from search.stability.result import Result
-from search.stats.intervals import Difference
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the comparison; returns the exit code."""
     from search.analysis.compare import compare
+    from search.analysis.compare_text import comparison_text
 
     comparison = compare(args.runs, args.confidence)
     print(json.dumps(_plain(comparison)) if args.json else comparison_text(comparison))
@@ -61,153 +57,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(child) for child in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-_WIDEST = 60
-
-
-def comparison_text(comparison: Comparison) -> str:
-    """What differed, the facts of each run, and a verdict for each pair."""
-    lines = [f"{run.label}  {run.folder}  ({run.study})" for run in comparison.runs]
-    lines += ["", "what differed:" if comparison.differences else "nothing differed in the configs"]
-    labels = [run.label for run in comparison.runs]
-    lines += _differences(comparison.differences, labels)
-    if comparison.versions:
-        lines += ["", "ran with:", *_differences(comparison.versions, labels)]
-    lines += ["", *_facts(comparison.runs), ""]
-    if comparison.hindrance:
-        return "\n".join([*lines, f"no verdict: {comparison.hindrance}"])
-    first, *others = comparison.runs
-    for other in others:
-        lines += verdict(first, other, comparison.pairs.get(other.label), comparison.confidence)
-    return "\n".join(lines)
-
-
-def verdict(
-    first: RunFacts, other: RunFacts, pair: Difference | None, confidence: float
-) -> list[str]:
-    """Who won, by how much and how sure, in a few lines."""
-    a, b = first.label, other.label
-    if pair is None:
-        return [
-            f"{a} against {b}: no verdict, for {' and '.join(_unfinished(first, other))}; the best "
-            "explored scores are what was chosen by, and optimistic"
-        ]
-    leader, trailer = (a, b) if pair.mean >= 0 else (b, a)
-    head = f"{leader} won by {abs(pair.mean):.3f} over {trailer}"
-    if pair.mean == 0.0:
-        head = f"{a} and {b} are equal so far"
-    if pair.wins is None:
-        return [
-            f"{head}; how sure is unknown, for one has a single seed or no two seeds differ: "
-            "confirm both over more seeds with `trm stability`"
-        ]
-    sign = -1.0 if pair.mean < 0 else 1.0
-    low, high = sorted((sign * pair.low, sign * pair.high))
-    share = pair.wins if pair.mean >= 0 else 1.0 - pair.wins
-    sizes = [len(run.result.promise.scores) for run in (first, other) if run.result]
-    return [
-        f"{head} ({confidence:.0%} interval {low:.3f} to {high:.3f}): "
-        f"{_certainty(pair, min(sizes, default=0))}",
-        f"  one fresh seed of {leader} beats one of {trailer} with probability {share:.2f}",
-        f"  (means over the promise seeds; Welch's t, {pair.df:.1f} degrees of freedom)",
-    ]
-
-
-def _certainty(pair: Difference, seeds: int) -> str:
-    if pair.settled:
-        return "settled"
-    if pair.seeds is None:
-        return "not settled, and no number of seeds that anyone runs would settle it"
-    more = max(pair.seeds - seeds, 1)
-    return (
-        f"not settled; about {more:,} more seed{'s' if more > 1 else ''} each would settle a "
-        "difference of this size"
-    )
-
-
-def _unfinished(first: RunFacts, other: RunFacts) -> list[str]:
-    return [f"{run.label} has no confirmed winner yet" for run in (first, other) if not run.result]
-
-
-def _differences(differences: dict[str, dict[str, Any]], labels: Sequence[str]) -> list[str]:
-    """A setting and below it the value in each run."""
-    lines = []
-    for path, given in differences.items():
-        lines.append(f"  {path}")
-        lines += [
-            f"    {label}  {_short(given[label]) if label in given else '(has none)'}"
-            for label in labels
-        ]
-    return lines
-
-
-def _facts(runs: Sequence[RunFacts]) -> list[str]:
-    """A table with a column a run."""
-    rows: list[tuple[str, Callable[[RunFacts], str]]] = [
-        ("objective", lambda run: ", ".join(each.text() for each in run.objectives)),
-        ("trials", _outcomes),
-        ("training FLOPs", lambda run: f"{run.compute:.2e}"),
-        ("worker minutes", lambda run: f"{run.seconds / 60:.1f}"),
-        ("best explored", lambda run: _number(run.explored)),
-        ("robust score", _of_result(lambda result: result.candidates[0].robust)),
-        ("promise seeds", _promise_seeds),
-        ("their mean", _of_result(lambda result: result.promise.mean)),
-        ("promised", _promised),
-        ("exact accuracy, test", _of_result(lambda result: result.promise.test_mean)),
-        ("reference recipe", _of_result(lambda result: result.reference.mean)),
-    ]
-    table = [["", *(run.label for run in runs)]]
-    table += [[name, *(text(run) for run in runs)] for name, text in rows]
-    more = {each.column: None for run in runs for each in run.objectives[1:]}
-    table += [[f"mean {column}", *(_value(run, column) for run in runs)] for column in more]
-    names = {name: None for run in runs for name in run.winner or () if name not in PLACE}
-    table += [[f"winner's {name}", *(_winners(run, name) for run in runs)] for name in names]
-    widths = [max(len(row[i]) for row in table) for i in range(len(runs) + 1)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    ]
-
-
-def _outcomes(run: RunFacts) -> str:
-    return ", ".join(f"{n} {outcome}" for outcome, n in sorted(run.outcomes.items()))
-
-
-def _promise_seeds(run: RunFacts) -> str:
-    if run.result is None:
-        return "none yet"
-    return " ".join(f"{score:.3f}" for score in run.result.promise.scores)
-
-
-def _promised(run: RunFacts) -> str:
-    if run.result is None:
-        return ""
-    promise = run.result.promise
-    return f"{promise.low:.3f} to {promise.high:.3f} ({run.result.confidence:.0%})"
-
-
-def _of_result(value: Callable[[Result], float]) -> Callable[[RunFacts], str]:
-    return lambda run: "" if run.result is None else f"{value(run.result):.3f}"
-
-
-def _winners(run: RunFacts, name: str) -> str:
-    """A drawn value of the winner, or the fixed one of a run that does not search it."""
-    if run.winner is None:
-        return ""
-    return _short(run.winner.get(name, run.settings.get(name, "")))
-
-
-def _value(run: RunFacts, column: str) -> str:
-    return _number(run.result.promise.values.get(column)) if run.result else ""
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."

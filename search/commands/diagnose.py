@@ -3,8 +3,8 @@
 RUN is a folder of `trm sweep` or `trm train`, or a checkpoint; also while it runs. Thresholds are
 those of the config's `diagnostics` section.
 
-trm diagnose runs/mine
-trm diagnose runs/mine --trial 7
+  trm diagnose runs/mine
+  trm diagnose runs/mine --trial 7
 """
 
 from __future__ import annotations

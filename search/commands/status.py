@@ -1,7 +1,9 @@
 """Show a run folder: trials by outcome, the best, failures and the result; also while it runs.
 
-trm status runs/mine
-watch trm status runs/mine
+It only reads: a sweep that goes on is not disturbed.
+
+  trm status runs/mine
+  watch trm status runs/mine
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """List the tasks, preview the data that a config makes, or write it to a file.
 
+Without a config it lists every task with its settings.
+
   trm tasks                                     # every task with its settings
-trm tasks arrows4 --show 2                    # sizes, difficulty, two examples
-trm tasks arrows4 --split train --write train.csv
+  trm tasks arrows4 --show 2                    # sizes, difficulty, two examples
+  trm tasks arrows4 --split train --write train.csv
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def dashboard_app(folder: Path) -> Application:
         from optuna_dashboard import wsgi
     except ImportError as error:
         raise UserError(
-            "trm dashboard", None,
+            "--dashboard", None,
             "needs optuna-dashboard, which is not installed: pip install 'trm-search[dashboard]'",
         ) from error  # fmt: skip
     lock = threading.Lock()

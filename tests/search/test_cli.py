@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from search.cli import COMMANDS, main
+from search.cli import COMMANDS, GROUPS, main
 
 TRM = Path(sys.executable).with_name("trm")
 
@@ -28,9 +28,10 @@ def test_the_overview_names_every_command(
     assert main(words) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    for name, line in COMMANDS.items():
-        assert f"  {name} " in printed.out
-        assert line in printed.out
+    for job, commands in GROUPS.items():
+        _, block = printed.out.split(f"\n{job}:\n")
+        lines = block.split("\n\n")[0].splitlines()
+        assert [line.split(None, 1) for line in lines] == [[*each] for each in commands.items()]
     assert "130 interrupted" in printed.out
 
 
@@ -59,7 +60,7 @@ def test_what_it_does_not_know_is_one_line(
     assert printed.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "solve", "tasks", "curriculum"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_is_complete(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     text = capsys.readouterr().out
@@ -71,6 +72,37 @@ def test_help_is_complete(command: str, capsys: pytest.CaptureFixture[str]) -> N
             name = line.strip()
             alone = described[described.index(line) + len(line) :].splitlines()
             assert "  " in name or alone[1].startswith("     "), f"{command} {name} has no help"
+
+
+@pytest.mark.parametrize(("old", "new"), [("study", "ablate"), ("dashboard", "report --dashboard")])
+def test_an_old_command_is_the_new_one_and_says_so(old: str, new: str) -> None:
+    done = run(old, "--help")
+    assert done.returncode == 0
+    assert done.stderr == f"trm: `trm {old}` is called `trm {new}` now\n"
+    assert done.stdout == run(*new.split(), "--help").stdout
+
+
+_HELP = """
+import contextlib, io, sys
+before = set(sys.modules)
+from search.cli import COMMANDS, main
+ours = {"search", "trm", "curricula", "cluster"}
+for words in ([], *([name] for name in COMMANDS)):
+    with contextlib.redirect_stdout(io.StringIO()) as help:
+        assert main([*words, "--help"]) == 0
+    assert help.getvalue().startswith("usage: trm"), words
+    loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
+    print(*words, "loads:", *sorted(loaded - ours - sys.stdlib_module_names))
+"""
+
+
+def test_help_loads_nothing_but_the_standard_library() -> None:
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", _HELP], capture_output=True, text=True, timeout=60
+    )
+    assert found.stderr == ""
+    expected = ["loads:", *(f"{command} loads:" for command in COMMANDS)]
+    assert [line.strip() for line in found.stdout.splitlines()] == expected
 
 
 def test_an_interrupted_command_ends_with_130(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from search.analysis.compare import compare, differing
+from search.analysis.compare_text import comparison_text
 from search.cli import main
-from search.commands.compare import comparison_text
 from search.config.plan import resolve_plan, write_plan
 from search.ledger.ledger import Ledger
 from search.space.space import Space

@@ -113,7 +113,7 @@ def test_the_command_says_where_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     study_in(tmp_path / "run", 1)
     trm = str(Path(sys.executable).with_name("trm"))
     with subprocess.Popen(
-        [trm, "dashboard", str(tmp_path / "run"), "--port", "0"],
+        [trm, "report", str(tmp_path / "run"), "--dashboard", "--port", "0"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
@@ -128,7 +128,7 @@ def test_what_cannot_be_shown_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refused(*words: str) -> str:
-        assert main(["dashboard", *words]) == 2
+        assert main(["report", "--dashboard", *words]) == 2
         printed = capsys.readouterr()
         assert printed.out == ""
         assert printed.err.count("\n") == 1
@@ -147,3 +147,4 @@ def test_what_cannot_be_shown_is_one_line(
     assert "Address already in use" in taken
     monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
     assert "pip install 'trm-search[dashboard]'" in refused(str(run))
+    assert "--dashboard: writes no page: leave --open out" in refused(str(run), "--open")

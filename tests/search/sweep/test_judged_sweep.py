@@ -245,7 +245,7 @@ def test_bad_input_is_one_line_and_starts_nothing(
     ("words", "said"),
     [
         (["simulate", "nowhere"], "neither a run folder nor a file"),
-        (["dashboard", "nowhere"], "nowhere"),
+        (["report", "--dashboard", "nowhere"], "nowhere"),
         (["compare", "nowhere", "nowhere"], "nowhere"),
         (["export", "nowhere", "--front", "x"], "nowhere"),
         (["sweep", "arrows4", "--warm-start", "nowhere"], "holds no run"),
