@@ -115,11 +115,12 @@ class SectionIn:
         registry: the classes by name, or what gives them where they cannot be imported yet.
         default: the name of a section that has none; without it, one is needed.
 
-    >>> from typing import Annotated, Literal
+    >>> from typing import Annotated
     >>> class Linear(Component):
-    ...     name: Literal["linear"] = "linear"
+    ...     name: str = "linear"
+    >>> Section = Annotated[Component, SectionIn({"linear": Linear})]
     >>> class Schedule(Component):
-    ...     curve: Annotated[Component, SectionIn({"linear": Linear})]
+    ...     curve: Section
     >>> Schedule.model_validate({"curve": "linear"}).curve
     Linear(name='linear')
     """

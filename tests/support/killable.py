@@ -32,11 +32,10 @@ from search.logs.optuna_journal import STUDY_FILE
 from search.logs.terminal import SweepDisplay
 from search.sweep.stages import SweepStages as RealStages
 from tests.support.folders import ROOT
-from tests.support.toy_training import SweptTraining
+from tests.support.toy_training import SWEPT, SweptTraining
 from trm.config import experiment_from
 from trm.tasks.base import Task
 
-FACTORY = "tests.support.toy_training:SweptTraining"
 FAILURES = ("diverged", "collapsed", "oom", "crashed")
 SCHEDULERS: dict[str, Any] = {
     "asha": {"name": "asha", "eta": 2.0, "min_share": 0.25},
@@ -117,7 +116,7 @@ def drive(folder: Path) -> None:
             with connected(cpus=3):
                 run_trials(
                     stages, ledger, parallel=3, budget=plan.budget, marks=plan.marks,
-                    path=[str(ROOT)], factory=FACTORY,
+                    path=[str(ROOT)], factory=SWEPT,
                 )  # fmt: skip
         assert stages.result is not None
         stages.result.save(folder)

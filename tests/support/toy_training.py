@@ -22,6 +22,9 @@ from search.engine.job import Job
 from search.ledger.storage import append_text, place
 from trm.report import COLUMNS, Report
 
+SWEPT = "tests.support.toy_training:SweptTraining"
+"""The second one as workers are told of it; its module loads in a moment."""
+
 _ZERO: dict[str, Any] = {"int": 0, "float": 0.0, "bool": False}
 
 

@@ -116,7 +116,7 @@ def play(killable: Any, plan: Plan, ledger: Ledger, parallel: int, dice: random.
     def job(trial: Trial, attempt: int) -> Job:
         return Job(
             str(ledger.folder), trial.id, attempt, trial.config, trial.seed, plan.budget,
-            plan.marks, trial.checkpoint, factory=killable.FACTORY,
+            plan.marks, trial.checkpoint, factory=killable.SWEPT,
         )  # fmt: skip
 
     stages = killable.Stages(plan, ledger)

@@ -216,12 +216,12 @@ def test_only_the_last_generations_checkpoints_stay(learned: Ledger) -> None:
 
 
 def test_a_sweep_with_a_population_ends_in_a_winner_that_trains_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ray_cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "learned.yaml").write_text(dump_yaml(TREE))
     run = tmp_path / "run"
     sets = ["--set", "search.scheduler.members=2", "--set", "search.scheduler.generations=2"]
-    words = ["sweep", str(tmp_path / "learned.yaml"), "--out", str(run), *sets]
+    words = ["sweep", str(tmp_path / "learned.yaml"), "--out", str(run), "--parallel", "1", *sets]
     assert main(words) == 0
     trials = read_trials(run)
     result = read_result(run)

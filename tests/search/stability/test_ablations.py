@@ -14,7 +14,6 @@ from search.config.ablations import PAPER
 from search.config.file import load_tree
 from search.config.plan import Plan, simulated_plan
 from search.engine.driver import Runner
-from search.engine.job import Job
 from search.ledger.book import Book
 from search.ledger.reader import read_trials
 from search.stability.ablation_arms import arms
@@ -22,7 +21,7 @@ from search.stability.ablation_table import ablations_markdown, tabled
 from search.stability.ablations import ablate, ablation_trials, read_ablations
 from search.stats.intervals import difference
 from tests.support.folders import ROOT
-from tests.support.toy_training import SweptTraining
+from tests.support.toy_training import SWEPT
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.yaml12 import dump_yaml
@@ -43,10 +42,6 @@ TREE: dict[str, Any] = {
 
 def with_ablations(section: Any) -> dict[str, Any]:
     return {**TREE, "ablations": section}
-
-
-def swept(job: Job) -> SweptTraining:
-    return SweptTraining(job)
 
 
 def fill(plan: Plan, scores: dict[str, list[float | None]]) -> Book:
@@ -192,7 +187,7 @@ def test_they_run_through_the_engine_resume_and_extend(
 ) -> None:
     file, run = tmp_path / "file.yaml", tmp_path / "run"
     file.write_text(dump_yaml(TREE))
-    runner = Runner(factory=f"{__name__}:swept", path=[str(ROOT)], parallel=2)
+    runner = Runner(factory=SWEPT, path=[str(ROOT)], parallel=1)
     found = ablate(file, out=run, seeds=2, runner=runner)
     trials = read_trials(run)
     assert len(trials) == 6

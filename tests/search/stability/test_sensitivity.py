@@ -16,7 +16,6 @@ from search.cli import main
 from search.config.checks import check_space
 from search.config.plan import Plan, replan, resolve_plan, write_plan
 from search.engine.driver import Runner
-from search.engine.job import Job
 from search.ledger.ledger import Ledger
 from search.ledger.reader import read_trials
 from search.ledger.trial import Trial
@@ -27,7 +26,7 @@ from search.stability.sensitivity_design import Request, budget_of, design_trial
 from search.stability.sensitivity_result import SENSITIVITY_FILE
 from search.stats.sobol import indices, noise_of, saltelli
 from tests.support.folders import ROOT
-from tests.support.toy_training import SweptTraining
+from tests.support.toy_training import SWEPT
 from trm.config import experiment_from
 from trm.errors import UserError
 
@@ -52,10 +51,6 @@ WINNER = {
     "model.hidden_size": "16", HEADS: "2", CYCLES: 3, "model.halt_exploration_prob": 0.5,
     "optimizer": "adamw", LR: 0.1,
 }  # fmt: skip
-
-
-def swept(job: Job) -> SweptTraining:
-    return SweptTraining(job)
 
 
 @pytest.fixture
@@ -317,7 +312,7 @@ def test_a_design_runs_through_the_engine_and_goes_on(
     ray_cluster: Any, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request = Request(params=(LR,), points=3, seeds=2, radius=0.4)
-    runner = Runner(factory=f"{__name__}:swept", path=[str(ROOT)], parallel=2)
+    runner = Runner(factory=SWEPT, path=[str(ROOT)], parallel=1)
     before = budget_of(folder, request)
     assert (before.configs, before.runs, before.done) == (3, 6, 0)
     assert not [t for t in read_trials(folder).values() if t.stage == "sensitivity"]

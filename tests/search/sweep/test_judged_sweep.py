@@ -34,6 +34,8 @@ TINY: dict[str, Any] = {
     "stability": {"candidates": 2, "seeds": 2, "promise_seeds": 2},
 }  # fmt: skip
 
+pytestmark = pytest.mark.usefixtures("ray_cluster")  # sweeps of this process run on it
+
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +170,7 @@ def test_no_config_that_keeps_the_constraints_is_no_winner(
 ) -> None:
     sets = ["--set", "search.constraints=[parameters <= 10]", "--set", "search.seeds=1"]
     out = str(tmp_path / "none")
-    assert main(["sweep", str(tiny), *sets, "--trials", "2", "--out", out]) == 1
+    assert main(["sweep", str(tiny), *sets, "--trials", "2", "--parallel", "1", "--out", out]) == 1
     error = capsys.readouterr().err
     assert "break search.constraints 'parameters <= 10'" in error
 

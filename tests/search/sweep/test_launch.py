@@ -37,6 +37,7 @@ train: {batch_size: 32, budget: {steps: 24}, reports: 3, ema: null}
 search: {trials: 5, objective: cell_accuracy}
 stability: {candidates: 2, seeds: 2, promise_seeds: 2}
 """
+pytestmark = pytest.mark.usefixtures("ray_cluster")  # sweeps of this process run on it
 COMPARED_WITHOUT = ("trial", "attempt", *MACHINE_COLUMNS)
 
 
@@ -205,16 +206,16 @@ def test_a_finished_sweep_can_be_extended_and_confirmed_further(
 ) -> None:
     run = tmp_path / "run"
     subprocess.run(["cp", "-r", str(finished), str(run)], check=True)
-    before = curves(run)
-    assert main(["sweep", str(tiny), "--out", str(run), "--resume", "--trials", "7"]) == 0
+    before, one = curves(run), ("--parallel", "1")
+    assert main(["sweep", str(tiny), "--out", str(run), "--resume", "--trials", "7", *one]) == 0
     explored = [t for t in read_trials(run).values() if t.stage == "explore"]
     assert len(explored) == 7
-    assert main(["stability", str(run), "--candidates", "3", "--seeds", "3"]) == 0
+    assert main(["stability", str(run), "--candidates", "3", "--seeds", "3", *one]) == 0
     result = read_result(run)
     assert result is not None
     assert len(result.candidates) == min(3, sum(t.outcome == "completed" for t in explored))
     assert all(len(candidate.scores) >= 3 for candidate in result.candidates)
-    assert main(["stability", str(run), "--trials", "1,0", "--racing", "off"]) == 0
+    assert main(["stability", str(run), "--trials", "1,0", "--racing", "off", *one]) == 0
     named = read_result(run)
     assert named is not None
     assert {candidate.trial for candidate in named.candidates} == {0, 1}
@@ -250,6 +251,7 @@ def test_failures_end_as_what_they_are_and_the_sweep_goes_on(tiny: Path, tmp_pat
     )
     run = tmp_path / "run"
     script = [str(Path(sys.executable).with_name("trm")), "sweep", str(tiny), "--out", str(run)]
+    script += ["--parallel", "1"]
     sets = [
         "plugins=[crashing]",
         "optimizer.lr={choice: [0.01, 1000.0]}",
@@ -309,7 +311,8 @@ def test_nothing_of_the_users_shadows_us(tiny: Path, tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text("raise SystemExit('the wrong module was imported')\n")
     command = [str(Path(sys.executable).with_name("trm")), "sweep", str(tiny), "--trials", "2",
-               "--set", "stability.candidates=1", "--set", "stability.seeds=1"]  # fmt: skip
+               "--set", "stability.candidates=1", "--set", "stability.seeds=1",
+               "--parallel", "1"]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "tiny" / "best.yaml").exists()
