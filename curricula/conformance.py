@@ -14,6 +14,13 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+from curricula.bounds import (
+    require_count,
+    require_shares,
+    require_slices,
+    require_stage,
+    require_weights,
+)
 from curricula.curriculum import Course, Curriculum
 from curricula.depth import DepthSchedule
 from curricula.difficulty import DifficultySchedule
@@ -21,7 +28,7 @@ from curricula.feedback import Feedback
 from curricula.pacing import Curve
 from curricula.schedule import Schedule, ScheduleState
 from curricula.sources import SourceSchedule
-from curricula.stage import Depth, Slice, Stage
+from curricula.stage import Depth, Stage
 from curricula.supervision import SupervisionSchedule, SupervisionWeights
 
 WINDOWS = 120
@@ -48,20 +55,21 @@ def check(schedule: Schedule, seed: int = 0) -> None:
     elif isinstance(schedule, DepthSchedule):
         for full in DEPTHS:
             for depth in _values(schedule, partial(_depth, schedule, full), seed, full):
-                assert all(1 <= n <= most for n, most in zip(depth, full, strict=True)), depth
+                for n, most in zip(depth, full, strict=True):
+                    _holds(require_count, "depth", n, most)
     elif isinstance(schedule, SupervisionSchedule):
         for most in STEPS:
             for steps in _values(schedule, partial(_steps, schedule, most), seed, most):
-                assert 1 <= steps <= most, (steps, most)
+                _holds(require_count, "supervision", steps, most)
     elif isinstance(schedule, DifficultySchedule):
         for slices in _values(schedule, schedule.at, seed, None, schedule.bins):
-            check_slices(slices)
+            _holds(require_slices, slices)
     elif isinstance(schedule, SourceSchedule):
         for shares in _values(schedule, lambda p, s: schedule.at(p, SOURCES), seed):
-            check_shares(shares, len(SOURCES))
+            _holds(require_shares, shares, len(SOURCES))
     elif isinstance(schedule, SupervisionWeights):
         for most in STEPS:
-            check_weights(schedule.at(most), most)
+            _holds(require_weights, schedule.at(most), most)
     else:
         assert isinstance(schedule, Curriculum), type(schedule)
         _check_curriculum(schedule, seed)
@@ -80,31 +88,11 @@ def feedbacks(seed: int, bins: int) -> Iterator[Feedback]:
         yield Feedback(loss, mood, mood, tuple((n, rng.random() * bool(n)) for n in counts))
 
 
-def check_slices(slices: tuple[Slice, ...]) -> None:
-    """Disjoint, in order, inside [0, 1], not empty; non-negative weights with a positive sum."""
-    if not slices:
-        return
-    for part in slices:
-        assert 0.0 <= part.low < part.high <= 1.0, part
-        assert 0.0 <= part.weight < math.inf, part
-    assert all(one.high <= other.low for one, other in pairwise(slices)), slices
-    assert sum(part.weight for part in slices) > 0.0, slices
-
-
-def check_shares(shares: tuple[float, ...], count: int) -> None:
-    """One non-negative share for each of `count` sources, 1 in all; or none at all."""
-    if shares:
-        assert len(shares) == count, shares
-        assert min(shares) >= 0.0, shares
-        assert abs(sum(shares) - 1.0) < 1e-9, shares
-
-
-def check_weights(weights: tuple[float, ...], steps: int) -> None:
-    """One finite, non-negative weight for each of `steps`, not all 0; or none at all."""
-    if weights:
-        assert len(weights) == steps, (weights, steps)
-        assert all(0.0 <= weight < math.inf for weight in weights), weights
-        assert sum(weights) > 0.0, weights
+def _holds(require: Callable[..., None], *arguments: Any) -> None:
+    try:
+        require(*arguments)
+    except ValueError as error:
+        raise AssertionError(str(error)) from error
 
 
 def _depth(schedule: DepthSchedule, full: Depth, progress: float, state: ScheduleState) -> Depth:
@@ -160,7 +148,7 @@ def _check_curriculum(curriculum: Curriculum, seed: int) -> None:
     course, resumed = begin(), begin()
     for progress, feedback in zip(_progress(), feedbacks(seed, course.bins), strict=True):
         stage = course.advance(progress)
-        check_stage(stage, full)
+        _holds(require_stage, stage, full, len(SOURCES))
         assert resumed.advance(progress) == stage
         for each in (course, resumed):
             if each.wants_feedback(progress):
@@ -170,19 +158,6 @@ def _check_curriculum(curriculum: Curriculum, seed: int) -> None:
         resumed.load_state_dict(stored)
         assert resumed.stage == course.stage
         assert resumed.state_dict() == course.state_dict()
-
-
-def check_stage(stage: Stage, full: Stage) -> None:
-    """Every value of a stage within its bounds, none deeper or longer than `full`."""
-    assert 1 <= stage.H_cycles <= full.H_cycles, stage
-    assert 1 <= stage.L_cycles <= full.L_cycles, stage
-    assert 1 <= stage.supervision_steps <= full.supervision_steps, stage
-    assert 0.0 <= stage.exploration <= 1.0, stage
-    for value in (stage.halt_weight, stage.latent_noise, stage.lr_factor):
-        assert 0.0 <= value < math.inf, stage
-    check_weights(stage.supervision_weights, stage.supervision_steps)
-    check_slices(stage.difficulty)
-    check_shares(stage.sources, len(SOURCES))
 
 
 def _progress() -> Iterator[float]:

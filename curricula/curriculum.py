@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, SerializeAsAny, field_validator
 
+from curricula.bounds import require_stage
 from curricula.component import SectionIn
 from curricula.depth import AnyDepth, FullDepth
 from curricula.difficulty import AllAlike, AnyDifficulty
@@ -104,7 +105,11 @@ class Course:
         return self.curriculum.difficulty.bins
 
     def advance(self, progress: float) -> Stage:
-        """The values for the next training step; to be called once for each."""
+        """The values for the next training step; to be called once for each.
+
+        Raises:
+            ValueError: a part of the curriculum gives what it must not.
+        """
         stage = self._at(progress)
         if self._depth is not None and stage.depth != self._depth:
             self._since_change = 0
@@ -115,6 +120,7 @@ class Course:
                 factor = stage.lr_factor * (self._since_change + 1) / rewarm
                 stage = replace(stage, lr_factor=factor)
             self._since_change += 1
+        require_stage(stage, self.full, len(self._sources))
         self.stage = stage
         return stage
 

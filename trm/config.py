@@ -12,7 +12,7 @@ from curricula.curriculum import AnyCurriculum
 from curricula.published import CustomCurriculum
 from trm.diagnostics import AnyDiagnostics, defaults
 from trm.errors import UserError
-from trm.learning.halting import HaltingConfig
+from trm.learning.halting import AnyHalting, HaltingConfig
 from trm.learning.losses import LossConfig
 from trm.learning.optimizers import OPTIMIZERS, AdamAtan2Config, OptimizerConfig
 from trm.network.model import ModelConfig
@@ -101,7 +101,7 @@ class Experiment(Component):
     name: str = Field(default="experiment", min_length=1)
     task: SerializeAsAny[Annotated[TaskConfig, SectionIn(TASKS)]]
     model: ModelConfig = ModelConfig()
-    halting: HaltingConfig = HaltingConfig()
+    halting: AnyHalting = HaltingConfig()
     loss: LossConfig = LossConfig()
     optimizer: SerializeAsAny[Annotated[OptimizerConfig, SectionIn(OPTIMIZERS, "adam_atan2")]] = (
         AdamAtan2Config()

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trm.learning.halting import HaltingRule, logit_threshold
 from trm.learning.losses import TOKEN_LOSSES, LossConfig
-from trm.network.model import TRM
+from trm.network.model import TRM, Output
 from trm.tasks.base import IGNORE, Split, Task
 
 
@@ -23,6 +24,7 @@ class Thinking:
     Attributes:
         answers: int32 `[T, n, seq_len]`, the most likely tokens.
         q_halt: float32 `[T, n]`, the halting logit; the model would stop where it passes 0.
+        halts: bool `[T, n]`, where it would stop by a rule that looks at more than that logit.
         lm_loss: float32 `[n]`, token loss of the last step, nan where labels are unknown.
         seconds: that the model took for all of it.
     """
@@ -31,6 +33,7 @@ class Thinking:
     q_halt: NDArray[np.float32]
     lm_loss: NDArray[np.float32]
     seconds: float = field(default=0.0, compare=False)
+    halts: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,12 @@ class Evaluation:
 
 
 @torch.no_grad()
-def think(
-    model: TRM, inputs: Tensor, puzzle_identifiers: Tensor, steps: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits `[n, seq_len, vocab]` and halting logits `[n]` after each supervision step."""
+def think(model: TRM, inputs: Tensor, puzzle_identifiers: Tensor, steps: int) -> Iterator[Output]:
+    """What the model says of each puzzle after each supervision step."""
     latent = model.fresh_latent(len(inputs))
     for _ in range(steps):
         latent, output = model(latent, inputs, puzzle_identifiers)
-        yield output.logits, output.q_halt
+        yield output
 
 
 def solve(
@@ -72,31 +73,44 @@ def solve(
     batch_size: int,
     device: torch.device,
     loss: LossConfig | None = None,
+    halting: HaltingRule | None = None,
 ) -> Thinking:
-    """Run every puzzle of a split for `steps` supervision steps, in batches."""
+    """Run every puzzle of a split for `steps` supervision steps, in batches.
+
+    Args:
+        halting: is asked where the model would stop; None asks nobody.
+    """
     begun = time.perf_counter()
-    answers, halts, losses = [], [], []
+    answers, halts, losses, stops = [], [], [], []
+    # A threshold on the halting logit can be taken afterwards, at any value.
+    rule = halting if halting and logit_threshold(halting) is None else None
     token_loss = TOKEN_LOSSES[(loss or LossConfig()).loss_type]
     for begin in range(0, len(split), batch_size):
         rows = slice(begin, begin + batch_size)
         inputs = torch.from_numpy(split.inputs[rows]).to(device)
         labels = torch.from_numpy(split.labels[rows]).to(device)
         identifiers = torch.from_numpy(split.puzzle_identifiers[rows]).to(device)
-        batch_answers, batch_halts = [], []
-        logits = None
-        for logits, q_halt in think(model, inputs, identifiers, steps):
-            batch_answers.append(logits.argmax(-1).to(torch.int32).cpu())
-            batch_halts.append(q_halt.float().cpu())
-        assert logits is not None
+        batch_answers, batch_halts, batch_stops = [], [], []
+        output = None
+        for step, output in enumerate(think(model, inputs, identifiers, steps), start=1):
+            batch_answers.append(output.logits.argmax(-1).to(torch.int32).cpu())
+            batch_halts.append(output.q_halt.float().cpu())
+            if rule is not None:
+                had = torch.full_like(identifiers, step)
+                batch_stops.append(rule.stops(output, had, model.config).cpu())
+        assert output is not None
         counted = (labels != IGNORE).sum(1).clamp(min=1)
-        losses.append((token_loss(logits, labels).double().sum(1) / counted).float().cpu())
+        losses.append((token_loss(output.logits, labels).double().sum(1) / counted).float().cpu())
         answers.append(torch.stack(batch_answers))
         halts.append(torch.stack(batch_halts))
+        if rule is not None:
+            stops.append(torch.stack(batch_stops))
     return Thinking(
         torch.cat(answers, 1).numpy(),
         torch.cat(halts, 1).numpy(),
         torch.cat(losses).numpy(),
         time.perf_counter() - begun,
+        torch.cat(stops, 1).numpy() if stops else None,
     )
 
 
@@ -109,19 +123,26 @@ def evaluate(
     batch_size: int,
     device: torch.device,
     loss: LossConfig | None = None,
-    halt_threshold: float = 0.5,
+    halting: HaltingRule | None = None,
 ) -> Evaluation:
     """Evaluate at full depth: every puzzle runs all `steps`; early stopping is scored beside it.
 
     Args:
-        halt_threshold: halting probability above which the model would stop.
+        halting: says where the model would stop; None stops at a halting probability of 0.5.
     """
-    thinking = solve(model, split, steps=steps, batch_size=batch_size, device=device, loss=loss)
-    return score(thinking, task, split, halt_threshold)
+    thinking = solve(
+        model, split, steps=steps, batch_size=batch_size, device=device, loss=loss, halting=halting
+    )
+    threshold = logit_threshold(halting) if halting else None
+    return score(thinking, task, split, 0.5 if threshold is None else threshold)
 
 
 def score(thinking: Thinking, task: Task, split: Split, halt_threshold: float = 0.5) -> Evaluation:
-    """The metrics of answers that are already there."""
+    """The metrics of answers that are already there.
+
+    Args:
+        halt_threshold: halting probability above which the model would stop, where no rule said.
+    """
     counted = split.labels != IGNORE
     right = (thinking.answers == split.labels) | ~counted
     exact = right.all(axis=2)
@@ -129,7 +150,7 @@ def score(thinking: Thinking, task: Task, split: Split, halt_threshold: float = 
     blank = task.unknown(split.inputs) & counted
     threshold = float(np.log(halt_threshold / (1.0 - halt_threshold)))
     q = thinking.q_halt.astype(np.float64)
-    halts = q > threshold
+    halts = q > threshold if thinking.halts is None else thinking.halts
     steps = len(q)
     first = np.where(halts.any(axis=0), halts.argmax(axis=0), steps - 1)
     final = exact[-1]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from curricula.curriculum import Curriculum
 from trm.config import Experiment
+from trm.learning.halting import HaltingConfig
 from trm.network.model import ModelConfig
 from trm.tasks.base import Task
 from trm.yaml12 import dump_yaml
@@ -128,7 +129,9 @@ def inexpressible(config: Experiment) -> list[str]:
     note("optimizer.name", config.optimizer.name, "adam_atan2")
     note("optimizer.grad_clip", config.optimizer.grad_clip, None)
     note("loss.halt_weight", config.loss.halt_weight, 0.5)
-    note("halting.threshold", config.halting.threshold, 0.5)
+    note("halting.name", config.halting.name, "threshold")
+    if isinstance(config.halting, HaltingConfig):
+        note("halting.threshold", config.halting.threshold, 0.5)
     for key, value, theirs in (
         ("mixer", config.model.mixer, ("attention", "mlp_t")),
         ("pos_encodings", config.model.positions, ("rope", "learned", "none")),

@@ -31,6 +31,7 @@ from trm.provenance import changed_plugins, plugin_provenance, provenance
 from trm.report import Report, report_json
 from trm.run_folder import LOCK, cache_folder, create_folder, latest_checkpoint
 from trm.tasks.base import Task
+from trm.tasks.soundness import require_sound_task
 from trm.training.trainer import Trainer
 from trm.yaml12 import dump_yaml, read_yaml
 
@@ -130,6 +131,7 @@ def train(
     lock = FileLock(folder / LOCK)
     try:
         task = experiment.task.build(cache_folder(), on_data)
+        require_sound_task(task)
         trainer, changed = _begin(experiment, task, folder, resume)
         if on_begin is not None:
             on_begin(trainer, changed)

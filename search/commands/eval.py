@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from trm.checkpoint import load_model, read_head, require_same_data
     from trm.device import resolve
     from trm.evaluation import score, solve, subset
+    from trm.learning.halting import logit_threshold
     from trm.run_folder import cache_folder, checkpoint_in
     from trm.tasks.base import IGNORE
 
@@ -71,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
         split = task.split(args.split)
     split = subset(split, args.examples)
     model, _ = load_model(folder, task, resolved)
-    threshold = args.halt_threshold or head.config.halting.eval_threshold or 0.5
+    rule = None if args.halt_threshold else head.config.halting
+    threshold = args.halt_threshold or logit_threshold(head.config.halting) or 0.5
     thinking = solve(
         model,
         split,
@@ -79,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
         batch_size=train.eval_batch_size,
         device=torch.device(resolved.device),
         loss=head.config.loss,
+        halting=rule,
     )
     result = score(thinking, task, split, threshold)
     right = (thinking.answers == split.labels) | (split.labels == IGNORE)
@@ -89,7 +92,10 @@ def run(args: argparse.Namespace) -> int:
         more = {"exact_accuracy_by_source": by_source} if by_source else {}
         print(json.dumps(asdict(result) | {"exact_accuracy_by_step": by_step} | more))
     else:
-        _print(result, by_step, str(args.data or args.split), threshold)
+        how = (
+            f"at p > {threshold:g}" if thinking.halts is None else f"by {head.config.halting.name}"
+        )
+        _print(result, by_step, str(args.data or args.split), how)
         if by_source:
             shares = "  ".join(f"{name}:{share:.3f}" for name, share in by_source.items())
             print(f"  exact by source  {shares}")
@@ -106,14 +112,14 @@ def _by_source(task: Task, source: NDArray[np.int32], exact: NDArray[np.bool_]) 
     return shares
 
 
-def _print(result: Evaluation, by_step: list[float], source: str, threshold: float) -> None:
+def _print(result: Evaluation, by_step: list[float], source: str, stopping: str) -> None:
     print(f"{result.examples:,} puzzles of {source}")
     rows = [
         ("exact accuracy", result.exact_accuracy),
         ("answers that pass the rules", result.valid_rate),
         ("cell accuracy", result.cell_accuracy),
         ("accuracy on blank cells", result.blank_accuracy),
-        (f"exact, stopping at p > {threshold:g}", result.early_exact_accuracy),
+        (f"exact, stopping {stopping}", result.early_exact_accuracy),
         ("mean steps when stopping so", result.mean_steps),
         ("halting AUC", result.halt_auc),
     ]

@@ -59,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
     batch = torch.from_numpy(inputs[None]).to(resolved.device)
     rows = torch.from_numpy(identifiers).to(resolved.device)
     steps = args.steps or head.config.model.halt_max_steps
-    for step, (logits, q_halt) in enumerate(think(model, batch, rows, steps), start=1):
-        answer = logits[0].argmax(-1).to(torch.int32).cpu().numpy()
-        probability = float(q_halt[0].float().sigmoid())
+    for step, output in enumerate(think(model, batch, rows, steps), start=1):
+        answer = output.logits[0].argmax(-1).to(torch.int32).cpu().numpy()
+        probability = float(output.q_halt[0].float().sigmoid())
         solved = bool(task.verify(inputs[None], answer[None])[0])
         if args.json:
             row = {"step": step, "halt_probability": probability, "solved": solved}

@@ -10,14 +10,18 @@ import numpy as np
 from search.config.sections import SweepSections, sweep_sections
 from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import RungConfig
+from search.schedulers.soundness import require_scheduler
 from search.space.space import Space
 from trm.config import experiment_from
 from trm.detectors.probing import unmeasured
 from trm.diagnostics import DiagnosticsConfig
 from trm.errors import UserError
+from trm.network.model import ModelConfig
 from trm.report import PROBED
 from trm.tasks.base import Task
+from trm.tasks.soundness import require_sound_task
 from trm.training.curriculum import begin_course
+from trm.training.soundness import require_sound_model, require_sound_parts
 
 FIXED = ("train.budget", "train.reports", "train.seed", "train.valid_examples")
 """Values that must be the same in every trial, or scores would not compare."""
@@ -37,6 +41,7 @@ def check_space(tree: Mapping[str, Any]) -> Space:
             raise UserError(f"{name}: cannot be searched: scores would not compare; give one value")
     experiment_from(space.default()[1])
     search = sweep_sections(tree).search
+    require_scheduler(search.scheduler)
     if not isinstance(search.scheduler, PbtConfig):
         space.require_searchable()
         search.sampler.check(space, len(search.objective), search.trials)
@@ -48,18 +53,28 @@ def check_space(tree: Mapping[str, Any]) -> Space:
     return space
 
 
-def require_sources(space: Space, task: Task) -> None:
-    """Refuse options whose curriculum names a source that the task does not have.
+def require_trainable(space: Space, task: Task) -> None:
+    """Refuse what no trial could be trained with, as far as a look at each option shows it.
 
     Raises:
-        UserError: one line naming the source.
+        UserError: a component breaks its contract, or a curriculum names a source that the task
+            does not have.
     """
+    models: list[ModelConfig] = []
 
     def check(tree: Mapping[str, Any]) -> None:
         config = experiment_from(tree)
-        if config.task == default.task:
-            begin_course(config, task)
+        require_sound_parts(config)
+        if config.task != default.task:
+            return
+        begin_course(config, task)
+        # What a model is made of is tried as it is made, which takes a while.
+        kinds = [(model.mixer, model.positions) for model in models]
+        if (config.model.mixer, config.model.positions) not in kinds:
+            require_sound_model(config.model, task)
+            models.append(config.model)
 
+    require_sound_task(task)
     default = experiment_from(space.default()[1])
     check(space.default()[1])
     for where, error in space.refused(check, np.random.default_rng(0), draws=1):

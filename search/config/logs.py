@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from curricula.component import Component, shown
+from search.config.sinks import AnyLogSink
 
 _NOT_IN_PROJECTS = "/\\#?%:"
 
@@ -41,8 +42,10 @@ class LogConfig(Component):
     """Live views of a sweep; off unless asked for. The ledger keeps every report in any case.
 
     `trm train` does not read this section: its curve is `reports.jsonl`. `tensorboard: true`
-    writes event files into `tensorboard/` in the run folder, a run a trial.
+    writes event files into `tensorboard/` in the run folder, a run a trial. `sinks` are the logs of
+    plug-ins, by name or as sections.
     """
 
     wandb: Annotated[WandbConfig, BeforeValidator(_mode_alone)] = WandbConfig()
     tensorboard: bool = False
+    sinks: list[AnyLogSink] = Field(default_factory=list)

@@ -12,6 +12,7 @@ from search.ledger.trial import Trial
 from search.objectives.outcome import FAILURES, failed
 from search.schedulers.rungs import highest
 from search.schedulers.scheduler import Decision, EarlyStoppingConfig, RungState, Scheduler
+from search.schedulers.soundness import require_decision, require_waiting
 
 
 class EarlyStopping:
@@ -83,7 +84,8 @@ class EarlyStopping:
         """What becomes of a trial after a report."""
         number, objective = self._numbers[trial.id], self._objective(row)
         self._note_rung(number, row, objective)
-        decision = self._scheduler.on_report(number, *self._seen(row))
+        answer = self._scheduler.on_report(number, *self._seen(row))
+        decision = require_decision(self._config.name, answer)
         if decision == "pause":
             self._running.discard(trial.id)
             self._paused.add(trial.id)
@@ -102,7 +104,7 @@ class EarlyStopping:
     def promote(self) -> Trial | None:
         """A trial that waits and deserves to go on now."""
         number = self._scheduler.promote()
-        return None if number is None else self.start(self.trials[number])
+        return None if number is None else self.start(self._waiting(number))
 
     def finish(self) -> tuple[Trial | None, list[Trial]]:
         """To be asked when no new trial will come: one to go on with, else those that end here.
@@ -114,8 +116,8 @@ class EarlyStopping:
             return None, []
         number = self._scheduler.promote(last=True)
         if number is not None:
-            return self.start(self.trials[number]), []
-        ended = [self.trials[number] for number in self._scheduler.close()]
+            return self.start(self._waiting(number)), []
+        ended = [self._waiting(number) for number in self._scheduler.close()]
         for trial in ended:
             self._end(trial)
             self._book.forget_checkpoints(trial.id, None)
@@ -125,6 +127,10 @@ class EarlyStopping:
     def waiting(self) -> bool:
         """Whether any trial waits."""
         return bool(self._paused)
+
+    def _waiting(self, number: int) -> Trial:
+        waiting = {self._numbers[trial_id] for trial_id in self._paused}
+        return self.trials[require_waiting(self._config.name, number, waiting)]
 
     def _restore(self, trial: Trial, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
         """Tell the scheduler what is known of a trial; its last report if that is undecided."""

@@ -17,6 +17,7 @@ from search.ledger.trial import Trial
 from search.logs.optuna_journal import Entry, StudyLog
 from search.objectives.outcome import FAILURES
 from search.samplers.history import History, PastTrial
+from search.samplers.soundness import require_drawn
 from search.schedulers.scheduler import Decision
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -168,7 +169,8 @@ class Explore:
             params = self._first[number]
             tree = space.apply(params)
         else:
-            params, tree = search.sampler.draw(self._history, space, search.seed, self.plan.wanted)
+            draw = search.sampler.draw(self._history, space, search.seed, self.plan.wanted)
+            params, tree = require_drawn(search.sampler.name, space, draw)
         trial = self._ledger.add_trial(
             stage="explore", params=params, config=tree, seed=self.plan.default.train.seed
         )

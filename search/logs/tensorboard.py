@@ -12,7 +12,7 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import hparams
 
-from search.logs.writer import LoggedRun, RunEnd
+from search.config.sinks import LoggedRun, RunEnd
 from trm.report import ReportRow
 
 SCORE = "score"

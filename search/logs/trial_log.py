@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from search.config.logs import LogConfig
+from search.config.sinks import LoggedRun, LogSinkConfig, RunEnd, Sink, require_sink
 from search.ledger.book import Book
 from search.ledger.storage import Place
 from search.ledger.trial import Trial
 from search.logs.console import warn
-from search.logs.writer import LoggedRun, LogWriter, RunEnd, Sink
+from search.logs.writer import LogWriter
 
 _SECONDS_AFTER_AN_INTERRUPT = 20.0
 _GOOD = ("completed", "pruned", "stopped")
@@ -140,7 +141,14 @@ def sinks(config: LogConfig, folder: Place | str, study: str) -> list[Sink]:
         from search.logs.tensorboard import TensorBoardSink
 
         found.append(TensorBoardSink(here / "tensorboard"))
-    return found
+    return found + [_built(section, here / section.name, study) for section in config.sinks]
+
+
+def _built(section: LogSinkConfig, folder: Path, study: str) -> Sink:
+    folder.mkdir(parents=True, exist_ok=True)
+    sink = section.build(folder, study)
+    require_sink(section.name, sink)
+    return sink
 
 
 def run_id(study: str, name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.config.logs import WandbConfig
-from search.logs.writer import LoggedRun, RunEnd
+from search.config.sinks import LoggedRun, RunEnd
 from trm.errors import UserError
 from trm.report import ReportRow
 

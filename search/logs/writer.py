@@ -12,12 +12,13 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from search.config.sinks import LoggedRun, RunEnd, Sink
 from search.logs.console import note, warn
 from trm.report import COLUMNS, ReportRow
 
@@ -26,62 +27,6 @@ COMPLETE_FILE = "complete.txt"
 WAITING = 10_000
 """Entries that may wait for a log; a run for which there is no room is written at the end."""
 _PATIENCE = 0.2
-
-
-@dataclass(frozen=True)
-class LoggedRun:
-    """One curve of a live log.
-
-    Attributes:
-        key: its name within the log.
-        id: unique among all runs there are, the same on every resume.
-        name: what a person sees; also the name of a folder.
-        group: what it belongs to.
-        kind: the stage, which is also a tag.
-        config: the config tree and what else made the run, as plain values.
-        params: drawn values, parameter path to value.
-        started: when it began, in seconds since the epoch.
-    """
-
-    key: str
-    id: str
-    name: str
-    group: str
-    kind: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-    params: Mapping[str, Any] = field(default_factory=dict)
-    started: float = 0.0
-
-
-@dataclass(frozen=True)
-class RunEnd:
-    """How a run ended; `failed` is what an exit code other than 0 says."""
-
-    outcome: str
-    score: float | None
-    reason: str
-    failed: bool
-
-
-class Sink(Protocol):
-    """A live log. Its methods are called from one thread and may raise anything."""
-
-    name: str
-    """What warnings call it."""
-    folder: Path
-    """Where it keeps its files."""
-
-    def begin(self, run: LoggedRun) -> None:
-        """Open a run. All its rows follow: what an unfinished one left is to be replaced."""
-
-    def add(self, key: str, row: ReportRow) -> None:
-        """A row of an open run."""
-
-    def end(self, key: str, ending: RunEnd | None) -> None:
-        """Close an open run; with None it will be begun again later."""
-
-    def close(self) -> None:
-        """Free what the log holds; no run is open any more."""
 
 
 class LogWriter:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from search.config.checks import check_space, require_sources
+from search.config.checks import check_space, require_trainable
 from search.config.limits import Cost, LimitsConfig, reached
 from search.config.plan import Plan, devices_of, resolve_plan, share_of
 from search.config.sections import sweep_sections
@@ -114,7 +114,7 @@ def dry_run(
     except (UserError, OSError) as error:
         unknown = str(error)
     else:
-        require_sources(space, task)
+        require_trainable(space, task)
         estimate = _estimate(resolve_plan(tree, task, space), task, parallel)
     sections = sweep_sections(tree)
     scheduler = sections.search.scheduler

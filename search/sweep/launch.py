@@ -12,7 +12,7 @@ import torch
 
 from cluster.connect import ClusterError, check_address, connected
 from cluster.resources import cores, default_parallel, worker_environment
-from search.config.checks import check_space, require_sources
+from search.config.checks import check_space, require_trainable
 from search.config.file import load_tree, require_trials_count
 from search.config.limits import Meter
 from search.config.plan import (
@@ -104,7 +104,7 @@ def sweep(
     folder = folder.absolute()
     with display.preparing() as progress:
         task = default.task.build(cache_folder(), progress)
-    require_sources(space, task)
+    require_trainable(space, task)
     with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
         _refuse_ablations(ledger)
         if (folder / RUN_FILE).exists():

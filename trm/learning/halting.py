@@ -9,16 +9,54 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 from torch import Tensor
 
-from curricula.component import Component
+from curricula.component import Component, SectionIn
 from trm.network.model import TRM, Latent, ModelConfig, Output
 
+THRESHOLD: Literal["threshold"] = "threshold"
+"""The rule of a section that names none."""
 
-class HaltingConfig(Component):
+
+class HaltingRule(Component):
+    """How a row of the batch comes to its end. Subclasses fix `name` and say when.
+
+    What a rule does not decide: a row that has had all its steps halts, and under exploration no
+    row halts early.
+    """
+
+    name: str
+
+    def wants_to_halt(self, output: Output, steps: Tensor, model: ModelConfig) -> Tensor:
+        """Rows at which training would stop thinking, bool `[batch]`; without a gradient.
+
+        Args:
+            output: what the supervision step says.
+            steps: supervision steps that each row has had, this one included, `[batch]`.
+        """
+        raise NotImplementedError(self.name)
+
+    def stops(self, output: Output, steps: Tensor, model: ModelConfig) -> Tensor:
+        """The same in evaluation, which scores stopping so beside its full depth."""
+        return self.wants_to_halt(output, steps, model)
+
+    @model_serializer(mode="wrap")
+    def _tree(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Configs that were written before there were others do not name the first rule.
+        tree: dict[str, Any] = handler(self)
+        return {key: value for key, value in tree.items() if (key, value) != ("name", THRESHOLD)}
+
+
+class HaltingConfig(HaltingRule):
     """When to stop thinking.
 
     In training a row halts once its halting probability passes `threshold` (0.5 is the reference's
@@ -27,8 +65,27 @@ class HaltingConfig(Component):
     at `eval_threshold` would give (null: at 0.5).
     """
 
+    name: Literal["threshold"] = THRESHOLD
     threshold: float = Field(default=0.5, gt=0.0, lt=1.0)
     eval_threshold: float | None = Field(default=None, gt=0.0, lt=1.0)
+
+    def wants_to_halt(self, output: Output, steps: Tensor, model: ModelConfig) -> Tensor:
+        if model.no_ACT_continue:
+            return output.q_halt > math.log(self.threshold / (1.0 - self.threshold))
+        return output.q_halt > output.q_continue
+
+
+HALTING_RULES: dict[str, type[HaltingRule]] = {THRESHOLD: HaltingConfig}
+"""The rules that `halting.name` can name; a plug-in adds its own."""
+
+AnyHalting = SerializeAsAny[Annotated[HaltingRule, SectionIn(HALTING_RULES, THRESHOLD)]]
+
+
+def logit_threshold(rule: HaltingRule) -> float | None:
+    """The halting probability above which evaluation stops; None for a rule that looks at more."""
+    if not isinstance(rule, HaltingConfig):
+        return None
+    return 0.5 if rule.eval_threshold is None else rule.eval_threshold
 
 
 @dataclass
@@ -125,7 +182,7 @@ def halt(
     steps: Tensor,
     *,
     config: ModelConfig,
-    halting: HaltingConfig,
+    halting: HaltingRule,
     generator: torch.Generator,
     max_steps: int | None = None,
     exploration: float | None = None,
@@ -146,7 +203,7 @@ def halt(
     last = steps >= limit
     if limit == 1:
         return last
-    wants = wants_to_halt(output, config, halting)
+    wants = halting.wants_to_halt(output, steps, config)
     rows = len(steps)
     explores = torch.rand(rows, generator=generator) < chance
     least = torch.randint(2, limit + 1, (rows,), generator=generator) * explores
@@ -154,12 +211,11 @@ def halt(
 
 
 @torch.no_grad()
-def wants_to_halt(output: Output, config: ModelConfig, halting: HaltingConfig) -> Tensor:
+def wants_to_halt(
+    output: Output, steps: Tensor, config: ModelConfig, halting: HaltingRule
+) -> Tensor:
     """Rows at which the model would stop, bool `[batch]`."""
-    if config.no_ACT_continue:
-        threshold = math.log(halting.threshold / (1.0 - halting.threshold))
-        return output.q_halt > threshold
-    return output.q_halt > output.q_continue
+    return halting.wants_to_halt(output, steps, config)
 
 
 @torch.no_grad()

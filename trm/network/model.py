@@ -20,6 +20,11 @@ from curricula.component import Component, NameIn
 from trm.network.layers import CastedLinear, SwiGLU, rms_norm, truncated_normal_
 from trm.network.mixers import MIXERS
 from trm.network.positions import POSITIONS
+from trm.network.soundness import (
+    require_sound_mixer,
+    require_sound_rotation,
+    require_sound_table,
+)
 
 Q_HEAD_BIAS = -5.0
 """Initial halting logits: the model starts almost sure that it is not done."""
@@ -197,6 +202,8 @@ class TRM(nn.Module):
         )
         encoding = POSITIONS[config.positions]
         table = encoding.added and encoding.added(config, positions, generator)
+        if table is not None:
+            require_sound_table(config, table, positions)
         if table is None or encoding.trained:
             self.embed_pos = None if table is None else nn.Parameter(table)
         else:
@@ -213,9 +220,11 @@ class TRM(nn.Module):
         tables: tuple[Tensor | None, Tensor | None] = (None, None)
         if encoding.rotated is not None:
             tables = encoding.rotated(config, positions)
+            require_sound_rotation(config, tables, positions)
         self.register_buffer("cos", tables[0], persistent=False)
         self.register_buffer("sin", tables[1], persistent=False)
         self.positions = positions
+        require_sound_mixer(self)
 
     def fresh_latent(self, batch_size: int) -> Latent:
         """The state before the first supervision step, for `batch_size` rows."""

@@ -6,7 +6,6 @@ reach a visited cell; the answer marks the visited cells.
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from pydantic import Field, model_validator
 
 from trm.errors import UserError
 from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
-from trm.tasks.cache import cached_splits, data_hash, make_split
+from trm.tasks.cache import cached_splits, make_split
 
 _LETTERS = "urdl"
 _SIGNS = "↑→↓←"
@@ -142,10 +141,6 @@ class ArrowsTask(Task):
                 cells.append(f"{left}{sign}{right}")
             lines.append("".join(cells))
         return "\n".join(lines)
-
-    @cached_property
-    def data_hash(self) -> str:
-        return data_hash(self._splits)
 
 
 def trace(inputs: Tokens, size: int) -> Tokens:

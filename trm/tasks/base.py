@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -114,10 +115,12 @@ class Task(ABC):
     def show(self, tokens: Tokens, given: Tokens | None = None) -> str:
         """A readable grid of tokens `[seq_len]`; with `given`, cells that changed stand out."""
 
-    @property
-    @abstractmethod
+    @cached_property
     def data_hash(self) -> str:
         """Hex digest of every split's arrays: equal hashes mean equal data."""
+        from trm.tasks.cache import SPLITS, data_hash
+
+        return data_hash({name: self.split(name) for name in SPLITS})
 
 
 class TaskConfig(Component):

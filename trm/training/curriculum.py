@@ -42,6 +42,19 @@ def begin_course(config: Experiment, task: Task) -> Course:
         raise UserError(f"curriculum.sources.{error}") from error
 
 
+def advance(course: Course, progress: float) -> Stage:
+    """The values for the next training step; to be called once for each.
+
+    Raises:
+        UserError: the curriculum gives what no training can have.
+    """
+    try:
+        return course.advance(progress)
+    except ValueError as error:
+        name = course.curriculum.name
+        raise UserError(f"curriculum {name!r} at {progress:.0%} of the run: {error}") from error
+
+
 def loss_weights(stage: Stage, steps: Tensor, halted: Tensor) -> Tensor | None:
     """What the loss of each row counts, `[batch]`; None where every row counts 1."""
     weights = None

@@ -41,7 +41,6 @@ class Examiner:
 
     def evaluate(self, split: Split | None = None, live: bool = False) -> Evaluation:
         """Evaluate on `valid` (or a given split) at full depth, with EMA weights unless `live`."""
-        threshold = self.config.halting.eval_threshold
         with self._evaluated(live):
             return evaluate(
                 self.model,
@@ -51,7 +50,7 @@ class Examiner:
                 batch_size=self.config.train.eval_batch_size,
                 device=self.device,
                 loss=self.config.loss,
-                halt_threshold=0.5 if threshold is None else threshold,
+                halting=self.config.halting,
             )
 
     def wants_probe(self, steps: int, last: bool) -> bool:

@@ -26,7 +26,7 @@ from trm.tasks.base import Split, Task
 from trm.training.budget import budget_flops
 from trm.training.build import EXPLORATION, NOISE, build_model, random_stream
 from trm.training.counters import Counters, compute_goals, count_begun, count_halted, count_spikes
-from trm.training.curriculum import FeedbackWindow, begin_course, disturbed, loss_weights
+from trm.training.curriculum import FeedbackWindow, advance, begin_course, disturbed, loss_weights
 from trm.training.data import ExampleStream
 from trm.training.examiner import Examiner
 from trm.training.flops import step_flops
@@ -34,6 +34,7 @@ from trm.training.memory import reset_peak
 from trm.training.probes import update_ratio, weights
 from trm.training.reporting import make_report
 from trm.training.snapshot import restore_state, take_state
+from trm.training.soundness import require_sound
 from trm.training.state import State
 
 
@@ -57,6 +58,7 @@ class Trainer:
         marks: Sequence[float] | None = None,
         resolved: Resolved | None = None,
     ) -> None:
+        require_sound(config, task)
         self.config = config
         self.task = task
         self.resolved = resolved or resolve(config.train)
@@ -128,7 +130,7 @@ class Trainer:
     def train_step(self) -> None:
         """One supervision step of the whole batch and one optimiser step."""
         config, counters = self.config, self.counters
-        stage = self.course.advance(self.progress)
+        stage = advance(self.course, self.progress)
         self._refill()
         self.model.train()
         compute = counters.compute + self._flops(stage.depth)
@@ -239,7 +241,7 @@ class Trainer:
         return mark < len(self._goals) and compute >= self._goals[mark]
 
     def _give_feedback(self, loss: float, output: Output, exact: Tensor, halted: Tensor) -> None:
-        halting = wants_to_halt(output, self.config.model, self.config.halting)
+        halting = wants_to_halt(output, self.carry.steps, self.config.model, self.config.halting)
         self.window.count(
             loss=loss,
             right=exact.cpu().numpy(),

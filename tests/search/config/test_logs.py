@@ -35,7 +35,7 @@ def test_a_bare_word_is_the_mode_and_nothing_is_on_unasked() -> None:
         ({"wandb": {"project": "a/b"}}, "log.wandb.project: 'a/b' must hold none of / "),
         ({"wandb": {"tags": [""]}}, "log.wandb.tags[0]: '' must not be empty"),
         ({"tensorboard": "yes"}, "log.tensorboard: 'yes' must be true or false"),
-        ({"mlflow": "on"}, "log.mlflow: unknown key: known: tensorboard, wandb"),
+        ({"mlflow": "on"}, "log.mlflow: unknown key: known: sinks, tensorboard, wandb"),
         ("offline", "log: 'offline' must be a section, with keys such as wandb, tensorboard"),
     ],
 )

@@ -11,8 +11,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from search.config.sinks import LoggedRun, RunEnd
 from search.logs.tensorboard import TensorBoardSink
-from search.logs.writer import LoggedRun, RunEnd
 
 RUN = LoggedRun(
     "4", "study-4", "explore-00004", "study", "explore",

@@ -11,12 +11,13 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from search.config.logs import LogConfig
+from search.config.sinks import LoggedRun, RunEnd
 from search.engine.execution import Execution
 from search.engine.job import Job
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.logs.trial_log import TrialLog, live_logs, run_id, sinks
-from search.logs.writer import LoggedRun, LogWriter, RunEnd
+from search.logs.writer import LogWriter
 from trm.report import COLUMNS
 
 STUDY = "mine-0123456789ab"

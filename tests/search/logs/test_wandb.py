@@ -16,8 +16,9 @@ import pytest
 
 import search.logs.wandb as module
 from search.config.logs import WandbConfig
+from search.config.sinks import LoggedRun, RunEnd
 from search.logs.wandb import WandbSink, require_login
-from search.logs.writer import LoggedRun, LogWriter, RunEnd
+from search.logs.writer import LogWriter
 from trm.errors import UserError
 
 DONE = RunEnd("completed", 0.75, "", failed=False)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from search.logs.writer import COMPLETE_FILE, LoggedRun, LogWriter, RunEnd, read_complete
+from search.config.sinks import LoggedRun, RunEnd
+from search.logs.writer import COMPLETE_FILE, LogWriter, read_complete
 
 DONE = RunEnd("completed", 0.5, "", failed=False)
 

@@ -85,12 +85,13 @@ def test_the_continue_head_halts_where_halting_is_better() -> None:
 def test_wanting_to_halt_is_the_decision_without_limits_and_exploration() -> None:
     model = config(halt_exploration_prob=1.0, halt_max_steps=2)
     out = output([1.0, -1.0, 2.0, 0.0], [2.0, -2.0, 0.0, 0.0])
-    assert wants_to_halt(out, model, HaltingConfig()).tolist() == [True, False, True, False]
-    assert wants_to_halt(out, model, HaltingConfig(threshold=0.8)).tolist() == [
-        False, False, True, False,
-    ]  # fmt: skip
     other = config(no_ACT_continue=False)
-    assert wants_to_halt(out, other, HaltingConfig()).tolist() == [False, True, True, False]
+    for sizes, rule, expected in [
+        (model, HaltingConfig(), [True, False, True, False]),
+        (model, HaltingConfig(threshold=0.8), [False, False, True, False]),
+        (other, HaltingConfig(), [False, True, True, False]),
+    ]:
+        assert wants_to_halt(out, torch.ones(4), sizes, rule).tolist() == expected
 
 
 def test_a_single_step_always_halts() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
-from trm.tasks.cache import cached_splits, data_hash, file_hash
+from trm.tasks.cache import cached_splits, file_hash
 from trm.tasks.sudoku import grid, hub, symmetry
 from trm.tasks.sudoku.files import readable
 from trm.tasks.sudoku.rules import MIN_CLUES, Boards, Box, is_solved, keeps_givens
@@ -195,10 +194,6 @@ class SudokuTask(Task):
     def show(self, tokens: Tokens, given: Tokens | None = None) -> str:
         before = None if given is None else self._boards(given)
         return grid.show(self._boards(tokens), self.box, before)
-
-    @cached_property
-    def data_hash(self) -> str:
-        return data_hash(self._splits)
 
     def _boards(self, tokens: Tokens) -> Boards:
         """Digits of tokens; whatever is no digit counts as blank."""
