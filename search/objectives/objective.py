@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
-from scipy import stats
 
 from curricula.component import Component, nearest, shown
 from search.stats.intervals import NO_SPREAD, resolution_sd
+from search.stats.student import t_quantile
 from trm.report import COLUMNS, Column
 
 Direction = Literal["maximize", "minimize"]
@@ -185,6 +185,6 @@ def aggregate(
     sd = math.sqrt(math.fsum((merit - mean) ** 2 for merit in merits) / (n - 1))
     if objective.is_share and examples is not None:
         sd = max(sd, resolution_sd(abs(mean), examples))
-    margin = float(stats.t.ppf(confidence, n - 1)) * sd / math.sqrt(n) if sd > NO_SPREAD else 0.0
+    margin = t_quantile(confidence, n - 1) * sd / math.sqrt(n) if sd > NO_SPREAD else 0.0
     low, high = objective.bounds
     return min(max(objective.merit(mean - margin), low), high)

@@ -1,4 +1,8 @@
-"""The samplers by name."""
+"""The samplers by name.
+
+What they draw with (Optuna, torch, scipy, cmaes) is imported where they draw: reading a run folder
+needs their settings alone, and should not wait for those packages.
+"""
 
 from __future__ import annotations
 

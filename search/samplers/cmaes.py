@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from cmaes import CMAwM, get_warm_start_mgd
 from pydantic import Field
 
 from search.samplers.base import SamplerConfig, draw_seed, prior_share, single_value
@@ -17,6 +16,9 @@ from search.samplers.tpe import TpeConfig
 from search.space.distributions import Distribution, Range
 from search.space.space import Draw, Params, Space
 from trm.errors import UserError
+
+if TYPE_CHECKING:
+    from cmaes import CMAwM
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -200,6 +202,8 @@ class _Evolution:
         }
 
     def _begin(self, start: _Start) -> CMAwM:
+        from cmaes import CMAwM
+
         # A stepped linear range has its values in the middle of equal shares.
         steps = np.array([1.0 / r.count if r.step and not r.log else 0.0 for r in self._ranges])
         bounds = np.stack([steps / 2, 1.0 - steps / 2], axis=1)
@@ -218,6 +222,8 @@ class _Evolution:
         known = [record for record in self._history.warm if record.counts]
         if WARM_SHARE * len(known) < len(self._ranges) + 1:
             return self._prior_start()
+        from cmaes import get_warm_start_mgd
+
         ranked = sorted(known, key=lambda r: (standing(r, direction), r.number))
         places = [
             (

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optuna
-from optuna.samplers import BaseGASampler
-from optuna.trial import FrozenTrial, TrialState
 from pydantic import Field
 
 from search.samplers.base import SamplerConfig, draw_seed, prior_share, single_value
 from search.samplers.history import History
 from search.samplers.tpe import fit
-from search.samplers.view import View, next_trial, study_of, view_of
 from search.space.distributions import Condition, Distribution
 from search.space.space import Draw, Space
 from trm.errors import UserError
+
+if TYPE_CHECKING:
+    from search.samplers.generations import ByNumber, Generations
 
 SMALLEST, LARGEST = 8, 50
 
@@ -60,6 +58,8 @@ class GeneticConfig(SamplerConfig):
     def propose(
         self, history: History, space: Space, seed: int, trials: int, attempt: int = 0
     ) -> Draw:
+        from search.samplers.view import next_trial, study_of
+
         number = len(history.records)
         entropy = draw_seed(seed, number, attempt)
         rng = np.random.default_rng(entropy)
@@ -93,6 +93,9 @@ class GeneticConfig(SamplerConfig):
         return space.draw(suggest)
 
     def _generations(self, history: History, space: Space, seed: int, trials: int) -> Generations:
+        from search.samplers.generations import Generations
+        from search.samplers.view import view_of
+
         size = self.population(trials)
         key = (self.name, id(space), seed, size)
         if key not in history.views:
@@ -102,76 +105,3 @@ class GeneticConfig(SamplerConfig):
             )
         generations: Generations = history.views[key]
         return generations
-
-
-class ByNumber(BaseGASampler):
-    """Takes the place of the bookkeeping that Optuna's genetic samplers do in storage.
-
-    Mixed into one of them. `members` and `parents` are of the generation before the one that is
-    drawn or whose parents are selected.
-    """
-
-    members: Sequence[FrozenTrial] = ()
-    parents: Sequence[FrozenTrial] = ()
-
-    def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
-        return 1
-
-    def get_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
-        return [*self.members]
-
-    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
-        return [*self.parents]
-
-
-class Generations:
-    """Who belongs to which generation, and the parents of each; derived from the history."""
-
-    def __init__(
-        self, history: History, view: View, size: int, selector: Callable[[int], ByNumber]
-    ) -> None:
-        """
-        Args:
-            size: candidates of a generation.
-            selector: Optuna's sampler for selecting, seeded from the number of the first member.
-        """
-        self.view = view
-        self.size = size
-        self._history = history
-        self._selector = selector
-        self._settled: list[tuple[list[int], list[FrozenTrial]]] = []
-
-    def parents(self) -> list[FrozenTrial]:
-        """The parents of the next candidate, by number; none if nothing is known."""
-        self.view.catch_up()
-        history = self._history
-        numbers = [r.number for r in history.records if r.outcome != "infeasible"]
-        generations = [[record.number for record in history.warm]]
-        whole = len(numbers) // self.size * self.size
-        generations += [numbers[at : at + self.size] for at in range(0, whole, self.size)]
-        parents: list[FrozenTrial] = []
-        for index, members in enumerate(generations):
-            if index < len(self._settled) and self._settled[index][0] == members:
-                parents = self._settled[index][1]
-                continue
-            del self._settled[index:]
-            parents = self._select(index, self._trials(members), parents)
-            # What is chosen among changes while members run.
-            known = len(self._settled) == index
-            if known and history.running.keys().isdisjoint(members):
-                self._settled.append((members, parents))
-        return parents
-
-    def _select(
-        self, generation: int, members: list[FrozenTrial], parents: list[FrozenTrial]
-    ) -> list[FrozenTrial]:
-        if not members and not parents:
-            return []
-        selector = self._selector(generation * self.size)
-        selector.members, selector.parents = members, parents
-        study = study_of([], self._history.directions, selector)
-        return sorted(selector.select_parent(study, 1), key=lambda trial: trial.number)
-
-    def _trials(self, numbers: Iterable[int]) -> list[FrozenTrial]:
-        found = (self.view.ended(number) for number in numbers)
-        return [t for t in found if t is not None and t.state == TrialState.COMPLETE]

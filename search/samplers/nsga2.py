@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import optuna
+from search.samplers.genetic import GeneticConfig
 
-from search.samplers.genetic import ByNumber, GeneticConfig
+if TYPE_CHECKING:
+    from search.samplers.generations import ByNumber
 
 
 class Nsga2Config(GeneticConfig):
@@ -20,15 +21,15 @@ class Nsga2Config(GeneticConfig):
     name: Literal["nsga2"] = "nsga2"
 
     def operators(self, seed: int, population: int) -> ByNumber:
+        import optuna
+
+        from search.samplers.generations import Nsga2
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return _Nsga2(
+            return Nsga2(
                 population_size=population,
                 crossover_prob=self.crossover_prob,
                 mutation_prob=self.mutation_prob,
                 seed=seed,
             )
-
-
-class _Nsga2(ByNumber, optuna.samplers.NSGAIISampler):
-    """Optuna's, with generations by number."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import optuna
 from pydantic import Field
 
-from search.samplers.genetic import ByNumber, GeneticConfig
+from search.samplers.genetic import GeneticConfig
 from search.space.space import Space
 from trm.errors import UserError
+
+if TYPE_CHECKING:
+    from search.samplers.generations import ByNumber
 
 
 class Nsga3Config(GeneticConfig):
@@ -32,16 +34,16 @@ class Nsga3Config(GeneticConfig):
         super().check(space, objectives, trials)
 
     def operators(self, seed: int, population: int) -> ByNumber:
+        import optuna
+
+        from search.samplers.generations import Nsga3
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return _Nsga3(
+            return Nsga3(
                 population_size=population,
                 crossover_prob=self.crossover_prob,
                 mutation_prob=self.mutation_prob,
                 dividing_parameter=self.dividing_parameter,
                 seed=seed,
             )
-
-
-class _Nsga3(ByNumber, optuna.samplers.NSGAIIISampler):
-    """Optuna's, with generations by number."""

@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import qmc
 
 from search.samplers.base import SamplerConfig, draw_seed
 from search.samplers.history import History
@@ -48,6 +47,8 @@ def sobol_draw(space: Space, seed: int, number: int) -> Draw:
 @lru_cache(maxsize=8)
 def _points(dimensions: int, seed: int, block: int) -> npt.NDArray[np.float64]:
     """Points `block * 256` to the next block's, [256, dimensions], in [0, 1)."""
+    from scipy.stats import qmc
+
     engine = qmc.Sobol(dimensions, scramble=True, seed=np.random.default_rng(seed))
     if block:
         engine.fast_forward(block * BLOCK)

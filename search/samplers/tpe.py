@@ -6,12 +6,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
-import optuna
 from pydantic import Field
 
 from search.samplers.base import LearningSamplerConfig, single_value
 from search.samplers.history import History
-from search.samplers.view import next_trial, study_of, view_of
 from search.space.distributions import Condition, Distribution, Range
 from search.space.space import Draw, Space
 
@@ -41,6 +39,10 @@ class TpeConfig(LearningSamplerConfig):
 
     def suggest(self, history: History, space: Space, entropy: int) -> Suggest:
         """What `Space.draw` asks for each parameter."""
+        import optuna
+
+        from search.samplers.view import next_trial, study_of, view_of
+
         single = len(history.directions) == 1
         view = view_of(history, space, as_pruned=single)
         with warnings.catch_warnings():

@@ -16,7 +16,6 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from curricula.component import nearest
 from trm.errors import UserError
@@ -99,6 +98,8 @@ class Range:
         """The value below which `share` of the prior lies (its inverse distribution function)."""
         if self.confidence is None or self.low == self.high:
             return self.at(share)
+        from scipy.special import ndtr, ndtri
+
         centre, deviation = self.position(self.first()), (1.0 - self.confidence) / 2
         low, high = ndtr(-centre / deviation), ndtr((1.0 - centre) / deviation)
         return self.at(centre + deviation * float(ndtri(low + share * (high - low))))

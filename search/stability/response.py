@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy import stats
-
 from search.space.distributions import Choice, Distribution
 from search.stats.intervals import Spread, pooled_spread, resolution_sd
+from search.stats.student import t_quantile
 
 MARGIN, CLIFF = 0.02, 0.1
 """What a mean may lose and be safe, and lose from one point to the next and be no cliff: in a
@@ -139,7 +138,7 @@ def yardstick(
     quantile = None
     if spread.df:
         level = 1 - (1 - confidence) / max(neighbours, 1) / 2
-        quantile = float(stats.t.ppf(level, spread.df))
+        quantile = t_quantile(level, spread.df)
     error = sd / math.sqrt(max(len(winner.scores), 1)) if spread.df else 0.0
     return Yardstick(max(MARGIN * unit, error), CLIFF * unit, Spread(sd, spread.df), quantile)
 

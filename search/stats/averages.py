@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy import stats
-
 from search.stats.intervals import NO_SPREAD, Bounds, Interval, Spread, floored
+from search.stats.student import t_quantile
 
 
 def interquartile_mean(scores: Sequence[float]) -> float:
@@ -55,7 +54,7 @@ def mean_interval(
     sd = floored(spread.sd, mean, examples)
     if spread.df == 0 or sd <= NO_SPREAD:
         return Interval(*bounds)
-    margin = float(stats.t.ppf((1 + confidence) / 2, spread.df)) * sd / math.sqrt(n)
+    margin = t_quantile((1 + confidence) / 2, spread.df) * sd / math.sqrt(n)
     return Interval(max(bounds[0], mean - margin), min(bounds[1], mean + margin))
 
 
@@ -70,6 +69,8 @@ def failure_rate(failures: int, seeds: int, confidence: float = 0.9) -> Interval
     >>> failure_rate(0, 3).high
     0.6315...
     """
+    from scipy import stats
+
     assert 0 <= failures <= seeds, (failures, seeds)
     tail = (1 - confidence) / 2
     low = float(stats.beta.ppf(tail, failures, seeds - failures + 1)) if failures else 0.0

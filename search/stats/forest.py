@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
-from sklearn.ensemble import RandomForestRegressor
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestRegressor
 
 Values = NDArray[np.float64]
 TREES = 128
@@ -50,6 +52,9 @@ def decompose(
         cells: into how many cells of equal length each axis is cut.
         seed: of forest and quasi-random points.
     """
+    from scipy.stats import qmc
+    from sklearn.ensemble import RandomForestRegressor
+
     forest = RandomForestRegressor(
         n_estimators=trees, min_samples_leaf=2, max_features=1.0, bootstrap=True, oob_score=True,
         random_state=seed, n_jobs=1,

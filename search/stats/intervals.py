@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from scipy import stats
+
+from search.stats.student import t_quantile
 
 Key = TypeVar("Key", bound=Hashable)
 Bounds = tuple[float, float]
@@ -121,7 +122,7 @@ def robust_scores(
         lower = bounds[0]
         sd = floored(spread.sd, mean, examples)
         if spread.df > 0 and sd > NO_SPREAD:
-            margin = float(stats.t.ppf(confidence, spread.df)) * sd / math.sqrt(len(scores))
+            margin = t_quantile(confidence, spread.df) * sd / math.sqrt(len(scores))
             lower = max(bounds[0], mean - margin)
         own = math.sqrt(_squares(scores) / (len(scores) - 1)) if len(scores) > 1 else 0.0
         found[key] = RobustScore(lower, mean, own, len(scores))
@@ -144,7 +145,7 @@ def unresolved(
     spread = pooled_spread(samples)
     if spread.df == 0 or not others:
         return ranked
-    quantile = float(stats.t.ppf(1 - (1 - confidence) / len(others), spread.df))
+    quantile = t_quantile(1 - (1 - confidence) / len(others), spread.df)
     sd = floored(spread.sd, _mean(samples[leader]), examples)
     open_ones = [leader]
     for key in others:
@@ -181,7 +182,7 @@ def prediction_interval(
     sd = floored(spread.sd, mean, examples)
     if spread.df == 0 or sd <= NO_SPREAD:
         return Interval(*bounds)
-    quantile = float(stats.t.ppf((1 + confidence) / 2, spread.df))
+    quantile = t_quantile((1 + confidence) / 2, spread.df)
     margin = quantile * sd * math.sqrt(1 + 1 / n)
     return Interval(max(bounds[0], mean - margin), min(bounds[1], mean + margin))
 
@@ -258,11 +259,13 @@ def _welch(sds: Sequence[float], sizes: Sequence[int], confidence: float) -> tup
     shares = [sd**2 / n for sd, n in zip(sds, sizes, strict=True)]
     parts = sum(share**2 / (n - 1) for share, n in zip(shares, sizes, strict=True))
     df = sum(shares) ** 2 / parts
-    return df, float(stats.t.ppf((1 + confidence) / 2, df)) * math.sqrt(sum(shares))
+    return df, t_quantile((1 + confidence) / 2, df) * math.sqrt(sum(shares))
 
 
 def _wins(gap: float, sds: Sequence[float], sizes: Sequence[int]) -> float:
     """P(gap + a t_1 > b t_2) as the mean over t_1's quantiles of the other's distribution."""
+    from scipy import stats
+
     a, b = (max(sd * math.sqrt(1 + 1 / n), NO_SPREAD) for sd, n in zip(sds, sizes, strict=True))
     grid = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
     drawn = gap + a * stats.t.ppf(grid, sizes[0] - 1)

@@ -7,7 +7,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
-from scipy import optimize, stats
 
 from search.stats.intervals import NO_SPREAD, Interval, floored, pooled_spread
 
@@ -71,6 +70,8 @@ def probability_of_improvement(
     >>> probability_of_improvement([0.9, 0.8], [0.8, 0.1])[0]
     0.875
     """
+    from scipy import optimize, stats
+
     pairs = [0.5 * (a == b) + (a > b) for a in first for b in second]
     share = math.fsum(pairs) / len(pairs)
     z = float(stats.norm.ppf((1 + confidence) / 2))

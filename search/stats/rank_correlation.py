@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 Values = NDArray[np.float64]
 DRAWS = 400
@@ -156,6 +155,8 @@ def _ranks(values: Values, weights: Values) -> Values:
 
 
 def _normal_scores(values: Values, weights: Values) -> Values:
+    from scipy.special import ndtri
+
     ranks, total = _ranks(values, weights), weights.sum(axis=1, keepdims=True)
     scores: Values = ndtri((ranks - 0.5) / np.maximum(total, 1.0))
     # What a sample does not hold may rank beyond its ends; it has no weight there.

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from search.stats.rank_correlation import RankEstimate
 
@@ -43,6 +42,8 @@ def saltelli(count: int, dimensions: int) -> Values:
     Args:
         count: a power of two.
     """
+    from scipy.stats import qmc
+
     assert count & (count - 1) == 0, count
     points = qmc.Sobol(2 * dimensions, seed=_SEED).random(count)
     a, b = points[:, :dimensions], points[:, dimensions:]
