@@ -48,41 +48,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print; returns the exit code."""
-    import torch
-
     from search.logs.console import task_progress
-    from trm.checkpoint import load_model, read_head, require_same_data
-    from trm.device import resolve
-    from trm.evaluation import score, solve, subset
-    from trm.learning.halting import logit_threshold
-    from trm.run_folder import cache_folder, checkpoint_in
+    from trm.evaluation import score, subset
+    from trm.solver import load
     from trm.tasks.base import IGNORE
 
-    folder = checkpoint_in(args.checkpoint)
-    head = read_head(folder)
-    train = head.config.train
     with task_progress() as progress:
-        task = head.config.task.build(cache_folder(), progress)
-    resolved = resolve(train.model_copy(update={"device": args.device}), "--device")
-    torch.set_num_threads(resolved.threads)
-    if args.data:
-        split = task.read(args.data)
-    else:
-        require_same_data(folder, head, task)
-        split = task.split(args.split)
-    split = subset(split, args.examples)
-    model, _ = load_model(folder, task, resolved)
-    rule = None if args.halt_threshold else head.config.halting
-    threshold = args.halt_threshold or logit_threshold(head.config.halting) or 0.5
-    thinking = solve(
-        model,
-        split,
-        steps=args.steps or head.config.model.halt_max_steps,
-        batch_size=train.eval_batch_size,
-        device=torch.device(resolved.device),
-        loss=head.config.loss,
-        halting=rule,
-    )
+        solver = load(args.checkpoint, args.device, progress=progress, key="--device")
+    task = solver.task
+    split = subset(task.read(args.data) if args.data else solver.split(args.split), args.examples)
+    threshold = args.halt_threshold or solver.halt_threshold
+    thinking = solver.think(split, args.steps, args.halt_threshold)
     result = score(thinking, task, split, threshold)
     right = (thinking.answers == split.labels) | (split.labels == IGNORE)
     by_step = [float(share) for share in right.all(axis=2).mean(axis=1)]
@@ -93,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(asdict(result) | {"exact_accuracy_by_step": by_step} | more))
     else:
         how = (
-            f"at p > {threshold:g}" if thinking.halts is None else f"by {head.config.halting.name}"
+            f"at p > {threshold:g}"
+            if thinking.halts is None
+            else f"by {solver.head.config.halting.name}"
         )
         _print(result, by_step, str(args.data or args.split), how)
         if by_source:

@@ -37,39 +37,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show the answer forming; returns the exit code."""
-    import numpy as np
-    import torch
-
     from search.logs.console import task_progress
-    from trm.checkpoint import load_model, read_head
-    from trm.device import resolve
-    from trm.evaluation import think
-    from trm.run_folder import cache_folder, checkpoint_in
+    from trm.solver import load
 
-    folder = checkpoint_in(args.checkpoint)
-    head = read_head(folder)
     with task_progress() as progress:
-        task = head.config.task.build(cache_folder(), progress)
+        solver = load(args.checkpoint, args.device, progress=progress, key="--device")
+    task = solver.task
     inputs, identifiers = _puzzle(args.puzzle, task)
-    resolved = resolve(head.config.train.model_copy(update={"device": args.device}), "--device")
-    torch.set_num_threads(resolved.threads)
-    model, _ = load_model(folder, task, resolved)
     if not args.json:
         print(task.show(inputs))
-    batch = torch.from_numpy(inputs[None]).to(resolved.device)
-    rows = torch.from_numpy(identifiers).to(resolved.device)
-    steps = args.steps or head.config.model.halt_max_steps
-    for step, output in enumerate(think(model, batch, rows, steps), start=1):
-        answer = output.logits[0].argmax(-1).to(torch.int32).cpu().numpy()
-        probability = float(output.q_halt[0].float().sigmoid())
-        solved = bool(task.verify(inputs[None], answer[None])[0])
+    for answer in solver.solve(inputs, args.steps, identifiers):
         if args.json:
-            row = {"step": step, "halt_probability": probability, "solved": solved}
-            print(json.dumps(row | {"answer": np.asarray(answer).tolist()}))
+            row = {"step": answer.step, "halt_probability": answer.halt_probability}
+            print(json.dumps(row | {"solved": answer.solved, "answer": answer.tokens.tolist()}))
         else:
-            verdict = "solved" if solved else "not solved"
-            print(f"\nstep {step}  halting probability {probability:.3f}  {verdict}")
-            print(task.show(answer, inputs))
+            verdict = "solved" if answer.solved else "not solved"
+            chance = f"halting probability {answer.halt_probability:.3f}"
+            print(f"\nstep {answer.step}  {chance}  {verdict}")
+            print(task.show(answer.tokens, inputs))
     return 0
 
 

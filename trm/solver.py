@@ -1,0 +1,183 @@
+"""A trained model to use: it evaluates itself and solves puzzles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from trm.checkpoint import Head, load_model, read_head, require_same_data
+from trm.device import resolve
+from trm.evaluation import Evaluation, Thinking, score, subset, think
+from trm.evaluation import solve as think_through
+from trm.learning.halting import logit_threshold
+from trm.network.model import TRM
+from trm.run_folder import cache_folder, checkpoint_in
+from trm.tasks.base import Progress, Split, SplitName, Task, Tokens
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answers after a supervision step.
+
+    Attributes:
+        step: the supervision step, from 1.
+        tokens: the answer, int32 `[seq_len]`; `task.show(tokens)` draws it.
+        halt_probability: the chance that the model gives the answer of being right.
+        solved: whether the task's verifier accepts the answer.
+    """
+
+    step: int
+    tokens: Tokens
+    halt_probability: float
+    solved: bool
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A trained model with its task, as `load` gives it.
+
+    Attributes:
+        folder: its checkpoint.
+        head: what the checkpoint says of itself: `head.config` is the experiment.
+        task: the task that it was trained on.
+        model: the model, with averaged weights where the run kept them.
+        device: where the model is.
+    """
+
+    folder: Path
+    head: Head
+    task: Task
+    model: TRM
+    device: torch.device
+
+    @property
+    def halt_threshold(self) -> float:
+        """The halting probability at which early stopping stops, where its rule has one; else 0.5."""
+        return logit_threshold(self.head.config.halting) or 0.5
+
+    def split(self, name: SplitName) -> Split:
+        """One split of the task.
+
+        Raises:
+            UserError: the task gives other data than the model was trained on.
+        """
+        require_same_data(self.folder, self.head, self.task)
+        return self.task.split(name)
+
+    def think(
+        self, split: Split, steps: int | None = None, halt_threshold: float | None = None
+    ) -> Thinking:
+        """What the model answers to each puzzle after each supervision step.
+
+        Args:
+            steps: supervision steps; None: those that the model was trained for.
+            halt_threshold: what early stopping goes by instead of the config's halting rule, which
+                is not asked then.
+        """
+        return think_through(
+            self.model,
+            split,
+            steps=steps or self.head.config.model.halt_max_steps,
+            batch_size=self.head.config.train.eval_batch_size,
+            device=self.device,
+            loss=self.head.config.loss,
+            halting=None if halt_threshold else self.head.config.halting,
+        )
+
+    def evaluate(
+        self,
+        split: SplitName | Split = "valid",
+        *,
+        steps: int | None = None,
+        examples: int | None = None,
+        halt_threshold: float | None = None,
+    ) -> Evaluation:
+        """Metrics over a split: every puzzle runs all its steps, early stopping stands beside it.
+
+        Args:
+            split: one of the task's, or puzzles with answers, as `task.read` gives them.
+            steps: supervision steps; None: those that the model was trained for.
+            examples: at most so many.
+            halt_threshold: halting probability at which early stopping stops; None: the
+                config's rule says where.
+
+        Raises:
+            UserError: the task gives other data than the model was trained on.
+        """
+        chosen = subset(self.split(split) if isinstance(split, str) else split, examples)
+        thinking = self.think(chosen, steps, halt_threshold)
+        return score(thinking, self.task, chosen, halt_threshold or self.halt_threshold)
+
+    def solve(
+        self, puzzle: str | Tokens, steps: int | None = None, identifiers: Tokens | None = None
+    ) -> list[Answer]:
+        """The answer to one puzzle as it forms, after each supervision step; the last one counts.
+
+        Args:
+            puzzle: as a person writes it, or its tokens `[seq_len]`.
+            steps: supervision steps; None: those that the model was trained for.
+            identifiers: its row of the puzzle embedding, `[1]`; None asks the task.
+
+        Raises:
+            UserError: the text is not a puzzle of the task.
+        """
+        inputs = self.task.parse(puzzle) if isinstance(puzzle, str) else puzzle
+        rows = self.task.identify(inputs[None]) if identifiers is None else identifiers
+        forming = think(
+            self.model,
+            torch.from_numpy(inputs[None]).to(self.device),
+            torch.from_numpy(rows).to(self.device),
+            steps or self.head.config.model.halt_max_steps,
+        )
+        answers = []
+        for step, output in enumerate(forming, start=1):
+            tokens = output.logits[0].argmax(-1).to(torch.int32).cpu().numpy()
+            solved = bool(self.task.verify(inputs[None], tokens[None])[0])
+            chance = float(output.q_halt[0].float().sigmoid())
+            answers.append(Answer(step, tokens, chance, solved))
+        return answers
+
+
+def load(
+    path: Path | str,
+    device: str = "auto",
+    *,
+    progress: Progress | None = None,
+    key: str = "device",
+) -> Solver:
+    """A trained model from a checkpoint, or the newest one of a folder of `train`.
+
+    Sets this process's thread count to the run's own: results depend on it bit for bit.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+        progress: told what of the task's data is being made, and the share that is there.
+        key: what an error names as the place where the device was chosen.
+
+    Raises:
+        UserError: no checkpoint, a damaged one, or no such device.
+
+    >>> from tempfile import mkdtemp
+    >>> from trm.run import train
+    >>> folder = mkdtemp()
+    >>> _ = train({
+    ...     "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 64,
+    ...              "valid_examples": 8, "test_examples": 8},
+    ...     "model": {"hidden_size": 16, "num_heads": 2, "H_cycles": 1, "halt_max_steps": 2},
+    ...     "train": {"batch_size": 8, "budget": {"steps": 2}, "reports": 1},
+    ... }, out=folder)
+    >>> solver = load(folder)
+    >>> solver.evaluate("test").examples
+    8
+    >>> [answer.step for answer in solver.solve("Rdl udl lll")]
+    [1, 2]
+    """
+    folder = checkpoint_in(Path(path))
+    head = read_head(folder)
+    task = head.config.task.build(cache_folder(), progress)
+    resolved = resolve(head.config.train.model_copy(update={"device": device}), key)
+    torch.set_num_threads(resolved.threads)
+    model, _ = load_model(folder, task, resolved)
+    return Solver(folder, head, task, model, torch.device(resolved.device))
