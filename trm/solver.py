@@ -54,7 +54,7 @@ class Solver:
 
     @property
     def halt_threshold(self) -> float:
-        """The halting probability at which early stopping stops, where its rule has one; else 0.5."""
+        """The halting probability at which early stopping stops; 0.5 if its rule has none."""
         return logit_threshold(self.head.config.halting) or 0.5
 
     def split(self, name: SplitName) -> Split:
