@@ -77,7 +77,7 @@ class Job:
         return cls(**{**values, "marks": tuple(values["marks"]), "path": tuple(values["path"])})
 
 
-class Training(Protocol):
+class TrainingRun(Protocol):
     """A training run, as far as a worker is concerned."""
 
     @property
@@ -97,11 +97,11 @@ class Training(Protocol):
         """Hashes and decisions that the results depend on."""
 
 
-def build_trainer(job: Job) -> Training:
+def build_trainer(job: Job) -> TrainingRun:
     """The training run of a job, restored from its checkpoint if it has one."""
     # Last on the path, so that nothing of the user's can shadow a package.
     sys.path.extend(folder for folder in job.path if folder not in sys.path)
-    training: Training
+    training: TrainingRun
     if job.factory is None:
         training = TRMTraining(job)
     else:

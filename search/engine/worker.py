@@ -18,7 +18,7 @@ import numpy as np
 import ray
 from ray.tune import Trainable
 
-from search.engine.job import Job, Training, build_trainer
+from search.engine.job import Job, TrainingRun, build_trainer
 from search.ledger.checkpoints import keep_only
 from search.ledger.storage import StoreError, append_text, place, remove_tree, write_folder
 from trm.report import Report
@@ -36,7 +36,7 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
     """
 
     _job: Job
-    _training: Training | None
+    _training: TrainingRun | None
     _reports: Iterator[Report] | None
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -118,7 +118,7 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
             self._provenance_sent = True
         return message
 
-    def _save(self, training: Training, mark: int) -> str:
+    def _save(self, training: TrainingRun, mark: int) -> str:
         job = self._job
         path = f"{job.checkpoints}/{job.attempt}/{mark}"
         folder = place(job.folder)

@@ -19,10 +19,10 @@ REGISTRIES: tuple[dict, ...] = (TASKS, OPTIMIZERS)  # type: ignore[type-arg]
 def working_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work in a folder; what is imported from it and registered is forgotten afterwards."""
     monkeypatch.chdir(folder)
-    path, modules = list(sys.path), set(sys.modules)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    modules = set(sys.modules)
     before = [dict(registry) for registry in REGISTRIES]
     yield folder
-    sys.path[:] = path
     for name in set(sys.modules) - modules:
         if str(folder) in str(getattr(sys.modules[name], "__file__", None)):
             del sys.modules[name]
