@@ -52,7 +52,7 @@ def is_whole(trial: Trial, generations: int = 0) -> bool:
     )
 
 
-def replicas(trials: Mapping[int, Trial]) -> dict[int, list[Trial]]:
+def runs_by_config(trials: Mapping[int, Trial]) -> dict[int, list[Trial]]:
     """The explore trials of each config, by the number of its first one, in order of seeds."""
     found: dict[int, list[Trial]] = {}
     for trial in trials.values():
@@ -68,7 +68,7 @@ def explored(plan: Plan, book: Book) -> list[Explored]:
         for trial in book.trials.values()
         if trial.stage == "population" and is_whole(trial, plan.generations)
     ]
-    for seeds in replicas(book.trials).values():
+    for seeds in runs_by_config(book.trials).values():
         ended = all(t.outcome not in (None, "pruned", "stopped", "infeasible") for t in seeds)
         if ended and len(seeds) >= plan.seeds and any(map(is_whole, seeds)):
             groups.append(seeds)

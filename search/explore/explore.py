@@ -10,7 +10,7 @@ from typing import Any
 from search.config.plan import Plan
 from search.explore.candidates import aggregated, explored_one, last_rows
 from search.explore.early_stopping import EarlyStopping
-from search.explore.further_seeds import Replicas
+from search.explore.further_seeds import FurtherSeeds
 from search.explore.warm_start import Warm
 from search.ledger.book import Book
 from search.ledger.trial import Trial
@@ -61,7 +61,7 @@ class Explore:
         )
         self._trials = self._steering.trials
         self._feasible = sum(trial.outcome != "infeasible" for trial in self._trials)
-        self._replicas = Replicas(plan, book)
+        self._further = FurtherSeeds(plan, book)
         self._last = last_rows(plan, book, explored)
         start = start or Warm()
         self._first = start.first or (plan.space.default()[0],)
@@ -80,13 +80,13 @@ class Explore:
     def done(self) -> int:
         """Trials that have ended, not counting infeasible draws."""
         own = sum(trial.outcome not in (None, "infeasible") for trial in self._trials)
-        return own + self._replicas.done
+        return own + self._further.done
 
     def next(self) -> Trial | None:
         """The next trial to start or to go on with; None when there are enough."""
         if self._steering.unfinished:
             return self._steering.start(self._steering.unfinished.popleft())
-        if (seed := self._replicas.next()) is not None:
+        if (seed := self._further.next()) is not None:
             return seed
         if (promoted := self._steering.promote()) is not None:
             return promoted
@@ -103,7 +103,7 @@ class Explore:
 
     def exhausted(self) -> bool:
         """Whether `next` will never give a trial again."""
-        waiting = self._steering.unfinished or self._steering.waiting or self._replicas.waiting
+        waiting = self._steering.unfinished or self._steering.waiting or self._further.waiting
         return not waiting and self._drawn()
 
     def score(self, row: Mapping[str, Any]) -> float:
@@ -123,7 +123,7 @@ class Explore:
         """Tell the scheduler how a trial ended, and the sampler once its config has."""
         if trial.candidate == trial.id:
             self._steering.on_end(trial)
-        if self._replicas.on_end(trial):
+        if self._further.on_end(trial):
             self._tell(self._ledger.trials[trial.candidate])
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class Explore:
         assert trial.outcome is not None
         self._history.end(self._record(trial))
         self._mirror(trial)
-        for seed in self._replicas.of(trial):
+        for seed in self._further.of(trial):
             self._last.pop(seed.id, None)
 
     def _mirror(self, trial: Trial) -> None:
@@ -188,7 +188,7 @@ class Explore:
 
     def _open(self, trial: Trial) -> bool:
         """Whether a trial's config has yet to end."""
-        return not self._replicas.complete(self._ledger.trials[trial.candidate])
+        return not self._further.complete(self._ledger.trials[trial.candidate])
 
     def _rebuild_history(self, start: Warm) -> History:
         directions = [objective.resolved_direction for objective in self.plan.objectives]
@@ -211,8 +211,8 @@ class Explore:
 
     def _record(self, trial: Trial) -> PastTrial:
         """A config, by the trial of its first seed, as the sampler knows it."""
-        number, seeds = self._steering.number(trial), self._replicas.of(trial)
-        outcome = trial.outcome if self._replicas.complete(trial) else None
+        number, seeds = self._steering.number(trial), self._further.of(trial)
+        outcome = trial.outcome if self._further.complete(trial) else None
         values: tuple[float, ...] = ()
         violations: Mapping[str, float] = {}
         if outcome == "completed":
@@ -235,7 +235,7 @@ class Explore:
 
     def _entry(self, trial: Trial) -> Entry:
         """A config as the study's journal shows it."""
-        attributes: dict[str, Any] = {"trials": [seed.id for seed in self._replicas.of(trial)]}
+        attributes: dict[str, Any] = {"trials": [seed.id for seed in self._further.of(trial)]}
         record = self._record(trial)
         if record.outcome is not None:
             attributes |= {"outcome": trial.outcome, "reason": trial.reason}

@@ -6,12 +6,12 @@ from collections import deque
 
 from search.config.plan import Plan
 from search.config.seeds import EXPLORE_SEEDS
-from search.explore.candidates import replicas
+from search.explore.candidates import runs_by_config
 from search.ledger.book import Book
 from search.ledger.trial import Trial
 
 
-class Replicas:
+class FurtherSeeds:
     """The trials of every config in the search, its first one included.
 
     A config whose first seed was stopped early or failed gets no others: it has lost already.
@@ -20,7 +20,7 @@ class Replicas:
     def __init__(self, plan: Plan, book: Book) -> None:
         self._plan = plan
         self._ledger = book
-        self._trials = replicas(book.trials) if plan.seeds > 1 else {}
+        self._trials = runs_by_config(book.trials) if plan.seeds > 1 else {}
         for seeds in self._trials.values():
             # A driver that died in here had stored some of them.
             self._fill(seeds)

@@ -12,7 +12,7 @@ from typing import Any
 
 from search.config.plan import Plan, read_plan
 from search.config.projection import project
-from search.explore.candidates import aggregated, replicas
+from search.explore.candidates import aggregated, runs_by_config
 from search.ledger.files import SWEEP_FILE, fields_of, write_atomically
 from search.ledger.reader import read_curves, read_trials
 from search.ledger.storage import Place, place
@@ -147,7 +147,7 @@ def _with_run(warm: Warm, folder: str, plan: Plan) -> Warm:
     points: list[tuple[float, int, Params]] = []
     dropped: Counter[str] = Counter()
     known = {tuple(sorted(record.params.items())) for record in warm.records}
-    for seeds in replicas(read_trials(path)).values():
+    for seeds in runs_by_config(read_trials(path)).values():
         trial = seeds[0]
         if any(seed.outcome is None for seed in seeds) or trial.outcome == "infeasible":
             continue

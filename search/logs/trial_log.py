@@ -22,42 +22,42 @@ _GOOD = ("completed", "pruned", "stopped")
 
 
 class TrialLog:
-    """Listens to trials and hands them to a recorder.
+    """Listens to trials and hands them to a writer.
 
     Trials that the log does not hold to their end, although no worker tells of them any more, are
     filled in from the ledger: one whenever a trial ends, which holds nobody up, and the rest at
     the close.
     """
 
-    def __init__(self, recorder: LogWriter, book: Book, study: str) -> None:
-        self._recorder = recorder
+    def __init__(self, writer: LogWriter, book: Book, study: str) -> None:
+        self._writer = writer
         self._book = book
         self._study = study
-        self._done = {int(key) for key in recorder.complete}
+        self._done = {int(key) for key in writer.complete}
         self._missing = self._find_missing()
 
     def started(self, trial: Trial, worker: str) -> None:
         """A worker begins or resumes a trial."""
-        if not self._recorder.is_open(str(trial.id)):
+        if not self._writer.is_open(str(trial.id)):
             self._begin(trial)
 
     def reported(self, trial: Trial, row: Mapping[str, Any], score: float) -> None:
         """A report was acknowledged."""
-        if self._recorder.is_open(str(trial.id)):
-            self._recorder.add(str(trial.id), row)
+        if self._writer.is_open(str(trial.id)):
+            self._writer.add(str(trial.id), row)
         else:
             self._begin(trial)
 
     def paused(self, trial: Trial) -> None:
         """A trial waits: its run is closed until then, so that few are open at once."""
-        if self._recorder.is_open(str(trial.id)):
-            self._recorder.end(str(trial.id), None)
+        if self._writer.is_open(str(trial.id)):
+            self._writer.end(str(trial.id), None)
 
     def ended(self, trial: Trial) -> None:
         """A trial has its outcome."""
-        if not self._recorder.is_open(str(trial.id)):
+        if not self._writer.is_open(str(trial.id)):
             self._begin(trial)
-        self._recorder.end(str(trial.id), _ending(trial))
+        self._writer.end(str(trial.id), _ending(trial))
         self._done.add(trial.id)
         if self._missing:
             self._fill_in(self._missing.pop())
@@ -66,12 +66,12 @@ class TrialLog:
         """Write what is missing, for at most so long if seconds are given."""
         try:
             if seconds is None:
-                self._done -= {int(key) for key in self._recorder.behind}
+                self._done -= {int(key) for key in self._writer.behind}
                 for trial_id in self._find_missing():
                     self._fill_in(trial_id, wait=True)
         except Exception as error:  # the ledger cannot be read: what stopped the run says why
             warn(f"live logs lack trials ({type(error).__name__}); --resume writes the rest")
-        self._recorder.close(seconds)
+        self._writer.close(seconds)
 
     def _find_missing(self) -> list[int]:
         return [
@@ -83,12 +83,12 @@ class TrialLog:
     def _fill_in(self, trial_id: int, *, wait: bool = False) -> None:
         trial = self._book.trials[trial_id]
         self._begin(trial, wait=wait)
-        self._recorder.end(str(trial_id), _ending(trial), wait=wait)
+        self._writer.end(str(trial_id), _ending(trial), wait=wait)
         self._done.add(trial_id)
 
     def _begin(self, trial: Trial, *, wait: bool = False) -> None:
         rows = self._book.curve(trial.id) if trial.mark else ()
-        self._recorder.begin(_run_of(trial, self._study), rows, wait=wait)
+        self._writer.begin(_run_of(trial, self._study), rows, wait=wait)
 
 
 def require_logs(config: LogConfig) -> None:

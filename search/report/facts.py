@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from search.config.plan import Plan, read_plan
 from search.config.seeds import REFERENCE
-from search.explore.candidates import Explored, best_first, explored, replicas
+from search.explore.candidates import Explored, best_first, explored, runs_by_config
 from search.ledger.book import Book
 from search.ledger.files import RUN_FILE, read_json
 from search.ledger.lineage import PARENT
@@ -121,7 +121,7 @@ class Facts:
         """The configs of the search that say something about their parameters, by number."""
         whole = {one.trial.id: one for one in self.explored}
         found = []
-        for number, seeds in replicas(self.trials).items():
+        for number, seeds in runs_by_config(self.trials).items():
             first = seeds[0]
             share = first.compute / self.plan.budget
             if number in whole:

@@ -10,7 +10,7 @@ from search.report.facts import Facts
 from search.report.section import Panel, Picture, Table
 from search.report.theme import INK, chart, marker, role_of
 from search.report.words import count, listed, number
-from search.stability.race import rules
+from search.stability.confirm_race import rules
 from search.stability.result import Result
 from search.stats.race_rules import Exit, Why, exits
 

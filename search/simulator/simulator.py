@@ -33,7 +33,7 @@ from search.schedulers.scheduler import RungConfig
 from search.simulator.recording import Recording
 from search.simulator.virtual_clock import START, ClockName, Stretch, VirtualClock
 from search.stability.confirm import finalists, rank
-from search.stability.race import ConfirmRace
+from search.stability.confirm_race import ConfirmRace
 from trm.errors import UserError
 
 MOST_TRIALS = 10

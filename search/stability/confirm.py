@@ -15,7 +15,7 @@ from search.ledger.book import Book
 from search.ledger.trial import Trial
 from search.objectives.constraint import violations
 from search.objectives.objective import Objective
-from search.stability.race import ConfirmRace
+from search.stability.confirm_race import ConfirmRace
 from search.stability.result import (
     RESULT_FILE,
     RESULT_VERSION,

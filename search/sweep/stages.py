@@ -32,7 +32,7 @@ from search.stability.confirm import (
     promise_trials,
     rank,
 )
-from search.stability.race import ConfirmRace
+from search.stability.confirm_race import ConfirmRace
 from search.stability.result import Promise, Result
 from trm.checkpoint import load_model
 from trm.evaluation import evaluate, subset

@@ -8,7 +8,7 @@ from typing import Any
 from search.config.plan import read_plan
 from search.ledger.ledger import Ledger
 from search.stability.confirm import finalists, rank
-from search.stability.race import ConfirmRace
+from search.stability.confirm_race import ConfirmRace
 from search.stability.result import Promise, Result
 from tests.support.reported import MARKS, TREE, curve, made
 

@@ -188,17 +188,17 @@ def test_a_server_that_is_not_there_costs_one_warning(
     monkeypatch.setattr(module, "_INIT_SECONDS", 2.0 if dies == "before" else 60.0)
     monkeypatch.setattr(module, "_FINISH_SECONDS", 1.0)
     monkeypatch.setenv("WANDB_API_KEY", fake.KEY)
-    recorder = LogWriter(WandbSink(tmp_path, WandbConfig(mode="online")))
+    writer = LogWriter(WandbSink(tmp_path, WandbConfig(mode="online")))
     if dies == "between":
         with fake.wandb_server() as server:
             monkeypatch.setenv("WANDB_BASE_URL", server.url)
-            recorder.begin(run(), [row(1)])
+            writer.begin(run(), [row(1)])
             wait_for(lambda: "study-4" in server.runs)
     else:
-        recorder.begin(run(), [row(1)])
-    recorder.add("4", row(2))
-    recorder.end("4", DONE)
-    recorder.close()
+        writer.begin(run(), [row(1)])
+    writer.add("4", row(2))
+    writer.end("4", DONE)
+    writer.close()
     warned = capfd.readouterr().err.splitlines()
     assert len(warned) == 1, warned
     assert warned[0].startswith("trm: warning: W&B is off after an error (")

@@ -54,15 +54,15 @@ def row(step: int) -> dict[str, Any]:
 
 def test_everything_reaches_the_log_in_order_and_elsewhere(tmp_path: Path) -> None:
     sink = Sink(tmp_path)
-    recorder = LogWriter(sink)
-    recorder.begin(run("7"), [row(1)])
-    assert recorder.is_open("7")
-    recorder.add("7", row(2))
-    recorder.end("7", DONE)
-    assert not recorder.is_open("7")
-    recorder.begin(run("8"))
-    recorder.end("8", None)
-    recorder.close()
+    writer = LogWriter(sink)
+    writer.begin(run("7"), [row(1)])
+    assert writer.is_open("7")
+    writer.add("7", row(2))
+    writer.end("7", DONE)
+    assert not writer.is_open("7")
+    writer.begin(run("8"))
+    writer.end("8", None)
+    writer.close()
     assert sink.calls == [
         ("begin", "7"), ("add", "7", 1), ("add", "7", 2), ("end", "7", DONE),
         ("begin", "8"), ("end", "8", None), ("close",),
@@ -76,16 +76,16 @@ def test_everything_reaches_the_log_in_order_and_elsewhere(tmp_path: Path) -> No
 def test_a_log_without_room_holds_nobody_up_and_is_made_whole_later(tmp_path: Path) -> None:
     sink = Sink(tmp_path)
     sink.free.clear()
-    recorder = LogWriter(sink, waiting=3)
-    recorder.begin(run("0"))
+    writer = LogWriter(sink, waiting=3)
+    writer.begin(run("0"))
     for step in range(1, 9):
-        recorder.add("0", row(step))
-    recorder.end("0", DONE)
-    assert list(recorder.behind) == ["0"]
+        writer.add("0", row(step))
+    writer.end("0", DONE)
+    assert list(writer.behind) == ["0"]
     sink.free.set()
-    recorder.begin(run("0"), [row(step) for step in range(1, 9)], wait=True)
-    recorder.end("0", DONE, wait=True)
-    recorder.close()
+    writer.begin(run("0"), [row(step) for step in range(1, 9)], wait=True)
+    writer.end("0", DONE, wait=True)
+    writer.close()
     last = max(i for i, call in enumerate(sink.calls) if call[0] == "begin")
     assert sink.calls[last:] == [
         ("begin", "0"), *(("add", "0", step) for step in range(1, 9)), ("end", "0", DONE),
@@ -98,12 +98,12 @@ def test_a_log_that_fails_is_off_with_one_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sink = Sink(tmp_path, fails_at=2)
-    recorder = LogWriter(sink, waiting=2)
-    recorder.begin(run("0"))
+    writer = LogWriter(sink, waiting=2)
+    writer.begin(run("0"))
     for step in range(1, 50):
-        recorder.add("0", row(step), wait=True)
-    recorder.end("0", DONE, wait=True)
-    recorder.close()
+        writer.add("0", row(step), wait=True)
+    writer.end("0", DONE, wait=True)
+    writer.close()
     assert sink.calls == [("begin", "0"), ("add", "0", 1), ("close",)]
     assert read_complete(tmp_path) == set()
     assert capsys.readouterr().err.splitlines() == [
@@ -116,14 +116,14 @@ def test_a_close_in_a_hurry_leaves_the_rest_to_the_next_resume(
 ) -> None:
     sink = Sink(tmp_path)
     sink.free.clear()
-    recorder = LogWriter(sink, waiting=3)
+    writer = LogWriter(sink, waiting=3)
     for key in "0123":
-        recorder.begin(run(key))
-        recorder.end(key, DONE)
-    recorder.close(seconds=0.3)
+        writer.begin(run(key))
+        writer.end(key, DONE)
+    writer.close(seconds=0.3)
     assert "the log was left behind; --resume writes the rest" in capsys.readouterr().err
     sink.free.set()
-    recorder._thread.join(20)
+    writer._thread.join(20)
     assert sink.calls == [("begin", "0"), ("close",)], "it stops at once when it is free again"
     assert read_complete(tmp_path) == set()
 

@@ -16,7 +16,7 @@ from search.ledger.book import Book
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.stability.confirm import finalists, promise, promise_trials, rank
-from search.stability.race import ConfirmRace
+from search.stability.confirm_race import ConfirmRace
 from search.stats.intervals import prediction_interval
 from trm.config import experiment_from
 

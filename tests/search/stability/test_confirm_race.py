@@ -17,7 +17,7 @@ from search.ledger.book import Book
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.stability.confirm import finalists, improvement, optimism, promise, promise_trials, rank
-from search.stability.race import ConfirmRace, rules
+from search.stability.confirm_race import ConfirmRace, rules
 from search.stats.odds import probability_of_best
 from trm.config import experiment_from
 from trm.errors import UserError
