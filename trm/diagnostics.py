@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -25,7 +25,7 @@ from pydantic import (
 from curricula.component import Component, SectionError, nearest
 from trm.detectors import DETECTORS
 from trm.detectors.depth_divergence import DepthDivergenceConfig
-from trm.detectors.detector import Detector, Finding
+from trm.detectors.detector import Detector, Finding, Severity
 from trm.detectors.ema_dependence import EMAConfig
 from trm.detectors.evidence import EVIDENCE
 from trm.detectors.flat_line import FlatConfig
@@ -37,6 +37,7 @@ from trm.detectors.numeric_divergence import DivergenceConfig
 from trm.detectors.overfit_plateau import OverfitConfig
 from trm.detectors.probing import ProbeConfig
 from trm.detectors.wandering_latent import WanderConfig
+from trm.fault import Fault, require
 from trm.report import ReportRow
 
 
@@ -152,8 +153,39 @@ def diagnose(rows: Sequence[ReportRow], config: DiagnosticsConfig | None = None)
     for name, detector in DETECTORS.items():
         settings = config if _is_ours(detector) else getattr(config, name, None)
         if settings is not None:
-            found.append(detector.find(rows if detector.sees_divergence else sound, settings))
-    return [finding for finding in found if finding is not None]
+            seen = rows if detector.sees_divergence else sound
+            if (finding := detector.find(seen, settings)) is not None:
+                found.append(require_finding(name, finding))
+    return found
+
+
+def require_finding(name: str, finding: object) -> Finding:
+    """What the detector of that name has found, if it is a finding.
+
+    Raises:
+        Fault: it is none, names another detector, or has no finite numbers.
+    """
+    component = f"detector {name!r}"
+    if not isinstance(finding, Finding):
+        raise Fault(component, f"gives {type(finding).__name__}", "give a Finding, or None")
+    require(
+        finding.detector == name, component, f"gives a finding of {finding.detector!r}",
+        f"name it {name!r}",
+    )  # fmt: skip
+    require(
+        finding.severity in get_args(Severity), component,
+        f"gives the severity {finding.severity!r}",
+        f"choose one of {', '.join(get_args(Severity))}",
+    )  # fmt: skip
+    require(
+        isinstance(finding.at, int | float) and 0.0 <= finding.at <= 1.0, component,
+        f"finds something at {finding.at}", "say at which share of the run, from 0 to 1",
+    )  # fmt: skip
+    require(
+        bool(finding.words) and "\n" not in finding.words, component,
+        "has no words, or several lines of them", "say in one line what has happened",
+    )  # fmt: skip
+    return finding
 
 
 def describe(findings: Sequence[Finding]) -> str:
