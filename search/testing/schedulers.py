@@ -20,6 +20,7 @@ from search.ledger.book import Book
 from search.ledger.journal import JournalRecord
 from search.ledger.trial import Trial
 from search.schedulers.scheduler import EarlyStoppingConfig
+from search.schedulers.soundness import require_scheduler
 
 TRIALS = 24
 MARKS = 12
@@ -27,7 +28,9 @@ FLOOR = 0.0
 Fact = tuple[int, str | None, float | None, int]
 
 
-def check(config: EarlyStoppingConfig, seed: int, workers: int = 1, cut: int | None = None) -> None:
+def check(
+    config: EarlyStoppingConfig, seed: int = 0, workers: int = 1, cut: int | None = None
+) -> None:
     """Play one sweep of made-up trials, killed after `cut` records of its ledger and resumed.
 
     Some curves are flat or tied, some meet NaN or infinity, diverge or crash. With one worker the
@@ -38,7 +41,9 @@ def check(config: EarlyStoppingConfig, seed: int, workers: int = 1, cut: int | N
 
     Raises:
         AssertionError: the scheduler breaks a promise.
+        UserError: it decides what it may not, as in a sweep.
     """
+    require_scheduler(config)
     _check_shares(config)
     book = _Book(cut)
     try:
