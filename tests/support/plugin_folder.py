@@ -9,10 +9,26 @@ from pathlib import Path
 
 import pytest
 
+from curricula.depth import DEPTH_SCHEDULES
+from curricula.published import CURRICULA
+from search.config.sinks import LOG_SINKS
+from search.samplers import SAMPLERS
+from search.schedulers import SCHEDULERS
+from trm.detectors import DETECTORS
+from trm.learning.halting import HALTING_RULES
+from trm.learning.losses import TOKEN_LOSSES
 from trm.learning.optimizers import OPTIMIZERS
+from trm.network.mixers import MIXERS
+from trm.network.positions import POSITIONS
 from trm.tasks import TASKS
 
-REGISTRIES: tuple[dict, ...] = (TASKS, OPTIMIZERS)  # type: ignore[type-arg]
+EXAMPLES = Path(__file__).with_name("plugins")
+"""A plug-in of each kind, a file each."""
+
+REGISTRIES: tuple[dict, ...] = (  # type: ignore[type-arg]
+    TASKS, MIXERS, POSITIONS, TOKEN_LOSSES, HALTING_RULES, OPTIMIZERS, DETECTORS, CURRICULA,
+    DEPTH_SCHEDULES, SAMPLERS, SCHEDULERS, LOG_SINKS,
+)  # fmt: skip
 
 
 @contextmanager
@@ -24,7 +40,8 @@ def working_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     before = [dict(registry) for registry in REGISTRIES]
     yield folder
     for name in set(sys.modules) - modules:
-        if str(folder) in str(getattr(sys.modules[name], "__file__", None)):
+        home = str(getattr(sys.modules[name], "__file__", None))
+        if str(folder) in home or str(EXAMPLES) in home:
             del sys.modules[name]
     for registry, entries in zip(REGISTRIES, before, strict=True):
         registry.clear()

@@ -4,6 +4,8 @@ import csv
 from pathlib import Path
 from typing import IO, Literal
 
+from pydantic import Field
+
 from search.config.sinks import LOG_SINKS, LoggedRun, LogSinkConfig, RunEnd, Sink
 from trm.report import ReportRow
 
@@ -12,7 +14,7 @@ class CsvConfig(LogSinkConfig):
     """`columns` are those of the reports that are written."""
 
     name: Literal["csv"] = "csv"
-    columns: list[str] = ["step", "exact_accuracy"]
+    columns: list[str] = Field(default=["step", "exact_accuracy"])
 
     def build(self, folder: Path, run: str) -> Sink:
         return CsvLog(folder, self.columns)
