@@ -25,7 +25,13 @@ _OBJECT_STORE_BYTES = 100_000_000
 
 
 class ClusterError(ValueError):
-    """A cluster that cannot be had, in one line with the address and the remedy."""
+    """A cluster that cannot be had, in one line with the address and the remedy.
+
+    >>> check_address("nowhere")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    cluster.connect.ClusterError: --address nowhere: must be `auto` or host:port, as in ...
+    """
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,9 @@ class Cluster:
         local: whether it was made here and ends with this process.
         nodes: machines that are up.
         resources: what they have together, `CPU`, `GPU` and Ray's other names.
+
+    >>> Cluster(local=True, nodes=1, resources={"CPU": 8.0}).resources["CPU"]
+    8.0
     """
 
     local: bool
@@ -168,6 +177,12 @@ def check_address(address: str, timeout: float = 5.0) -> None:
 
     Raises:
         ClusterError: the address is malformed, of the client protocol, or nobody answers there.
+
+    >>> check_address("auto")
+    >>> check_address("localhost:1")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    cluster.connect.ClusterError: --address localhost:1: nobody ...
     """
     if address == "auto":
         return

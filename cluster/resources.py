@@ -10,7 +10,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Share:
-    """What one trial gets: CPU cores, which are also its threads, and a share of a GPU."""
+    """What one trial gets: CPU cores, which are also its threads, and a share of a GPU.
+
+    >>> Share(cpus=2, gpus=0.5).request()
+    {'CPU': 2.0, 'GPU': 0.5}
+    """
 
     cpus: int = 1
     gpus: float = 0.0
@@ -39,7 +43,11 @@ def default_parallel(available: Mapping[str, float], share: Share) -> int:
 
 
 def cores() -> int:
-    """CPU cores that this process may use: its affinity, cut by the container's quota."""
+    """CPU cores that this process may use: its affinity, cut by the container's quota.
+
+    >>> cores() >= 1
+    True
+    """
     affinity = getattr(os, "sched_getaffinity", None)
     allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(min(allowed, _quota(Path("/sys/fs/cgroup/cpu.max"))), 1)
@@ -58,6 +66,9 @@ def worker_environment(share: Share) -> dict[str, str]:
     """Environment variables that give every worker's numeric libraries its share of threads.
 
     They are read when a library loads, so a worker has to be started with them.
+
+    >>> worker_environment(Share(cpus=2))["OMP_NUM_THREADS"]
+    '2'
     """
     threads = str(share.cpus)
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")

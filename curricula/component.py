@@ -22,6 +22,17 @@ class Component(BaseModel):
     """A frozen section of the config tree that knows its own keys and refuses all others.
 
     Types are strict: `"3"` is not an integer and `1` is not a boolean, but an integer is a number.
+
+    >>> class Wheel(Component):
+    ...     spokes: int = 8
+    >>> Wheel(spokes=12).spokes
+    12
+    >>> Wheel(spoke=12)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    pydantic_core._pydantic_core.ValidationError: 1 validation error for Wheel
+    spoke
+    ...
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)

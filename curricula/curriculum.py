@@ -40,6 +40,11 @@ class Curriculum(Schedule):
         rewarm_steps: training steps over which the learning rate rises again from 0 after each
             change of depth (0: it does not fall), as in RSM (arXiv 2603.15641).
         feedback_every: share of the run after which adaptive schedules get feedback.
+
+    >>> from curricula.published import CURRICULA
+    >>> cgar = CURRICULA["cgar"]()
+    >>> cgar.depth.name, cgar.supervision_weights.name, cgar.is_adaptive
+    ('cgar', 'decay', False)
     """
 
     DRIVES: ClassVar[tuple[str, ...]] = ("depth", "supervision", "difficulty")

@@ -2,6 +2,9 @@
 
 Every schedule stays between one cycle and the model's own depth, so that one schedule can serve a
 search over depth.
+
+>>> DEPTH_SCHEDULES["cgar"]().at(0.0, Depth(H_cycles=3, L_cycles=6), {})
+Depth(H_cycles=1, L_cycles=2)
 """
 
 from __future__ import annotations
@@ -31,7 +34,16 @@ Driven = Literal["both", "H", "L"]
 
 
 class DepthSchedule(Schedule):
-    """Depth over a run; subclasses fix `name`."""
+    """Depth over a run; subclasses fix `name`.
+
+    >>> class Half(DepthSchedule):
+    ...     name: Literal["half"] = "half"
+    ...
+    ...     def at(self, progress, full, state):
+    ...         return full if progress >= 0.5 else Depth(1, full.L_cycles)
+    >>> Half().at(0.2, Depth(H_cycles=3, L_cycles=6), {})
+    Depth(H_cycles=1, L_cycles=6)
+    """
 
     name: str
 

@@ -2,6 +2,9 @@
 
 Examples are ordered by difficulty within their source: the easiest is at 0, the hardest at 1. A
 schedule gives disjoint slices of that order with weights; no slice is all of it.
+
+>>> DIFFICULTY_SCHEDULES["none"]().at(0.5, {})
+()
 """
 
 from __future__ import annotations
@@ -25,7 +28,16 @@ NARROWEST = 0.001
 
 
 class DifficultySchedule(Schedule):
-    """The mix of examples over a run; subclasses fix `name`."""
+    """The mix of examples over a run; subclasses fix `name`.
+
+    >>> class EasyHalf(DifficultySchedule):
+    ...     name: Literal["easy_half"] = "easy_half"
+    ...
+    ...     def at(self, progress, state):
+    ...         return (Slice(0.0, 0.5),) if progress < 0.5 else ()
+    >>> EasyHalf().at(0.2, {})
+    (Slice(low=0.0, high=0.5, weight=1.0),)
+    """
 
     name: str
 

@@ -18,6 +18,9 @@ class Feedback:
             0.5 then.
         by_difficulty: for each of the equal bins of difficulty, the easiest first, how many
             examples halted and the share of them that were right. Empty if no schedule asked.
+
+    >>> Feedback(loss=0.4, exact_accuracy=0.5, halt_accuracy=0.8).by_difficulty
+    ()
     """
 
     loss: float

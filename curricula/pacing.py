@@ -2,6 +2,9 @@
 
 A ramp stays at `start` for a warm-up, moves to `end`, and holds it. Each of its families is
 monotone between its ends, and reaches both exactly.
+
+>>> CURVES["linear"](start=0.0, end=1.0).at(0.25)
+0.25
 """
 
 from __future__ import annotations
@@ -16,7 +19,11 @@ from curricula.schedule import ROUNDING, Schedule, in_force, require_starts, sta
 
 
 class Curve(Schedule):
-    """A number for any progress in [0, 1], the share of the compute budget that is spent."""
+    """A number for any progress in [0, 1], the share of the compute budget that is spent.
+
+    >>> [Linear(start=4.0, end=2.0).at(progress) for progress in (0.0, 0.5, 1.0)]
+    [4.0, 3.0, 2.0]
+    """
 
     name: str
     monotone: ClassVar[bool] = False

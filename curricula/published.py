@@ -2,6 +2,9 @@
 
 Each is a `Curriculum` with other defaults, so that any part of it can be replaced:
 `{name: cgar, supervision_weights: {name: decay, rate: 0.9}}`.
+
+>>> CURRICULA["easy_to_hard"]().difficulty.name
+'easy_to_hard'
 """
 
 from __future__ import annotations

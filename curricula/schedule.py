@@ -23,7 +23,12 @@ ROUNDING = 1e-9
 
 
 class Schedule(Component):
-    """A value that changes over a run. Subclasses have a `name` and an `at` for what they drive."""
+    """A value that changes over a run. Subclasses have a `name` and an `at` for what they drive.
+
+    >>> from curricula.pacing import Linear
+    >>> Linear().adaptive, Linear().begin()
+    (False, {})
+    """
 
     adaptive: ClassVar[bool] = False
     """Whether the schedule depends on feedback."""

@@ -1,4 +1,9 @@
-"""From which source the next training examples come, where a task has several."""
+"""From which source the next training examples come, where a task has several.
+
+>>> mixture = SOURCE_SCHEDULES["mixture"](weights={"four": 1.0, "six": 3.0})
+>>> mixture.at(0.5, ("four", "six"))
+(0.25, 0.75)
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,16 @@ from curricula.schedule import Schedule
 
 
 class SourceSchedule(Schedule):
-    """The mix of sources over a run; subclasses fix `name`."""
+    """The mix of sources over a run; subclasses fix `name`.
+
+    >>> class FirstAlone(SourceSchedule):
+    ...     name: Literal["first_alone"] = "first_alone"
+    ...
+    ...     def at(self, progress, sources):
+    ...         return (1.0,) + (0.0,) * (len(sources) - 1)
+    >>> FirstAlone().at(0.5, ("four", "six"))
+    (1.0, 0.0)
+    """
 
     name: str
 

@@ -7,7 +7,11 @@ from typing import NamedTuple
 
 
 class Depth(NamedTuple):
-    """Recursions of the answer in a supervision step, and of the latent in an H cycle."""
+    """Recursions of the answer in a supervision step, and of the latent in an H cycle.
+
+    >>> Depth(H_cycles=3, L_cycles=6).L_cycles
+    6
+    """
 
     H_cycles: int
     L_cycles: int
@@ -17,6 +21,9 @@ class Slice(NamedTuple):
     """Part of the examples, ordered by difficulty: the easiest is at 0, the hardest at 1.
 
     `weight` is in proportion to the share of new examples that comes from [low, high).
+
+    >>> Slice(0.0, 0.25).weight
+    1.0
     """
 
     low: float
@@ -40,6 +47,9 @@ class Stage:
         lr_factor: what the learning rate is multiplied by.
         difficulty: which examples come next, disjoint slices; empty: all alike.
         sources: each source's share of the new examples; empty: as the data has it.
+
+    >>> Stage(H_cycles=3, L_cycles=6).depth
+    Depth(H_cycles=3, L_cycles=6)
     """
 
     H_cycles: int

@@ -1,4 +1,10 @@
-"""How many supervision steps an example gets in training, and what the loss of each counts."""
+"""How many supervision steps an example gets in training, and what the loss of each counts.
+
+>>> SUPERVISION_SCHEDULES["none"]().at(0.5, 16, {})
+16
+>>> SUPERVISION_WEIGHTS["decay"](rate=0.5).at(2)
+(0.6666666666666666, 0.3333333333333333)
+"""
 
 from __future__ import annotations
 
@@ -15,7 +21,16 @@ from curricula.schedule import ROUNDING, Schedule, ScheduleState, in_force, requ
 
 
 class SupervisionSchedule(Schedule):
-    """The step at which an example halts at the latest; subclasses fix `name`."""
+    """The step at which an example halts at the latest; subclasses fix `name`.
+
+    >>> class HalfAtFirst(SupervisionSchedule):
+    ...     name: Literal["half_at_first"] = "half_at_first"
+    ...
+    ...     def at(self, progress, full, state):
+    ...         return full if progress >= 0.5 else max(full // 2, 1)
+    >>> HalfAtFirst().at(0.2, 16, {})
+    8
+    """
 
     name: str
 
@@ -124,7 +139,16 @@ AnySupervision = SerializeAsAny[
 
 
 class SupervisionWeights(Schedule):
-    """What the loss of each supervision step counts; subclasses fix `name`."""
+    """What the loss of each supervision step counts; subclasses fix `name`.
+
+    >>> class Rising(SupervisionWeights):
+    ...     name: Literal["rising"] = "rising"
+    ...
+    ...     def at(self, steps):
+    ...         return tuple(2.0 * (t + 1) / (steps + 1) for t in range(steps))
+    >>> Rising().at(3)
+    (0.5, 1.0, 1.5)
+    """
 
     name: str
 

@@ -95,7 +95,14 @@ class PromiseConfig(Component):
 
 
 class Experiment(Component):
-    """One experiment: a task, a model and how it is trained."""
+    """One experiment: a task, a model and how it is trained.
+
+    >>> experiment = experiment_from({"task": "sudoku", "optimizer": {"lr": 3e-4}})
+    >>> experiment.optimizer.name, experiment.optimizer.lr, experiment.train.batch_size
+    ('adam_atan2', 0.0003, 768)
+    >>> experiment_from(experiment.tree()) == experiment
+    True
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     name: str = Field(default="experiment", min_length=1)

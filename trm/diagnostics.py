@@ -189,7 +189,12 @@ def require_finding(name: str, finding: object) -> Finding:
 
 
 def describe(findings: Sequence[Finding]) -> str:
-    """The diagnosis in words, one line a finding; one line too if there is none."""
+    """The diagnosis in words, one line a finding; one line too if there is none.
+
+    >>> rows = [{"progress": 1.0, "step": 9, "diverged": True}]
+    >>> print(describe(diagnose(rows)))  # doctest: +ELLIPSIS
+    failure at 100%: numeric divergence: a loss or gradient was not finite after step 9: lower ...
+    """
     if not findings:
         return "no failure found"
     return "\n".join(

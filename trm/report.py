@@ -56,6 +56,9 @@ class Report:
 
     A column is one field: objectives, constraints, the ledger, the report page and the guide read
     its type, meaning, direction and bounds here, as `COLUMNS`.
+
+    >>> COLUMNS["halt_auc"].meaning
+    'area under the ROC curve of q against correctness, all steps; 0.5 if one class'
     """
 
     mark: Annotated[int, Column("index of the compute mark that caused the report, from 1")]

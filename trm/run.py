@@ -48,6 +48,9 @@ class Stopped(KeyboardInterrupt):
     Attributes:
         step: steps trained so far.
         folder: the run folder, to go on from with `resume=True`.
+
+    >>> str(Stopped(7, Path("runs/mine")))
+    'stopped at step 7 and saved: resume=True goes on in runs/mine'
     """
 
     def __init__(self, step: int, folder: Path) -> None:
@@ -64,6 +67,17 @@ class Training:
         folder: its run folder.
         trainer: as it stands: `trainer.model`, `trainer.evaluate()`, `trainer.counters`.
         rows: the reports as in `reports.jsonl`; what is not finite is None.
+
+    >>> from tempfile import mkdtemp
+    >>> tiny = {
+    ...     "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 64,
+    ...              "valid_examples": 8, "test_examples": 8},
+    ...     "model": {"hidden_size": 16, "num_heads": 2, "H_cycles": 1, "halt_max_steps": 2},
+    ...     "train": {"batch_size": 8, "budget": {"steps": 2}, "reports": 1},
+    ... }
+    >>> training = train(tiny, out=mkdtemp())
+    >>> training.trainer.counters.step, training.failed, training.last["mark"]
+    (2, False, 1)
     """
 
     folder: Path

@@ -44,6 +44,18 @@ class Solver:
         task: the task that it was trained on.
         model: the model, with averaged weights where the run kept them.
         device: where the model is.
+
+    >>> from tempfile import mkdtemp
+    >>> from trm.run import train
+    >>> tiny = {
+    ...     "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 64,
+    ...              "valid_examples": 8, "test_examples": 8},
+    ...     "model": {"hidden_size": 16, "num_heads": 2, "H_cycles": 1, "halt_max_steps": 2},
+    ...     "train": {"batch_size": 8, "budget": {"steps": 2}, "reports": 1},
+    ... }
+    >>> solver = load(train(tiny, out=mkdtemp()).folder)
+    >>> solver.task.name, solver.head.config.model.hidden_size, solver.evaluate(examples=5).examples
+    ('arrows', 16, 5)
     """
 
     folder: Path

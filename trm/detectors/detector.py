@@ -25,6 +25,9 @@ class Finding:
         threshold: what it was held against.
         unit: of both.
         words: one line: what happened, and what the evidence suggests to try.
+
+    >>> Finding("slow", "warning", 0.5, 3.0, 2.0, "seconds", "a step takes 3 s: buy a GPU").at
+    0.5
     """
 
     detector: str
@@ -51,6 +54,18 @@ class Detector(Generic[C]):
 
     Raises:
         ValueError: one of `columns` is in no report.
+
+    >>> class SlowConfig(Component):
+    ...     limit: float | None = 1000.0
+    >>> def slow(rows, config):
+    ...     for row in rows:
+    ...         if config.limit is not None and row.get("seconds", 0.0) > config.limit:
+    ...             words = "training takes long: buy a GPU"
+    ...             return Finding("slow", "warning", row["progress"], row["seconds"], config.limit,
+    ...                            "seconds", words)
+    >>> slow_detector = Detector(slow, SlowConfig, "training takes long", "seconds", ("seconds",))
+    >>> slow_detector.find([{"progress": 0.5, "seconds": 1500.0}], SlowConfig()).value
+    1500.0
     """
 
     find: Callable[[Sequence[ReportRow], C], Finding | None]

@@ -2,6 +2,9 @@
 
 Reference: the ACT wrapper of SamsungSAILMontreal/TinyRecursiveModels; the continue head follows
 the Q-learning targets of HRM (arXiv 2506.21734, section 2).
+
+>>> HALTING_RULES["threshold"]().threshold
+0.5
 """
 
 from __future__ import annotations
@@ -32,6 +35,14 @@ class HaltingRule(Component):
 
     What a rule does not decide: a row that has had all its steps halts, and under exploration no
     row halts early.
+
+    >>> class AtOnce(HaltingRule):
+    ...     name: Literal["at_once"] = "at_once"
+    ...
+    ...     def wants_to_halt(self, output, steps, model):
+    ...         return torch.ones_like(steps, dtype=torch.bool)
+    >>> AtOnce().stops(None, torch.tensor([1, 2]), None)
+    tensor([True, True])
     """
 
     name: str

@@ -1,4 +1,9 @@
-"""Token losses and the loss of one supervision step."""
+"""Token losses and the loss of one supervision step.
+
+>>> logits, labels = torch.zeros(2, 3, 10), torch.full((2, 3), 4)
+>>> TOKEN_LOSSES["softmax_cross_entropy"](logits, labels).shape
+torch.Size([2, 3])
+"""
 
 from __future__ import annotations
 

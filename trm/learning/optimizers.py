@@ -1,4 +1,8 @@
-"""Optimisers by name, the sign-SGD of puzzle embeddings, and the learning-rate schedule."""
+"""Optimisers by name, the sign-SGD of puzzle embeddings, and the learning-rate schedule.
+
+>>> OPTIMIZERS["adamw"](lr=3e-4).lr_warmup_steps
+2000
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,14 @@ class OptimizerConfig(Component):
     The learning rate rises over `lr_warmup_steps`, then falls by a cosine to `lr_min_ratio` of
     itself (1.0: stays constant). `grad_clip` is a limit on the global gradient norm (null: off).
     The puzzle embedding has a learning rate and weight decay of its own.
+
+    >>> class PlainSGD(OptimizerConfig):
+    ...     name: Literal["plain_sgd"] = "plain_sgd"
+    ...
+    ...     def build_main(self, parameters):
+    ...         return torch.optim.SGD(parameters, self.lr)
+    >>> PlainSGD(lr=0.1).build_main([nn.Parameter(torch.zeros(2))]).defaults["lr"]
+    0.1
     """
 
     name: str

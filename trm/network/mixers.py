@@ -2,6 +2,9 @@
 
 A mixer's module takes `x` and the rotary tables (see `trm.network.positions`; None where there are
 none) and gives back the shape of `x`. The block adds it to `x` and norms the sum.
+
+>>> MIXERS["attention"].rotates, MIXERS["mlp_t"].rotates
+(True, False)
 """
 
 from __future__ import annotations
@@ -35,6 +38,10 @@ class Mixer:
             over positions.
         attribute: what its weights are called within a block, in checkpoints.
         check: raises ValueError for a config whose sizes it cannot have.
+
+    >>> from trm.network.model import ModelConfig
+    >>> MIXERS["mlp_t"].flops(ModelConfig(hidden_size=8, num_heads=2, swiglu_multiple=8), 16) > 0
+    True
     """
 
     build: Callable[[ModelConfig, int, torch.Generator], nn.Module]

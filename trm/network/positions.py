@@ -1,4 +1,8 @@
-"""How a model knows where a token stands, by name. A plug-in adds its own to `POSITIONS`."""
+"""How a model knows where a token stands, by name. A plug-in adds its own to `POSITIONS`.
+
+>>> POSITIONS["learned"].trained, POSITIONS["rope"].trained
+(True, False)
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,11 @@ class Positions:
         trained: whether that table is a parameter; else it is computed anew and not stored.
         rotated: cosines and sines `[positions, hidden / heads]`, from the config and the number of
             positions, by which mixers that rotate turn queries and keys.
+
+    >>> from trm.network.model import ModelConfig
+    >>> cosines, sines = POSITIONS["rope"].rotated(ModelConfig(hidden_size=8, num_heads=2), 5)
+    >>> cosines.shape
+    torch.Size([5, 4])
     """
 
     added: Callable[[ModelConfig, int, torch.Generator], Tensor] | None = None

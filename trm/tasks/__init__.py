@@ -1,4 +1,8 @@
-"""Tasks by name. A plug-in adds its own with `TASKS["mine"] = MyTaskConfig`."""
+"""Tasks by name. A plug-in adds its own with `TASKS["mine"] = MyTaskConfig`.
+
+>>> TASKS["sudoku"](box=[2, 2]).box
+(2, 2)
+"""
 
 from trm.tasks.arrows import ArrowsConfig
 from trm.tasks.base import TaskConfig

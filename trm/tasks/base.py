@@ -33,6 +33,11 @@ class Split:
         labels: int32 `[n, seq_len]`, tokens, or `IGNORE`.
         difficulty: float32 `[n]`, larger is harder; the task says what it measures.
         puzzle_identifiers: int32 `[n]`, rows of the puzzle embedding; 0 where a task has one kind.
+
+    >>> cells = np.zeros((2, 16), dtype=np.int32)
+    >>> split = Split(cells, cells, np.zeros(2, np.float32), np.zeros(2, np.int32))
+    >>> len(split)
+    2
     """
 
     inputs: Tokens
@@ -45,7 +50,18 @@ class Split:
 
 
 class Task(ABC):
-    """A puzzle family with its data. Splits share no two symmetry-equivalent puzzles."""
+    """A puzzle family with its data. Splits share no two symmetry-equivalent puzzles.
+
+    >>> from trm.tasks.arrows import ArrowsConfig
+    >>> task = ArrowsConfig(
+    ...     size=3, visited=[2, 4], train_examples=64, valid_examples=8, test_examples=8
+    ... ).build()
+    >>> task.seq_len, len(task.split("valid"))
+    (9, 8)
+    >>> valid = task.split("valid")
+    >>> bool(task.verify(valid.inputs, valid.labels).all())
+    True
+    """
 
     name: str
     vocab_size: int
@@ -124,7 +140,12 @@ class Task(ABC):
 
 
 class TaskConfig(Component):
-    """The `task` section. Subclasses add their own keys, with `name` fixed to theirs."""
+    """The `task` section. Subclasses add their own keys, with `name` fixed to theirs.
+
+    >>> from trm.tasks.arrows import ArrowsConfig
+    >>> ArrowsConfig(size=4).name
+    'arrows'
+    """
 
     name: str
 

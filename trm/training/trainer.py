@@ -48,6 +48,17 @@ class Trainer:
         marks: rising shares of the budget at which to report, the last 1.0; None spreads
             `config.train.reports` evenly.
         resolved: machine decisions of an earlier run, to go on with the same ones.
+
+    >>> from trm.config import experiment_from
+    >>> experiment = experiment_from({
+    ...     "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 64,
+    ...              "valid_examples": 8, "test_examples": 8},
+    ...     "model": {"hidden_size": 16, "num_heads": 2, "H_cycles": 1, "L_cycles": 1},
+    ...     "train": {"batch_size": 8, "budget": {"steps": 4}},
+    ... })
+    >>> trainer = Trainer(experiment, experiment.task.build(), marks=(0.5, 1.0))
+    >>> [report.step for report in trainer.run()]
+    [2, 4]
     """
 
     def __init__(
