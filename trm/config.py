@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
@@ -139,6 +140,26 @@ def experiment_from(tree: Mapping[str, Any]) -> Experiment:
     """
     import_plugins(plugin_names(tree))
     return validate(Experiment, {key: tree[key] for key in tree if key in SECTIONS})
+
+
+def absolute_files(node: Any) -> Any:
+    """A copy of a task section in which each `file`, those of sections within too, is absolute.
+
+    Workers have another working directory, and so has whoever trains an exported config.
+
+    >>> absolute_files({"name": "sudoku", "file": "/data/puzzles.csv"})
+    {'name': 'sudoku', 'file': '/data/puzzles.csv'}
+    """
+    if isinstance(node, list):
+        return [absolute_files(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: str(Path(child).expanduser().absolute())
+        if key == "file" and isinstance(child, str)
+        else absolute_files(child)
+        for key, child in node.items()
+    }
 
 
 def set_value(tree: dict[str, Any], path: str, value: Any) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from curricula.component import nearest
 from trm.checkpoint import read_head, require_same_config, resume, save_checkpoint
-from trm.config import SECTIONS, Experiment, experiment_from
+from trm.config import SECTIONS, Experiment, absolute_files, experiment_from
 from trm.errors import UserError
 from trm.lock import FileLock
 from trm.plugins import import_plugins, plugin_names
@@ -171,6 +171,8 @@ def _experiment(config: Experiment | Mapping[str, Any] | Path | str) -> Experime
             raise UserError(
                 f"{key}: is no section of a training: {nearest(str(key), list(SECTIONS))}"
             )
+    if "task" in tree:
+        tree["task"] = absolute_files(tree["task"])
     import_plugins(plugin_names(tree), folders)
     return experiment_from(tree)
 

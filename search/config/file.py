@@ -12,7 +12,7 @@ from curricula.component import nearest
 from search.config.ablations import OLD_SECTION, SECTION
 from search.config.sections import SweepSections, sweep_sections
 from search.schedulers.pbt import PbtConfig
-from trm.config import SECTIONS, set_value
+from trm.config import SECTIONS, absolute_files, set_value
 from trm.errors import RenamedWarning, UserError
 from trm.yaml12 import parse_value, read_yaml
 
@@ -44,7 +44,7 @@ def load_tree(source: str | Path, sets: Iterable[str] = ()) -> dict[str, Any]:
         if key not in known:
             raise UserError(f"{key}: unknown section: {nearest(str(key), known)}")
     if "task" in tree:
-        tree["task"] = _absolute_files(tree["task"])
+        tree["task"] = absolute_files(tree["task"])
     return tree
 
 
@@ -69,23 +69,6 @@ def _new_name(path: str) -> str:
         return path
     warnings.warn(f"the section {OLD_SECTION} is called {SECTION} now", RenamedWarning, 2)
     return SECTION + path.removeprefix(OLD_SECTION)
-
-
-def _absolute_files(node: Any) -> Any:
-    """A copy of a task section in which each `file`, those of sections within too, is absolute.
-
-    Workers have another working directory, and so has whoever trains an exported config.
-    """
-    if isinstance(node, list):
-        return [_absolute_files(child) for child in node]
-    if not isinstance(node, dict):
-        return node
-    return {
-        key: str(Path(child).expanduser().absolute())
-        if key == "file" and isinstance(child, str)
-        else _absolute_files(child)
-        for key, child in node.items()
-    }
 
 
 def presets() -> dict[str, Path]:

@@ -149,3 +149,12 @@ def test_a_plugin_lies_beside_the_file_that_names_it(tiny: Tiny, tmp_path: Path)
     path.write_text(dump_yaml({**tiny(), "plugins": ["beside_of_run_test"]}))
     train(path, tmp_path / "out")
     assert read_yaml(tmp_path / "out" / "config.yaml")["plugins"] == ["beside_of_run_test"]
+
+
+def test_a_relative_file_of_puzzles_is_meant_from_here(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = tiny({"task": {"name": "sudoku", "box": [2, 2], "file": "puzzles.txt"}})
+    with pytest.raises(UserError, match=f"{tmp_path / 'puzzles.txt'}: there is no such file"):
+        train(config, "out")
