@@ -21,8 +21,7 @@ def require_sound_mixer(model: TRM) -> None:
     """Try the mixer of a model's first block on two rows.
 
     Raises:
-        Fault: it does not give back the shape and type of what it gets, or no finite numbers; or
-            its FLOPs are no number.
+        Fault: it does not give back the shape and type of what it gets, or no finite numbers.
     """
     name, positions = model.config.mixer, model.positions
     component, kind = f"mixer {name!r}", MIXERS[name]
@@ -36,12 +35,22 @@ def require_sound_mixer(model: TRM) -> None:
     with working(component, "on two rows"), torch.no_grad():
         mixed = mix(rows, rope)
     require_like(component, mixed, rows)
+
+
+def mixing_flops(config: ModelConfig, positions: int) -> float:
+    """FLOPs of a config's mixer over one row.
+
+    Raises:
+        Fault: they are no number of 0 or more.
+    """
+    component = f"mixer {config.mixer!r}"
     with working(component, "to count its FLOPs"):
-        flops = kind.flops(model.config, positions)
+        flops = MIXERS[config.mixer].flops(config, positions)
     require(
         isinstance(flops, int | float) and math.isfinite(flops) and flops >= 0.0, component,
         f"counts {flops!r} FLOPs", "count those of its matrix products, 0 if it has none",
     )  # fmt: skip
+    return flops
 
 
 def require_like(component: str, found: Any, wanted: Tensor) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from curricula.stage import Depth
 from trm.config import Experiment
 from trm.network.layers import swiglu_width
-from trm.network.mixers import MIXERS
 from trm.network.model import ModelConfig
+from trm.network.soundness import mixing_flops
 from trm.tasks.base import Task
 
 
@@ -15,7 +15,7 @@ def recursion_flops(config: ModelConfig, seq_len: int) -> float:
     dim, positions = config.hidden_size, config.prefix + seq_len
     inner = swiglu_width(dim, config.expansion, config.swiglu_multiple)
     channels = 2.0 * positions * dim * inner * 3
-    mixing = MIXERS[config.mixer].flops(config, positions)
+    mixing = mixing_flops(config, positions)
     return config.L_layers * (channels + mixing)
 
 
