@@ -25,8 +25,6 @@ from search.ledger.trial import Row
 from search.schedulers.pbt import PbtConfig
 from search.schedulers.rungs import highest
 from search.schedulers.scheduler import EarlyStoppingConfig, RungConfig
-from search.simulator.recording import read_recording
-from search.simulator.simulator import plan_of
 from search.stats.rank_correlation import DRAWS, MOST, Correlation, correlate
 from trm.errors import UserError
 from trm.report import COLUMNS
@@ -120,6 +118,10 @@ def fidelity(source: Place | str) -> Fidelity:
     """
     where = place(source)
     if not (where / SWEEP_FILE).is_file() and isinstance(where, Path) and where.is_file():
+        # `trm status` warns by what is here, and should not wait for a whole simulated sweep.
+        from search.simulator.recording import read_recording
+        from search.simulator.simulator import plan_of
+
         recording = read_recording(where)
         plan = plan_of(recording)
         config, shares = _steering(plan)
