@@ -62,7 +62,13 @@ class FullDepth(DepthSchedule):
 
 
 class DepthStage(Component):
-    """From the share `at` of the run on, at most this depth (null: the model's own)."""
+    """From a share of the run on, at most this depth.
+
+    Attributes:
+        at: share of the run from which on it holds.
+        H_cycles: H cycles at most; null is the model's own.
+        L_cycles: L cycles likewise.
+    """
 
     at: float = Field(ge=0.0, lt=1.0)
     H_cycles: int | None = Field(default=None, ge=1)
@@ -71,6 +77,9 @@ class DepthStage(Component):
 
 class Stages(DepthSchedule):
     """Depth that changes at fixed shares of the run, cut to the model's own depth.
+
+    Attributes:
+        stages: the depths in force, each from its share of the run on; the first from 0.
 
     >>> growth = Stages(stages=[DepthStage(at=0.0, H_cycles=1), DepthStage(at=0.6)])
     >>> growth.at(0.5, Depth(3, 2), {}), growth.at(0.6, Depth(3, 2), {})
@@ -92,7 +101,13 @@ class Stages(DepthSchedule):
 
 
 class DepthSegment(Component):
-    """At most this depth for `length` over the sum of all lengths of the run."""
+    """At most this depth for a share of the run.
+
+    Attributes:
+        length: its length, relative to the sum of all of them.
+        H_cycles: H cycles at most; null is the model's own.
+        L_cycles: L cycles likewise.
+    """
 
     length: float = Field(default=1.0, gt=0.0, le=1e6)
     H_cycles: int | None = Field(default=None, ge=1)
@@ -100,7 +115,11 @@ class DepthSegment(Component):
 
 
 class DepthSegments(DepthSchedule):
-    """Stages with relative lengths: in order by construction, so that lengths can be searched."""
+    """Stages with relative lengths: in order by construction, so that lengths can be searched.
+
+    Attributes:
+        segments: the depths in force, one after another.
+    """
 
     name: Literal["segments"] = "segments"
     segments: list[DepthSegment] = Field(min_length=1)
@@ -112,7 +131,12 @@ class DepthSegments(DepthSchedule):
 
 
 class DepthRamp(DepthSchedule):
-    """A share of the full depth, rounded up, that follows a curve within [0, 1]."""
+    """A share of the full depth, rounded up, that follows a curve within [0, 1].
+
+    Attributes:
+        curve: the share of the full depth.
+        drives: what follows it: H cycles, L cycles or both; the other is always full.
+    """
 
     name: Literal["ramp"] = "ramp"
     curve: AnyCurve = Linear(start=0.0, end=1.0, hold=0.4)
@@ -153,7 +177,14 @@ class Rsm(DepthSchedule):
     """H and L grow by one at milestones of their own, from `start` to the model's own depth.
 
     The growth schedule of the Recursive Stem Model (arXiv 2603.15641), whose milestones are the
-    defaults. `stretch` scales their distances: below 1 the growth ends earlier.
+    defaults.
+
+    Attributes:
+        start: H and L cycles at the beginning.
+        H_at: shares of the run at which one H cycle is added; later ones than the depth needs
+            have no effect.
+        L_at: the same for L cycles.
+        stretch: what these shares are multiplied by; below 1 the growth ends earlier.
     """
 
     name: Literal["rsm"] = "rsm"
@@ -177,7 +208,12 @@ class Rsm(DepthSchedule):
 
 
 class CompetenceDepth(Ladder, DepthSchedule):
-    """Deeper, in `levels` equal shares of the full depth, when training is good at the level."""
+    """Deeper, in `levels` equal shares of the full depth, when training is good at the level.
+
+    Attributes:
+        levels: equal shares of the full depth.
+        drives: what the levels count: H cycles, L cycles or both; the other is always full.
+    """
 
     name: Literal["competence"] = "competence"
     levels: int = Field(default=3, ge=2, le=1000)

@@ -63,6 +63,10 @@ class AllAlike(DifficultySchedule):
 class Window(DifficultySchedule):
     """A window of `width` that slides from the easiest examples (position 0) to the hardest (1).
 
+    Attributes:
+        position: where the window stands: 0 at the easiest examples, 1 at the hardest.
+        width: share of the examples in it.
+
     >>> Window(position=0.5, width=0.5).at(0.0, {})
     (Slice(low=0.25, high=0.75, weight=1.0),)
     """
@@ -88,7 +92,11 @@ class Window(DifficultySchedule):
 
 
 class EasyToHard(DifficultySchedule):
-    """A pool that grows from the easiest examples to all, along `pool`, its share of them."""
+    """A pool that grows from the easiest examples to all, along `pool`, its share of them.
+
+    Attributes:
+        pool: share of the examples that are in the pool.
+    """
 
     name: Literal["easy_to_hard"] = "easy_to_hard"
     pool: AnyCurve = Linear(start=0.25, end=1.0, hold=0.4)
@@ -113,7 +121,11 @@ class HardToEasy(EasyToHard):
 
 
 class Mixture(DifficultySchedule):
-    """Equal bins of difficulty, the easiest first, each with a weight that follows a curve."""
+    """Equal bins of difficulty, the easiest first, each with a weight that follows a curve.
+
+    Attributes:
+        weights: a curve for each bin.
+    """
 
     name: Literal["mixture"] = "mixture"
     weights: list[AnyCurve] = Field(min_length=1)
@@ -134,6 +146,7 @@ class CompetenceDifficulty(Ladder, DifficultySchedule):
 
     Attributes:
         order: from which end it grows.
+        levels: equal shares of the examples.
     """
 
     name: Literal["competence"] = "competence"
@@ -161,6 +174,7 @@ class Bandit(DifficultySchedule):
     Attributes:
         arms: equal bins of difficulty.
         rate: how fast old progress is forgotten.
+        explore: share of the examples that is drawn from all bins alike.
     """
 
     adaptive = True

@@ -40,7 +40,11 @@ class Curve(Schedule):
 
 
 class Constant(Curve):
-    """The same value all the time."""
+    """The same value all the time.
+
+    Attributes:
+        value: the value.
+    """
 
     name: Literal["constant"] = "constant"
     value: float = Field(default=1.0, allow_inf_nan=False)
@@ -116,6 +120,9 @@ class Exponential(Ramp):
     """(exp(rate x) - 1) / (exp(rate) - 1): late for a positive rate, early for a negative one.
 
     With rate = ln(end / start) it is the geometric curve start * (end / start)^x.
+
+    Attributes:
+        rate: how bent: positive changes late, negative early.
     """
 
     name: Literal["exponential"] = "exponential"
@@ -132,6 +139,9 @@ class Root(Ramp):
 
     The root competence function of Platanios et al., "Competence-based Curriculum Learning"
     (arXiv 1903.09848), section 2.2; `power` 2 is their square root.
+
+    Attributes:
+        power: p; 2 is the square root.
     """
 
     name: Literal["root"] = "root"
@@ -148,7 +158,11 @@ class Root(Ramp):
 
 
 class Polynomial(Ramp):
-    """x^power: late for a power above 1, early below."""
+    """x^power: late for a power above 1, early below.
+
+    Attributes:
+        power: the exponent.
+    """
 
     name: Literal["polynomial"] = "polynomial"
     power: float = Field(default=2.0, gt=0.0, le=20.0)
@@ -158,7 +172,11 @@ class Polynomial(Ramp):
 
 
 class Step(Ramp):
-    """`levels` equal jumps: each level, the first at `start`, lasts equally long."""
+    """`levels` equal jumps: each level, the first at `start`, lasts equally long.
+
+    Attributes:
+        levels: values, the first and the last included.
+    """
 
     name: Literal["step"] = "step"
     levels: int = Field(default=3, ge=2, le=1000)
@@ -168,7 +186,13 @@ class Step(Ramp):
 
 
 class Milestone(Component):
-    """From the share `at` of the run on, `value`; the label is for people and pictures."""
+    """A value from a share of the run on.
+
+    Attributes:
+        at: share of the run at which the value is taken.
+        value: the value.
+        label: a name for people and pictures.
+    """
 
     at: float = Field(ge=0.0, lt=1.0)
     value: float = Field(allow_inf_nan=False)
@@ -176,7 +200,12 @@ class Milestone(Component):
 
 
 class Piecewise(Curve):
-    """Named milestones; `interpolate` holds each value or moves in a line to the next."""
+    """Named milestones; `interpolate` holds each value or moves in a line to the next.
+
+    Attributes:
+        milestones: values, each from its share of the run on.
+        interpolate: `hold` each value until the next, or move to it in a line.
+    """
 
     name: Literal["piecewise"] = "piecewise"
     milestones: list[Milestone] = Field(min_length=1)
@@ -201,7 +230,13 @@ class Piecewise(Curve):
 
 
 class ValueSegment(Component):
-    """`value` for a share of the run that is `length` over the sum of all lengths."""
+    """A value for a share of the run.
+
+    Attributes:
+        length: its length, relative to the sum of all of them.
+        value: the value.
+        label: a name for people and pictures.
+    """
 
     length: float = Field(default=1.0, gt=0.0, le=1e6)
     value: float = Field(allow_inf_nan=False)
@@ -209,7 +244,12 @@ class ValueSegment(Component):
 
 
 class Segments(Curve):
-    """The same with relative lengths: in order by construction, so that lengths can be searched."""
+    """The same with relative lengths: in order by construction, so that lengths can be searched.
+
+    Attributes:
+        segments: values, one after another.
+        interpolate: `hold` each value until the next, or move to it in a line.
+    """
 
     name: Literal["segments"] = "segments"
     segments: list[ValueSegment] = Field(min_length=1)

@@ -52,7 +52,11 @@ class AsTheyCome(SourceSchedule):
 
 
 class SourceMixture(SourceSchedule):
-    """A weight for each source by its name, which follows a curve; a source left out has none."""
+    """A weight for each source by its name, which follows a curve; a source left out has none.
+
+    Attributes:
+        weights: a curve for each source, by its name.
+    """
 
     name: Literal["mixture"] = "mixture"
     weights: dict[str, AnyCurve] = Field(min_length=1)

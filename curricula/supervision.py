@@ -49,14 +49,23 @@ class FullSupervision(SupervisionSchedule):
 
 
 class SupervisionStage(Component):
-    """From the share `at` of the run on, at most `steps` steps (null: the model's own)."""
+    """From a share of the run on, at most this many steps.
+
+    Attributes:
+        at: share of the run from which on it holds.
+        steps: supervision steps at most; null is the model's own.
+    """
 
     at: float = Field(ge=0.0, lt=1.0)
     steps: int | None = Field(default=None, ge=1)
 
 
 class SupervisionStages(SupervisionSchedule):
-    """A last step that changes at fixed shares of the run."""
+    """A last step that changes at fixed shares of the run.
+
+    Attributes:
+        stages: the steps in force, each from its share of the run on; the first from 0.
+    """
 
     name: Literal["stages"] = "stages"
     stages: list[SupervisionStage] = Field(min_length=1)
@@ -77,6 +86,10 @@ class SupervisionRamp(SupervisionSchedule):
 
     With a line it is the supervision curriculum that was proposed for the reference repository
     (its pull request 10): linear from a minimum to the maximum over a warm-up.
+
+    Attributes:
+        least: steps where the curve is 0.
+        curve: how far between the least and all of them.
     """
 
     name: Literal["ramp"] = "ramp"
@@ -98,6 +111,9 @@ class HaltGrowth(Ladder, SupervisionSchedule):
     """One step more whenever halting is well calibrated, from `least` on.
 
     As a fork of the reference repository does (adamritter/TinyRecursiveModels).
+
+    Attributes:
+        least: steps at the beginning.
     """
 
     name: Literal["halt_growth"] = "halt_growth"
@@ -172,6 +188,9 @@ class DecayingWeights(SupervisionWeights):
     """rate^(t-1) / Z at step t, Z the sum of rate^(t-1) over all steps in force.
 
     Hierarchical Supervision Weighting of CGAR (arXiv 2511.08653, section 3.5).
+
+    Attributes:
+        rate: what each step counts of the one before; 1 is all alike.
     """
 
     name: Literal["decay"] = "decay"

@@ -28,8 +28,11 @@ SCHEMA_VERSION: Literal[1] = 1
 class BudgetConfig(Component):
     """How much to train: exactly one of steps, FLOPs or minutes.
 
-    Steps are supervision steps at the model's full depth, so that a depth curriculum buys more of
-    them with the same compute. Minutes are turned into FLOPs once, by timing a few steps.
+    Attributes:
+        steps: supervision steps at the model's full depth: a depth curriculum buys more of them
+            with the same compute.
+        flops: training FLOPs.
+        minutes: turned into FLOPs once, by timing a few steps.
     """
 
     steps: int | None = Field(default=None, gt=0)
@@ -48,19 +51,30 @@ class BudgetConfig(Component):
 class TrainConfig(Component):
     """How one model is trained and evaluated.
 
-    `ema: null` turns the moving average off. `precision: auto` is bfloat16 on CUDA devices and
-    float32 elsewhere. `seed` covers initial weights, order, augmentation and exploration, never
-    the split. `reports` evaluations are spread evenly over the budget. `valid_examples` caps the
-    examples of one evaluation (null: all). `threads` is CPU threads of one training.
+    `compile: true` needs a C++ compiler on CPUs, triton on CUDA devices. The first steps of a
+    process wait for the compiler, so it pays in long runs and in sweeps whose trials share their
+    sizes. A graph serves every depth and every trial of the same sizes in a process; each number of
+    rows has its own, with gradients and without, and so has each value of a searched size or
+    `batch_size`. Set `TORCHINDUCTOR_CACHE_DIR` to a folder that lasts, to keep graphs between
+    processes. Results agree with eager ones to rounding only, so a run does not change between the
+    two.
 
-    `compile: true` runs the network `f`, one level of the recursion, as compiled graphs, in
-    training and in its evaluations (`trm eval` and `trm solve` compile nothing). It needs a C++
-    compiler on CPUs, triton on CUDA devices. The first steps of a process wait for the compiler,
-    so it pays in long runs and in sweeps whose trials share their sizes. A graph serves every depth
-    and every trial of the same sizes in a process; each number of rows has its own, with gradients
-    and without, and so has each value of a searched size or `batch_size`. Set
-    `TORCHINDUCTOR_CACHE_DIR` to a folder that lasts, to keep graphs between processes. Results
-    agree with eager ones to rounding only, so a run does not change between the two.
+    Attributes:
+        batch_size: examples of a training step.
+        budget: how much to train.
+        reports: evaluations, spread evenly over the budget.
+        ema: decay of the moving average of the weights, which is what is evaluated; null turns
+            it off.
+        seed: of initial weights, order, augmentation and exploration, never of the split.
+        precision: of the forward pass; `auto` is bfloat16 on CUDA devices and float32
+            elsewhere.
+        device: `auto` is CUDA if there is any, else the CPU; or any name of torch, such as
+            `cuda:1`.
+        threads: CPU threads of one training.
+        compile: whether the network `f`, one level of the recursion, runs as compiled graphs,
+            in training and in its evaluations (`trm eval` and `trm solve` compile nothing).
+        valid_examples: examples of one evaluation at most; null is all.
+        eval_batch_size: examples of a batch of an evaluation.
     """
 
     batch_size: int = Field(default=768, ge=1)
@@ -84,8 +98,12 @@ class TrainConfig(Component):
 class PromiseConfig(Component):
     """What an exported config's own sweep says of one fresh seed, on `valid`.
 
-    `column` of the last report lies in [`low`, `high`] with probability `confidence`; `mean` is
-    the mean over the seeds that the interval comes from.
+    Attributes:
+        column: the objective.
+        mean: over the seeds that the interval comes from.
+        low: lower end of the interval.
+        high: upper end.
+        confidence: probability that a fresh seed's last report lies in it.
     """
 
     column: str
@@ -97,6 +115,21 @@ class PromiseConfig(Component):
 
 class Experiment(Component):
     """One experiment: a task, a model and how it is trained.
+
+    Attributes:
+        schema_version: of the file's form.
+        name: of the experiment; run folders are named after it.
+        task: what is learned.
+        model: the network.
+        halting: when it stops thinking.
+        loss: what is optimised.
+        optimizer: how.
+        curriculum: what changes over a run.
+        train: how much, on what, and how it is evaluated.
+        diagnostics: what is watched for failures.
+        promise: what the sweep that exported the file says of one fresh seed; `trm train`
+            checks it.
+        plugins: modules to import first: they add tasks and other components.
 
     >>> experiment = experiment_from({"task": "sudoku", "optimizer": {"lr": 3e-4}})
     >>> experiment.optimizer.name, experiment.optimizer.lr, experiment.train.batch_size

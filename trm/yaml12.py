@@ -141,3 +141,16 @@ _Dumper.add_representer(str, _represent_str)
 def dump_yaml(tree: Any) -> str:
     """A tree of plain values as YAML text, keys in their order."""
     return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
+
+
+def flow_yaml(value: Any) -> str:
+    """A value as one line of YAML.
+
+    >>> flow_yaml({"lr": 1e-5, "tags": [True, None, "a"]})
+    '{lr: 1.0e-05, tags: [true, null, a]}'
+    """
+    text = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, width=10**6, allow_unicode=True,
+        default_flow_style=True,
+    )  # fmt: skip
+    return text.strip().removesuffix("\n...")

@@ -25,9 +25,12 @@ def _project(name: str) -> str:
 class WandbConfig(Component):
     """Weights & Biases: a sweep is a group, a trial is a run in it. A bare word is the mode.
 
-    `online` needs an API key (`WANDB_API_KEY` or `wandb login`). `offline` writes runs into
-    `wandb/` in the run folder, for `wandb sync` to upload. `project` and `tags` are those of every
-    run; `entity: null` is the account's own.
+    Attributes:
+        mode: `online` needs an API key (`WANDB_API_KEY` or `wandb login`); `offline` writes
+            runs into `wandb/` in the run folder, for `wandb sync` to upload.
+        project: of every run.
+        entity: null is the account's own.
+        tags: of every run.
     """
 
     mode: Literal["off", "online", "offline"] = "off"
@@ -41,9 +44,13 @@ class WandbConfig(Component):
 class LogConfig(Component):
     """Live views of a sweep; off unless asked for. The ledger keeps every report in any case.
 
-    `trm train` does not read this section: its curve is `reports.jsonl`. `tensorboard: true`
-    writes event files into `tensorboard/` in the run folder, a run a trial. `sinks` are the logs of
-    plug-ins, by name or as sections.
+    `trm train` does not read this section: its curve is `reports.jsonl`.
+
+    Attributes:
+        wandb: Weights & Biases.
+        tensorboard: whether event files are written into `tensorboard/` in the run folder, a
+            run a trial.
+        sinks: logs of plug-ins, by name or as sections.
     """
 
     wandb: Annotated[WandbConfig, BeforeValidator(_mode_alone)] = WandbConfig()

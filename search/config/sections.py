@@ -45,6 +45,10 @@ class SearchConfig(Component):
             folders (their winners) and YAML files.
         warm_start: run folders whose trials tell this sweep what they can.
         limits: what the sweep may cost.
+        sampler: how candidates are drawn.
+        scheduler: which trials end early.
+        trials: configs to draw, those that the search begins with included.
+        seed: of the draws; each config trains with `train.seed`.
     """
 
     sampler: SerializeAsAny[Annotated[SamplerConfig, SectionIn(SAMPLERS)]] = TpeConfig()
@@ -95,6 +99,8 @@ class StabilityConfig(Component):
             candidates get fewer.
         max_seeds: of one candidate; null is no limit but the budget.
         confidence: of robust scores and intervals, and at which a candidate leaves the race.
+        promise_seeds: further seeds of the winner and of the reference recipe, which make the
+            promised interval.
     """
 
     candidates: int = Field(default=3, ge=1)
@@ -140,12 +146,14 @@ class StabilityConfig(Component):
 
 
 class ClusterConfig(Component):
-    """Where trials run. `parallel: null` takes as many trials as the cluster has room for.
+    """Where trials run.
 
-    `cpus_per_trial: null` is `train.threads`; `gpus_per_trial: null` is one if there are any.
-
-    `address: null` starts Ray on this machine and stops it afterwards; `auto` or `host:port`
-    joins a cluster that is already up.
+    Attributes:
+        address: null starts Ray on this machine and stops it afterwards; `auto` or `host:port`
+            joins a cluster that is already up.
+        parallel: trials that run at once; null is as many as the cluster has room for.
+        cpus_per_trial: CPU cores of a trial; null is `train.threads`.
+        gpus_per_trial: GPUs of a trial, parts of one included; null is one if there are any.
     """
 
     address: str | None = None
@@ -155,7 +163,15 @@ class ClusterConfig(Component):
 
 
 class SweepSections(Component):
-    """The sections of a sweep's file that training does not read."""
+    """The sections of a sweep's file that training does not read.
+
+    Attributes:
+        search: how configs are drawn and stopped early.
+        stability: how the best are confirmed over fresh seeds.
+        cluster: where trials run.
+        log: where learning curves are shown live.
+        study: named ablations, for `trm study`.
+    """
 
     search: SearchConfig = SearchConfig()
     stability: StabilityConfig = StabilityConfig()

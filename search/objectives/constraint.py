@@ -18,6 +18,11 @@ _FORM = re.compile(r"\s*(\w+)\s*(<=|>=|<|>|==|=)\s*(\S+)\s*")
 class Constraint(Component):
     """A report column with a bound that its last value must keep.
 
+    Attributes:
+        column: any column of the reports.
+        relation: on which side of the bound the value must be.
+        bound: the bound.
+
     >>> Constraint.model_validate(parse_constraint("parameters <= 1e6")).text()
     'parameters <= 1e+06'
     """

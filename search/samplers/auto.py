@@ -36,9 +36,10 @@ class AutoConfig(SamplerConfig):
     model for which space, the 250 and the four objectives are those of OptunaHub's `AutoSampler`.
     The budget is the planned number of candidates, so a sweep that is extended may change models.
 
-    `initial`: quasi-random candidates; null is two for each parameter, but at most a quarter of
-    the planned ones and at least 4 (small designs serve best: Bossek, Doerr and Kerschke, GECCO
-    2020, arXiv 2003.13826). Records of a warm start count among them.
+    Attributes:
+        initial: quasi-random candidates; null is two for each parameter, but at most a quarter
+            of the planned ones and at least 4 (small designs serve best: Bossek, Doerr and
+            Kerschke, GECCO 2020, arXiv 2003.13826). Records of a warm start count among them.
     """
 
     name: Literal["auto"] = "auto"

@@ -87,6 +87,9 @@ class LearningSamplerConfig(SamplerConfig):
     less, with the 1/n of piBO (Hvarfner et al., ICLR 2022, arXiv 2204.11051, equation 6, where its
     exponent is N / 10 / n); that it is drawn from beside a model, and the model takes over as it
     learns better, is PriorBand's way (Mallik et al., NeurIPS 2023, arXiv 2306.12370).
+
+    Attributes:
+        n_startup_trials: draws from the prior before the model is used.
     """
 
     n_startup_trials: int = Field(default=10, ge=1)

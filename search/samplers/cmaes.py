@@ -51,7 +51,8 @@ class CmaesConfig(SamplerConfig):
     with enough warm-start records it is that of their best tenth (Nomura et al., AAAI 2021,
     arXiv 2012.06932). Later candidates come from the prior as often as with `tpe`.
 
-    `population_size`: null is 4 + 3 log(parameters).
+    Attributes:
+        population_size: candidates of a generation; null is 4 + 3 log(parameters).
     """
 
     name: Literal["cmaes"] = "cmaes"

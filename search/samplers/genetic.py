@@ -31,9 +31,11 @@ class GeneticConfig(SamplerConfig):
     the parents that have them. Where there are no parents, and where a value mutates, it comes
     from the prior.
 
-    `population_size`: null is a tenth of the planned candidates, from 8 to 50. `crossover_prob`:
-    of two parents, rather than a copy of one. `mutation_prob`: of each value; null is one
-    over their number.
+    Attributes:
+        population_size: candidates of a generation; null is a tenth of the planned ones, from 8
+            to 50.
+        crossover_prob: chance that a child comes of two parents, rather than as a copy of one.
+        mutation_prob: chance that a value mutates; null is one over their number.
     """
 
     population_size: int | None = Field(default=None, ge=4)

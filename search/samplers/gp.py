@@ -28,9 +28,10 @@ class GpConfig(LearningSamplerConfig):
     completed ones, and no failure's floor distorts the rest. Of several objectives it sees values,
     and one constraint for what is violated.
 
-    `n_startup_trials`: draws from the prior before the model is used. `max_observations`: ended
-    candidates that the model sees at most, as for `tpe`; null is all of them. A draw costs time in
-    proportion to the third power of their number: a second for a few hundred.
+    Attributes:
+        max_observations: ended candidates that the model sees at most, as for `tpe`; null is
+            all of them. A draw costs time in proportion to the third power of their number: a
+            second for a few hundred.
     """
 
     name: Literal["gp"] = "gp"

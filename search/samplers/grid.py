@@ -25,9 +25,12 @@ class GridConfig(SamplerConfig):
     """All combinations of a few values of each parameter, in a random order that the seed fixes.
 
     So the part of the grid that was drawn covers the whole evenly. The sweep ends when every point
-    was drawn. `points`: values of a range, evenly spread on its own scale, both ends included;
-    a range of fewer values gives all of them, a choice all of its options, each with the
-    combinations of the parameters that exist under it.
+    was drawn.
+
+    Attributes:
+        points: values of a range, evenly spread on its own scale, both ends included; a range
+            of fewer values gives all of them, a choice all of its options, each with the
+            combinations of the parameters that exist under it.
     """
 
     name: Literal["grid"] = "grid"

@@ -20,7 +20,8 @@ class Nsga3Config(GeneticConfig):
 
     Source: Deb and Jain, IEEE Transactions on Evolutionary Computation 18(4), 2014.
 
-    `dividing_parameter`: divisions of each objective between reference points.
+    Attributes:
+        dividing_parameter: divisions of each objective between reference points.
     """
 
     name: Literal["nsga3"] = "nsga3"

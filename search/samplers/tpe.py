@@ -23,11 +23,12 @@ class TpeConfig(LearningSamplerConfig):
     for. Running candidates count as bad ones ("constant liar"), so parallel draws spread out.
     Sources: Bergstra et al., NeurIPS 2011; Watanabe, arXiv 2304.11127.
 
-    `n_startup_trials`: draws from the prior before the model is used. `n_ei_candidates`: points of
-    which the most promising is taken. `max_observations`: ended candidates that the model sees at
-    most, the best half of them and an even spread over the rest by quality; null is all of them,
-    whose draws cost time in proportion to their number. The model of good candidates is the
-    same: it holds 25 at most.
+    Attributes:
+        n_ei_candidates: points of which the most promising is taken.
+        max_observations: ended candidates that the model sees at most, the best half of them
+            and an even spread over the rest by quality; null is all of them, whose draws cost
+            time in proportion to their number. The model of good candidates is the same: it
+            holds 25 at most.
     """
 
     name: Literal["tpe"] = "tpe"

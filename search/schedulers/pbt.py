@@ -47,6 +47,9 @@ class PbtConfig(SchedulerConfig):
         metric: the column of the reports that members are compared by (null: the objective; a
             column that moves early, such as `cell_accuracy`, serves short stretches better).
         resample: chance that a setting is drawn anew instead of perturbed.
+        members: runs side by side.
+        generations: stretches of training, of equal shares of the budget.
+        quantile: share of the members that takes over, and share that is taken over from.
     """
 
     name: Literal["pbt"] = "pbt"

@@ -70,10 +70,15 @@ class HaltingRule(Component):
 class HaltingConfig(HaltingRule):
     """When to stop thinking.
 
-    In training a row halts once its halting probability passes `threshold` (0.5 is the reference's
-    `q_halt > 0`); with the continue head it halts once the halting logit passes the continue logit
-    instead. Evaluation runs every step, as the reference does, and scores beside it what stopping
-    at `eval_threshold` would give (null: at 0.5).
+    Evaluation runs every step, as the reference does, and scores beside it what stopping would
+    give.
+
+    Attributes:
+        threshold: in training, the halting probability past which a row halts (0.5 is the
+            reference's `q_halt > 0`); with the continue head it halts once the halting logit
+            passes the continue logit instead.
+        eval_threshold: the halting probability at which stopping is scored in evaluation; null
+            is 0.5.
     """
 
     name: Literal["threshold"] = THRESHOLD

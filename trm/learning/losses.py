@@ -70,7 +70,11 @@ TOKEN_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 class LossConfig(Component):
     """The `loss` section; the weights of the reference are 0.5 each.
 
-    `continue_weight` counts only with the continue head (`no_ACT_continue: false`).
+    Attributes:
+        loss_type: the loss of a token.
+        halt_weight: weight of the halting loss.
+        continue_weight: weight of the continue loss; it counts only with the continue head
+            (`no_ACT_continue: false`).
     """
 
     loss_type: str = "stablemax_cross_entropy"

@@ -21,9 +21,17 @@ from trm.network.model import TRM
 class OptimizerConfig(Component):
     """The `optimizer` section, in the reference's names; subclasses fix `name`.
 
-    The learning rate rises over `lr_warmup_steps`, then falls by a cosine to `lr_min_ratio` of
-    itself (1.0: stays constant). `grad_clip` is a limit on the global gradient norm (null: off).
-    The puzzle embedding has a learning rate and weight decay of its own.
+    Attributes:
+        lr: learning rate after the warm-up.
+        lr_min_ratio: what the learning rate falls to by a cosine, as a share of itself; 1.0
+            keeps it constant.
+        lr_warmup_steps: steps over which the learning rate rises.
+        beta1: decay of the mean of the gradients.
+        beta2: decay of the mean of their squares.
+        weight_decay: share of a weight, times the learning rate, that each step takes away.
+        puzzle_emb_lr: learning rate of the puzzle embedding, which has an optimiser of its own.
+        puzzle_emb_weight_decay: its weight decay.
+        grad_clip: limit on the global gradient norm; null is none.
 
     >>> class PlainSGD(OptimizerConfig):
     ...     name: Literal["plain_sgd"] = "plain_sgd"

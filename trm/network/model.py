@@ -33,17 +33,35 @@ Q_HEAD_BIAS = -5.0
 class ModelConfig(Component):
     """The `model` section, in the reference's names with the reference's defaults.
 
-    `mixer: mlp_t` mixes positions with a SwiGLU over the sequence axis instead of attention.
-    `pos_encodings: null` is `rope` for attention and `none` for `mlp_t`. `puzzle_emb_ndim: null`
-    is `hidden_size`, `0` means no puzzle embedding. `puzzle_emb_len` is the length of the prefix
-    that holds it, `0` the shortest that does. `swiglu_multiple` rounds the SwiGLU's width up.
-    `halt_exploration_prob` is the chance, at each training step, that a row may not halt before a
-    random step.
+    `carry_latent: false` and `one_step_gradient: true` take away what the paper shows to matter,
+    for ablations.
 
-    Two settings take away what the paper shows to matter, for ablations. `carry_latent: false`
-    begins every supervision step, in training and in evaluation, from the initial state.
-    `one_step_gradient: true` keeps the gradient to the last update of z_L and of z_H, as HRM does
-    (arXiv 2506.21734), instead of the whole last H cycle.
+    Attributes:
+        hidden_size: width of every position's state.
+        num_heads: attention heads.
+        L_layers: layers of the network.
+        H_cycles: updates of the answer in a supervision step, each after `L_cycles` of the
+            latent.
+        L_cycles: updates of the latent before each of the answer.
+        expansion: width of the SwiGLU in multiples of `hidden_size`, times 2/3.
+        swiglu_multiple: the SwiGLU's width is rounded up to a multiple of it.
+        mixer: how positions are mixed: attention, or for `mlp_t` a SwiGLU over the sequence
+            axis.
+        pos_encodings: null is `rope` for attention and `none` for `mlp_t`.
+        rope_theta: base of the rotary encodings' wavelengths.
+        rms_norm_eps: what is added to the mean square before its root is divided by.
+        puzzle_emb_ndim: size of the puzzle embedding; null is `hidden_size`, 0 means there is
+            none.
+        puzzle_emb_len: length of the prefix that holds the puzzle embedding; 0 is the shortest
+            that does.
+        halt_max_steps: supervision steps at most, and of every evaluation.
+        halt_exploration_prob: chance, at each training step, that a row may not halt before a
+            random step.
+        no_ACT_continue: whether halting has no continue head (the Q-learning of HRM).
+        carry_latent: whether a supervision step begins where the last one ended; false begins
+            each, in training and in evaluation, from the initial state.
+        one_step_gradient: whether the gradient is kept to the last update of z_L and of z_H, as
+            HRM does (arXiv 2506.21734), instead of the whole last H cycle.
     """
 
     hidden_size: int = Field(default=512, ge=1)

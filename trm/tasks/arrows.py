@@ -30,9 +30,15 @@ _FORMAT = 1
 class ArrowsConfig(TaskConfig):
     """Follow the arrows from the start until they leave the grid or close; mark the visited cells.
 
-    `visited` bounds the number of visited cells, which is the difficulty; every number between is
-    drawn equally often (null: 2-8 on a 4x4 grid, 3-10 on 5x5, 4-12 on 6x6). `augment` rotates and
-    reflects training examples.
+    Attributes:
+        size: rows and columns of the grid.
+        visited: least and most visited cells, which is the difficulty; every number between is
+            drawn equally often. null is 2-8 on a 4x4 grid, 3-10 on 5x5, 4-12 on 6x6.
+        train_examples: examples of the split that is trained on.
+        valid_examples: examples of the split that searches read.
+        test_examples: examples of the split that is evaluated once.
+        seed: draws the grids and the splits.
+        augment: whether training examples are rotated and reflected.
     """
 
     name: Literal["arrows"] = "arrows"
