@@ -17,6 +17,9 @@ from typing import NoReturn
 from trm.errors import RenamedWarning, UserError
 
 GROUPS = {
+    "start": {
+        "keys": "show the keys of a config file: what each takes, its default and meaning",
+    },
     "one model": {
         "train": "train one model from a config or preset",
         "eval": "evaluate a checkpoint",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, TypeGuard, Union, get_args, get_origin
 
 import annotated_types
 from pydantic import BaseModel, BeforeValidator
@@ -42,10 +42,22 @@ class Value(NamedTuple):
         kind, *metadata = get_args(self.kind)
         return Value(kind, (*metadata, *self.metadata)).bare
 
+    @property
+    def accepted(self) -> Value:
+        """What a file may hold, short forms included, where a validator says so."""
+        value = self.bare
+        for one in value.metadata:
+            if isinstance(one, BeforeValidator):
+                taken = one.json_schema_input_type
+                if taken not in (PydanticUndefined, Any):
+                    return Value(taken, value.metadata)
+        return value
+
 
 def registry_of(value: Value) -> SectionIn | None:
     """The registry that a section's class comes from."""
-    return next((one for one in value.metadata if isinstance(one, SectionIn)), None)
+    found = [one for one in value.metadata if isinstance(one, SectionIn)]
+    return found[0] if found and is_section(value.kind) else None
 
 
 def unwrapped(value: Value) -> Iterator[tuple[str, Value]]:
@@ -55,7 +67,7 @@ def unwrapped(value: Value) -> Iterator[tuple[str, Value]]:
     ['.NAME[]', '']
     """
     value = value.bare
-    if _is_union(value.kind):
+    if is_union(value.kind):
         for member in get_args(value.kind):
             yield from unwrapped(Value(member, value.metadata))
     elif get_origin(value.kind) is list:
@@ -68,18 +80,23 @@ def unwrapped(value: Value) -> Iterator[tuple[str, Value]]:
         yield "", value
 
 
+def members(value: Value) -> Iterator[Value]:
+    """What a file may hold there, one kind after another."""
+    value = value.accepted
+    for kind in get_args(value.kind) if is_union(value.kind) else (value.kind,):
+        if get_origin(kind) is Annotated:
+            yield from members(Value(kind))
+        else:
+            yield Value(kind, () if kind is type(None) else value.metadata)
+
+
 def type_text(value: Value) -> str:
     """
     >>> type_text(Value(int | None, (annotated_types.Ge(1),)))
     'integer >= 1, or null'
     """
-    value = value.bare
-    members = get_args(value.kind) if _is_union(value.kind) else (value.kind,)
-    kinds = [member for member in members if member is not type(None)]
-    texts = [_text(Value(kind, value.metadata).bare) for kind in kinds]
-    texts += [_text(Value(kind)) for kind in _short_forms(value, kinds)]
-    texts += ["null"] if len(kinds) < len(members) else []
-    distinct = list(dict.fromkeys(texts))
+    texts = [_text(member) for member in members(value)]
+    distinct = sorted(dict.fromkeys(texts), key="null".__eq__)
     return distinct[0] if len(distinct) == 1 else f"{', '.join(distinct[:-1])}, or {distinct[-1]}"
 
 
@@ -88,11 +105,11 @@ def _text(value: Value) -> str:
     if (registry := registry_of(value)) is not None:
         return f"section: {' | '.join(registry.options)}"
     for one in value.metadata:
-        if isinstance(one, NameIn):
+        if isinstance(one, NameIn) and kind is str:
             return " | ".join(one.registry)
     if kind is Literal:
         return " | ".join(map(str, arguments))
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
+    if is_section(kind):
         return "section"
     if kind is list:
         text = f"list of {_entry(arguments[0])}"
@@ -128,8 +145,8 @@ def _bounds(metadata: Sequence[Any], text: str) -> Iterator[str]:
             case annotated_types.MaxLen(max_length=count):
                 limits["most"] = count
     if {">=", "<="} <= limits.keys():
-        yield f" from {limits.pop('>=')} to {limits.pop('<=')}"
-    yield ",".join(f" {sign} {limits[sign]}" for sign in (">=", ">", "<=", "<") if sign in limits)
+        yield f" from {limits.pop('>='):g} to {limits.pop('<='):g}"
+    yield ",".join(f" {sign} {limits[sign]:g}" for sign in (">=", ">", "<=", "<") if sign in limits)
     least, most = limits.get("least", 0), limits.get("most")
     if text.startswith(("list", "mapping")) and (least or most):
         yield f" of {least}" if least == most else f" of at least {least}"
@@ -137,15 +154,11 @@ def _bounds(metadata: Sequence[Any], text: str) -> Iterator[str]:
         yield f" of at most {most} characters"
 
 
-def _short_forms(value: Value, kinds: Sequence[Any]) -> list[Any]:
-    """What a validator takes beside the field's own type, as it says itself."""
-    taken: list[Any] = []
-    for one in value.metadata:
-        if isinstance(one, BeforeValidator) and one.json_schema_input_type is not PydanticUndefined:
-            given = one.json_schema_input_type
-            taken += get_args(given) if _is_union(given) else [given]
-    return [kind for kind in taken if kind not in kinds and kind is not Any]
-
-
-def _is_union(kind: Any) -> bool:
+def is_union(kind: Any) -> bool:
+    """Whether an annotation is a union of several."""
     return get_origin(kind) in (Union, types.UnionType)
+
+
+def is_section(kind: Any) -> TypeGuard[type[BaseModel]]:
+    """Whether an annotation is a section's class."""
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

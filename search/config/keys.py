@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from curricula.component import SectionIn
-from search.config.key_types import Value, registry_of, type_text, unwrapped
+from search.config.key_types import Value, is_section, registry_of, type_text, unwrapped
 from search.config.sections import SweepSections
 from trm.config import Experiment
 from trm.diagnostics import diagnostics_class
@@ -70,7 +70,7 @@ def _keys(path: str, owner: Model, field: FieldInfo) -> Iterator[Key]:
     for place, inner in _sections_in(path, value):
         registry = registry_of(inner)
         if registry is None:
-            yield from _keys_of_model(place, _with_plugins(inner.kind))
+            yield from _keys_of_model(place, with_plugins(inner.kind))
         elif HOMES.get(inner.kind.__name__, place) == place:
             yield from _forms(place, inner.kind, registry)
 
@@ -93,7 +93,7 @@ def _forms(path: str, base: Model, registry: SectionIn) -> Iterator[Key]:
             yield from _keys(f"{path}.{name}", base, field)
     for option, model in registry.options.items():
         place = f"{path}[{option}]"
-        yield Key(place, f"{{name: {option}}}", "", _summary(model))
+        yield Key(place, f"{{name: {option}}}", "", summary(model))
         for name, field in model.model_fields.items():
             own = _key(f"{place}.{name}", model, field)
             if name == "name":
@@ -110,14 +110,15 @@ def _forms(path: str, base: Model, registry: SectionIn) -> Iterator[Key]:
                 yield own
 
 
-def _with_plugins(model: Model) -> Model:
+def with_plugins(model: Model) -> Model:
+    """The class of a section with the keys that plug-ins have added to it."""
     known = diagnostics_class()
     return known if issubclass(known, model) else model
 
 
 def _sections_in(path: str, value: Value) -> Iterator[tuple[str, Value]]:
     for suffix, inner in unwrapped(value):
-        if isinstance(inner.kind, type) and issubclass(inner.kind, BaseModel):
+        if is_section(inner.kind):
             yield path + suffix, inner
 
 
@@ -170,7 +171,7 @@ def attributes(kind: type) -> dict[str, str]:
     return {name: text.removesuffix(".") for name, text in found.items()}
 
 
-def _summary(model: Model) -> str:
+def summary(model: Model) -> str:
     """The first paragraph of a class's docstring, on one line."""
     paragraph = inspect.cleandoc(model.__doc__ or "").partition("\n\n")[0]
     return " ".join(paragraph.split()).removesuffix(".")

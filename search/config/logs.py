@@ -9,6 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from curricula.component import Component, shown
 from search.config.sinks import AnyLogSink
 
+Mode = Literal["off", "online", "offline"]
+
 _NOT_IN_PROJECTS = "/\\#?%:"
 
 
@@ -33,7 +35,7 @@ class WandbConfig(Component):
         tags: of every run.
     """
 
-    mode: Literal["off", "online", "offline"] = "off"
+    mode: Mode = "off"
     project: Annotated[str, AfterValidator(_project)] = Field(
         default="trm-search", min_length=1, max_length=128
     )
@@ -53,6 +55,8 @@ class LogConfig(Component):
         sinks: logs of plug-ins, by name or as sections.
     """
 
-    wandb: Annotated[WandbConfig, BeforeValidator(_mode_alone)] = WandbConfig()
+    wandb: Annotated[
+        WandbConfig, BeforeValidator(_mode_alone, json_schema_input_type=Mode | WandbConfig)
+    ] = WandbConfig()
     tensorboard: bool = False
     sinks: list[AnyLogSink] = Field(default_factory=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
@@ -47,17 +47,24 @@ class SearchConfig(Component):
         limits: what the sweep may cost.
         sampler: how candidates are drawn.
         scheduler: which trials end early.
-        trials: configs to draw, those that the search begins with included.
+        trials: configs to draw, those of `first` included, infeasible draws not counted.
         seed: of the draws; each config trains with `train.seed`.
     """
 
     sampler: SerializeAsAny[Annotated[SamplerConfig, SectionIn(SAMPLERS)]] = TpeConfig()
     scheduler: SerializeAsAny[Annotated[SchedulerConfig, SectionIn(SCHEDULERS)]] = AshaConfig()
     trials: int = Field(default=64, ge=1)
-    objective: Annotated[list[Objective], BeforeValidator(parse_objectives)] = Field(
-        default=[Objective(column="exact_accuracy")]
-    )
-    constraints: list[Annotated[Constraint, BeforeValidator(parse_constraint)]] = Field(default=[])
+    objective: Annotated[
+        list[Objective],
+        BeforeValidator(
+            parse_objectives, json_schema_input_type=str | Objective | list[str | Objective]
+        ),
+    ] = Field(default=[Objective(column="exact_accuracy")])
+    constraints: list[
+        Annotated[
+            Constraint, BeforeValidator(parse_constraint, json_schema_input_type=str | Constraint)
+        ]
+    ] = Field(default=[])
     seeds: int = Field(default=1, ge=1, le=1000)
     aggregate: Aggregate = "mean"
     limits: LimitsConfig = LimitsConfig()
@@ -170,14 +177,17 @@ class SweepSections(Component):
         stability: how the best are confirmed over fresh seeds.
         cluster: where trials run.
         log: where learning curves are shown live.
-        study: named ablations, for `trm study`.
+        ablations: named ablations, for `trm ablate`.
     """
 
     search: SearchConfig = SearchConfig()
     stability: StabilityConfig = StabilityConfig()
     cluster: ClusterConfig = ClusterConfig()
     log: LogConfig = LogConfig()
-    ablations: Annotated[AblationsConfig, BeforeValidator(parse_ablations)] = AblationsConfig()
+    ablations: Annotated[
+        AblationsConfig,
+        BeforeValidator(parse_ablations, json_schema_input_type=Literal["paper"] | AblationsConfig),
+    ] = AblationsConfig()
 
 
 def sweep_sections(tree: Mapping[str, Any]) -> SweepSections:

@@ -1,0 +1,101 @@
+"""What `trm keys` prints is what the models have: no key is missing, none undocumented."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from trm.optimizers import OPTIMIZERS
+
+from curricula.curriculum import Curriculum
+from curricula.published import CURRICULA
+from search.config.keys import Key, all_keys
+from search.config.sections import SweepSections, sweep_sections
+from search.samplers import SAMPLERS
+from search.schedulers import SCHEDULERS
+from trm.config import Experiment, experiment_from
+from trm.diagnostics import diagnostics_class
+from trm.tasks import TASKS
+
+KEYS = {key.path: key for key in all_keys()}
+
+
+def leaves(value: Any, path: str) -> Iterator[str]:
+    """The paths of a section's values, forms of sections as `[name]`."""
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield f"{path}.{name}"
+            yield from leaves(getattr(value, name), f"{path}.{name}")
+
+
+def documented(path: str) -> bool:
+    """Whether a key, or the shared key of a section's forms, is among those that are shown."""
+    return path in KEYS or re.sub(r"\[\w+\]$|\[\w+\](?=\.\w+$)", "", path) in KEYS
+
+
+def test_every_key_has_a_meaning_and_stands_there_once() -> None:
+    assert not [path for path, key in KEYS.items() if not key.meaning]
+    assert len(KEYS) == len(all_keys())
+
+
+def test_every_field_of_every_section_is_shown() -> None:
+    for model in (Experiment, SweepSections):
+        assert set(model.model_fields) <= set(KEYS)
+    default = experiment_from({"task": "arrows"})
+    for section in ("model", "halting", "loss", "train", "diagnostics"):
+        assert {*leaves(getattr(default, section), section)} <= set(KEYS)
+    sweep = sweep_sections({})
+    for section in ("stability", "cluster", "log", "search"):
+        shown = {re.sub(r"\.(sampler|scheduler)\.", r".\1[tpe].", p) for p in KEYS}
+        paths = [path for path in leaves(getattr(sweep, section), section) if "er." not in path]
+        assert set(paths) <= shown
+
+
+@pytest.mark.parametrize(
+    ("path", "registry"),
+    [
+        ("task", TASKS),
+        ("optimizer", OPTIMIZERS),
+        ("curriculum", CURRICULA),
+        ("search.sampler", SAMPLERS),
+        ("search.scheduler", SCHEDULERS),
+    ],
+)
+def test_every_form_of_a_section_is_shown_with_its_keys(
+    path: str, registry: dict[str, type[BaseModel]]
+) -> None:
+    for name, model in registry.items():
+        assert KEYS[f"{path}[{name}]"].meaning
+        for field in model.model_fields:
+            assert field == "name" or documented(f"{path}[{name}].{field}")
+
+
+def test_parts_of_a_curriculum_are_shown_with_all_their_forms() -> None:
+    for part in Curriculum.model_fields:
+        assert part == "name" or f"curriculum.{part}" in KEYS
+    assert KEYS["curriculum.depth[stages].stages[].at"].default == "required"
+    assert KEYS["curriculum.halt_weight[linear].start"].default == "0.0"
+    assert KEYS["curriculum[cgar].depth"].default == "cgar"
+
+
+def test_types_and_defaults_are_those_of_the_models() -> None:
+    shown = {
+        "train.batch_size": ("integer >= 1", "768"),
+        "train.ema": ("number >= 0, < 1, or null", "0.999"),
+        "train.budget": ("section", "{steps: 60000}"),
+        "task": ("section: arrows | sudoku | mixture", "required"),
+        "search.seeds": ("integer from 1 to 1000", "1"),
+        "search.sampler": ("section: " + " | ".join(SAMPLERS), "tpe"),
+        "log.wandb.mode": ("off | online | offline", "'off'"),
+        "model.mixer": ("attention | mlp_t", "attention"),
+    }
+    for path, (kind, default) in shown.items():
+        assert KEYS[path] == Key(path, kind, default, KEYS[path].meaning)
+
+
+def test_keys_of_diagnostics_are_those_that_are_validated() -> None:
+    shown = {path.partition(".")[2] for path in KEYS if path.startswith("diagnostics.")}
+    assert shown == set(diagnostics_class().model_fields)
