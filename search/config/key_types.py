@@ -103,7 +103,7 @@ def type_text(value: Value) -> str:
 def _text(value: Value) -> str:
     kind, arguments = get_origin(value.kind) or value.kind, get_args(value.kind)
     if (registry := registry_of(value)) is not None:
-        return f"section: {' | '.join(registry.options)}"
+        return f"section: {' | '.join(registry.options) or 'none without a plug-in'}"
     for one in value.metadata:
         if isinstance(one, NameIn) and kind is str:
             return " | ".join(one.registry)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from trm.optimizers import OPTIMIZERS
 
 from curricula.curriculum import Curriculum
 from curricula.published import CURRICULA
@@ -18,6 +17,7 @@ from search.samplers import SAMPLERS
 from search.schedulers import SCHEDULERS
 from trm.config import Experiment, experiment_from
 from trm.diagnostics import diagnostics_class
+from trm.learning.optimizers import OPTIMIZERS
 from trm.tasks import TASKS
 
 KEYS = {key.path: key for key in all_keys()}
