@@ -144,6 +144,7 @@ def _warm(
     return [record for record in ended if record is not None]
 
 
-def _global_state() -> str:
-    numpy = np.random.get_state()  # noqa: NPY002
-    return str((random.getstate(), numpy, torch.random.get_rng_state().tolist()))
+def _global_state() -> tuple[Any, ...]:
+    numpy: Any = np.random.get_state(legacy=False)  # noqa: NPY002
+    keys = numpy["state"].pop("key").tobytes()
+    return random.getstate(), numpy, keys, torch.random.get_rng_state().numpy().tobytes()
