@@ -1,4 +1,4 @@
-"""A tiny experiment that trains in about a second, and a cache folder of the session's own."""
+"""A tiny experiment that trains in about a second, a cache folder, and which tests run abreast."""
 
 from __future__ import annotations
 
@@ -13,6 +13,26 @@ import pytest
 
 # Examples in docstrings are tests (`--doctest-modules`); these folders hold none.
 collect_ignore = ["benchmarks", "support"]
+
+# Files that start Ray. With `-n` they run one after another in one process: on one cluster, and
+# none is slow because another one has the cores.
+RAY_FILES = frozenset(
+    f"tests/{name}.py"
+    for name in (
+        "cluster/test_connect",
+        "search/engine/test_engine_collapse",
+        "search/engine/test_kill",
+        "search/engine/test_kill_schedulers",
+        "search/engine/test_ray_tune",
+        "search/engine/test_two_nodes",
+        "search/explore/test_population",
+        "search/stability/test_ablations",
+        "search/stability/test_sensitivity",
+        "search/sweep/test_judged_sweep",
+        "search/sweep/test_launch",
+        "search/sweep/test_uri_sweep",
+    )
+)
 
 Tiny = Callable[..., dict[str, Any]]
 
@@ -36,6 +56,26 @@ TREE: dict[str, Any] = {
     },
     "train": {"batch_size": 16, "budget": {"steps": 20}, "reports": 2, "ema": None},
 }  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        if "ray_cluster" in getattr(item, "fixturenames", ()) and file not in RAY_FILES:
+            raise pytest.UsageError(f"{file} starts Ray: add it to RAY_FILES in tests/conftest.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests stay together, as its fixtures are; so do all files that start Ray."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = nodeid.partition("::")[0]
+            return "ray" if file in RAY_FILES else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
