@@ -3,10 +3,10 @@
 SECTION is any part of a path. `[name]` is the form of a section that has several, `[]` an entry of
 a list. Any value outside search, stability, cluster and log may be a distribution instead.
 
-trm keys                                      # every key
-trm keys train
-trm keys search.scheduler[asha]
-trm keys --json-schema > trm.schema.json      # for editors
+  trm keys                                      # every key
+  trm keys train
+  trm keys search.scheduler[asha]
+  trm keys --json-schema > trm.schema.json      # for editors
 """
 
 from __future__ import annotations
