@@ -159,6 +159,14 @@ def diagnose(rows: Sequence[ReportRow], config: DiagnosticsConfig | None = None)
     return found
 
 
+def added_findings(rows: Sequence[ReportRow], config: DiagnosticsConfig) -> list[Finding] | None:
+    """Those findings that only detectors of plug-ins make; None where no plug-in has added one."""
+    added = {name for name, detector in DETECTORS.items() if not _is_ours(detector)}
+    if not added:
+        return None
+    return [finding for finding in diagnose(rows, config) if finding.detector in added]
+
+
 def require_finding(name: str, finding: object) -> Finding:
     """What the detector of that name has found, if it is a finding.
 

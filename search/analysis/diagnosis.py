@@ -26,9 +26,11 @@ def diagnose_book(book: Book) -> list[Diagnosis]:
         trial = book.trials[number]
         if trial.stage == "population":
             stretches[number] = rows
-        before = [row for one in ancestors(book, trial) for row in stretches.get(one, ())]
+        line = ancestors(book, trial)
+        before = [row for one in line for row in stretches.get(one, ())]
+        told = [finding for one in line for finding in book.trials[one].findings]
         if rows:
-            found.append(diagnose_trial(trial, rows, before))
+            found.append(diagnose_trial(trial, rows, before, told))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from search.ledger.book import Book
 from search.ledger.lineage import PARENT
 from search.ledger.trial import Trial
+from trm.detectors import DETECTORS
 from trm.detectors.detector import Finding
 from trm.diagnostics import DiagnosticsConfig, diagnose, recorded
 from trm.report import ReportRow
@@ -35,17 +36,24 @@ def thresholds(config: Mapping[str, Any]) -> DiagnosticsConfig:
 
 
 def diagnose_trial(
-    trial: Trial, rows: Sequence[ReportRow], before: Sequence[ReportRow] = ()
+    trial: Trial,
+    rows: Sequence[ReportRow],
+    before: Sequence[ReportRow] = (),
+    told: Sequence[Mapping[str, Any]] = (),
 ) -> Diagnosis:
-    """A trial's findings from its reports, by mark.
+    """A trial's findings from its reports, by mark, and those of plug-ins' detectors as stored.
 
     Args:
         before: reports of the training that the trial goes on from; what they showed alone is no
             finding of this trial.
+        told: findings that were stored with that training.
     """
     config = thresholds(trial.config)
     known = {(finding.detector, finding.severity) for finding in diagnose(before, config)}
     found = diagnose([*before, *rows], config)
+    # A detector that is not here cannot be asked again.
+    found += [Finding(**one) for one in trial.findings if one["detector"] not in DETECTORS]
+    known |= {(one["detector"], one["severity"]) for one in told}
     own = tuple(one for one in found if (one.detector, one.severity) not in known)
     return Diagnosis(trial.id, trial.outcome or "", own)
 

@@ -143,7 +143,12 @@ class Execution:
     def _on_report(self, trial: Trial, attempt: int, message: Mapping[str, Any]) -> Verdict:
         row = message["row"]
         is_new = self.ledger.acknowledge(
-            trial.id, attempt, row, message.get("checkpoint"), message.get("provenance")
+            trial.id,
+            attempt,
+            row,
+            message.get("checkpoint"),
+            message.get("provenance"),
+            message.get("findings"),
         )
         decision: Verdict = "continue"
         if is_new:

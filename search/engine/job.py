@@ -96,6 +96,9 @@ class TrainingRun(Protocol):
     def provenance(self) -> dict[str, Any]:
         """Hashes and decisions that the results depend on."""
 
+    def findings(self) -> list[dict[str, Any]] | None:
+        """What detectors of plug-ins say of the run so far, as plain values; None without any."""
+
 
 def build_trainer(job: Job) -> TrainingRun:
     """The training run of a job, restored from its checkpoint if it has one."""
@@ -166,6 +169,14 @@ class TRMTraining:
             "resolved": asdict(self._trainer.resolved),
             "host": platform.node(),
         }
+
+    def findings(self) -> list[dict[str, Any]] | None:
+        """What detectors of plug-ins say of the run so far, as plain values; None without any."""
+        from trm.diagnostics import added_findings
+
+        history = self._trainer.counters.history
+        found = added_findings(history, self._experiment.diagnostics)
+        return None if found is None else [asdict(finding) for finding in found]
 
 
 _tasks: dict[tuple[str, str | None], Task] = {}

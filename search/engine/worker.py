@@ -112,6 +112,8 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         message["last"] = self._training.finished
         if not report.diverged:
             message["checkpoint"] = self._save(self._training, report.mark)
+        if (findings := self._training.findings()) is not None:
+            message["findings"] = findings
         if not self._provenance_sent:
             node = ray.get_runtime_context().get_node_id()
             message["provenance"] = {**self._training.provenance(), "node": node}

@@ -76,12 +76,14 @@ class Book:
         row: Mapping[str, Any],
         checkpoint: str | None = None,
         provenance: Mapping[str, Any] | None = None,
+        findings: Sequence[Mapping[str, Any]] | None = None,
     ) -> bool:
         """Store a report and its checkpoint's path; False if the report is stale or known.
 
         Args:
             row: a report's columns; columns that a report does not have are left out.
             checkpoint: relative to the run folder; None keeps the one before.
+            findings: of detectors of plug-ins; None keeps those before.
         """
         trial = self.trials[trial_id]
         if trial.outcome is not None or attempt != trial.attempts or row["mark"] <= trial.mark:
@@ -99,6 +101,8 @@ class Book:
             record["checkpoint"] = checkpoint
         if provenance is not None:
             record["provenance"] = dict(provenance)
+        if findings is not None:
+            record["findings"] = [dict(finding) for finding in findings]
         self._record(trial_id, record)
         return True
 
@@ -175,6 +179,7 @@ def apply(trials: dict[int, Trial], record: JournalRecord) -> Row | None:
         trial.seconds = row.get("seconds", trial.seconds)
         trial.checkpoint = record.get("checkpoint", trial.checkpoint)
         trial.provenance = record.get("provenance", trial.provenance)
+        trial.findings = record.get("findings", trial.findings)
     elif kind == "attempt":
         trial.attempts = record["attempt"]
         trial.paused = False

@@ -30,7 +30,7 @@ ROW_GROUP = 2048
 """Rows of a file that are read or written at once."""
 
 
-_JSON = ("params", "config", "provenance")
+_JSON = ("params", "config", "provenance", "findings")
 _TRIAL_TYPES: dict[str, pa.DataType] = {
     "id": pa.int64(),
     "candidate": pa.int64(),
@@ -132,10 +132,10 @@ def read_trial_part(path: Place) -> tuple[list[Trial], int, int]:
     metadata = table.schema.metadata
     version = int(metadata[b"schema_version"])
     require_known_version(path, version)
-    # Version 1 had no `paused`, which then is its default.
+    # Version 1 had no `paused` and no `findings`, which then are their defaults.
     names = [f.name for f in fields(Trial) if f.name in table.column_names]
     columns = table.select(names).to_pydict()
-    for name in _JSON:
+    for name in set(_JSON).intersection(names):
         # Parsed together, the trees share their keys: most of what they are made of.
         columns[name] = json.loads(f"[{','.join(columns[name])}]")
     rows = zip(*columns.values(), strict=True)

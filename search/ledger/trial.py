@@ -38,6 +38,8 @@ class Trial:
         started: when the first attempt began, UTC, ISO 8601.
         finished: when the outcome was known, UTC, ISO 8601.
         provenance: versions, git and data hash, device and resolved decisions of the last attempt.
+        findings: what detectors of plug-ins said at the last report, as plain values: whoever reads
+            the run imports no plug-in, and cannot ask them again.
     """
 
     id: int
@@ -59,6 +61,7 @@ class Trial:
     started: str | None = None
     finished: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    findings: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def ablates(self) -> bool:

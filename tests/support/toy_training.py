@@ -99,6 +99,9 @@ class ToyTraining:
     def provenance(self) -> dict[str, Any]:
         return {"data_hash": "toy", "went_on_from": self.went_on_from}
 
+    def findings(self) -> list[dict[str, Any]] | None:
+        return None
+
 
 DIE_AFTER_SAVING = "die-after-saving"
 """A file in the run folder: a worker that finds it after saving dies before it reports."""

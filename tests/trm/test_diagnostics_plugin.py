@@ -14,7 +14,14 @@ from trm.config import experiment_from
 from trm.detectors import DETECTORS
 from trm.detectors.detector import Detector, Finding
 from trm.detectors.evidence import EVIDENCE, number, when
-from trm.diagnostics import DiagnosticsConfig, describe, diagnose, evidence, recorded
+from trm.diagnostics import (
+    DiagnosticsConfig,
+    added_findings,
+    describe,
+    diagnose,
+    evidence,
+    recorded,
+)
 from trm.errors import UserError
 from trm.report import ReportRow
 from trm.training.trainer import Trainer
@@ -54,6 +61,9 @@ def test_it_runs_in_training_and_its_finding_is_reported(
     first, last = trainer.run()
     assert last.findings - first.findings == 1
     assert trainer.counters.history[0]["learning_rate"] == first.learning_rate
+    added = added_findings(trainer.counters.history, config.diagnostics)
+    assert added is not None
+    assert [finding.detector for finding in added] == ["slow"]
     told = describe(diagnose(trainer.counters.history, config.diagnostics))
     assert "warning at 100%: slow: hurry" in told
 

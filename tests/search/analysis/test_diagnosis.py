@@ -13,6 +13,7 @@ from search.config.checks import check_space
 from search.config.plan import resolve_plan
 from search.engine.collapse import collapse_reason
 from search.ledger.ledger import Ledger
+from search.ledger.reader import read_book
 from search.objectives.constraint import Constraint, parse_constraint, violations
 from search.objectives.objective import Objective
 from tests.search.engine.test_execution import execution, report
@@ -46,6 +47,31 @@ def test_a_collapsed_run_fails_at_the_floor_with_its_diagnosis(ledger: Ledger) -
     (found,) = diagnose_book(ledger)
     assert found.outcome == "collapsed"
     assert count_findings([found])["late_collapse"] == 1
+
+
+STALLED = {
+    "detector": "stalled", "severity": "warning", "at": 0.5, "value": 0.0, "threshold": 0.1,
+    "unit": "share", "words": "it stands still",
+}  # fmt: skip
+
+
+def test_what_a_plugins_detector_said_is_told_without_the_plugin(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with Ledger.create(folder) as ledger:
+        for parent in (None, 0):
+            ledger.add_trial(stage="population", params={"parent": parent}, config={}, seed=5)
+            run = execution(ledger)
+            run.suggest("a")
+            mark = len(ledger.trials)
+            message = report(1, mark, last=True) | {"findings": [STALLED]}
+            run.on_message("a", message)
+        first, second = diagnose_book(ledger)
+    assert [finding.words for finding in first.findings] == ["it stands still"]
+    assert second.findings == (), "its parent has told of it"
+    with Ledger.open(folder) as ledger:
+        assert ledger.trials[0].findings == [STALLED]
+        assert diagnose_book(ledger)[0] == first
+    assert diagnose_book(read_book(folder))[0] == first
 
 
 def test_a_collapse_that_a_killed_driver_did_not_record_is_one_still(ledger: Ledger) -> None:
