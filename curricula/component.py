@@ -99,12 +99,17 @@ def by_name(registry: Mapping[str, type[S]], section: Any, default: str | None =
 class NameIn:
     """Annotates a text that must be a name in a registry, as it stands when it is validated.
 
+    Attributes:
+        registry: its keys are the names.
+        what: what they are names of, for messages; empty where the key says so.
+
     >>> from typing import Annotated
     >>> class Block(Component):
     ...     mixer: Annotated[str, NameIn({"attention": None})] = "attention"
     """
 
     registry: Mapping[str, Any]
+    what: str = ""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -114,7 +119,8 @@ class NameIn:
     def _known(self, value: Any) -> Any:
         if not isinstance(value, str) or value not in self.registry:
             known = nearest(str(value), list(self.registry))
-            raise ValueError(f"{shown(value)} is unknown: {known}")
+            found = f"unknown {self.what} {value!r}" if self.what else f"{shown(value)} is unknown"
+            raise ValueError(f"{found}: {known}")
         return value
 
 

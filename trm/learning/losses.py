@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
-from curricula.component import Component, nearest
+from curricula.component import Component, NameIn
 from trm.network.model import Output
 from trm.tasks.base import IGNORE
 
@@ -77,16 +77,9 @@ class LossConfig(Component):
             (`no_ACT_continue: false`).
     """
 
-    loss_type: str = "stablemax_cross_entropy"
+    loss_type: Annotated[str, NameIn(TOKEN_LOSSES, "loss")] = "stablemax_cross_entropy"
     halt_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
     continue_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
-
-    @field_validator("loss_type")
-    @classmethod
-    def _known(cls, value: Any) -> Any:
-        if value not in TOKEN_LOSSES:
-            raise ValueError(f"unknown loss {value!r}: {nearest(str(value), list(TOKEN_LOSSES))}")
-        return value
 
 
 @dataclass
