@@ -1,1 +1,74 @@
-"""One module a command of `trm`: `add_arguments(parser)` and `run(args) -> exit code`."""
+"""The commands of `trm`, one module each: `add_arguments(parser)` and `run(args) -> exit code`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import NoReturn
+
+from trm.errors import UserError
+
+GROUPS = {
+    "start": {
+        "guide": "read the guide: first sweep, spaces, curricula, stability and more",
+        "keys": "show the keys of a config file: what each takes, its default and meaning",
+    },
+    "one model": {
+        "train": "train one model from a config or preset",
+        "eval": "evaluate a checkpoint",
+        "solve": "solve one puzzle and show the answer forming",
+        "tasks": "list, preview and write the data of tasks",
+        "curriculum": "draw what a curriculum drives over a run, and the compute that it saves",
+        "export": "write a run's best config",
+    },
+    "search": {
+        "sweep": "search a config's space on this machine or a Ray cluster",
+        "stability": "confirm the best candidates of a run over more seeds",
+        "sensitivity": "vary the winner's settings around their values, over seeds",
+        "ablate": "run a named set of ablations over seeds and table them against the base",
+        "simulate": "compare samplers and schedulers on recorded curves, in virtual time",
+    },
+    "understand": {
+        "status": "show a run folder's trials, finished or in progress",
+        "report": "write a run as one HTML page, or show it in Optuna's dashboard",
+        "importance": "show which settings a run's scores, failures and spread depend on",
+        "fidelity": "show whether early stopping ranks configs as the end does",
+        "diagnose": "say why trainings failed, or are about to",
+        "compare": "show what differed between runs, which won, and how sure that is",
+    },
+}
+"""Commands by the job that they are for."""
+COMMANDS = {name: line for group in GROUPS.values() for name, line in group.items()}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see `{self.prog} --help`")
+
+    def parse_all(self, arguments: list[str]) -> argparse.Namespace:
+        """Parse, and name the nearest option where one is unknown."""
+        parsed, unknown = self.parse_known_args(arguments)
+        if unknown:
+            from curricula.component import nearest
+
+            known = [text for action in self._actions for text in action.option_strings]
+            word = unknown[0].partition("=")[0]
+            remedy = nearest(word, known) if word.startswith("-") else f"see `{self.prog} --help`"
+            what = "option" if word.startswith("-") else "argument that it takes"
+            raise UserError(self.prog, word, f"is no {what}: {remedy}")
+        return parsed
+
+
+def parser_of(command: str) -> Parser:
+    """The parser of a command's arguments."""
+    module = importlib.import_module(f"search.commands.{command}")
+    parser = Parser(
+        prog=f"trm {command}",
+        description=(module.__doc__ or "").strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    return parser

@@ -1,0 +1,1 @@
+"""The guide: pages in Markdown that ship with the package, and what is generated of it."""

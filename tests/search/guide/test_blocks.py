@@ -1,0 +1,113 @@
+"""Every command, program and config in README and guide does what the page shows it for."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.cli import main
+from search.config.file import load_tree
+from search.config.sections import sweep_sections
+from search.guide.pages import folder
+from search.space.space import Space
+from tests.support.blocks import Block, blocks, command_lines
+from trm.config import experiment_from
+from trm.tasks.sudoku.generator import dig, grids
+from trm.tasks.sudoku.grid import Box
+from trm.yaml12 import parse_yaml
+
+ROOT = Path(__file__).parents[3]
+DATA = ROOT / "tests/data/run_v1"
+PLUGIN = ROOT / "tests/support/plugins/parity_task.py"
+PAGES = [ROOT / "README.md", *sorted(folder().glob("*.md"))]
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+LANGUAGES = ("sh", "python", "yaml", "toml", "text", "mermaid")
+
+
+def marked(language: str) -> list[object]:
+    """The blocks of a language that a test runs, the slow ones marked."""
+    return [
+        pytest.param(one, id=one.page, marks=[pytest.mark.slow] if one.mark == "slow" else [])
+        for one in BLOCKS
+        if one.language == language and one.mark in ("", "slow") and not one.words
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the pages speak of: finished runs, puzzles, a plug-in."""
+    home = tmp_path_factory.mktemp("guide")
+    for name in ("mine", "demo", "a", "b"):
+        shutil.copytree(DATA / "finished", home / "runs" / name)
+    head = home / "runs/b/run.json"
+    head.write_text(head.read_text().replace("v1-", "v2-"))
+    shutil.copy(DATA / "sweep.yaml", home / "tiny.yaml")
+    (home / "puzzles.txt").write_text(_puzzles())
+    shutil.copy(PLUGIN, home)
+    (home / "parity.yaml").write_text("plugins: [parity_task]\ntask: {name: parity, bits: 8}\n")
+    return home
+
+
+@pytest.fixture
+def here(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder as the working directory."""
+    home = tmp_path / "home"
+    shutil.copytree(finished, home)
+    monkeypatch.chdir(home)
+    monkeypatch.syspath_prepend(home)
+    return home
+
+
+def _puzzles() -> str:
+    """Thirty Sudoku puzzles, one a line."""
+    rng, box = np.random.default_rng(0), Box(3, 3)
+    boards = dig(grids(30, box, rng), np.full(30, 40), box, rng)
+    return "\n".join("".join(map(str, board.ravel())) for board in boards)
+
+
+@pytest.mark.parametrize("block", marked("sh"))
+def test_commands_run(block: Block, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for words in command_lines(block):
+        assert words[0] == "trm", f"{block.page}: {words}"
+        code = main(words[1:])
+        assert code == 0, f"{block.page}: {' '.join(words)}: {capfd.readouterr().err}"
+
+
+@pytest.mark.parametrize("block", marked("python"))
+def test_programs_run(block: Block, here: Path) -> None:
+    exec(compile(block.code, block.page, "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("block", marked("yaml"))
+def test_configs_are_valid(block: Block) -> None:
+    tree = {"task": "arrows", **parse_yaml(block.code, block.page)}
+    sweep_sections(tree)
+    _, drawn = Space.parse(tree).default()
+    experiment_from(drawn)
+
+
+def test_every_block_says_what_it_is() -> None:
+    assert len([block for block in BLOCKS if block.language in ("sh", "python", "yaml")]) > 40
+    for block in BLOCKS:
+        assert block.language in LANGUAGES, f"{block.page}: {block.language!r}"
+        assert block.mark != "not run:", block.page
+
+
+def test_the_plug_in_of_the_guide_is_the_one_that_the_tests_run() -> None:
+    [shown] = [block.code for block in BLOCKS if "file=parity_task.py" in block.words]
+    assert shown == PLUGIN.read_text()
+
+
+def test_outputs_name_no_machine() -> None:
+    assert not [page.name for page in PAGES if "/work/" in page.read_text(encoding="utf-8")]
+
+
+def test_presets_that_the_pages_name_are_there() -> None:
+    for block in BLOCKS:
+        if block.language == "sh":
+            for words in command_lines(block):
+                if words[:2] == ["trm", "sweep"] and not words[2].endswith(".yaml"):
+                    load_tree(words[2])

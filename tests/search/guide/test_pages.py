@@ -1,0 +1,70 @@
+"""`trm guide`: pages and their list, those that are generated, and the way to one that is not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from search.cli import main
+from search.commands import COMMANDS
+from search.commands.guide import page
+from search.config.keys import all_keys
+from search.guide.pages import TOPICS, WRITTEN, folder, heading
+from trm.report import COLUMNS
+
+
+def test_every_page_stands_in_the_list_and_every_file_is_a_page(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert {path.stem for path in folder().glob("*.md")} == set(WRITTEN)
+    assert main(["guide"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[: len(TOPICS)]] == list(TOPICS)
+    assert all(len(line) <= 100 for line in lines)
+    assert all(heading(page(topic)).line for topic in TOPICS)
+
+
+def test_a_page_is_its_text_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["guide", "spaces"]) == 0
+    assert capsys.readouterr().out == (folder() / "spaces.md").read_text(encoding="utf-8")
+
+
+def test_an_unknown_page_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["guide", "curriculum"]) == 2
+    error = capsys.readouterr().err
+    assert "did you mean curricula" in error
+    assert error.count("\n") == 1
+
+
+def test_reference_pages_hold_every_key_column_and_command() -> None:
+    rows = [line.split("`")[1] for line in page("keys").splitlines() if line.startswith("| `")]
+    assert rows == [key.path for key in all_keys()]
+    rows = [line.split("`")[1] for line in page("columns").splitlines() if line.startswith("| `")]
+    assert rows == list(COLUMNS)
+    titles = [line[8:] for line in page("commands").splitlines() if line.startswith("### trm ")]
+    assert titles == list(COMMANDS)
+
+
+def test_tables_are_as_wide_as_their_heads() -> None:
+    for topic in TOPICS:
+        width = 0
+        for line in page(topic).splitlines():
+            cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+            assert not (cells and width and cells != width), f"{topic}: {line}"
+            width = cells
+
+
+def test_the_site_has_every_page_and_its_links_lead_somewhere(tmp_path: Path) -> None:
+    assert main(["guide", "--write", str(tmp_path)]) == 0
+    assert {path.stem for path in tmp_path.glob("*.md")} == {"index", *TOPICS}
+    for path in tmp_path.glob("*.md"):
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text(encoding="utf-8")):
+            assert (tmp_path / link).exists(), f"{path.name}: {link}"
+
+
+def test_topics_that_pages_name_are_there() -> None:
+    for topic in WRITTEN:
+        for named in re.findall(r"`trm guide ([\w-]+)", page(topic)):
+            assert named in TOPICS, f"{topic} names {named}"
