@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # Examples in docstrings are tests (`--doctest-modules`); these folders hold none.
 collect_ignore = ["benchmarks", "support"]
@@ -35,6 +36,10 @@ RAY_FILES = frozenset(
 )
 
 Tiny = Callable[..., dict[str, Any]]
+
+# The same examples in every run, whichever process has them: a failure is no accident.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts and stops.
 signal.signal(signal.SIGINT, signal.default_int_handler)

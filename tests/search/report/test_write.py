@@ -170,7 +170,10 @@ def test_several_objectives_and_constraints(tmp_path: Path) -> None:
     assert "a constraint is broken" in said(parts, "front")
 
 
-def test_the_suggested_file_is_a_sweep(parts: dict[str, Section], tmp_path: Path) -> None:
+def test_the_suggested_file_is_a_sweep(
+    parts: dict[str, Section], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.sweep.dry_run._TIMED_SECONDS", 0.1)
     (code,) = parts["space"].code
     tree = parse_yaml(code.text, "next.yaml")
     assert tree["search"]["first"]
@@ -245,7 +248,7 @@ def test_the_page_holds_everything_and_asks_for_nothing(finished: Path, tmp_path
 
 def test_the_command(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "deep" / "page.html"
-    assert main(["report", str(finished), "--out", str(out)]) == 2
+    assert main(["report", str(RUNS_V1 / "finished"), "--out", str(out)]) == 2
     assert "cannot be written" in capsys.readouterr().err
     assert main(["report", str(tmp_path)]) == 2
     assert "holds no sweep" in capsys.readouterr().err
@@ -255,12 +258,10 @@ def test_the_command(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert out.stat().st_size > 4e6
 
 
-def test_images_need_kaleido(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_need_kaleido(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kaleido", None)
     with pytest.raises(UserError, match=r"pip install 'trm-search\[images\]'"):
-        write_report(finished, tmp_path / "page.html", images=tmp_path / "images")
+        write_report(RUNS_V1 / "finished", tmp_path / "page.html", images=tmp_path / "images")
 
 
 @pytest.mark.slow

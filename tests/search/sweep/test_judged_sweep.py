@@ -175,7 +175,10 @@ def test_no_config_that_keeps_the_constraints_is_no_winner(
     assert "break search.constraints 'parameters <= 10'" in error
 
 
-def test_a_dry_run_says_what_it_would_cost(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_says_what_it_would_cost(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("search.sweep.dry_run._TIMED_SECONDS", 0.1)
     assert main(["sweep", str(tiny), "--dry-run"]) == 0
     shown = capsys.readouterr().out
     for words in ("3 parameters", "infeasible draws: 0%", "5 draws:", "one trial:", "in all: 6"):
