@@ -246,7 +246,9 @@ def test_failures_end_as_what_they_are_and_the_sweep_goes_on(tiny: Path, tmp_pat
         "class Crashing(AdamWConfig):\n"
         "    name: Literal['crashing'] = 'crashing'\n"
         "    def build_main(self, parameters):\n"
-        "        raise RuntimeError('boom')\n"
+        "        if len(parameters) > 1:  # not what is tried before the sweep\n"
+        "            raise RuntimeError('boom')\n"
+        "        return super().build_main(parameters)\n"
         "OPTIMIZERS['crashing'] = Crashing\n"
     )
     run = tmp_path / "run"
