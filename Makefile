@@ -7,13 +7,14 @@ READY := .venv/.ready
 # Processes that share the fast tests, file by file.
 WORKERS ?= 2
 
-.PHONY: help setup demo test lint types contracts unit test-slow bench lock clean
+.PHONY: help setup demo test lint types contracts unit test-slow bench docs lock clean
 
 help:
 	@echo 'make demo       a real sweep on a small task, to its exported winner (minutes)'
 	@echo 'make test       lint, types, import contracts and the fast tests'
 	@echo 'make test-slow  the tests that take longer'
 	@echo 'make bench      the benchmarks'
+	@echo 'make docs       the guide as a web site, in build/site'
 	@echo 'make setup      only the environment, in .venv'
 	@echo 'make lock       renew requirements.lock from pyproject.toml'
 
@@ -49,6 +50,13 @@ test-slow: setup
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks
+
+docs: setup
+	$(BIN)/trm guide --write build/guide
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))\
+	['project']['optional-dependencies']['docs'], sep='\n')" > build/docs.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r build/docs.txt
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file search/guide/mkdocs.yml
 
 # The +cpu build and the CUDA build of torch share one version: the pin must fit both.
 lock:
