@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from search.guide.pages import folder
 from search.space.space import Space
 from tests.support.blocks import Block, blocks, command_lines
 from trm.config import experiment_from
+from trm.tasks import TASKS
 from trm.tasks.sudoku.generator import dig, grids
 from trm.tasks.sudoku.grid import Box
 from trm.yaml12 import parse_yaml
@@ -52,13 +55,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of that folder as the working directory."""
     home = tmp_path / "home"
     shutil.copytree(finished, home)
     monkeypatch.chdir(home)
     monkeypatch.syspath_prepend(home)
-    return home
+    yield home
+    # The plug-in of the pages is not there for other tests of this process.
+    TASKS.pop("parity", None)
+    sys.modules.pop("parity_task", None)
 
 
 def _puzzles() -> str:

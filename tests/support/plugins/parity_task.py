@@ -14,7 +14,13 @@ from trm.tasks.cache import make_split
 
 
 class ParityConfig(TaskConfig):
-    """Strings of bits, of which `held_out` go to `valid` and as many to `test`."""
+    """Strings of bits.
+
+    Attributes:
+        bits: length of a string.
+        held_out: strings that go to `valid`, and as many to `test`.
+        seed: draws the splits.
+    """
 
     name: Literal["parity"] = "parity"
     bits: int = Field(default=8, ge=4, le=16)
