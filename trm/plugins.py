@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -19,6 +18,9 @@ from trm.errors import UserError
 GROUP = "trm.plugins"
 """The group of entry points by which an installed package names its plug-in modules."""
 
+_MARKERS = ("run.json", "reports.jsonl", "checkpoint.json")
+_DIGITS = 16
+"""Of a hash: enough that no two codes share one, and short enough to be read."""
 _HASHES: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
 """The hash of each plug-in's code as it was when it was imported: files change under a process."""
 
@@ -32,7 +34,8 @@ def import_plugins(names: Sequence[str], folders: Sequence[Path] = ()) -> None:
 
     Args:
         names: modules, as in the section `plugins`.
-        folders: further folders that may hold them; never a run folder.
+        folders: further folders that may hold them. No run folder is looked into, be it one of
+            these or the working directory.
 
     Raises:
         UserError: a module cannot be imported; one line naming it, or the entry point and the
@@ -40,15 +43,32 @@ def import_plugins(names: Sequence[str], folders: Sequence[Path] = ()) -> None:
     """
     for point in _entry_points():
         _import_entry_point(point)
+    places = [Path.cwd(), *folders]
     if names:
-        for folder in (os.getcwd(), *map(str, folders)):
-            if folder not in sys.path:
-                sys.path.append(folder)
+        look_in(places)
     for name in names:
         try:
             _import(name)
         except Exception as error:  # whatever a user's module does while it is imported
-            raise UserError("plugins", name, f"cannot be imported: {_reason(error)}") from error
+            reason = _reason(error)
+            if skipped := [str(folder) for folder in places if holds_run(folder)]:
+                reason += f" ({', '.join(skipped)}: no plug-in is looked for in a run folder)"
+            raise UserError("plugins", name, f"cannot be imported: {reason}") from error
+
+
+def look_in(folders: Iterable[Path]) -> None:
+    """Let modules be found in these folders too, after all others; run folders are left out.
+
+    A run folder may be a stranger's, and what a stranger wrote is not run.
+    """
+    for folder in folders:
+        if not holds_run(folder) and str(folder) not in sys.path:
+            sys.path.append(str(folder))
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a sweep, a training or a checkpoint lies right in a folder."""
+    return any((folder / name).exists() for name in _MARKERS)
 
 
 def plugin_names(tree: Mapping[str, Any]) -> list[str]:
@@ -112,7 +132,7 @@ def _hash(module: ModuleType) -> str:
     for name, content in _sources(module):
         digest.update(f"{name} {len(content)}\n".encode())
         digest.update(content)
-    return digest.hexdigest()
+    return digest.hexdigest()[:_DIGITS]
 
 
 def _sources(module: ModuleType) -> Iterator[tuple[str, bytes]]:

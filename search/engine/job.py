@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import platform
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -18,6 +17,7 @@ import cluster  # noqa: F401
 import curricula  # noqa: F401
 import trm  # noqa: F401
 from search.ledger.storage import local_copy, place
+from trm.plugins import look_in
 
 if TYPE_CHECKING:
     from trm.report import Report
@@ -103,7 +103,7 @@ class TrainingRun(Protocol):
 def build_trainer(job: Job) -> TrainingRun:
     """The training run of a job, restored from its checkpoint if it has one."""
     # Last on the path, so that nothing of the user's can shadow a package.
-    sys.path.extend(folder for folder in job.path if folder not in sys.path)
+    look_in(map(Path, job.path))
     training: TrainingRun
     if job.factory is None:
         training = TRMTraining(job)

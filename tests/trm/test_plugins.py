@@ -71,6 +71,23 @@ def test_the_users_folders_come_last_and_shadow_nothing(folder: Path) -> None:
     assert [*map(sys.path.count, (str(folder), str(beside)))] == [1, 1]
 
 
+@pytest.mark.parametrize("marker", ["run.json", "reports.jsonl", "checkpoint.json"])
+def test_nothing_is_imported_from_a_run_folder(marker: str, folder: Path) -> None:
+    run, beside = folder / "run", folder / "configs"
+    for place in (folder, run, beside):
+        place.mkdir(exist_ok=True)
+        (place / f"plugin_of_{place.name[:3]}.py").write_text("")
+    for place in (folder, run):
+        (place / marker).write_text("{}")
+    before = list(sys.path)
+    import_plugins(["plugin_of_con"], [run, beside])
+    assert sys.path == [*before, str(beside)]
+    for name in (f"plugin_of_{folder.name[:3]}", "plugin_of_run"):
+        with pytest.raises(UserError, match="no plug-in is looked for in a run folder") as error:
+            import_plugins([name], [run, beside])
+        assert str(run) in str(error.value)
+
+
 def test_without_plugins_nothing_of_the_users_is_on_the_path(folder: Path) -> None:
     before = list(sys.path)
     import_plugins([], [folder])
