@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,21 @@ from search.cli import main
 from search.commands import COMMANDS
 from search.commands.guide import page
 from search.config.keys import all_keys
+from search.explore.warm_start import START_FILE
+from search.export.export import BEST_FILE
 from search.guide.pages import TOPICS, WRITTEN, folder, heading
+from search.ledger.files import RUN_FILE, SWEEP_FILE
+from search.ledger.storage import LEASE_FILE
+from search.ledger.wall_clock import TIME_FILE
+from search.logs.optuna_journal import STUDY_FILE
+from search.report.write import REPORT_FILE
+from search.stability.result import RESULT_FILE
+from search.stability.sensitivity_result import SENSITIVITY_FILE
+from search.sweep.stages import TEST_FILE
 from trm.report import COLUMNS
+
+ROOT = Path(__file__).parents[3]
+DATA = ROOT / "tests/data/run_v1"
 
 
 def test_every_page_stands_in_the_list_and_every_file_is_a_page(
@@ -68,3 +82,26 @@ def test_topics_that_pages_name_are_there() -> None:
     for topic in WRITTEN:
         for named in re.findall(r"`trm guide ([\w-]+)", page(topic)):
             assert named in TOPICS, f"{topic} names {named}"
+
+
+def test_the_architecture_page_knows_every_file_of_a_run_folder() -> None:
+    rows = [line.split("|")[1] for line in page("architecture").splitlines() if "| `" in line]
+    known = {name.split("/")[0] for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    for run in ("finished", "unfinished"):
+        found = {path.name for path in (DATA / run).iterdir()}
+        assert found <= known, run
+    files = (
+        BEST_FILE, LEASE_FILE, REPORT_FILE, RESULT_FILE, RUN_FILE, SENSITIVITY_FILE, START_FILE,
+        STUDY_FILE, SWEEP_FILE, TEST_FILE, TIME_FILE, "ablations.json", "lock",
+    )  # fmt: skip
+    assert set(files) <= known
+
+
+def test_the_architecture_page_has_every_room_in_its_order() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
+    [layers] = [c["layers"] for c in contracts if c.get("containers") == ["search"]]
+    block = page("architecture").split("```text\n")[2].split("```")[0]
+    shown = [re.split(r"\s{2,}", line)[0] for line in block.splitlines()]
+    rooms = [room for line in shown for room in re.split(r", | \| ", line)]
+    assert rooms == [room for layer in layers for room in layer.split(" | ")]
