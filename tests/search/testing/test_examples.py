@@ -32,7 +32,7 @@ from trm.testing import (
     check_task,
 )
 
-LINES = 61
+LINES = 66
 
 
 @pytest.fixture
