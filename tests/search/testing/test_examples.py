@@ -32,7 +32,7 @@ from trm.testing import (
     check_task,
 )
 
-LINES = 66
+LINES = 67
 
 
 @pytest.fixture

@@ -11,7 +11,11 @@ from trm.report import ReportRow
 
 
 class CsvConfig(LogSinkConfig):
-    """`columns` are those of the reports that are written."""
+    """A file for each trial.
+
+    Attributes:
+        columns: of the reports, those that are written.
+    """
 
     name: Literal["csv"] = "csv"
     columns: list[str] = Field(default=["step", "exact_accuracy"])

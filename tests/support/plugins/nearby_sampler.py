@@ -13,7 +13,11 @@ from search.space.space import Draw, Space
 
 
 class NearbyConfig(LearningSamplerConfig):
-    """`keep` is the chance of each value to stay; the base class draws the first candidates."""
+    """Changes of the best; the base class draws the first candidates.
+
+    Attributes:
+        keep: chance of each value to stay.
+    """
 
     name: Literal["nearby"] = "nearby"
     keep: float = Field(default=0.8, ge=0.0, lt=1.0)

@@ -10,7 +10,12 @@ from trm.network.model import ModelConfig, Output
 
 
 class PatientConfig(HaltingRule):
-    """`margin` is how far the halting logit must be above 0."""
+    """Not before a step.
+
+    Attributes:
+        least: supervision steps that every example gets.
+        margin: how far the halting logit must be above 0.
+    """
 
     name: Literal["patient"] = "patient"
     least: int = Field(default=2, ge=1)

@@ -12,7 +12,11 @@ from trm.report import ReportRow
 
 
 class StalledConfig(Component):
-    """`fall` is the share of the loss that must go in the second half (null: off)."""
+    """Settings of `stalled`.
+
+    Attributes:
+        fall: share of the loss that must go in the second half (null: off).
+    """
 
     fall: float | None = Field(default=0.02, gt=0.0, le=1.0)
 

@@ -13,7 +13,11 @@ from curricula.stage import Depth
 
 
 class Wave(DepthSchedule):
-    """`waves` times from one cycle to the model's own depth."""
+    """Depth in waves.
+
+    Attributes:
+        waves: times that depth goes from one cycle to the model's own.
+    """
 
     name: Literal["wave"] = "wave"
     waves: int = Field(default=2, ge=1)
@@ -24,6 +28,8 @@ class Wave(DepthSchedule):
 
 
 class WaveCurriculum(Curriculum):
+    """Depth in waves, all else as the config has it."""
+
     name: Literal["wave"] = "wave"
     depth: AnyDepth = Wave()
 

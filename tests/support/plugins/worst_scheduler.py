@@ -23,7 +23,12 @@ class Worst(Stopping):
 
 
 class WorstConfig(EarlyStoppingConfig):
-    """`least` others must have come to the share `at` of a run before any trial ends there."""
+    """The worst ends.
+
+    Attributes:
+        at: share of a run at which trials are compared.
+        least: others that must have come so far before any trial ends.
+    """
 
     name: Literal["worst"] = "worst"
     at: float = Field(default=0.5, gt=0.0, lt=1.0)
