@@ -17,7 +17,7 @@ from search.ledger.trial import Trial
 from search.logs.optuna_journal import Entry, StudyLog
 from search.objectives.outcome import FAILURES
 from search.samplers.history import History, PastTrial
-from search.samplers.soundness import require_drawn
+from search.samplers.soundness import next_draw
 from search.schedulers.scheduler import Decision
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -169,8 +169,9 @@ class Explore:
             params = self._first[number]
             tree = space.apply(params)
         else:
-            draw = search.sampler.draw(self._history, space, search.seed, self.plan.wanted)
-            params, tree = require_drawn(search.sampler.name, space, draw)
+            params, tree = next_draw(
+                search.sampler, self._history, space, search.seed, self.plan.wanted
+            )
         trial = self._ledger.add_trial(
             stage="explore", params=params, config=tree, seed=self.plan.default.train.seed
         )

@@ -4,8 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from search.samplers.base import SamplerConfig
+from search.samplers.history import History
 from search.space.space import Draw, Space
-from trm.fault import Fault
+from trm.fault import Fault, working
+
+
+def next_draw(
+    sampler: SamplerConfig, history: History, space: Space, seed: int, trials: int
+) -> Draw:
+    """A sampler's next candidate, if it is one; arguments are those of `draw`.
+
+    Raises:
+        Fault: a plug-in's sampler fails, or proposes what is no candidate of the space.
+    """
+    if type(sampler).__module__.startswith("search.samplers."):
+        return sampler.draw(history, space, seed, trials)
+    with working(f"sampler {sampler.name!r}", "to draw a candidate"):
+        draw = sampler.draw(history, space, seed, trials)
+    return require_drawn(sampler.name, space, draw)
 
 
 def require_drawn(name: str, space: Space, draw: Any) -> Draw:

@@ -17,7 +17,7 @@ from search.objectives.objective import Direction
 from search.objectives.outcome import FAILURES
 from search.samplers.base import SamplerConfig
 from search.samplers.history import History, PastTrial
-from search.samplers.soundness import require_drawn
+from search.samplers.soundness import next_draw
 from search.space.space import Draw, Params, Space
 
 CONDITIONAL: dict[str, Any] = {
@@ -74,8 +74,7 @@ def check(
         if config.exhausted(history, space):
             break
         before = _global_state()
-        drawn = config.draw(history, space, seed, candidates)
-        params, tree = require_drawn(config.name, space, drawn)
+        params, tree = next_draw(config, history, space, seed, candidates)
         assert _global_state() == before, "the sampler uses or changes a global generator"
         if space.size > candidates:
             assert params not in seen, f"candidate {number} was drawn before: {params}"

@@ -62,6 +62,17 @@ def test_a_candidate_outside_of_the_space(draw: Any, words: str) -> None:
         check_sampler(Wrong(), space=SPACE)
 
 
+def test_a_sampler_that_fails() -> None:
+    class Wrong(SamplerConfig):
+        name: Literal["mine"] = "mine"
+
+        def draw(self, history: History, space: Space, seed: int, trials: int) -> Draw:
+            return space.draw(lambda name, distribution: -1)
+
+    with pytest.raises(Fault, match=r"^sampler 'mine': fails to draw a candidate \(AssertionError"):
+        check_sampler(Wrong(), space=SPACE)
+
+
 class WrongScheduler(EarlyStoppingConfig):
     name: Literal["mine"] = "mine"
     answer: Any = "continue"
