@@ -60,6 +60,7 @@ def here(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     home = tmp_path / "home"
     shutil.copytree(finished, home)
     monkeypatch.chdir(home)
+    monkeypatch.setattr("search.sweep.dry_run._TIMED_SECONDS", 0.1)
     monkeypatch.syspath_prepend(home)
     yield home
     # The plug-in of the pages is not there for other tests of this process.
