@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from search.stability.result import RESULT_FILE
 from search.stability.sensitivity_result import SENSITIVITY_FILE
 from search.sweep.stages import TEST_FILE
 from trm.report import COLUMNS
+from trm.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[3]
 DATA = ROOT / "tests/data/run_v1"
@@ -105,3 +107,20 @@ def test_the_architecture_page_has_every_room_in_its_order() -> None:
     shown = [re.split(r"\s{2,}", line)[0] for line in block.splitlines()]
     rooms = [room for line in shown for room in re.split(r", | \| ", line)]
     assert rooms == [room for layer in layers for room in layer.split(" | ")]
+
+
+def test_a_page_on_a_terminal_is_set_in_type(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["guide", "stability"]) == 0
+    shown = capsys.readouterr().out
+    assert "Why a run fails" in shown
+    assert "```" not in shown
+    assert "## " not in shown
+
+
+def test_the_site_leads_to_every_page() -> None:
+    config = read_yaml(folder() / "mkdocs.yml")
+    groups = [group for part in config["nav"] if isinstance(part, dict) for group in part.values()]
+    assert sorted(name for group in groups for name in group) == sorted(f"{t}.md" for t in TOPICS)
