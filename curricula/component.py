@@ -6,7 +6,9 @@ validated like ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -57,6 +59,37 @@ class UnknownNameError(ValueError):
         self.key = key
 
 
+_foreign: ContextVar[bool] = ContextVar("foreign", default=False)
+
+
+@contextmanager
+def foreign_names() -> Iterator[None]:
+    """Within it a name that is in no registry stands for a plug-in's component, left unimported.
+
+    So a run folder can be read without running code that it names. Such a section keeps its
+    values as they stand; it is good for looking at, not for training.
+
+    >>> with foreign_names():
+    ...     found = by_name({"known": Component}, {"name": "theirs", "size": 3})
+    >>> found.model_dump()
+    {'name': 'theirs', 'size': 3}
+    """
+    token = _foreign.set(True)
+    try:
+        yield
+    finally:
+        _foreign.reset(token)
+
+
+def _as_it_stands(registry: Mapping[str, type[S]], section: Mapping[str, Any]) -> S:
+    """The section as an instance of the class that all of a registry's have in common."""
+    first, *others = registry.values()
+    base = next(c for c in first.__mro__ if all(issubclass(kind, c) for kind in others))
+    body = {"model_config": ConfigDict(extra="allow"), "__module__": __name__}
+    kind: type[S] = type("Foreign", (base,), body)
+    return kind.model_construct(**section)
+
+
 def nearest(word: str, words: list[str]) -> str:
     """The remedy for an unknown word: the closest known ones first, else all of them.
 
@@ -86,8 +119,10 @@ def by_name(registry: Mapping[str, type[S]], section: Any, default: str | None =
     name = section.get("name", default)
     if name is None:
         raise ValueError(f"needs a `name`; known: {', '.join(registry)}")
-    if not isinstance(name, str) or name not in registry:
+    if not isinstance(name, str) or (name not in registry and not _foreign.get()):
         raise UnknownNameError(name, nearest(str(name), list(registry)), key)
+    if name not in registry:
+        return _as_it_stands(registry, section)
     kind = registry[name]
     try:
         return kind.model_validate({**section, "name": name})
@@ -117,7 +152,7 @@ class NameIn:
         return no_info_before_validator_function(self._known, handler(source))
 
     def _known(self, value: Any) -> Any:
-        if not isinstance(value, str) or value not in self.registry:
+        if not isinstance(value, str) or (value not in self.registry and not _foreign.get()):
             known = nearest(str(value), list(self.registry))
             found = f"unknown {self.what} {value!r}" if self.what else f"{shown(value)} is unknown"
             raise ValueError(f"{found}: {known}")

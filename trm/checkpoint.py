@@ -27,6 +27,7 @@ from trm.config import Experiment, experiment_from
 from trm.device import Resolved
 from trm.errors import UserError
 from trm.network.model import TRM
+from trm.plugins import import_plugins, plugin_names
 from trm.tasks.base import Task
 from trm.training.build import build_model
 from trm.training.state import State, contiguous
@@ -88,8 +89,12 @@ def save_checkpoint(
     _fsync(folder.parent)
 
 
-def read_head(folder: Path) -> Head:
+def read_head(folder: Path, *, plugins: bool = False) -> Head:
     """The JSON part of a checkpoint.
+
+    Args:
+        plugins: whether to import the plug-ins that its config names, from installed packages and
+            the working directory.
 
     Raises:
         UserError: not a checkpoint, damaged, or written by a newer version.
@@ -105,6 +110,8 @@ def read_head(folder: Path) -> Head:
     if version != CHECKPOINT_VERSION:
         raise UserError(f"{path}: schema_version", version, f"is not {CHECKPOINT_VERSION}")
     try:
+        if plugins:
+            import_plugins(plugin_names(head["config"]))
         return Head(
             experiment_from(head["config"]),
             Resolved(**head["resolved"]),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, model_validator
+from pydantic import Field, SerializeAsAny, create_model, model_validator
 
 from curricula.component import Component, SectionIn
 from curricula.curriculum import AnyCurriculum
@@ -18,6 +19,7 @@ from trm.learning.losses import LossConfig
 from trm.learning.optimizers import OPTIMIZERS, AdamAtan2Config, OptimizerConfig
 from trm.network.model import ModelConfig
 from trm.plugins import import_plugins, plugin_names
+from trm.report import even_marks
 from trm.tasks import TASKS
 from trm.tasks.base import TaskConfig
 from trm.validation import validate
@@ -92,7 +94,7 @@ class TrainConfig(Component):
     @property
     def marks(self) -> tuple[float, ...]:
         """Shares of the compute budget at which a run reports, the last at 1."""
-        return tuple((index + 1) / self.reports for index in range(self.reports))
+        return even_marks(self.reports)
 
 
 class PromiseConfig(Component):
@@ -166,13 +168,66 @@ SECTIONS = tuple(Experiment.model_fields)
 
 
 def experiment_from(tree: Mapping[str, Any]) -> Experiment:
-    """Validate a drawn tree, after importing its plug-ins. Sections of a sweep are left out.
+    """Validate a drawn tree, whose plug-ins are imported. Sections of a sweep are left out.
 
     Raises:
         UserError: one line naming key, value and remedy.
     """
-    import_plugins(plugin_names(tree))
     return validate(Experiment, {key: tree[key] for key in tree if key in SECTIONS})
+
+
+def load_experiment(tree: Mapping[str, Any], folders: Sequence[Path] = ()) -> Experiment:
+    """Import the plug-ins of a drawn tree, then validate it.
+
+    Args:
+        folders: where plug-ins may lie besides installed packages and the working directory.
+
+    Raises:
+        UserError: a plug-in that cannot be imported, or as `experiment_from`.
+    """
+    import_plugins(plugin_names(tree), folders)
+    return experiment_from(tree)
+
+
+def variant(
+    experiment: Experiment, tree: Mapping[str, Any], changed: Mapping[str, Any]
+) -> Experiment:
+    """The experiment of `changed`, of which only those sections are read that differ from `tree`.
+
+    No rule of the schema spans sections, so the others hold as they are.
+
+    Args:
+        experiment: what `tree` was validated to.
+
+    Raises:
+        UserError: as `experiment_from`.
+    """
+    fields = {}
+    for key in SECTIONS:
+        old, new = tree.get(key, _ABSENT), changed.get(key, _ABSENT)
+        if not _same(old, new):
+            alone = {} if new is _ABSENT else {key: new}
+            fields[key] = getattr(validate(_section(key), alone), key)
+    return experiment.model_copy(update=fields)
+
+
+_ABSENT = object()
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Whether two values of a tree are one and the same, in type too: 1 is neither 1.0 nor true."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return old.keys() == new.keys() and all(_same(old[key], new[key]) for key in old)
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(map(_same, old, new))
+    return type(old) is type(new) and bool(old == new)
+
+
+@cache
+def _section(key: str) -> type[Component]:
+    """A model of this one section, so that its errors bear the same path as the whole's."""
+    field = Experiment.model_fields[key]
+    return create_model("Section", __base__=Component, **{key: (field.annotation, field)})  # type: ignore[call-overload,no-any-return]
 
 
 def absolute_files(node: Any) -> Any:

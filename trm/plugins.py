@@ -8,12 +8,14 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from trm.errors import UserError
+from trm.run_folder import run_folder_of
 
 GROUP = "trm.plugins"
 """The group of entry points by which an installed package names its plug-in modules."""
@@ -48,7 +50,10 @@ def import_plugins(names: Sequence[str], folders: Sequence[Path] = ()) -> None:
         look_in(places)
     for name in names:
         try:
+            _refuse_run_folder(name)
             _import(name)
+        except UserError:
+            raise
         except Exception as error:  # whatever a user's module does while it is imported
             reason = _reason(error)
             if skipped := [str(folder) for folder in places if holds_run(folder)]:
@@ -125,6 +130,25 @@ def _import(name: str) -> None:
     module = importlib.import_module(name)
     if module not in _HASHES:
         _HASHES[module] = _hash(module)
+
+
+def _refuse_run_folder(name: str) -> None:
+    """
+    Raises:
+        UserError: the module, or a package on the way to it, lies in a run folder.
+    """
+    parts = name.split(".")
+    # Finding a module imports the packages around it, so these are looked at first.
+    for count in range(1, len(parts) + 1):
+        spec = find_spec(".".join(parts[:count]))
+        places = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
+        for place in places:
+            folder = run_folder_of(Path(place).absolute()) if place else None
+            if folder is not None:
+                raise UserError(
+                    "plugins", name, f"lies in the run folder {folder}, which may be a stranger's: "
+                    "run the command from another folder, which holds the plug-in, or install it",
+                )  # fmt: skip
 
 
 def _hash(module: ModuleType) -> str:

@@ -273,3 +273,12 @@ PROBED = tuple(name for name, column in COLUMNS.items() if column.probed)
 
 MACHINE_COLUMNS = tuple(name for name, column in COLUMNS.items() if column.machine)
 """Columns that differ when the same run is repeated on the same hardware."""
+
+
+def even_marks(reports: int) -> tuple[float, ...]:
+    """Shares of the compute budget at which a run reports, the last at 1.
+
+    >>> even_marks(4)
+    (0.25, 0.5, 0.75, 1.0)
+    """
+    return tuple((index + 1) / reports for index in range(reports))

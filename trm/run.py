@@ -26,7 +26,6 @@ from trm.checkpoint import read_head, require_same_config, resume, save_checkpoi
 from trm.config import SECTIONS, Experiment, absolute_files, experiment_from
 from trm.errors import UserError
 from trm.lock import FileLock
-from trm.plugins import import_plugins, plugin_names
 from trm.provenance import changed_plugins, plugin_provenance, provenance
 from trm.report import Report, report_json
 from trm.run_folder import LOCK, cache_folder, create_folder, latest_checkpoint
@@ -173,8 +172,7 @@ def _experiment(config: Experiment | Mapping[str, Any] | Path | str) -> Experime
             )
     if "task" in tree:
         tree["task"] = absolute_files(tree["task"])
-    import_plugins(plugin_names(tree), folders)
-    return experiment_from(tree)
+    return load_experiment(tree, folders)
 
 
 def _begin(config: Experiment, task: Task, folder: Path, again: bool) -> tuple[Trainer, list[str]]:

@@ -44,6 +44,18 @@ def create_folder(folder: Path, marker: str, *, resume: bool) -> None:
         raise UserError("--out", str(folder), "cannot be written: name another folder")
 
 
+_MARKS = (("sweep.yaml", "run.json"), ("config.yaml", "reports.jsonl"), ("checkpoint.json",))
+"""Files whose presence says that a folder holds a sweep, a training or a checkpoint."""
+
+
+def run_folder_of(path: Path) -> Path | None:
+    """The run folder or checkpoint in which a path lies, or that it is; None if there is none."""
+    for folder in (path, *path.parents):
+        if any(all((folder / name).is_file() for name in names) for names in _MARKS):
+            return folder
+    return None
+
+
 def cache_folder() -> Path:
     """Where generated data is kept: `$TRM_CACHE`, or `trm-search` in the user's cache folder."""
     own = os.environ.get("TRM_CACHE")

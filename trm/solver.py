@@ -187,7 +187,7 @@ def load(
     [1, 2]
     """
     folder = checkpoint_in(Path(path))
-    head = read_head(folder)
+    head = read_head(folder, plugins=True)
     task = head.config.task.build(cache_folder(), progress)
     resolved = resolve(head.config.train.model_copy(update={"device": device}), key)
     torch.set_num_threads(resolved.threads)

@@ -20,7 +20,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from search.config.checks import check_space
+from search.config.checks import check_config
+from search.config.config import config_from
 from search.config.plan import Plan
 from search.explore.candidates import Explored
 from search.ledger.trial import Trial
@@ -246,7 +247,7 @@ def _with(
 
 def _is_valid(tree: Mapping[str, Any]) -> bool:
     try:
-        check_space(tree)
+        check_config(config_from(dict(tree)))
     except UserError:
         return False
     return True

@@ -145,10 +145,10 @@ def read_facts(folder: Place, label: str) -> RunFacts:
         folder=str(folder),
         study=plan.run_id,
         objectives=plan.objectives,
-        task=plan.default.task.model_dump(mode="json"),
+        task=plan.recipe["task"],
         data=tuple(sorted(filter(None, hashes))),
         examples=plan.examples,
-        probed=plan.default.diagnostics.examples,
+        probed=plan.recipe["diagnostics"]["examples"],
         settings=settings_of(plan),
         versions=_versions(trials),
         outcomes=dict(Counter(trial.outcome or "unfinished" for trial in trials.values())),
@@ -162,7 +162,7 @@ def read_facts(folder: Place, label: str) -> RunFacts:
 
 def settings_of(plan: Plan) -> dict[str, Any]:
     """Every value by its path, defaults written out; a distribution as words with its default."""
-    tree = {**plan.default.tree(), **plan.sections.model_dump(mode="json")}
+    tree = {**plan.recipe, **plan.sections.model_dump(mode="json")}
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if key not in _NOT_COMPARED:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from curricula.preview import Preview, PreviewPoint, always, preview
 from curricula.stage import Slice, Stage
-from trm.config import Experiment, experiment_from
+from trm.config import Experiment, load_experiment
 from trm.errors import UserError
 from trm.learning.optimizers import learning_rate_factor
 from trm.report import ReportRow
@@ -171,7 +171,7 @@ def read_run(folder: Path) -> tuple[Experiment, list[ReportRow]]:
             f"{folder}: holds no config.yaml: give the folder of `trm train`, a YAML file or a "
             "preset's name"
         )
-    config = experiment_from(read_yaml(recorded))
+    config = load_experiment(read_yaml(recorded))
     try:
         lines = (folder / "reports.jsonl").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:

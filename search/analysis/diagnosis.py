@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from curricula.component import foreign_names
 from search.engine.collapse import Diagnosis, ancestors, diagnose_trial
 from search.ledger.book import Book
 from search.ledger.files import RUN_FILE
@@ -68,7 +69,8 @@ def _trained(folder: Path) -> Diagnosis:
     from trm.checkpoint import read_head
 
     if (folder / "checkpoint.json").is_file():
-        head = read_head(folder)
+        with foreign_names():
+            head = read_head(folder)
         rows = head.values["counters"].get("history", [])
         return Diagnosis(None, "", tuple(diagnose(rows, head.config.diagnostics)))
     from trm.config import experiment_from
@@ -81,5 +83,6 @@ def _trained(folder: Path) -> Diagnosis:
         )
     lines = (folder / "reports.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines if line.endswith("}")]
-    config = experiment_from(read_yaml(folder / "config.yaml")).diagnostics
+    with foreign_names():
+        config = experiment_from(read_yaml(folder / "config.yaml")).diagnostics
     return Diagnosis(None, "", tuple(diagnose(rows, config)))

@@ -22,7 +22,6 @@ from search.ledger.files import SWEEP_FILE
 from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
 from search.ledger.trial import Row
-from search.schedulers.pbt import PbtConfig
 from search.schedulers.rungs import highest
 from search.schedulers.scheduler import EarlyStoppingConfig, RungConfig
 from search.stats.rank_correlation import DRAWS, MOST, Correlation, correlate
@@ -213,7 +212,7 @@ def metric_of(plan: Plan) -> str:
 
 def fidelity_warning(plan: Plan, book: Book) -> str | None:
     """The worst that can be said of a run's early stopping, in one line; None if it is well."""
-    if isinstance(plan.sections.search.scheduler, PbtConfig):
+    if not plan.stops_early:
         return None
     if not any(trial.outcome == "pruned" for trial in book.trials.values()):
         return None
@@ -223,10 +222,15 @@ def fidelity_warning(plan: Plan, book: Book) -> str | None:
 
 def _steering(plan: Plan) -> tuple[EarlyStoppingConfig, tuple[float, ...]]:
     """How trials are stopped, and the rungs below the end."""
-    if isinstance(plan.sections.search.scheduler, PbtConfig):
+    if plan.breeds:
         raise UserError(
             "search.scheduler", "pbt", "stops nobody, so no rung is to be checked: look at asha, "
             "halving, hyperband or median"
+        )  # fmt: skip
+    if not plan.stops_early:
+        raise UserError(
+            "search.scheduler", plan.sections.search.scheduler.name, "comes from a plug-in, which "
+            "looking at a run does not import: its rungs are unknown",
         )  # fmt: skip
     return plan.early_stopping, plan.scheduler().shares[:-1] or WITHOUT_RUNGS
 

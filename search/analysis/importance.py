@@ -40,7 +40,6 @@ from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
 from search.objectives.outcome import FAILURES
 from search.samplers.view import study_of
-from search.schedulers.pbt import PbtConfig
 from search.space.distributions import Choice, Distribution
 from search.space.space import Space
 from search.stats.forest import CELLS, decompose
@@ -138,7 +137,7 @@ def importance(folder: Place | str, seed: int = 0) -> Importances:
 
 def importances(plan: Plan, book: Book, seed: int = 0) -> Importances:
     """The same for a plan and what is known of its trials."""
-    if isinstance(plan.sections.search.scheduler, PbtConfig):
+    if plan.breeds:
         raise UserError(
             "search.scheduler", "pbt", "changes settings during a run, so that no run has one "
             "setting to be judged by: use a sweep with another scheduler"

@@ -8,7 +8,6 @@ from typing import Any
 from search.config.plan import Plan
 from search.ledger.lineage import PLACE, SETTING, learned_history
 from search.ledger.trial import Trial
-from search.schedulers.pbt import PbtConfig
 from search.stability.result import Finalist, Promise, RaceSummary, Result
 
 _ENDINGS = {
@@ -99,10 +98,11 @@ def _winner_lines(plan: Plan, winner: Trial, trials: Mapping[int, Trial]) -> lis
     """What was drawn for the winner; what its curriculum learned, if a population did."""
     drawn = [(name, value) for name, value in winner.params.items() if name not in PLACE]
     lines = [f"  {name} = {_short(value)}" for name, value in drawn if not name.startswith(SETTING)]
-    scheduler = plan.sections.search.scheduler
-    if isinstance(scheduler, PbtConfig):
+    if plan.breeds:
         before = None
-        for start, settings in learned_history(trials, winner, scheduler.marks(slow_start=False)):
+        for start, settings in learned_history(
+            trials, winner, plan.population.marks(slow_start=False)
+        ):
             if settings != before:
                 words = ", ".join(f"{name} {_short(value)}" for name, value in settings.items())
                 lines.append(f"  from {start:.0%}: {words}")

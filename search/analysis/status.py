@@ -16,7 +16,6 @@ from search.ledger.lineage import spent
 from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
 from search.logs.terminal import parameters
-from search.schedulers.pbt import PbtConfig
 from search.stability.ablation_table import ablations_markdown, tabled
 from search.stability.result import Result, read_result
 from search.sweep.run import Run
@@ -81,10 +80,9 @@ def status_text(folder: Place | str) -> str:
     where = place(folder)
     plan, book, result = read_plan(where), read_book(where), read_result(where)
     state, trials = _state(where, plan, book, result), book.trials
-    scheduler = plan.sections.search.scheduler
     wanted = f"{state['wanted']} trials"
-    if isinstance(scheduler, PbtConfig):
-        wanted = f"{scheduler.members} members x {scheduler.generations} generations"
+    if plan.breeds:
+        wanted = f"{plan.population.members} members x {plan.generations} generations"
     judged = ", then ".join(objective.text() for objective in plan.objectives)
     ablated = tabled(str(where), plan, book) if holds_ablations(book.trials) else None
     if ablated:

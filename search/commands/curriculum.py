@@ -56,10 +56,8 @@ def run(args: argparse.Namespace) -> int:
     """Walk through the run and show it; returns the exit code."""
     from search.analysis.curriculum import make_plan, read_run
     from search.analysis.curriculum_text import summary
-    from search.config.file import load_tree
+    from search.config.config import read_config
     from search.logs.console import note, task_progress
-    from search.space.space import Space
-    from trm.config import experiment_from
     from trm.run_folder import cache_folder
 
     if args.out and args.out.suffix.lower() not in FORMATS:
@@ -72,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
             raise UserError("--set", args.sets[0], "cannot change what a run did: give its config")
         config, reports = read_run(Path(args.config))
     else:
-        space = Space.parse(load_tree(args.config, args.sets))
-        config = experiment_from(space.default()[1])
+        read = read_config(args.config, args.sets)
+        space, config = read.space, read.default
         if space.searches:
             note(f"{len(space.parameters)} searched values are taken at their defaults")
         hints = list(_others(space))

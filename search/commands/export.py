@@ -41,21 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export; returns the exit code."""
-    from search.config.plan import read_plan
     from search.export.export import FORMATS, export, front_trials
     from search.ledger.storage import place
-    from trm.run_folder import cache_folder
 
     run = place(args.run)
-    task = read_plan(run).default.task.build(cache_folder())
     if args.front is not None:
         if args.trial is not None or args.out is not None:
             raise UserError("--front", str(args.front), "goes with neither --trial nor --out")
         for trial in front_trials(run):
             path = args.front / f"trial-{trial}{FORMATS[args.format]}"
-            _write(path, export(run, args.format, task, trial), "--front")
+            _write(path, export(run, args.format, trial), "--front")
         return 0
-    text = export(run, args.format, task, args.trial)
+    text = export(run, args.format, args.trial)
     if args.out is None:
         sys.stdout.write(text)
     else:

@@ -104,24 +104,19 @@ def print_result(done: Run, *, as_json: bool) -> None:
 
 def _dry_run(args: argparse.Namespace) -> int:
     from cluster.resources import cores
-    from search.config.file import load_tree, require_trials_count
-    from search.config.sections import sweep_sections
+    from search.config.config import read_config
     from search.logs.console import task_progress
     from search.sweep.dry_run import dry_run, text
     from trm.run_folder import cache_folder
 
-    tree = load_tree(args.config, args.sets)
+    config = read_config(args.config, args.sets)
     if args.trials is not None:
-        require_trials_count(tree, args.trials)
-        tree["search"] = {**tree.get("search", {}), "trials": args.trials}
-    if args.warm_start:
-        search = tree.get("search", {})
-        folders = [*search.get("warm_start", []), *args.warm_start]
-        tree["search"] = {**search, "warm_start": folders}
-    parallel = args.parallel or sweep_sections(tree).cluster.parallel or cores()
+        config = config.with_trials(args.trials)
+    config = config.with_warm_start(args.warm_start)
+    parallel = args.parallel or config.sections.cluster.parallel or cores()
     with task_progress() as progress:
         found = dry_run(
-            tree,
+            config,
             parallel=parallel,
             build=lambda config: config.task.build(cache_folder(), progress),
         )

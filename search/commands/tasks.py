@@ -51,14 +51,11 @@ def run(args: argparse.Namespace) -> int:
     """List, preview or write; returns the exit code."""
     if args.config is None:
         return _list()
-    from search.config.file import load_tree
+    from search.config.config import read_config
     from search.logs.console import task_progress
-    from search.space.space import Space
-    from trm.config import experiment_from
     from trm.run_folder import cache_folder
 
-    _, drawn = Space.parse(load_tree(args.config, args.sets)).default()
-    config = experiment_from(drawn)
+    config = read_config(args.config, args.sets).default
     with task_progress() as progress:
         task = config.task.build(cache_folder(), progress)
     if args.write:

@@ -43,18 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, report, checkpoint; returns the exit code."""
-    from search.config.file import load_tree
+    from search.config.config import read_config
     from search.logs.console import TrainDisplay, note
-    from search.space.space import Space
-    from trm.config import experiment_from
     from trm.run import Stopped, train
 
-    tree = load_tree(args.config, args.sets)
-    space = Space.parse(tree)
-    config = experiment_from(space.default()[1])
-    if space.searches:
-        note(f"{len(space.parameters)} searched values are taken at their defaults")
-    if "log" in tree:
+    read = read_config(args.config, args.sets)
+    config = read.default
+    if read.space.searches:
+        note(f"{len(read.space.parameters)} searched values are taken at their defaults")
+    if "log" in read.tree:
         note("the log section is for sweeps alone; the curve is in reports.jsonl")
     out: Path = args.out or Path("runs") / f"{config.name}-train"
     try:

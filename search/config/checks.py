@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from search.config.sections import SweepSections, sweep_sections
-from search.schedulers.pbt import PbtConfig
+from search.config.config import Config
+from search.config.sections import SweepSections
 from search.schedulers.scheduler import RungConfig
 from search.schedulers.soundness import require_scheduler
-from search.space.space import Space
-from trm.config import experiment_from
 from trm.detectors.probing import unmeasured
 from trm.diagnostics import DiagnosticsConfig
 from trm.errors import UserError
@@ -27,33 +25,29 @@ FIXED = ("train.budget", "train.reports", "train.seed", "train.valid_examples")
 """Values that must be the same in every trial, or scores would not compare."""
 
 
-def check_space(tree: Mapping[str, Any]) -> Space:
-    """Parse a file's space and refuse what can never be drawn, before anything starts.
+def check_config(config: Config) -> None:
+    """Refuse what can never be searched or drawn, before anything starts.
 
     Raises:
-        UserError: nothing to search, a distribution that makes no sense, a value that must not be
-            searched, an option or bound that the schema refuses whatever else is drawn, or a
-            sampler that does not fit.
+        UserError: nothing to search, a value that must not be searched, an option or bound that
+            the schema refuses whatever else is drawn, or a sampler or scheduler that does not fit.
     """
-    space = Space.parse(tree)
+    space, search = config.space, config.sections.search
     for name in space.parameters:
         if any(name == fixed or name.startswith((fixed + ".", fixed + "[")) for fixed in FIXED):
             raise UserError(f"{name}: cannot be searched: scores would not compare; give one value")
-    experiment_from(space.default()[1])
-    search = sweep_sections(tree).search
     require_scheduler(search.scheduler)
-    if not isinstance(search.scheduler, PbtConfig):
+    if not search.breeds:
         space.require_searchable()
         search.sampler.check(space, len(search.objective), search.trials)
     elif search.first or search.warm_start:
         raise UserError("search.first and search.warm_start do not count with pbt: remove them")
     rng = np.random.default_rng(0)
-    for where, error in space.refused(experiment_from, rng):
+    for where, error in space.refused(config.experiment, rng):
         raise UserError(f"{where}: no draw with it is valid: {error}") from error
-    return space
 
 
-def require_trainable(space: Space, task: Task) -> None:
+def require_trainable(config: Config, task: Task) -> None:
     """Refuse what no trial could be trained with, as far as a look at each option shows it.
 
     Raises:
@@ -63,21 +57,20 @@ def require_trainable(space: Space, task: Task) -> None:
     models: list[ModelConfig] = []
 
     def check(tree: Mapping[str, Any]) -> None:
-        config = experiment_from(tree)
-        require_sound_parts(config)
-        if config.task != default.task:
+        drawn = config.experiment(tree)
+        require_sound_parts(drawn)
+        if drawn.task != config.default.task:
             return
-        begin_course(config, task)
+        begin_course(drawn, task)
         # What a model is made of is tried as it is made, which takes a while.
         kinds = [(model.mixer, model.positions) for model in models]
-        if (config.model.mixer, config.model.positions) not in kinds:
-            require_sound_model(config.model, task)
-            models.append(config.model)
+        if (drawn.model.mixer, drawn.model.positions) not in kinds:
+            require_sound_model(drawn.model, task)
+            models.append(drawn.model)
 
     require_sound_task(task)
-    default = experiment_from(space.default()[1])
-    check(space.default()[1])
-    for where, error in space.refused(check, np.random.default_rng(0), draws=1):
+    check(config.default_tree)
+    for where, error in config.space.refused(check, np.random.default_rng(0), draws=1):
         raise UserError(f"{where}: {error}") from error
 
 

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from curricula.component import nearest
 from search.config.ablations import OLD_SECTION, SECTION
-from search.config.sections import SweepSections, sweep_sections
-from search.schedulers.pbt import PbtConfig
+from search.config.sections import SweepSections
 from trm.config import SECTIONS, absolute_files, set_value
 from trm.errors import RenamedWarning, UserError
 from trm.yaml12 import parse_value, read_yaml
-
-
-def require_trials_count(tree: Mapping[str, Any], trials: int) -> None:
-    """
-    Raises:
-        UserError: a number of trials was asked of a scheduler that has none.
-    """
-    if isinstance(sweep_sections(tree).search.scheduler, PbtConfig):
-        raise UserError("--trials", trials, "does not count with pbt: set search.scheduler.members")
 
 
 def load_tree(source: str | Path, sets: Iterable[str] = ()) -> dict[str, Any]:
@@ -32,7 +23,16 @@ def load_tree(source: str | Path, sets: Iterable[str] = ()) -> dict[str, Any]:
     Raises:
         UserError: neither file nor preset, broken YAML, an unknown section or a malformed setting.
     """
-    tree = _with_new_names(read_yaml(_path_of(source)))
+    return prepared_tree(read_yaml(preset_or_path(source)[0]), sets)
+
+
+def prepared_tree(given: Mapping[str, Any], sets: Iterable[str] = ()) -> dict[str, Any]:
+    """A tree with today's names and `key=value` settings on top, of known sections alone.
+
+    Raises:
+        UserError: an unknown section or a malformed setting.
+    """
+    tree = _with_new_names(deepcopy(dict(given)))
     for setting in sets:
         path, equals, text = setting.partition("=")
         if not equals or not path:
@@ -77,12 +77,17 @@ def presets() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def _path_of(source: str | Path) -> Path:
+def preset_or_path(source: str | Path) -> tuple[Path, bool]:
+    """The path of a config, and whether it is a preset's.
+
+    Raises:
+        UserError: neither a file nor a preset.
+    """
     path = Path(source)
     if path.suffix in {".yaml", ".yml"} or path.is_file():
-        return path
+        return path, False
     known = presets()
     if str(source) in known:
-        return known[str(source)]
+        return known[str(source)], True
     hint = nearest(str(source), list(known))
     raise UserError(f"{source}: neither a file nor a preset: {hint}")

@@ -1,47 +1,36 @@
-"""A sweep as resolved: its space, its compute budget in FLOPs and when its trials report."""
+"""A sweep as resolved: its space, its compute budget in FLOPs and when its trials report.
+
+Reading a run folder runs no code that it names, and needs no torch: what the schema says of the
+default experiment is stored when the run is made.
+"""
 
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping
-from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from cluster.resources import Share
-from search.config.ablations import OLD_SECTION, SECTION
-from search.config.checks import require_probes
+from curricula.component import foreign_names
 from search.config.sections import SweepSections, sweep_sections
 from search.ledger.files import RUN_FILE, SWEEP_FILE, fields_of, read_json, write_atomically
 from search.ledger.storage import Place
 from search.objectives.constraint import Constraint
 from search.objectives.objective import Objective
 from search.schedulers.pbt import PbtConfig
-from search.schedulers.scheduler import (
-    EarlyStoppingConfig,
-    Mode,
-    RungConfig,
-    Scheduler,
-    starts_slowly,
-)
-from search.space.space import Space
-from trm.config import Experiment, experiment_from
+from search.schedulers.scheduler import EarlyStoppingConfig, Mode, Scheduler, starts_slowly
+from search.space.space import Space, Tree
 from trm.errors import UserError
 from trm.provenance import provenance
-from trm.tasks.base import Task
-from trm.training.budget import budget_flops
-from trm.training.flops import step_flops
+from trm.report import even_marks
 from trm.yaml12 import dump_yaml, parse_yaml
 
+if TYPE_CHECKING:
+    from trm.config import Experiment
+
 RUN_VERSION = 1
-FULL_STEPS = "search.scheduler.full_steps"
-"""What a file may leave open and a plan does not."""
-WARM_START = "search.warm_start"
-"""What only counts when a run is made, and may come from the command line then."""
 
 
 @dataclass(frozen=True)
@@ -52,29 +41,70 @@ class Plan:
         tree: the file with distributions, the budget in FLOPs.
         space: its space.
         sections: how to search, confirm and place trials.
-        default: the experiment at the default of every parameter: the reference recipe.
-        default_tree: the same as a tree.
+        recipe: the experiment at the default of every parameter, every default of the schema
+            written out: the reference recipe.
         run_id: unique to the run; the Optuna study and the logs bear it as their name.
+        given_marks: shares of the budget at which trials report, if they are on record.
+        read_default: the recipe as an experiment, if it has been read.
     """
 
-    tree: dict[str, Any]
+    tree: Tree
     space: Space
     sections: SweepSections
-    default: Experiment
-    default_tree: dict[str, Any]
+    recipe: Tree
     run_id: str
+    given_marks: tuple[float, ...] | None = None
+    read_default: Experiment | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def default_tree(self) -> Tree:
+        """The tree at the default of every parameter, as the file has it."""
+        return self.space.default()[1]
+
+    @cached_property
+    def default(self) -> Experiment:
+        """The recipe as an experiment, which needs torch.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        from trm.config import experiment_from
+
+        with foreign_names():
+            return self.read_default or experiment_from(self.default_tree)
+
+    def experiment(self, tree: Mapping[str, Any]) -> Experiment:
+        """The experiment of a tree of this space; only what differs from the default is read.
+
+        Raises:
+            UserError: one line naming key, value and remedy.
+        """
+        from trm.config import variant
+
+        return variant(self.default, self.default_tree, tree)
+
+    @property
+    def name(self) -> str:
+        """The experiment's."""
+        return str(self.recipe["name"])
+
+    @property
+    def seed(self) -> int:
+        """The file's `train.seed`, to which the stages add their offsets."""
+        return int(self.recipe["train"]["seed"])
 
     @property
     def budget(self) -> float:
         """Training FLOPs of every trial, whatever depth it draws."""
-        assert self.default.train.budget.flops is not None
-        return self.default.train.budget.flops
+        return float(self.recipe["train"]["budget"]["flops"])
 
     @property
     def marks(self) -> tuple[float, ...]:
         """Shares of the budget at which trials report: evenly spread, and the scheduler's."""
+        if self.given_marks is not None:
+            return self.given_marks
         needed = self.sections.search.scheduler.marks(starts_slowly(self.space.parameters))
-        return tuple(sorted({*self.default.train.marks, *needed}))
+        return tuple(sorted({*even_marks(self.recipe["train"]["reports"]), *needed}))
 
     @property
     def objectives(self) -> list[Objective]:
@@ -99,8 +129,7 @@ class Plan:
     @property
     def examples(self) -> int | None:
         """How many examples one evaluation has, as far as the config says."""
-        train, task = self.default.train, self.default.task
-        counts = (train.valid_examples, getattr(task, "valid_examples", None))
+        counts = (self.recipe["train"]["valid_examples"], self.recipe["task"].get("valid_examples"))
         return min((count for count in counts if count is not None), default=None)
 
     def counted(self, evaluated: int | None, objective: Objective | None = None) -> int | None:
@@ -110,7 +139,7 @@ class Plan:
             evaluated: examples of an evaluation, if they are known.
             objective: whose score; the first if None.
         """
-        probed = self.default.diagnostics.examples
+        probed = self.recipe["diagnostics"]["examples"]
         return (objective or self.objective).counted(evaluated, probed)
 
     @property
@@ -119,18 +148,29 @@ class Plan:
         return self.sections.search.seeds
 
     @property
+    def breeds(self) -> bool:
+        """Whether a population learns a curriculum, instead of trials that are stopped early."""
+        return self.sections.search.breeds
+
+    @property
+    def population(self) -> PbtConfig:
+        """The scheduler's config, of a sweep that breeds."""
+        return self.sections.search.population
+
+    @property
     def generations(self) -> int:
         """Generations of the population that learns a curriculum; 0 if there is none."""
-        scheduler = self.sections.search.scheduler
-        return scheduler.generations if isinstance(scheduler, PbtConfig) else 0
+        return self.population.generations if self.breeds else 0
 
     @property
     def wanted(self) -> int:
         """Trials that the search is to have, before any is confirmed."""
-        scheduler = self.sections.search.scheduler
-        if isinstance(scheduler, PbtConfig):
-            return scheduler.members * scheduler.generations
-        return self.sections.search.trials
+        return self.sections.search.wanted
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether the scheduler's decisions can be asked for: a foreign plug-in's cannot."""
+        return isinstance(self.sections.search.scheduler, EarlyStoppingConfig)
 
     @property
     def early_stopping(self) -> EarlyStoppingConfig:
@@ -145,38 +185,15 @@ class Plan:
         return self.early_stopping.build(starts_slowly(self.space.parameters), mode)
 
 
-def resolve_plan(tree: Mapping[str, Any], task: Task, space: Space) -> Plan:
-    """Fix what is decided once per sweep: the budget in FLOPs at the config's default values.
-
-    Raises:
-        UserError: a population's generations are shorter than a training step.
-    """
-    resolved = deepcopy(dict(tree))
-    default = experiment_from(space.default()[1])
-    require_probes(sweep_sections(tree), default.diagnostics)
-    budget = float(budget_flops(default, task))
-    resolved.setdefault("train", {})["budget"] = {"flops": budget}
-    scheduler = sweep_sections(tree).search.scheduler
-    if isinstance(scheduler, PbtConfig):
-        steps = budget / step_flops(default, task)
-        if steps < scheduler.generations:
-            raise UserError(
-                "search.scheduler.generations", scheduler.generations,
-                f"is more than the {steps:.0f} training steps of a run: lower it",
-            )  # fmt: skip
-    if isinstance(scheduler, RungConfig) and scheduler.on == "steps":
-        full = scheduler.full_steps or budget / step_flops(default, task)
-        resolved["search"]["scheduler"]["full_steps"] = full
-    return _plan(resolved, f"{default.name}-{uuid.uuid4().hex[:12]}")
-
-
 def write_plan(folder: Place, plan: Plan) -> None:
     """Store a plan in a run folder; who made the run, and when, is stored only the first time."""
     head = {
         "schema_version": RUN_VERSION,
         "study": plan.run_id,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "provenance": provenance(plan.default.plugins),
+        "provenance": provenance(),
+        "recipe": plan.recipe,
+        "marks": plan.marks,
     }
     write_atomically(folder / SWEEP_FILE, dump_yaml(plan.tree))
     # Its presence says that a run lives here, so it comes last.
@@ -185,7 +202,7 @@ def write_plan(folder: Place, plan: Plan) -> None:
 
 
 def read_plan(folder: Place) -> Plan:
-    """The plan of a run folder.
+    """The plan of a run folder, to look at what ran. Nothing that the folder names is imported.
 
     Raises:
         UserError: the folder holds no run, a damaged one, or one of a newer version.
@@ -197,90 +214,46 @@ def read_plan(folder: Place) -> Plan:
     path = folder / RUN_FILE
     head = read_json(path)
     with fields_of(path):
-        version, study = int(head["schema_version"]), str(head["study"])
+        version, run_id = int(head["schema_version"]), str(head["study"])
     if version > RUN_VERSION:
         raise UserError(f"{path}: schema_version", version, "is newer than this program")
     path = folder / SWEEP_FILE
-    return _plan(parse_yaml(path.read_text(encoding="utf-8"), str(path)), study)
+    tree = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    with foreign_names():
+        space, sections = Space.parse(tree), sweep_sections(tree)
+        if "recipe" not in head:
+            return Plan(tree, space, sections, recipe_of(space), run_id)
+    return Plan(tree, space, sections, head["recipe"], run_id, tuple(head["marks"]))
 
 
-def replan(plan: Plan, tree: Mapping[str, Any]) -> Plan:
-    """The plan with a file's search, stability, cluster, log and ablations in place of its own."""
-    sections = {key: tree[key] for key in SweepSections.model_fields if key in tree}
-    if OLD_SECTION in plan.tree and SECTION in sections:
-        # A run folder keeps the name that it was begun with: whatever began it can still read it.
-        sections[OLD_SECTION] = sections.pop(SECTION)
-    old = plan.sections.search.scheduler
-    if isinstance(old, RungConfig) and old.full_steps and "search" in sections:
-        scheduler = {**sections["search"]["scheduler"], "full_steps": old.full_steps}
-        sections["search"] = {**sections["search"], "scheduler": scheduler}
-    warm_start = plan.sections.search.warm_start
-    if warm_start and "search" in sections:
-        sections["search"] = {"warm_start": warm_start, **sections["search"]}
-    return _plan({**plan.tree, **sections}, plan.run_id)
+def recipe_of(space: Space) -> Tree:
+    """The default experiment of a space, every default of the schema written out.
+
+    Raises:
+        UserError: it breaks the schema.
+    """
+    from trm.config import experiment_from
+
+    return experiment_from(space.default()[1]).tree()
+
+
+def trainable_plan(folder: Place) -> Plan:
+    """The plan of a run folder, to train more of it, for which its plug-ins are imported.
+
+    They are looked for among installed packages and in the working directory, never in the folder.
+
+    Raises:
+        UserError: as `read_plan`, or a plug-in that is not found.
+    """
+    from trm.config import load_experiment
+
+    plan = read_plan(folder)
+    default = load_experiment(plan.default_tree)
+    return replace(plan, sections=sweep_sections(plan.tree), read_default=default)
 
 
 def simulated_plan(tree: Mapping[str, Any]) -> Plan:
     """The plan of a resolved tree that no run folder holds."""
-    return _plan(dict(tree), "simulated")
-
-
-def refuse_changes(plan: Plan, tree: Mapping[str, Any]) -> None:
-    """Make sure that a file given on resume describes the run that is there.
-
-    The number of trials, the limits and the stability, cluster and log sections may differ; they
-    are taken anew.
-
-    Raises:
-        UserError: another value changed; names the first.
-    """
-    old, new = _comparable(plan.tree), _comparable(tree)
-    for path in sorted(old.keys() | new.keys()):
-        if path in (FULL_STEPS, WARM_START) and path not in new:
-            continue
-        if old.get(path) != new.get(path):
-            raise UserError(
-                f"{path}: the run has {old.get(path)!r}, the file {new.get(path)!r}: resume "
-                "with the run's own values, or start another run with another --out"
-            )
-
-
-def _plan(tree: dict[str, Any], study: str) -> Plan:
-    space = Space.parse(tree)
-    default_tree = space.default()[1]
-    return Plan(
-        tree, space, sweep_sections(tree), experiment_from(default_tree), default_tree, study
-    )
-
-
-def _comparable(tree: Mapping[str, Any]) -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-
-    def walk(node: Any, path: str) -> None:
-        if isinstance(node, Mapping) and node:
-            for key, child in node.items():
-                walk(child, f"{path}.{key}" if path else str(key))
-        else:
-            leaves[path] = node
-
-    anew = ("stability", "cluster", "log", SECTION, OLD_SECTION)
-    walk({key: value for key, value in tree.items() if key not in anew}, "")
-    return {
-        path: value
-        for path, value in leaves.items()
-        if not path.startswith(("train.budget", "search.limits")) and path != "search.trials"
-    }
-
-
-def share_of(plan: Plan) -> Share:
-    """CPU cores and GPUs of a trial: what the file says, else its threads and a GPU if any."""
-    section = plan.sections.cluster
-    gpus = section.gpus_per_trial
-    if gpus is None:
-        gpus = 1.0 if torch.cuda.is_available() else 0.0
-    return Share(section.cpus_per_trial or plan.default.train.threads, gpus)
-
-
-def devices_of(share: Share) -> float:
-    """What device-hours count: GPUs, or CPU cores where a trial has none."""
-    return share.gpus or float(share.cpus)
+    own = dict(tree)
+    space = Space.parse(own)
+    return Plan(own, space, sweep_sections(own), recipe_of(space), "simulated")

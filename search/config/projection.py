@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from curricula.component import shown
 from search.space.distributions import Distribution, Range
 from search.space.nodes import FIXED_SECTIONS, Branch
-from search.space.space import Params, Space
-from trm.config import experiment_from
+from search.space.space import Params, Space, Tree
 from trm.errors import UserError
+
+if TYPE_CHECKING:
+    from trm.config import Experiment
 
 Missing = Callable[[Distribution, Any], Any]
 """Gives the value of a parameter for which the config holds none that it could have."""
 
 
-def project(space: Space, tree: Mapping[str, Any]) -> Params:
+class Known(Protocol):
+    """A config or a plan: a space, and a way to read its trees."""
+
+    @property
+    def space(self) -> Space: ...
+
+    @property
+    def default_tree(self) -> Tree: ...
+
+    def experiment(self, tree: Mapping[str, Any]) -> Experiment: ...
+
+
+def project(known: Known, tree: Mapping[str, Any]) -> Params:
     """The parameters of a space with which it comes nearest to a config.
 
     Each is read where it stands in the config, with the schema's default where the config has no
@@ -30,30 +44,30 @@ def project(space: Space, tree: Mapping[str, Any]) -> Params:
     def missing(distribution: Distribution, value: Any) -> Any:
         raise UserError(f"{distribution.name}: {shown(value)} is outside {distribution.text()}")
 
-    return dict(_read(space.root, experiment_from(tree).tree(), missing))
+    return dict(_read(known.space.root, known.experiment(tree).tree(), missing))
 
 
-def reference(space: Space) -> Params:
+def reference(known: Known) -> Params:
     """Every parameter at the schema's default, which is the reference code's recipe.
 
     Where that lies outside the distribution, or the schema has none, it is the file's default.
     """
-    tree = space.default()[1]
-    for key, node in space.root.items():
+    tree, root = known.default_tree, known.space.root
+    for key, node in root.items():
         if key not in FIXED_SECTIONS:
-            tree = _without_searched(tree, key, node)
-    full = experiment_from(tree).tree()
-    return dict(_read(space.root, full, lambda distribution, _: distribution.first()))
+            tree = _without_searched(known, tree, key, node)
+    full = known.experiment(tree).tree()
+    return dict(_read(root, full, lambda distribution, _: distribution.first()))
 
 
-def _without_searched(tree: dict[str, Any], key: str, node: Any) -> dict[str, Any]:
+def _without_searched(known: Known, tree: Tree, key: str, node: Any) -> Tree:
     """The tree with a section's searched values left out, if the schema can do without them."""
     kept = _plain(node)
     changed = {k: v for k, v in tree.items() if k != key}
     if kept is not _SEARCHED:
         changed[key] = kept
     try:
-        experiment_from(changed)
+        known.experiment(changed)
     except UserError:
         return tree
     return changed

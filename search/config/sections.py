@@ -78,9 +78,27 @@ class SearchConfig(Component):
         check_objectives(objective)
         return objective
 
+    @property
+    def breeds(self) -> bool:
+        """Whether a population learns a curriculum, instead of trials that are stopped early."""
+        return isinstance(self.scheduler, PbtConfig)
+
+    @property
+    def wanted(self) -> int:
+        """Trials that the search is to have, before any is confirmed."""
+        if self.breeds:
+            return self.population.members * self.population.generations
+        return self.trials
+
+    @property
+    def population(self) -> PbtConfig:
+        """The scheduler's config, of a search that breeds."""
+        assert isinstance(self.scheduler, PbtConfig), self.scheduler
+        return self.scheduler
+
     @model_validator(mode="after")
     def _together(self) -> SearchConfig:
-        if self.seeds > 1 and isinstance(self.scheduler, PbtConfig):
+        if self.seeds > 1 and self.breeds:
             raise ValueError(
                 f"seeds {self.seeds} does not count with pbt: give its population more members"
             )
@@ -188,6 +206,15 @@ class SweepSections(Component):
         AblationsConfig,
         BeforeValidator(parse_ablations, json_schema_input_type=Literal["paper"] | AblationsConfig),
     ] = AblationsConfig()
+
+
+def with_section(sections: SweepSections, key: str, value: Any) -> SweepSections:
+    """The sections with one of them read anew.
+
+    Raises:
+        UserError: it breaks the schema.
+    """
+    return sections.model_copy(update={key: getattr(sweep_sections({key: value}), key)})
 
 
 def sweep_sections(tree: Mapping[str, Any]) -> SweepSections:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from cluster.connect import ClusterError, check_address, connected
 from cluster.resources import cores, default_parallel, worker_environment
-from search.config.plan import Plan, share_of
+from search.config.plan import Plan
+from search.config.share import share_of
 from search.engine.changed_code import warn_of_changed_code
 from search.engine.events import Broadcast
 from search.engine.ray_tune import run_trials
@@ -37,6 +39,12 @@ class Runner:
     display: SweepDisplay = field(default_factory=lambda: SweepDisplay(quiet=True))
     factory: str | None = None
     path: Sequence[str] | None = None
+
+    def with_folders(self, folders: Sequence[Path]) -> Runner:
+        """The same, with folders in which workers look for plug-ins unless it names its own."""
+        if self.path is not None or not folders:
+            return self
+        return replace(self, path=[str(path) for path in folders])
 
     def check(self, plan: Plan) -> None:
         """

@@ -20,6 +20,7 @@ from search.ledger.storage import local_copy, place
 from trm.plugins import look_in
 
 if TYPE_CHECKING:
+    from trm.config import Experiment
     from trm.report import Report
     from trm.tasks.base import Task
     from trm.training.trainer import Trainer
@@ -120,12 +121,12 @@ class TRMTraining:
     """The TRM trainer with its checkpoints."""
 
     def __init__(self, job: Job) -> None:
-        from trm.config import experiment_from
+        from trm.config import load_experiment
         from trm.training.trainer import Trainer
 
         tree = {**job.config, "train": {**job.config.get("train", {}), "seed": job.seed}}
-        self._experiment = experiment_from(tree)
-        self._task = _task(json.dumps(job.config["task"]), job.cache, tree)
+        self._experiment = load_experiment(tree)
+        self._task = _task(json.dumps(job.config["task"]), job.cache, self._experiment)
         self._forks = job.forks
         self._trainer: Trainer = Trainer(self._experiment, self._task, job.budget, job.marks)
 
@@ -182,16 +183,15 @@ class TRMTraining:
 _tasks: dict[tuple[str, str | None], Task] = {}
 
 
-def _task(section: str, cache_folder: str | None, tree: dict[str, Any]) -> Task:
+def _task(section: str, cache_folder: str | None, experiment: Experiment) -> Task:
     """A task's data, built once per worker process; only the last task is kept."""
     from trm import run_folder
-    from trm.config import experiment_from
 
     key = (section, cache_folder)
     if key not in _tasks:
         _tasks.clear()
         folder = run_folder.cache_folder() if cache_folder is None else Path(cache_folder)
-        _tasks[key] = experiment_from(tree).task.build(folder)
+        _tasks[key] = experiment.task.build(folder)
     return _tasks[key]
 
 

@@ -19,7 +19,6 @@ from search.objectives.outcome import FAILURES
 from search.samplers.history import History, PastTrial
 from search.samplers.soundness import next_draw
 from search.schedulers.scheduler import Decision
-from trm.config import experiment_from
 from trm.errors import UserError
 
 _MOST_INFEASIBLE = 200
@@ -173,13 +172,13 @@ class Explore:
                 search.sampler, self._history, space, search.seed, self.plan.wanted
             )
         trial = self._ledger.add_trial(
-            stage="explore", params=params, config=tree, seed=self.plan.default.train.seed
+            stage="explore", params=params, config=tree, seed=self.plan.seed
         )
         self._steering.add(trial)
         self._history.begin(trial.params)
         self._mirror(trial)
         try:
-            experiment_from(tree)
+            self.plan.experiment(tree)
             self._feasible += 1
         except UserError as error:
             self._ledger.finish(trial.id, "infeasible", None, str(error))

@@ -29,8 +29,8 @@ from search.ledger.ledger import Ledger
 from search.ledger.lineage import GENERATION, MEMBER, PARENT, SETTING, learned_history, settings_of
 from search.ledger.trial import Trial
 from search.objectives.outcome import failed
-from search.schedulers.pbt import PbtConfig, next_generation
-from trm.config import Experiment, experiment_from
+from search.schedulers.pbt import next_generation
+from trm.config import Experiment
 from trm.errors import UserError
 from trm.training.curriculum import full_stage
 
@@ -50,8 +50,7 @@ class Population:
     """A source of population trials for the engine; rebuilt from the ledger on resume."""
 
     def __init__(self, plan: Plan, ledger: Ledger, floor: float) -> None:
-        scheduler = plan.sections.search.scheduler
-        assert isinstance(scheduler, PbtConfig), scheduler
+        scheduler = plan.population
         self.plan = plan
         self.floor = floor
         self.scheduler = scheduler
@@ -165,7 +164,7 @@ class Population:
         for _ in range(_MOST_INFEASIBLE):
             params, tree = space.sample(rng)
             try:
-                return params, tree, experiment_from(tree)
+                return params, tree, self.plan.experiment(tree)
             except UserError as refused:
                 error = refused
         raise UserError(
@@ -178,7 +177,7 @@ class Population:
         try:
             steps = next_generation(
                 self.scheduler,
-                {m: self._knobs(experiment_from(trial.config)) for m, trial in before.items()},
+                {m: self._knobs(self.plan.experiment(trial.config)) for m, trial in before.items()},
                 {member: settings_of(trial) for member, trial in before.items()},
                 {member: self._standing(trial) for member, trial in before.items()},
                 f"{self.plan.sections.search.seed}/{number}",
@@ -195,7 +194,7 @@ class Population:
             ]
             place = {GENERATION: number, MEMBER: member, PARENT: parent.id}
             params = {**parent.params, **place, **_named(step.settings)}
-            config = _with_history(parent.config, experiment_from(parent.config), history)
+            config = _with_history(parent.config, self.plan.experiment(parent.config), history)
             planned[member] = _Stretch(params, config, parent.checkpoint)
         return planned
 

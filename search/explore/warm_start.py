@@ -21,9 +21,7 @@ from search.objectives.constraint import violations
 from search.objectives.outcome import failed
 from search.samplers.history import PastTrial
 from search.schedulers.rungs import highest
-from search.schedulers.scheduler import EarlyStoppingConfig
 from search.space.space import Params
-from trm.config import experiment_from
 from trm.errors import UserError
 
 START_FILE = "warm_start.json"
@@ -152,7 +150,7 @@ def _with_run(warm: Warm, folder: str, plan: Plan) -> Warm:
         if any(seed.outcome is None for seed in seeds) or trial.outcome == "infeasible":
             continue
         try:
-            params = project(plan.space, trial.config)
+            params = project(plan, trial.config)
         except UserError as error:
             dropped[error.where.partition(":")[0]] += 1
             continue
@@ -186,7 +184,7 @@ def _difference(plan: Plan, other: Plan) -> str:
     """Why scores of two runs do not compare; empty if they do."""
     if not math.isclose(plan.budget, other.budget, rel_tol=SAME_BUDGET):
         return f"compute {other.budget:.3g} instead of {plan.budget:.3g} FLOPs"
-    if plan.default.task != other.default.task:
+    if plan.recipe["task"] != other.recipe["task"]:
         return "another task"
     facts = [
         (
@@ -200,7 +198,7 @@ def _difference(plan: Plan, other: Plan) -> str:
     for name, ours, theirs in zip(names, *facts, strict=True):
         if ours != theirs:
             return f"other {name}"
-    if not isinstance(plan.sections.search.scheduler, EarlyStoppingConfig):
+    if plan.breeds:
         return "a population"
     return ""
 
@@ -208,10 +206,10 @@ def _difference(plan: Plan, other: Plan) -> str:
 def _same_config(plan: Plan, params: Params, trial: Trial) -> bool:
     """Whether the parameters make the trial's own config, in all that its score may depend on."""
     try:
-        ours = experiment_from(plan.space.apply(params)).tree()
+        ours = plan.experiment(plan.space.apply(params)).tree()
     except UserError:
         return False
-    theirs = experiment_from(trial.config).tree()
+    theirs = plan.experiment(trial.config).tree()
     return _meaning(ours) == _meaning(theirs)
 
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from curricula.component import foreign_names
 from search.config.plan import Plan, read_plan
 from search.explore.candidates import explored, is_whole, pareto_front
 from search.export.model_card import commands, model_card
@@ -18,6 +19,8 @@ from search.stability.result import Result, read_result
 from trm.config import Experiment, PromiseConfig, experiment_from
 from trm.errors import UserError
 from trm.reference import reference_file
+from trm.run_folder import cache_folder
+from trm.tasks import TASKS
 from trm.tasks.base import Task
 from trm.training.flops import step_flops
 from trm.yaml12 import dump_yaml
@@ -26,7 +29,9 @@ FORMATS = {"trm": ".yaml", "reference": ".yaml", "json": ".json", "card": ".md"}
 """How a file of each format is named."""
 
 
-def export(folder: Place, format: str, task: Task, trial_id: int | None = None) -> str:
+def export(
+    folder: Place, format: str, trial_id: int | None = None, task: Task | None = None
+) -> str:
     """The text of an exported file.
 
     Args:
@@ -34,11 +39,12 @@ def export(folder: Place, format: str, task: Task, trial_id: int | None = None) 
         format: `trm`, a config that `trm train` takes; `reference`, the arch YAML of the
             reference repository and the overrides for its `pretrain.py`; `json`, the config and
             all that is known of it; `card`, the same as a model card in Markdown.
-        task: the run's task, for what the reference's overrides need to know of the data.
         trial_id: an explore trial; None takes the winner.
+        task: the run's task, for what the reference's overrides need to know of the data; None
+            builds it.
 
     Raises:
-        UserError: no such trial, or no winner yet.
+        UserError: no such trial, no winner yet, or, for the reference, a plug-in's task.
     """
     plan, result, trials = read_plan(folder), read_result(folder), read_trials(folder)
     trial = _trial(folder, trials, result, trial_id)
@@ -51,6 +57,7 @@ def export(folder: Place, format: str, task: Task, trial_id: int | None = None) 
         return json.dumps({"config": config.tree(), **asdict(found)}, indent=1) + "\n"
     head = "".join(f"# {line}\n" for line in _head(plan, trial, found))
     if format == "reference":
+        task = task or _task_of(config)
         return head + reference_file(config, task, round(plan.budget / step_flops(config, task)))
     assert format == "trm", format
     return f"{head}# train it with `trm train THIS_FILE`\n{dump_yaml(config.tree())}"
@@ -89,7 +96,7 @@ def exported_config(plan: Plan, trial: Trial, result: Result | None) -> Experime
     """
     # `trm train` names its folder after it: other trials must not land in the winner's.
     kind = f"trial-{trial.id}" if result is None else "best"
-    tree: dict[str, Any] = {**trial.config, "name": f"{plan.default.name}-{kind}"}
+    tree: dict[str, Any] = {**trial.config, "name": f"{plan.name}-{kind}"}
     if result is not None:
         promise = result.promise
         tree["train"] = {**tree["train"], "seed": promise.seeds[0]}
@@ -100,7 +107,21 @@ def exported_config(plan: Plan, trial: Trial, result: Result | None) -> Experime
             high=promise.high,
             confidence=result.confidence,
         ).model_dump()
-    return experiment_from(tree)
+    with foreign_names():
+        return experiment_from(tree)
+
+
+def _task_of(config: Experiment) -> Task:
+    """
+    Raises:
+        UserError: the task is a plug-in's, which looking at a run does not import.
+    """
+    if config.task.name not in TASKS:
+        raise UserError(
+            "task.name", config.task.name, "comes from a plug-in, which the reference code does "
+            "not have: export the format trm",
+        )  # fmt: skip
+    return config.task.build(cache_folder())
 
 
 def _trial(

@@ -38,7 +38,7 @@ def model_card(plan: Plan, config: Experiment, found: Summary, params: Mapping[s
         ("Made with", _table(("", ""), _plain({**found.versions, **found.machine}))),
         ("Config", ["```yaml", dump_yaml(config.tree()).rstrip(), "```"]),
     ]
-    lines = [f"# {plan.default.name}: trial {found.trial} of sweep {found.study}"]
+    lines = [f"# {plan.name}: trial {found.trial} of sweep {found.study}"]
     for title, body in sections:
         if body:
             lines += ["", *([f"## {title}", ""] if title else []), *body]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from search.config.plan import devices_of, share_of
+from search.config.share import devices_of, share_of
 from search.ledger.lineage import PARENT, spent
 from search.logs.console import duration
 from search.report.facts import Facts

@@ -7,7 +7,6 @@ from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import INK, OTHERS, WINNER, chart, marker
 from search.report.words import number, plain, share
-from search.schedulers.pbt import PbtConfig
 from search.stats.rank_correlation import Correlation, RankEstimate
 
 MOST_TRIALS = 600
@@ -16,7 +15,7 @@ MOST_TRIALS = 600
 
 def rungs(facts: Facts) -> Section | None:
     """Rank correlations with the end by rung and column; None where too few reached both."""
-    if isinstance(facts.plan.sections.search.scheduler, PbtConfig):
+    if facts.plan.breeds:
         return None
     found = measure(facts.plan, run_curves(facts.plan, facts.book), most=MOST_TRIALS)
     if not found.rungs:

@@ -53,7 +53,7 @@ def headline(facts: Facts) -> Headline:
     """What the run says in short, whatever state it is in."""
     best = facts.best
     return Headline(
-        title=facts.plan.default.name,
+        title=facts.plan.name,
         verdict=_verdict(facts),
         caveats=_caveats(facts),
         figures=_figures(facts),

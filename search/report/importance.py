@@ -10,7 +10,6 @@ from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import BLUE, GROUND, INK, ORANGE, chart
 from search.report.words import count, folded, listed, number, plain, share
-from search.schedulers.pbt import PbtConfig
 
 MOST_BARS = 14
 LEAST_SHARE = 0.005
@@ -23,7 +22,7 @@ TITLES = {"score": "the score", "failure": "failing", "spread": "the spread betw
 
 def matters(facts: Facts) -> Section | None:
     """Bars a target, and a heatmap of interactions; None where too few configs say anything."""
-    if isinstance(facts.plan.sections.search.scheduler, PbtConfig):
+    if facts.plan.breeds:
         return None
     book, left_out = _thinned(facts)
     found = importances(facts.plan, book)

@@ -28,7 +28,6 @@ from search.explore.explore import Explore
 from search.ledger.book import Book
 from search.ledger.trial import Row, Trial
 from search.objectives.objective import Objective
-from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import RungConfig
 from search.simulator.recording import Recording
 from search.simulator.virtual_clock import START, ClockName, Stretch, VirtualClock
@@ -133,7 +132,7 @@ def plan_of(recording: Recording, changes: Mapping[str, Mapping[str, Any]] | Non
             **tree["search"]["scheduler"], "full_steps": _full_steps(recording)
         }  # fmt: skip
         return simulated_plan(tree)
-    if isinstance(scheduler, PbtConfig):
+    if plan.breeds:
         raise UserError(
             "search.scheduler", "pbt", "cannot be simulated: its runs take over from each other, "
             "which no recording shows; name another scheduler",
@@ -297,7 +296,7 @@ class _Run(NoEvents):
 
     def recorded(self, trial: Trial) -> tuple[list[Row], str, str]:
         """A trial's reports at the plan's marks, and how it ends."""
-        offset = trial.seed - self.plan.default.train.seed
+        offset = trial.seed - self.plan.seed
         if trial.stage == "explore":
             index = offset - EXPLORE_SEEDS + 1 if offset else 0
         else:

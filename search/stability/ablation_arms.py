@@ -10,10 +10,10 @@ from typing import Any
 from curricula.component import nearest
 from search.config.ablations import BASE, PAPER, paper_ablations
 from search.config.checks import FIXED
-from search.config.sections import sweep_sections
+from search.config.config import Config
+from search.config.plan import Plan
 from search.space.nodes import FIXED_SECTIONS
-from search.space.space import Space
-from trm.config import SECTIONS, experiment_from, set_value
+from trm.config import SECTIONS, set_value
 from trm.errors import UserError
 
 ABLATION = "ablation"
@@ -35,18 +35,18 @@ class Arm:
     tree: dict[str, Any]
 
 
-def arms(tree: Mapping[str, Any]) -> tuple[list[Arm], dict[str, str]]:
+def arms(known: Config | Plan) -> tuple[list[Arm], dict[str, str]]:
     """The base and every ablation, and which of the built-in set are left out, and why.
 
     Raises:
         UserError: no ablation, or one that does not fit; names it.
     """
-    section = sweep_sections(tree).ablations
+    section = known.sections.ablations
     # Without the sweep's own sections, which may differ when a run folder is extended.
-    start = {k: v for k, v in Space.parse(tree).default()[1].items() if k in SECTIONS}
+    start = {k: v for k, v in known.default_tree.items() if k in SECTIONS}
     changes = {} if isinstance(section.base, str) else section.base
-    base = Arm(BASE, changes, _with(start, changes, "ablations.base"))
-    whole = experiment_from(base.tree).tree()
+    base = Arm(BASE, changes, _with(known, start, changes, "ablations.base"))
+    whole = known.experiment(base.tree).tree()
     built_in = section.named == PAPER
     named = section.named
     chosen = paper_ablations(whole) if isinstance(named, str) else named
@@ -60,8 +60,8 @@ def arms(tree: Mapping[str, Any]) -> tuple[list[Arm], dict[str, str]]:
         if name == BASE:
             raise UserError(where, None, "is the base's own name: take another")
         try:
-            changed = _with(base.tree, values, where)
-            if experiment_from(changed).tree() == whole:
+            changed = _with(known, base.tree, values, where)
+            if known.experiment(changed).tree() == whole:
                 raise UserError(where, values, "changes nothing: the base has these values")
         except UserError as error:
             if not built_in:
@@ -77,7 +77,9 @@ def seeded(arm: Arm, seed: int) -> dict[str, Any]:
     return {**arm.tree, "train": {**arm.tree.get("train", {}), "seed": seed}}
 
 
-def _with(tree: Mapping[str, Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _with(
+    known: Config | Plan, tree: Mapping[str, Any], values: Mapping[str, Any], where: str
+) -> dict[str, Any]:
     """A valid config with some keys set.
 
     Raises:
@@ -104,7 +106,7 @@ def _with(tree: Mapping[str, Any], values: Mapping[str, Any], where: str) -> dic
         except UserError as error:
             raise UserError(f"{where}.{key}", value, f"stands nowhere: {error}") from error
     try:
-        experiment_from(changed)
+        known.experiment(changed)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     return changed

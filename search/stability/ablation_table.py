@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from curricula.component import foreign_names
 from search.config.ablations import BASE
 from search.config.plan import Plan
 from search.ledger.book import Book
@@ -86,7 +87,8 @@ class Ablations:
 
 def tabled(folder: str, plan: Plan, book: Book) -> Ablations:
     """The table of what has ended."""
-    chosen, left_out = arms(plan.tree)
+    with foreign_names():
+        chosen, left_out = arms(plan)
     objective, section = plan.objective, plan.sections
     ended: dict[str, list[Trial]] = {arm.name: [] for arm in chosen}
     for trial in sorted(book.trials.values(), key=lambda trial: trial.seed):

@@ -6,15 +6,18 @@ They live in a run folder like a sweep's, so that they resume, extend and show i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from search.config.ablations import PAPER, SECTION
-from search.config.file import load_tree
-from search.config.plan import Plan, read_plan, refuse_changes, replan, resolve_plan, write_plan
+from search.config.config import Config, read_config
+from search.config.plan import Plan, read_plan, write_plan
+from search.config.resolve import refuse_changes, replan, resolve_plan
+from search.config.sections import with_section
 from search.config.seeds import ABLATION_SEEDS
 from search.engine.driver import Runner, run_further
 from search.ledger.book import Book
@@ -23,10 +26,8 @@ from search.ledger.ledger import Ledger
 from search.ledger.reader import holds_ledger, read_book
 from search.ledger.storage import Place, create_run_folder, place
 from search.ledger.trial import Trial
-from search.space.space import Space
 from search.stability.ablation_arms import ABLATION, arms, seeded
 from search.stability.ablation_table import Ablations, ablations_markdown, tabled
-from trm.config import experiment_from
 from trm.errors import UserError
 from trm.run_folder import cache_folder
 
@@ -34,7 +35,7 @@ TABLE_VERSION = 1
 
 
 def ablate(
-    source: str | Path,
+    source: str | Path | Mapping[str, Any] | Config,
     *,
     sets: Iterable[str] = (),
     out: Place | str | None = None,
@@ -45,7 +46,7 @@ def ablate(
     """Run a file's ablations, and write `ablations.json` and `ablations.md`.
 
     Args:
-        source: a YAML file or a preset's name.
+        source: a YAML file, a preset's name, a tree of plain values or a config that is read.
         sets: `key=value` settings on top of it.
         out: the run folder; `runs/NAME-ablations` if None.
         seeds: runs of each arm, instead of the file's number; more than before extend a run folder.
@@ -56,16 +57,9 @@ def ablate(
         KeyboardInterrupt: stopped by the user; `resume=True` goes on.
     """
     runner = runner or Runner()
-    tree = load_tree(source, sets)
-    if seeds is not None:
-        section = tree.get(SECTION, PAPER)
-        section = {"named": section} if isinstance(section, str) else section
-        # Anything else is no section, which is said below.
-        tree[SECTION] = {**section, "seeds": seeds} if isinstance(section, dict) else section
-    tree.setdefault(SECTION, PAPER)
-    arms(tree)
-    space = Space.parse(tree)
-    default = experiment_from(space.default()[1])
+    config = _asked(read_config(source, sets), seeds)
+    arms(config)
+    default = config.default
     folder = place(out) if out else Path("runs") / f"{default.name}-ablations"
     create_run_folder(folder, RUN_FILE, resume=resume)
     folder = folder.absolute()
@@ -75,20 +69,31 @@ def ablate(
         if (folder / RUN_FILE).exists():
             plan = read_plan(folder)
             _require_ablations(folder, ledger)
-            refuse_changes(plan, tree)
-            plan = replan(plan, tree)
+            refuse_changes(plan, config.tree)
+            plan = replan(plan, config)
         else:
             torch.set_num_threads(default.train.threads)
-            plan = resolve_plan(tree, task, space)
+            plan = resolve_plan(config, task)
         trials = ablation_trials(plan, ledger)
         write_plan(folder, plan)
         runner.check(plan)
+        runner = runner.with_folders(config.folders)
         try:
             run_further(plan, ledger, trials, "ablations", plan.objective.worst(task.floor), runner)
         finally:
             found = tabled(str(folder), plan, ledger)
             _save(folder, found)
     return found
+
+
+def _asked(config: Config, seeds: int | None) -> Config:
+    """The config with the built-in ablations where it names none, and so many seeds."""
+    section = config.tree.get(SECTION, PAPER)
+    if seeds is not None:
+        section = {"named": section} if isinstance(section, str) else dict(section)
+        section["seeds"] = seeds
+    sections = with_section(config.sections, SECTION, section)
+    return replace(config, tree={**config.tree, SECTION: section}, sections=sections)
 
 
 def read_ablations(folder: Place | str) -> Ablations:
@@ -112,7 +117,7 @@ def ablation_trials(plan: Plan, book: Book) -> list[Trial]:
     known = {(t.params[ABLATION], t.seed): t for t in book.trials.values() if t.ablates}
     stage = next(iter(known.values())).stage if known else "ablation"
     found = []
-    chosen, _ = arms(plan.tree)
+    chosen, _ = arms(plan)
     firsts = {t.params[ABLATION]: t.candidate for t in reversed(known.values())}
     for arm in chosen:
         for run in known.values():
@@ -135,7 +140,7 @@ def ablation_trials(plan: Plan, book: Book) -> list[Trial]:
 
 
 def _seeds(plan: Plan) -> list[int]:
-    base = plan.default.train.seed + ABLATION_SEEDS
+    base = plan.seed + ABLATION_SEEDS
     return [base + index for index in range(plan.sections.ablations.seeds)]
 
 

@@ -71,7 +71,7 @@ def finalists(plan: Plan, book: Book) -> list[Trial]:
 
 def promise_trials(plan: Plan, book: Book, winner: Trial) -> tuple[list[Trial], list[Trial]]:
     """The winner's and the reference recipe's trials over the promise seeds."""
-    base = plan.default.train.seed + PROMISE_SEEDS
+    base = plan.seed + PROMISE_SEEDS
     params, tree = plan.space.default()
     promised, reference = [], []
     for index in range(plan.sections.stability.promise_seeds):

@@ -50,7 +50,7 @@ class ConfirmRace:
         if key is None:
             return None
         origin, index = self._chosen[key], len(self._runs()[key])
-        seed = self.plan.default.train.seed + CONFIRM_SEEDS + index
+        seed = self.plan.seed + CONFIRM_SEEDS + index
         return replicate(self._ledger, "confirm", key, seed, origin.params, origin.config)
 
     def summary(self) -> RaceSummary:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from search.config.plan import Plan, read_plan
+from search.config.plan import Plan, trainable_plan
 from search.engine.driver import Runner, run_further
 from search.ledger.book import Book
 from search.ledger.ledger import Ledger
@@ -63,7 +63,7 @@ def sensitivity(
     """
     request, runner = request or Request(), runner or Runner()
     where = place(folder).absolute()
-    plan = read_plan(where)
+    plan = trainable_plan(where)
     budget_of(where, request)
     # What is found goes beside what the file holds: a damaged one is refused before any run.
     read_sensitivity(where)

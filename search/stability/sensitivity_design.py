@@ -19,7 +19,6 @@ from search.ledger.trial import Trial
 from search.space.distributions import Choice, Distribution, Range
 from search.stability.result import read_result
 from search.stats.sobol import saltelli
-from trm.config import experiment_from
 from trm.errors import UserError
 
 Design = Literal["oat", "sobol"]
@@ -168,7 +167,7 @@ def points_of(request: Request) -> int:
 
 
 def design_seeds(plan: Plan, request: Request) -> list[int]:
-    base = plan.default.train.seed + SENSITIVITY_SEEDS
+    base = plan.seed + SENSITIVITY_SEEDS
     return [base + index for index in range(request.seeds)]
 
 
@@ -218,7 +217,7 @@ def design_configs(plan: Plan, winner: Trial, request: Request) -> list[tuple[di
 
 def _why_not(plan: Plan, params: VariedValues) -> str:
     try:
-        experiment_from(plan.space.apply(params))
+        plan.experiment(plan.space.apply(params))
     except UserError as error:
         return str(error)
     return ""

@@ -10,17 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from search.config.checks import check_space, require_trainable
+from search.config.checks import check_config, require_trainable
+from search.config.config import Config
 from search.config.limits import Cost, LimitsConfig, reached
-from search.config.plan import Plan, devices_of, resolve_plan, share_of
-from search.config.sections import sweep_sections
+from search.config.plan import Plan
+from search.config.resolve import resolve_plan
+from search.config.sections import SearchConfig
+from search.config.share import devices_of, share_of
 from search.explore.warm_start import require_runs
 from search.logs.console import duration
-from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import EarlyStoppingConfig, Scheduler, starts_slowly
 from search.space.space import Space
 from search.sweep.first_points import resolve_first
-from trm.config import Experiment, experiment_from
+from trm.config import Experiment
 from trm.errors import UserError
 from trm.tasks.base import Task
 from trm.training.flops import step_flops
@@ -88,7 +90,7 @@ class DryRun:
 
 
 def dry_run(
-    tree: Mapping[str, Any],
+    config: Config,
     *,
     parallel: int,
     build: Callable[[Experiment], Task],
@@ -102,35 +104,29 @@ def dry_run(
     Raises:
         UserError: what the sweep itself would refuse.
     """
-    space = check_space(tree)
-    search = sweep_sections(tree).search
-    resolve_first(search.first, space)
+    check_config(config)
+    space, search = config.space, config.sections.search
+    resolve_first(config)
     require_runs(search.warm_start)
-    default = experiment_from(space.default()[1])
     rng = np.random.default_rng(0)
     estimate, unknown = None, ""
     try:
-        task = build(default)
+        task = build(config.default)
     except (UserError, OSError) as error:
         unknown = str(error)
     else:
-        require_trainable(space, task)
-        estimate = _estimate(resolve_plan(tree, task, space), task, parallel)
-    sections = sweep_sections(tree)
-    scheduler = sections.search.scheduler
-    wanted = sections.search.trials
-    if isinstance(scheduler, PbtConfig):
-        wanted = scheduler.members * scheduler.generations
+        require_trainable(config, task)
+        estimate = _estimate(resolve_plan(config, task), task, parallel)
     return DryRun(
         space=space.describe(),
         size=space.size_text,
         draws=[space.sample(rng)[0] for _ in range(SHOWN_DRAWS if space.parameters else 0)],
-        infeasible=space.infeasible_share(experiment_from, rng) if space.parameters else 0.0,
-        trials=wanted,
-        scheduler=_scheduler_text(tree, space),
+        infeasible=space.infeasible_share(config.experiment, rng) if space.parameters else 0.0,
+        trials=search.wanted,
+        scheduler=_scheduler_text(search, space),
         estimate=estimate,
         unknown=unknown,
-        limits=sections.search.limits,
+        limits=search.limits,
     )
 
 
@@ -201,8 +197,8 @@ def _short(draw: Mapping[str, Any]) -> dict[str, Any]:
 def _estimate(plan: Plan, task: Task, parallel: int) -> SweepCost:
     search, stability = plan.sections.search, plan.sections.stability
     trials, seconds = plan.wanted, _seconds_per_trial(plan, task)
-    if isinstance(search.scheduler, PbtConfig):
-        share = 1.0 / search.scheduler.generations
+    if search.breeds:
+        share = 1.0 / search.population.generations
         explored = trials * share
     else:
         share, whole = expected_training(plan.scheduler(), trials)
@@ -242,9 +238,10 @@ def _seconds_per_trial(plan: Plan, task: Task) -> float:
     return plan.budget * per_flop + evaluations * (time.perf_counter() - begun)
 
 
-def _scheduler_text(tree: Mapping[str, Any], space: Space) -> str:
-    scheduler = sweep_sections(tree).search.scheduler
-    if isinstance(scheduler, PbtConfig):
+def _scheduler_text(search: SearchConfig, space: Space) -> str:
+    scheduler = search.scheduler
+    if search.breeds:
+        scheduler = search.population
         return (
             f"population of {scheduler.members} members over {scheduler.generations} generations, "
             f"learning {', '.join(scheduler.learn)}"

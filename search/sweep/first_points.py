@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from curricula.component import nearest
+from search.config.config import Config
 from search.config.file import load_tree
 from search.config.projection import project, reference
 from search.explore.warm_start import distinct
@@ -16,13 +17,12 @@ from search.ledger.storage import Place, place
 from search.space.distributions import Choice, Distribution, option_name
 from search.space.space import Params, Space
 from search.stability.result import read_result
-from trm.config import experiment_from
 from trm.errors import UserError
 
 KEY = "search.first"
 
 
-def resolve_first(entries: Sequence[str | Mapping[str, Any]], space: Space) -> list[Params]:
+def resolve_first(config: Config) -> list[Params]:
     """What `search.first` stands for, each point once; the default always comes first.
 
     An entry is one of:
@@ -37,31 +37,32 @@ def resolve_first(entries: Sequence[str | Mapping[str, Any]], space: Space) -> l
         UserError: an entry that is none of these, or whose config the space does not hold or no
             model can be built from; names it.
     """
+    space = config.space
     found = [space.default()[0]]
-    for index, entry in enumerate(entries):
+    for index, entry in enumerate(config.sections.search.first):
         try:
-            params = _point(entry, space)
-            experiment_from(space.apply(params))
+            params = _point(entry, config)
+            config.experiment(space.apply(params))
         except UserError as error:
             raise UserError(f"{KEY}[{index}]: {error}") from error
         found.append(params)
     return distinct(found)
 
 
-def _point(entry: str | Mapping[str, Any], space: Space) -> Params:
+def _point(entry: str | Mapping[str, Any], config: Config) -> Params:
     if isinstance(entry, Mapping):
-        return _given(entry, space)
+        return _given(entry, config.space)
     if entry == "default":
-        return space.default()[0]
+        return config.space.default()[0]
     if entry == "reference":
-        return reference(space)
+        return reference(config)
     path = place(entry)
     if isinstance(path, Path):
         path = path.expanduser()
     if (path / SWEEP_FILE).is_file():
-        return project(space, winner_config(path))
+        return project(config, winner_config(path))
     if isinstance(path, Path) and path.is_file():
-        return project(space, Space.parse(load_tree(path)).default()[1])
+        return project(config, Space.parse(load_tree(path)).default()[1])
     words = ["default", "reference"]
     remedy = f"is no run folder and no file: name one, or {', '.join(words)}, or give a mapping"
     guess = nearest(entry, words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,12 @@ import torch
 
 from cluster.connect import ClusterError, check_address, connected
 from cluster.resources import cores, default_parallel, worker_environment
-from search.config.checks import check_space, require_trainable
-from search.config.file import load_tree, require_trials_count
+from search.config.checks import check_config, require_trainable
+from search.config.config import Config, read_config
 from search.config.limits import Meter
-from search.config.plan import (
-    Plan,
-    devices_of,
-    read_plan,
-    refuse_changes,
-    replan,
-    resolve_plan,
-    share_of,
-    write_plan,
-)
-from search.config.sections import sweep_sections
+from search.config.plan import Plan, read_plan, trainable_plan, write_plan
+from search.config.resolve import refuse_changes, replan, resolve_plan, with_stability
+from search.config.share import devices_of, share_of
 from search.engine.changed_code import warn_of_changed_code
 from search.engine.events import Broadcast
 from search.engine.ray_tune import run_trials
@@ -44,7 +36,6 @@ from search.stability.confirm import finalists
 from search.sweep.first_points import resolve_first
 from search.sweep.run import Run
 from search.sweep.stages import LimitReachedError, NoWinnerError, SweepStages
-from trm.config import experiment_from
 from trm.errors import UserError
 from trm.run_folder import cache_folder
 from trm.tasks.base import Task
@@ -55,7 +46,7 @@ _LIMIT_SECONDS = 0.5
 
 
 def sweep(
-    source: str | Path,
+    source: str | Path | Mapping[str, Any] | Config,
     *,
     sets: Iterable[str] = (),
     out: Place | str | None = None,
@@ -69,7 +60,7 @@ def sweep(
     """Search a config's space, confirm the best, and write `best.yaml`.
 
     Args:
-        source: a YAML file or a preset's name.
+        source: a YAML file, a preset's name, a tree of plain values or a config that is read.
         sets: `key=value` settings on top of it.
         out: the run folder, a path or a URI such as `s3://bucket/run`; `runs/NAME` if None.
         trials: explore trials, instead of the file's number; more than before extend a run.
@@ -86,42 +77,41 @@ def sweep(
         KeyboardInterrupt: stopped by the user; `resume=True` goes on.
     """
     display = display or SweepDisplay(quiet=True)
-    tree = load_tree(source, sets)
+    config = read_config(source, sets)
     if trials is not None:
-        require_trials_count(tree, trials)
-        tree = _with_trials(tree, trials)
-    tree = _with_warm_start(tree, warm_start)
-    space = check_space(tree)
-    search = sweep_sections(tree).search
-    default = experiment_from(space.default()[1])
-    require_logs(sweep_sections(tree).log)
-    address = _reachable(address or sweep_sections(tree).cluster.address)
+        config = config.with_trials(trials)
+    config = config.with_warm_start(warm_start)
+    check_config(config)
+    search, default = config.sections.search, config.default
+    require_logs(config.sections.log)
+    address = _reachable(address or config.sections.cluster.address)
     folder = place(out) if out else Path("runs") / default.name
     begun = resume and (folder / RUN_FILE).exists()
-    first = [] if begun else resolve_first(search.first, space)
+    first = [] if begun else resolve_first(config)
     require_runs([] if begun else search.warm_start)
     create_run_folder(folder, RUN_FILE, resume=resume)
     folder = folder.absolute()
     with display.preparing() as progress:
         task = default.task.build(cache_folder(), progress)
-    require_trainable(space, task)
+    require_trainable(config, task)
     with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
         _refuse_ablations(ledger)
         if (folder / RUN_FILE).exists():
             plan = read_plan(folder)
-            refuse_changes(plan, tree)
-            wanted = max(plan.sections.search.trials, sweep_sections(tree).search.trials)
-            plan = replan(plan, _with_trials(tree, wanted))
+            refuse_changes(plan, config.tree)
+            plan = replan(plan, config)
         else:
             torch.set_num_threads(default.train.threads)
-            plan = resolve_plan(tree, task, space)
+            plan = resolve_plan(config, task)
             start = read_warm(search.warm_start, plan, first)
             for line in start.notes:
                 display.note(f"warm start from {line}")
             write_start(folder, start)
         write_plan(folder, plan)
         with live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as logs:
-            _finish(plan, ledger, task, display, logs, address, parallel, explore=True)
+            _finish(
+                plan, ledger, task, display, logs, address, parallel, config.folders, explore=True
+            )
     return Run(folder)
 
 
@@ -161,7 +151,7 @@ def stability(
     """
     folder = place(folder).absolute()
     display = display or SweepDisplay(quiet=True)
-    plan = read_plan(folder)
+    plan = trainable_plan(folder)
     section = dict(plan.tree.get("stability", {}))
     if candidates is not None:
         section.pop("trials", None)
@@ -177,7 +167,7 @@ def stability(
         "promise_seeds": promise_seeds,
     }
     section |= {key: value for key, value in asked.items() if value is not None}
-    plan = replan(plan, {**plan.tree, "stability": section})
+    plan = with_stability(plan, section)
     address = _reachable(address or plan.sections.cluster.address)
     with display.preparing() as progress:
         task = plan.default.task.build(cache_folder(), progress)
@@ -186,7 +176,7 @@ def stability(
         finalists(plan, ledger)
         write_plan(folder, plan)
         with live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as logs:
-            _finish(plan, ledger, task, display, logs, address, parallel, explore=False)
+            _finish(plan, ledger, task, display, logs, address, parallel, (), explore=False)
     return Run(folder)
 
 
@@ -206,6 +196,7 @@ def _finish(
     logs: Sequence[TrialLog],
     address: str | None,
     parallel: int | None,
+    folders: Sequence[Path],
     *,
     explore: bool,
 ) -> None:
@@ -240,6 +231,7 @@ def _finish(
                         marks=plan.marks,
                         resources=share,
                         events=Broadcast([display, *logs]),
+                        path=[str(path) for path in folders or (Path.cwd(),)],
                         stop=_every(_LIMIT_SECONDS, lambda: _over(clock, meter)),
                     )
     finally:
@@ -252,7 +244,7 @@ def _finish(
         )
     ledger.flush()
     stages.result.save(ledger.folder)
-    write_atomically(ledger.folder / BEST_FILE, export(ledger.folder, "trm", task))
+    write_atomically(ledger.folder / BEST_FILE, export(ledger.folder, "trm", task=task))
 
 
 def _over(clock: WallClock, meter: Meter) -> bool:
@@ -271,21 +263,6 @@ def _every(seconds: float, ask: Callable[[], bool]) -> Callable[[], bool]:
         return answer
 
     return cached
-
-
-def _with_trials(tree: dict[str, Any], trials: int) -> dict[str, Any]:
-    return {**tree, "search": {**tree.get("search", {}), "trials": trials}}
-
-
-def _with_warm_start(tree: dict[str, Any], folders: Sequence[Path | str]) -> dict[str, Any]:
-    """The tree with more run folders to start from."""
-    if not folders:
-        return tree
-    search = tree.get("search", {})
-    return {
-        **tree,
-        "search": {**search, "warm_start": [*search.get("warm_start", []), *map(str, folders)]},
-    }
 
 
 def _reachable(address: str | None) -> str | None:

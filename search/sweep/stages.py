@@ -22,7 +22,6 @@ from search.ledger.storage import local_copy
 from search.ledger.trial import Trial
 from search.logs.optuna_journal import STUDY_FILE
 from search.logs.terminal import SweepDisplay
-from search.schedulers.pbt import PbtConfig
 from search.stability.confirm import (
     confirmed_front,
     finalists,
@@ -132,7 +131,7 @@ class SweepStages:
 
     def _stages(self, explore: bool) -> Generator[Explore | Population | FixedTrials]:
         objective = self.plan.objective
-        if explore and isinstance(self.plan.sections.search.scheduler, PbtConfig):
+        if explore and self.plan.breeds:
             population = Population(self.plan, self.ledger, self.floor)
             self._display.stage("population", population.wanted, population.done)
             yield population

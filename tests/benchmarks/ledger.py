@@ -166,21 +166,20 @@ def _row(generator: random.Random, mark: int) -> dict[str, Any]:
 
 def build(folder: str) -> None:
     """Write the run's Parquet files as compactions would have; every fifth trial waits."""
-    from search.config.checks import check_space
-    from search.config.plan import resolve_plan, write_plan
+    from search.config.plan import write_plan
     from search.ledger.ledger import Ledger
     from search.ledger.parquet import BLOCK, CURVES, part, trial_row, write_part
     from search.ledger.parquet import TRIALS as SCHEMA
     from search.ledger.trial import Trial
+    from tests.support.planned import planned
     from trm.config import experiment_from
 
     tree = experiment_from({"task": {"name": "arrows"}}).tree()
     tree["optimizer"]["lr"] = {"loguniform": [1e-4, 1e-2]}
     tree["search"] = {"trials": TRIALS}
-    space = check_space(tree)
-    task = experiment_from(space.default()[1]).task.build()
+    plan = planned(tree)
     Ledger.create(folder).close()
-    write_plan(Path(folder), resolve_plan(tree, task, space))
+    write_plan(Path(folder), plan)
     generator = random.Random(0)
     first = _trial(generator)
     for block in range(-(-TRIALS // BLOCK)):

@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from cluster.connect import connected
-from search.config.checks import check_space
-from search.config.plan import resolve_plan
 from search.engine.ray_tune import run_trials
 from search.explore.explore import Explore
 from search.ledger.ledger import Ledger
 from search.logs.optuna_journal import STUDY_FILE
 from tests.benchmarks.side_by_side import compare
 from tests.support.folders import ROOT
-from trm.config import experiment_from
+from tests.support.planned import planned
 
 HERE = Path(__file__).parent
 TRIALS = int(os.environ.get("TRIALS", "500"))
@@ -46,8 +44,7 @@ def main() -> None:
     os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
     from ray import tune
 
-    space = check_space(TREE)
-    plan = resolve_plan(TREE, experiment_from(space.default()[1]).task.build(), space)
+    plan = planned(TREE)
     turns = itertools.count()
 
     class Trivial(tune.Trainable):  # type: ignore[misc]

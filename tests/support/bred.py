@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from search.config.checks import check_space
-from search.config.plan import resolve_plan, write_plan
+from search.config.plan import write_plan
 from search.engine.job import Job, build_trainer
 from search.explore.population import Population
 from search.ledger.ledger import Ledger
-from trm.config import experiment_from
+from tests.support.planned import planned
 
 TREE: dict[str, Any] = {
     "name": "bred",
@@ -32,8 +31,7 @@ TREE: dict[str, Any] = {
 
 def bred(folder: Path, most: int = 10**9) -> Path:
     """A population, trained one member after another; the driver is gone after `most` stretches."""
-    space = check_space(TREE)
-    plan = resolve_plan(TREE, experiment_from(space.default()[1]).task.build(), space)
+    plan = planned(TREE)
     with Ledger.create(folder) as ledger:
         write_plan(folder, plan)
         source = Population(plan, ledger, 0.0)

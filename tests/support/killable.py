@@ -18,9 +18,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from cluster.connect import connected
-from search.config.checks import check_space
 from search.config.limits import LimitsConfig, Meter
-from search.config.plan import Plan, read_plan, resolve_plan
+from search.config.plan import Plan, read_plan
 from search.engine.job import Job
 from search.engine.ray_tune import run_trials
 from search.ledger.journal import Journal, JournalRecord
@@ -32,8 +31,8 @@ from search.logs.optuna_journal import STUDY_FILE
 from search.logs.terminal import SweepDisplay
 from search.sweep.stages import SweepStages as RealStages
 from tests.support.folders import ROOT
+from tests.support.planned import planned
 from tests.support.toy_training import SWEPT, SweptTraining
-from trm.config import experiment_from
 from trm.tasks.base import Task
 
 FAILURES = ("diverged", "collapsed", "oom", "crashed")
@@ -78,8 +77,7 @@ def tree(scheduler: str, trials: int, pause: int, seeds: int = 1) -> dict[str, A
 
 def resolved(scheduler: str, trials: int, pause: int, seeds: int = 1) -> Plan:
     file = tree(scheduler, trials, pause, seeds)
-    space = check_space(file)
-    return resolve_plan(file, experiment_from(space.default()[1]).task.build(), space)
+    return planned(file)
 
 
 class Stages(RealStages):

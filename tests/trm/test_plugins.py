@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Tiny
 from tests.support.plugin_folder import install, working_in
-from trm.config import experiment_from
+from trm.config import load_experiment
 from trm.errors import UserError
 from trm.plugins import code_hashes, import_plugins
 from trm.provenance import changed_plugins, plugin_provenance, provenance
@@ -46,7 +46,7 @@ def refused(*names: str) -> str:
 def test_a_plugin_in_the_working_directory_registers_a_task(folder: Path, tiny: Tiny) -> None:
     (folder / "my_tasks_of_test.py").write_text(PLUGIN)
     changes = {"plugins": ["my_tasks_of_test"], "task.name": "mine"}
-    config = experiment_from(tiny({**changes, "task.colour": "blue"}))
+    config = load_experiment(tiny({**changes, "task.colour": "blue"}))
     assert config.task.name == "mine"
     assert config.tree()["task"]["colour"] == "blue"
     for key, value, words in [
@@ -54,7 +54,7 @@ def test_a_plugin_in_the_working_directory_registers_a_task(folder: Path, tiny: 
         ("task.color", "red", "task.color: unknown key"),
     ]:
         with pytest.raises(UserError, match="^" + words.replace("?", r"\?")):
-            experiment_from(tiny({**changes, key: value}))
+            load_experiment(tiny({**changes, key: value}))
 
 
 def test_the_users_folders_come_last_and_shadow_nothing(folder: Path) -> None:

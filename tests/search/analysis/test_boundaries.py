@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from search.analysis.boundaries import NextSpace, next_space
-from search.config.checks import check_space
 from search.config.file import load_tree, presets
 from search.config.plan import Plan, simulated_plan
 from search.explore.candidates import Explored
 from search.ledger.trial import Trial
 from search.space.distributions import Choice, Range
 from search.space.space import Space
+from tests.support.planned import checked
 from trm.yaml12 import dump_yaml
 
 TREE: dict[str, Any] = {
@@ -81,7 +81,7 @@ def test_an_optimum_at_an_end_is_named_and_passed(tmp_path: Path) -> None:
     assert found.tree is not None
     path = tmp_path / "next.yaml"
     path.write_text(dump_yaml(found.tree))
-    space = check_space(load_tree(path))
+    space = checked(load_tree(path)).space
     assert space.parameters[LR].contains(found.good[0].params[LR])
     assert found.tree["search"]["first"] == [found.good[0].params]
     space.apply(found.good[0].params)

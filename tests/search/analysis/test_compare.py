@@ -13,12 +13,11 @@ import pytest
 from search.analysis.compare import compare, differing
 from search.analysis.compare_text import comparison_text
 from search.cli import main
-from search.config.plan import resolve_plan, write_plan
+from search.config.plan import write_plan
 from search.ledger.ledger import Ledger
-from search.space.space import Space
 from search.stability.result import Finalist, Promise, Result
 from search.stats.intervals import difference
-from trm.config import experiment_from
+from tests.support.planned import planned
 from trm.errors import UserError
 from trm.report import COLUMNS
 
@@ -34,13 +33,12 @@ def make(tiny: Tiny, tmp_path: Path) -> Make:
         changes = {path.replace("__", "."): value for path, value in changes.items()}
         lr = {"optimizer.lr": {"loguniform": [1e-3, 1e-1]}, "search.trials": 2}
         tree = tiny({**lr, "stability.confidence": 0.8, **changes})
-        space = Space.parse(tree)
-        task = experiment_from(space.default()[1]).task.build()
+        plan = planned(tree)
         folder = tmp_path / name
         with Ledger.create(folder) as ledger:
-            write_plan(folder, resolve_plan(tree, task, space))
+            write_plan(folder, plan)
             for number, score in enumerate((0.3, 0.6)):
-                params, config = space.default()
+                params, config = plan.space.default()
                 ledger.add_trial(stage="explore", params=params, config=config, seed=0)
                 row = {**dict.fromkeys(COLUMNS, 0), "mark": 1, "compute": 5.0, "seconds": 30.0}
                 ledger.begin_attempt(number)

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 from search.analysis.diagnosis import count_findings, diagnose_book, diagnose_folder
-from search.config.checks import check_space
-from search.config.plan import resolve_plan
 from search.engine.collapse import collapse_reason
 from search.ledger.ledger import Ledger
 from search.ledger.reader import read_book
@@ -18,7 +16,7 @@ from search.objectives.constraint import Constraint, parse_constraint, violation
 from search.objectives.objective import Objective
 from tests.search.engine.test_execution import execution, report
 from tests.support.folders import RUNS_V1
-from trm.config import experiment_from
+from tests.support.planned import planned
 from trm.errors import UserError
 
 
@@ -134,11 +132,10 @@ def test_trials_are_judged_by_probes_only_where_every_report_has_them(
         "optimizer.lr": {"loguniform": [1e-3, 1e-2]},
         "search": {"constraints": ["spectral_radius <= 1"]},
     }
-    task = experiment_from(tiny()).task.build(cache)
     with pytest.raises(UserError, match=r"'spectral_radius' is not in every report: set"):
-        resolve_plan(tiny(changes), task, check_space(tiny(changes)))
+        planned(tiny(changes))
     tree = tiny({**changes, "diagnostics.probe": "reports"})
-    assert resolve_plan(tree, task, check_space(tree)).default.diagnostics.probe == "reports"
+    assert planned(tree).default.diagnostics.probe == "reports"
 
 
 @pytest.mark.parametrize(
@@ -159,9 +156,8 @@ def test_trials_are_not_judged_by_what_is_never_measured(
 ) -> None:
     tree = tiny({"optimizer.lr": {"loguniform": [1e-3, 1e-2]}, "search": search})
     tree["diagnostics"] = diagnostics
-    task = experiment_from(tiny()).task.build(cache)
     with pytest.raises(UserError, match=message):
-        resolve_plan(tree, task, check_space(tree))
+        planned(tree)
 
 
 def test_a_folder_that_holds_no_training_is_refused(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+from search.config.config import read_config
 from search.config.file import load_tree
 from search.config.logs import LogConfig
-from search.config.plan import refuse_changes, replan, resolve_plan
+from search.config.resolve import refuse_changes, replan
 from search.config.sections import sweep_sections
-from search.space.space import Space
-from trm.config import experiment_from
+from tests.support.planned import planned
 from trm.errors import UserError
 
 
@@ -47,11 +47,8 @@ def test_bad_sections_are_one_line(log: Any, message: str) -> None:
 
 
 def test_a_resumed_run_may_be_logged_elsewhere() -> None:
-    tree = load_tree("arrows4", ["log.tensorboard=true"])
-    space = Space.parse(tree)
-    task = experiment_from(space.default()[1]).task.build()
-    plan = resolve_plan(tree, task, space)
-    changed = load_tree("arrows4", ["log.wandb=offline"])
-    refuse_changes(plan, changed)
+    plan = planned(load_tree("arrows4", ["log.tensorboard=true"]))
+    changed = read_config("arrows4", ["log.wandb=offline"])
+    refuse_changes(plan, changed.tree)
     assert replan(plan, changed).sections.log == LogConfig(wandb="offline")  # type: ignore[arg-type]
-    assert replan(plan, load_tree("arrows4")).sections.log.tensorboard, "kept where not given"
+    assert replan(plan, read_config("arrows4")).sections.log.tensorboard, "kept where not given"

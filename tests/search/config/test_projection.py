@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search.config.config import Config, config_from
 from search.config.file import load_tree, presets
 from search.config.projection import project, reference
-from search.space.space import Space
 from trm.config import experiment_from
 from trm.errors import UserError
 
@@ -19,8 +19,8 @@ BASE: dict[str, Any] = {
 }
 
 
-def space(**sections: Any) -> Space:
-    return Space.parse({**BASE, **sections})
+def space(**sections: Any) -> Config:
+    return config_from({**BASE, **sections})
 
 
 def config(**sections: Any) -> dict[str, Any]:
@@ -43,12 +43,12 @@ OPTIMIZERS = space(
 @pytest.mark.parametrize("preset", presets())
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_draw_projects_onto_itself(preset: str, seed: int) -> None:
-    found = Space.parse(load_tree(preset))
+    found = config_from(load_tree(preset))
     rng = np.random.default_rng(seed)
     for _ in range(30):
-        params, tree = found.sample(rng)
+        params, tree = found.space.sample(rng)
         try:
-            experiment_from(tree)
+            found.experiment(tree)
         except UserError:
             continue  # infeasible
         assert project(found, tree) == params
@@ -155,17 +155,17 @@ def test_the_reference_is_at_the_schemas_defaults_where_they_lie_in_the_space() 
     assert params["optimizer"] == "adam_atan2"
     assert params["optimizer[adam_atan2].lr"] == schema.optimizer.lr
     assert params["optimizer[adam_atan2].weight_decay"] == 0.025
-    found.apply(params)
+    found.space.apply(params)
 
 
 @pytest.mark.parametrize("preset", presets())
 def test_every_presets_space_has_a_reference(preset: str) -> None:
-    found = Space.parse(load_tree(preset))
-    found.apply(reference(found))
+    found = config_from(load_tree(preset))
+    found.space.apply(reference(found))
 
 
 def test_a_searched_task_stays_at_its_default() -> None:
     small = {"name": "arrows", "size": 3, "visited": [2, 4]}
     task = {"choice": [small, {**small, "label": "big", "size": 4}]}
-    found = Space.parse({"task": task, "optimizer": {"lr": {"loguniform": [1e-5, 1e-2]}}})
+    found = config_from({"task": task, "optimizer": {"lr": {"loguniform": [1e-5, 1e-2]}}})
     assert reference(found)["task"] == "arrows"

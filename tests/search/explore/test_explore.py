@@ -11,13 +11,12 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from search.config.checks import check_space
-from search.config.plan import Plan, read_plan, replan, resolve_plan, write_plan
+from search.config.plan import Plan, read_plan, write_plan
 from search.explore.explore import Explore
 from search.explore.warm_start import Warm
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
-from trm.config import experiment_from
+from tests.support.planned import checked, planned, replanned
 from trm.errors import UserError
 from trm.report import COLUMNS
 
@@ -34,8 +33,7 @@ TREE: dict[str, Any] = {
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    space = check_space(TREE)
-    return resolve_plan(TREE, experiment_from(space.default()[1]).task.build(), space)
+    return planned(TREE)
 
 
 @pytest.fixture
@@ -108,7 +106,7 @@ def test_a_stage_has_the_trials_wanted_besides_infeasible_draws(plan: Plan, ledg
 def test_a_serial_stage_is_the_same_from_its_seed_stopped_or_not(
     scheduler: str, plan: Plan, tmp_path: Path, cut: int
 ) -> None:
-    plan = replan(plan, {"search": {**TREE["search"], "scheduler": {"name": scheduler}}})
+    plan = replanned(plan, {"search": {**TREE["search"], "scheduler": {"name": scheduler}}})
     with Ledger.create(tmp_path / "straight") as straight:
         play(Explore(plan, straight, 0.0), straight, plan.marks)
         expected = facts(straight)
@@ -122,7 +120,7 @@ def test_a_serial_stage_is_the_same_from_its_seed_stopped_or_not(
 def test_promoted_trials_complete_and_those_that_wait_in_vain_are_pruned(
     plan: Plan, ledger: Ledger
 ) -> None:
-    plan = replan(plan, {"search": {**TREE["search"], "scheduler": {"name": "halving"}}})
+    plan = replanned(plan, {"search": {**TREE["search"], "scheduler": {"name": "halving"}}})
     explore = Explore(plan, ledger, 0.0)
     play(explore, ledger, plan.marks)
     assert explore.exhausted()
@@ -138,16 +136,14 @@ def test_promoted_trials_complete_and_those_that_wait_in_vain_are_pruned(
     assert by_rung == [12, 4, 1], plan.marks
 
 
-def planned(**search: Any) -> Plan:
-    tree = {**TREE, "search": {"trials": 12, **search}}
-    space = check_space(tree)
-    return resolve_plan(tree, experiment_from(space.default()[1]).task.build(), space)
+def searching(**search: Any) -> Plan:
+    return planned({**TREE, "search": {"trials": 12, **search}})
 
 
 @pytest.mark.parametrize("sampler", ["random", "qmc", "auto", {"name": "cmaes"}, "nsga2"])
 @pytest.mark.parametrize("cut", [3, 14])
 def test_whatever_the_sampler(sampler: Any, cut: int, tmp_path: Path) -> None:
-    plan = planned(sampler=sampler)
+    plan = searching(sampler=sampler)
     start = Warm(first=(plan.space.default()[0], FIRST))
     journals = [tmp_path / "straight.log", tmp_path / "resumed.log"]
     with Ledger.create(tmp_path / "straight") as straight:
@@ -181,7 +177,7 @@ def _study(journal: Path, plan: Plan) -> optuna.Study:
 
 def test_a_grid_ends_the_stage(tmp_path: Path) -> None:
     """12 points and one first point off the grid, of which a quarter is infeasible."""
-    plan = planned(sampler={"name": "grid", "points": 3}, trials=99)
+    plan = searching(sampler={"name": "grid", "points": 3}, trials=99)
     start = Warm(first=(plan.space.default()[0], FIRST))
     with Ledger.create(tmp_path / "run") as ledger:
         explore = Explore(plan, ledger, 0.0, start=start)
@@ -203,7 +199,7 @@ def test_a_grid_ends_the_stage(tmp_path: Path) -> None:
 )
 def test_searches_that_make_no_sense(search: dict[str, Any], word: str) -> None:
     with pytest.raises(UserError, match=word) as caught:
-        check_space({**TREE, "search": {"trials": 12, **search}})
+        checked({**TREE, "search": {"trials": 12, **search}})
     assert "\n" not in str(caught.value)
 
 
@@ -246,5 +242,5 @@ def test_a_plan_survives_its_folder(plan: Plan, tmp_path: Path) -> None:
 )
 def test_spaces_that_cannot_be_searched(change: dict[str, Any], word: str) -> None:
     with pytest.raises(UserError, match=word) as caught:
-        check_space({**TREE, **change})
+        checked({**TREE, **change})
     assert "\n" not in str(caught.value)

@@ -14,8 +14,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from scipy import stats
 
-from search.config.checks import check_space
-from search.config.plan import Plan, resolve_plan
+from search.config.plan import Plan
 from search.engine.events import NoEvents
 from search.engine.execution import Execution
 from search.explore.candidates import explored, pareto_front
@@ -25,7 +24,7 @@ from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.logs.optuna_journal import STUDY_FILE
 from search.stability.confirm import finalists
-from trm.config import experiment_from
+from tests.support.planned import planned
 from trm.report import COLUMNS
 
 TREE: dict[str, Any] = {
@@ -49,8 +48,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def plan(**search: Any) -> Plan:
     tree = {**TREE, "search": {**TREE["search"], **search}}
-    space = check_space(tree)
-    return resolve_plan(tree, experiment_from(space.default()[1]).task.build(), space)
+    return planned(tree)
 
 
 def accuracy(trial: Trial) -> float:

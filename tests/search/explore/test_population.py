@@ -11,8 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from search.cli import main
-from search.config.checks import check_space
-from search.config.plan import Plan, resolve_plan
+from search.config.plan import Plan
 from search.engine.job import Job, build_trainer
 from search.explore.population import Population
 from search.ledger.ledger import Ledger
@@ -20,6 +19,7 @@ from search.ledger.lineage import spent
 from search.ledger.reader import read_curves, read_trials
 from search.ledger.trial import Trial
 from search.stability.result import read_result
+from tests.support.planned import checked, planned
 from trm.checkpoint import save_checkpoint
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -51,8 +51,7 @@ TREE: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    space = check_space(TREE)
-    return resolve_plan(TREE, experiment_from(space.default()[1]).task.build(), space)
+    return planned(TREE)
 
 
 def play(population: Population, ledger: Ledger, plan: Plan, most: int = 10**9) -> None:
@@ -191,10 +190,8 @@ def test_nothing_learned_is_the_rest_of_the_config(learned: Ledger) -> None:
 
 def test_a_generation_of_less_than_a_step_is_refused() -> None:
     tree = {**TREE, "train": {**TREE["train"], "budget": {"steps": 3}}}
-    space = check_space(tree)
-    task = experiment_from(space.default()[1]).task.build()
     with pytest.raises(UserError, match=r"search\.scheduler\.generations: 4 is more than the 3"):
-        resolve_plan(tree, task, space)
+        planned(tree)
 
 
 def test_all_members_failing_ends_the_search(plan: Plan, tmp_path: Path) -> None:
@@ -246,6 +243,6 @@ def test_a_sweep_with_a_population_ends_in_a_winner_that_trains_alone(
 
 def test_a_space_without_parameters_is_enough_for_a_population() -> None:
     tree = {**TREE, "model": {**TREE["model"], "hidden_size": 16}}
-    assert not check_space(tree).parameters
+    assert not checked(tree).space.parameters
     with pytest.raises(UserError, match="nothing to search"):
-        check_space({**tree, "search": {}})
+        checked({**tree, "search": {}})

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from search.config.checks import check_space
-from search.config.plan import Plan, resolve_plan, write_plan
+from search.config.plan import Plan, write_plan
 from search.explore.explore import Explore
 from search.explore.warm_start import (
     BEST_FEW,
@@ -27,7 +26,7 @@ from search.ledger.reader import read_trials
 from search.ledger.trial import Trial
 from search.logs.optuna_journal import StudyLog
 from search.samplers.history import PastTrial
-from search.sweep.first_points import resolve_first
+from tests.support.planned import planned
 from trm.config import experiment_from, set_value
 from trm.errors import UserError
 from trm.report import COLUMNS
@@ -52,8 +51,7 @@ def tree_with(**changes: Any) -> dict[str, Any]:
 
 
 def plan_of(tree: dict[str, Any]) -> Plan:
-    space = check_space(tree)
-    return resolve_plan(tree, experiment_from(space.default()[1]).task.build(), space)
+    return planned(tree)
 
 
 def quality(trial: Trial) -> float:
@@ -174,7 +172,7 @@ def test_two_runs_and_the_sweeps_own_points_are_told_once(old: Path, tmp_path: P
     copy = tmp_path / "copy"
     shutil.copytree(old, copy)
     plan = plan_of(TREE)
-    own = resolve_first([{"optimizer.lr": 5e-3}], plan.space)
+    own = [plan.space.default()[0], {**plan.space.default()[0], "optimizer.lr": 5e-3}]
     warm = read_warm([str(old), str(copy)], plan, own)
     once = told(old)
     assert [r.params for r in warm.records] == [r.params for r in once.records]
@@ -201,7 +199,7 @@ def test_a_sweep_starts_from_it_and_resumes_without_the_other_run(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = plan_of(tree_with(search__sampler={"name": "tpe", "n_startup_trials": 2}))
-    warm = read_warm([str(old)], plan, resolve_first([], plan.space))
+    warm = read_warm([str(old)], plan, [plan.space.default()[0]])
     mirrored: list[int] = []
     update = StudyLog.update
     monkeypatch.setattr(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from search.config.checks import check_space
 from search.config.file import load_tree, presets
-from search.config.plan import read_plan
 from search.export.export import export
 from search.space.space import Space
 from tests.support.folders import RUNS_V1
+from tests.support.planned import checked
 from trm.config import experiment_from
 from trm.reference import arch_config, inexpressible, model_config, overrides, reference_file
 from trm.tasks.arrows import ArrowsConfig
@@ -20,7 +19,7 @@ from trm.yaml12 import parse_value
 def test_every_preset_is_a_valid_space(name: str) -> None:
     tree = load_tree(name)
     assert tree["name"] == name
-    check_space(tree)
+    checked(tree)
 
 
 def test_the_papers_recipe_is_fully_expressible() -> None:
@@ -75,9 +74,7 @@ def test_what_the_reference_cannot_say_is_said_in_the_file() -> None:
 
 def test_another_trial_does_not_train_into_the_winners_folder() -> None:
     folder = RUNS_V1 / "finished"
-    plan = read_plan(folder)
-    task = plan.default.task.build()
-    winner, other = export(folder, "trm", task), export(folder, "trm", task, 0)
+    winner, other = export(folder, "trm"), export(folder, "trm", 0)
     assert "# trial 3 of sweep" in winner
     assert "\nname: v1-best\n" in winner
     assert "# trial 0 of sweep" in other

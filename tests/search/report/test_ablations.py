@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from search.config.file import load_tree
+from search.config.config import read_config
 from search.report.ablations import ablations
 from search.report.facts import read_facts
 from search.report.headline import headline
@@ -133,7 +133,7 @@ def test_their_page_has_what_ablations_have(run: Path) -> None:
     assert head.missing == []
     commands = sections(facts)[-1].code[0].text
     assert "trm ablate sweep.yaml --out runs/again" in commands
-    again = arms(load_tree(run / "sweep.yaml"))[0]
+    again = arms(read_config(run / "sweep.yaml"))[0]
     assert [(arm.name, arm.changes) for arm in again[1:]] == [
         (name, changes) for name, changes in ABLATIONS["named"].items()
     ]

@@ -10,14 +10,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from search.config.checks import check_space
-from search.config.plan import resolve_plan, write_plan
+from search.config.plan import write_plan
 from search.ledger.book import Book
 from search.ledger.ledger import Ledger
 from search.simulator.recording import Recording, read_recording, write_recording
 from search.space.space import Space
+from tests.support.planned import planned
 from tests.support.recordings import TREE, made_up, row
-from trm.config import experiment_from
 from trm.errors import UserError
 
 
@@ -102,12 +101,11 @@ def ended(
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Five configs: three with both seeds, one pruned, one whose second seed still runs."""
-    space = check_space(TREE)
+    plan = planned(TREE)
     rng = np.random.default_rng(1)
     with Ledger.create(tmp_path / "run") as ledger:
-        task = experiment_from(space.default()[1]).task.build()
-        write_plan(tmp_path / "run", resolve_plan(TREE, task, space))
-        drawn = [space.sample(rng)[0] for _ in range(5)]
+        write_plan(tmp_path / "run", plan)
+        drawn = [plan.space.sample(rng)[0] for _ in range(5)]
         for number, params in enumerate(drawn):
             pruned = number == 1
             ended(ledger, "explore", params, 0, None, "pruned" if pruned else "completed")

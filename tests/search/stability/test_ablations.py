@@ -11,7 +11,7 @@ import pytest
 
 from search.cli import main
 from search.config.ablations import PAPER
-from search.config.file import load_tree
+from search.config.config import read_config
 from search.config.plan import Plan, simulated_plan
 from search.engine.driver import Runner
 from search.ledger.book import Book
@@ -55,7 +55,7 @@ def fill(plan: Plan, scores: dict[str, list[float | None]]) -> Book:
 
 
 def test_the_papers_set_fits_the_base() -> None:
-    found, left_out = arms(with_ablations(PAPER))
+    found, left_out = arms(read_config(with_ablations(PAPER)))
     trees = {arm.name: experiment_from(arm.tree) for arm in found}
     assert trees["no_ema"].train.ema is None
     assert trees["softmax"].loss.loss_type == "softmax_cross_entropy"
@@ -68,14 +68,14 @@ def test_the_papers_set_fits_the_base() -> None:
     assert trees["base"].model.H_cycles == 3
     assert not left_out
     without = {**with_ablations(PAPER), "train": {**TREE["train"], "ema": None}}
-    found, left_out = arms(without)
+    found, left_out = arms(read_config(without))
     assert "no_ema" not in [arm.name for arm in found]
     assert "changes nothing" in left_out["no_ema"]
 
 
 def test_a_base_of_its_own() -> None:
     section = {"base": {"optimizer.lr": 0.4}, "named": {"no_ema": {"train.ema": None}}}
-    (base, other), _ = arms(with_ablations(section))
+    (base, other), _ = arms(read_config(with_ablations(section)))
     assert base.tree["optimizer"]["lr"] == other.tree["optimizer"]["lr"] == 0.4
     assert TREE["optimizer"]["lr"] == 0.2, "the file's tree is left alone"
 
@@ -107,7 +107,7 @@ def test_bad_ones_name_the_ablation_and_start_nothing(
     section: Any, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(UserError, match=words):
-        arms(with_ablations(section))
+        arms(read_config(with_ablations(section)))
     file = tmp_path / "file.yaml"
     file.write_text(dump_yaml(with_ablations(section)))
     assert main(["ablate", str(file), "--out", str(tmp_path / "run")]) == 2
@@ -238,7 +238,7 @@ def test_real_trainings_at_equal_compute(
 
 
 def test_the_preset_has_them() -> None:
-    found, _ = arms(load_tree("arrows4-ablations"))
+    found, _ = arms(read_config("arrows4-ablations"))
     assert len(found) >= 10
-    everything, _ = arms(load_tree("arrows4-ablations", ["ablations=paper"]))
+    everything, _ = arms(read_config("arrows4-ablations", ["ablations=paper"]))
     assert {"cgar", "no_carry", "bandit"} <= {arm.name for arm in everything}

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from search.config.checks import check_space
-from search.config.plan import Plan, resolve_plan
+from search.config.plan import Plan
 from search.config.seeds import REFERENCE
 from search.engine.source import FixedTrials
 from search.ledger.book import Book
@@ -18,7 +17,7 @@ from search.ledger.trial import Trial
 from search.stability.confirm import finalists, promise, promise_trials, rank
 from search.stability.confirm_race import ConfirmRace
 from search.stats.intervals import prediction_interval
-from trm.config import experiment_from
+from tests.support.planned import planned
 
 TREE: dict[str, Any] = {
     "name": "confirmed",
@@ -32,8 +31,7 @@ TREE: dict[str, Any] = {
 
 @pytest.fixture
 def plan() -> Plan:
-    space = check_space(TREE)
-    return resolve_plan(TREE, experiment_from(space.default()[1]).task.build(), space)
+    return planned(TREE)
 
 
 @pytest.fixture
@@ -131,12 +129,13 @@ def test_the_reference_recipe_as_the_winner_is_not_run_twice(plan: Plan, ledger:
 
 def test_a_config_that_breaks_a_constraint_ranks_below_all_but_what_never_worked() -> None:
     tree = {**TREE, "search": {"constraints": ["parameters <= 1e9"]}}
-    space = check_space(tree)
-    plan = resolve_plan(tree, experiment_from(space.default()[1]).task.build(), space)
+    plan = planned(tree)
     book = Book()
     for cycles, score in [(1, 0.9), (2, 0.8), (5, 0.6)]:
         params = {"model.L_cycles": cycles}
-        trial = book.add_trial(stage="explore", params=params, config=space.apply(params), seed=7)
+        trial = book.add_trial(
+            stage="explore", params=params, config=plan.space.apply(params), seed=7
+        )
         end(book, trial, score, parameters=1e6)
     scores = {0: ([0.9] * 3, 2e9), 1: ([-1.0] * 3, 1e6), 2: ([0.5] * 3, 1e6)}
     race = ConfirmRace(plan, book, finalists(plan, book), 1000)
@@ -155,11 +154,10 @@ def test_a_config_that_breaks_a_constraint_ranks_below_all_but_what_never_worked
 
 def test_a_cost_on_which_all_seeds_agree_is_promised_as_it_is() -> None:
     tree = {**TREE, "search": {"objective": {"column": "parameters", "floor": 1e9}}}
-    space = check_space(tree)
-    plan = resolve_plan(tree, experiment_from(space.default()[1]).task.build(), space)
+    plan = planned(tree)
     book = Book()
     params = {"model.L_cycles": 2}
-    winner = book.add_trial(stage="explore", params=params, config=space.apply(params), seed=7)
+    winner = book.add_trial(stage="explore", params=params, config=plan.space.apply(params), seed=7)
     book.begin_attempt(winner.id)
     book.finish(winner.id, "completed", 5e4)
     trials = [*confirm_trials(plan, book), *promise_trials(plan, book, winner)[0]]

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.config.checks import check_space
-from search.config.plan import Plan, replan, resolve_plan
+from search.config.plan import Plan
 from search.config.sections import RACE_FACTOR
 from search.config.seeds import CONFIRM_SEEDS, PROMISE_SEEDS
 from search.ledger.book import Book
@@ -19,7 +18,7 @@ from search.ledger.trial import Trial
 from search.stability.confirm import finalists, improvement, optimism, promise, promise_trials, rank
 from search.stability.confirm_race import ConfirmRace, rules
 from search.stats.odds import probability_of_best
-from trm.config import experiment_from
+from tests.support.planned import planned, replanned
 from trm.errors import UserError
 
 TREE: dict[str, Any] = {
@@ -36,12 +35,11 @@ MEANS = {1: 0.9, 2: 0.88, 3: 0.5, 4: 0.3, 5: 0.1}
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    space = check_space(TREE)
-    return resolve_plan(TREE, experiment_from(space.default()[1]).task.build(), space)
+    return planned(TREE)
 
 
 def changed(plan: Plan, **section: Any) -> Plan:
-    return replan(plan, {**plan.tree, "stability": {**plan.tree["stability"], **section}})
+    return replanned(plan, {**plan.tree, "stability": {**plan.tree["stability"], **section}})
 
 
 def explore(plan: Plan, book: Book) -> None:
@@ -192,8 +190,7 @@ def test_the_result_says_how_sure_and_how_lucky(plan: Plan) -> None:
 
 def test_who_breaks_a_constraint_leaves_the_race(tmp_path: Path) -> None:
     tree = {**TREE, "search": {"constraints": ["mean_steps <= 4"]}}
-    space = check_space(tree)
-    plan = resolve_plan(tree, experiment_from(space.default()[1]).task.build(), space)
+    plan = planned(tree)
     with Ledger.create(tmp_path / "run") as ledger:
         for cycles, mean in MEANS.items():
             params = {"model.L_cycles": cycles}
@@ -255,7 +252,7 @@ def test_the_budget_holds_without_a_race_too(plan: Plan) -> None:
 
 def test_a_share_that_is_minimised_is_raced_and_ranked(plan: Plan) -> None:
     objective = {"column": "halt_auc", "direction": "minimize"}
-    least = replan(plan, {**plan.tree, "search": {"objective": objective}})
+    least = replanned(plan, {**plan.tree, "search": {"objective": objective}})
     book = Book()
     explore(least, book)
     play(least, book)
@@ -270,7 +267,7 @@ def test_one_seed_of_a_loss_says_nothing_of_how_well_its_mean_is_known(plan: Pla
     objective = {"column": "lm_loss", "floor": 9.0}
     section = {**plan.tree["stability"], "seeds": 1, "racing": False, "budget": None}
     tree = {**plan.tree, "search": {"objective": objective}, "stability": section}
-    once, book = replan(plan, tree), Book()
+    once, book = replanned(plan, tree), Book()
     explore(once, book)
     play(once, book)
     for candidate in rank(once, book, 400):

@@ -13,8 +13,7 @@ import pytest
 from scipy.stats import sobol_indices, uniform
 
 from search.cli import main
-from search.config.checks import check_space
-from search.config.plan import Plan, replan, resolve_plan, write_plan
+from search.config.plan import Plan, write_plan
 from search.engine.driver import Runner
 from search.ledger.ledger import Ledger
 from search.ledger.reader import read_trials
@@ -26,6 +25,7 @@ from search.stability.sensitivity_design import Request, budget_of, design_trial
 from search.stability.sensitivity_result import SENSITIVITY_FILE
 from search.stats.sobol import indices, noise_of, saltelli
 from tests.support.folders import ROOT
+from tests.support.planned import planned, replanned
 from tests.support.toy_training import SWEPT
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -55,8 +55,7 @@ WINNER = {
 
 @pytest.fixture
 def plan() -> Plan:
-    space = check_space(TREE)
-    return resolve_plan(TREE, experiment_from(space.default()[1]).task.build(), space)
+    return planned(TREE)
 
 
 @pytest.fixture
@@ -396,7 +395,7 @@ def test_points_know_their_failures() -> None:
 def test_a_population_has_no_values_to_vary(
     folder: Path, plan: Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bred = replan(plan, {**plan.tree, "search": {"scheduler": "pbt"}})
+    bred = replanned(plan, {**plan.tree, "search": {"scheduler": "pbt"}})
     write_plan(folder, bred)
     assert main(["sensitivity", str(folder), "--dry-run"]) == 2
     error = capsys.readouterr().err

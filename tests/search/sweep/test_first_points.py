@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from search.config.config import config_from
 from search.explore.warm_start import distinct
-from search.space.space import Space
 from search.sweep.first_points import resolve_first
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -29,21 +29,22 @@ TREE: dict[str, Any] = {
     },
     "train": {"ema": {"choice": [None, 0.9]}},
 }
-SPACE = Space.parse(TREE)
+CONFIG = config_from(TREE)
+SPACE = CONFIG.space
 DEFAULT = SPACE.default()[0]
 
 
 def test_the_default_comes_first_even_when_it_is_not_listed() -> None:
-    assert resolve_first([], SPACE) == [DEFAULT]
+    assert resolve_first(CONFIG.with_search(first=[])) == [DEFAULT]
     other = {"model.H_cycles": 3}
-    found = resolve_first([other, "default", {}], SPACE)
+    found = resolve_first(CONFIG.with_search(first=[other, "default", {}]))
     assert found == [DEFAULT, {**DEFAULT, "model.H_cycles": 3}]
 
 
 def test_a_mapping_sets_some_parameters() -> None:
     entry = {"optimizer": "adam_atan2", "optimizer[adam_atan2].lr": 0.05, "train.ema": None,
              "model.hidden_size": 32}  # fmt: skip
-    (_, found) = resolve_first([entry], SPACE)
+    (_, found) = resolve_first(CONFIG.with_search(first=[entry]))
     assert found == {
         "model.H_cycles": 1, "model.hidden_size": "32", "model.num_heads": "2",
         "optimizer": "adam_atan2", "optimizer[adam_atan2].lr": 0.05, "train.ema": "null",
@@ -63,7 +64,7 @@ def test_the_reference_and_a_file(tmp_path: Path) -> None:
     path.write_text(dump_yaml(tree))
     exported = tmp_path / "exported.yaml"
     exported.write_text(dump_yaml(experiment_from(tree).tree()))
-    found = resolve_first(["reference", str(path), str(exported)], SPACE)
+    found = resolve_first(CONFIG.with_search(first=["reference", str(path), str(exported)]))
     assert len(found) == 3, "both files are one point"
     assert found[1]["model.H_cycles"] == 3
     assert found[2]["optimizer[adamw].lr"] == 2e-4
@@ -84,7 +85,7 @@ def test_the_reference_and_a_file(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_is_refused_names_its_entry(entry: Any, complaint: str) -> None:
     with pytest.raises(UserError) as caught:
-        resolve_first(["default", entry], SPACE)
+        resolve_first(CONFIG.with_search(first=["default", entry]))
     text = str(caught.value)
     assert text.startswith("search.first[1]: ")
     assert complaint in text
@@ -96,7 +97,7 @@ def test_a_file_outside_the_space_is_refused(tmp_path: Path) -> None:
     path.write_text(dump_yaml({"task": {"name": "arrows", "size": 4, "visited": [2, 4]},
                                "optimizer": {"name": "adam_atan2", "lr": 0.5}}))  # fmt: skip
     with pytest.raises(UserError, match=r"search\.first\[0\]: optimizer\[muon\]\.lr: 0\.5|hidden"):
-        resolve_first([str(path)], SPACE)
+        resolve_first(CONFIG.with_search(first=[str(path)]))
 
 
 def test_distinct_keeps_the_first_of_equal_points() -> None:
