@@ -23,7 +23,7 @@ from typing import Any
 
 from curricula.component import nearest
 from trm.checkpoint import read_head, require_same_config, resume, save_checkpoint
-from trm.config import SECTIONS, Experiment, absolute_files, experiment_from
+from trm.config import SECTIONS, Experiment, absolute_files, experiment_from, load_experiment
 from trm.errors import UserError
 from trm.lock import FileLock
 from trm.provenance import changed_plugins, plugin_provenance, provenance
