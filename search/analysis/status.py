@@ -16,7 +16,6 @@ from search.ledger.lineage import spent
 from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
 from search.logs.terminal import parameters
-from search.stability.ablation_table import ablations_markdown, tabled
 from search.stability.result import Result, read_result
 from search.sweep.run import Run
 
@@ -84,8 +83,12 @@ def status_text(folder: Place | str) -> str:
     if plan.breeds:
         wanted = f"{plan.population.members} members x {plan.generations} generations"
     judged = ", then ".join(objective.text() for objective in plan.objectives)
-    ablated = tabled(str(where), plan, book) if holds_ablations(book.trials) else None
-    if ablated:
+    ablated = None
+    if holds_ablations(book.trials):
+        # The schema of all sections, which needs torch: seconds that other folders can do without.
+        from search.stability.ablation_table import ablations_markdown, tabled
+
+        ablated = tabled(str(where), plan, book)
         wanted = f"{len(ablated.lines)} configs x {ablated.seeds} seeds"
     lines = [f"{state['study']}: {wanted} wanted, objective {judged}"]
     if state["constraints"]:

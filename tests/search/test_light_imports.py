@@ -5,6 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
+
+from search.config.plan import write_plan
+from search.ledger.ledger import Ledger
+from tests.support.planned import planned
+from trm.report import COLUMNS
 
 HEAVY = ("torch", "ray", "optuna", "scipy", "sklearn", "cmaes", "matplotlib", "plotly")
 
@@ -13,6 +19,9 @@ WHOLE = ("search.ledger", "search.objectives", "search.schedulers", "search.spac
 
 SINGLE = (
     "search.samplers",
+    "search.analysis.status",
+    "search.config.plan",
+    "search.explore.candidates",
     "search.config.sections",
     "search.stability.response",
     "search.stability.result",
@@ -66,3 +75,30 @@ def test_reading_loads_no_heavy_package() -> None:
     found = json.loads(done.stdout)
     assert isinstance(found, int), f"{found[0]} loads (package: by whom) {found[1]}"
     assert found > len(SINGLE) + len(WHOLE), "the rooms' modules were not found"
+
+
+def test_a_status_loads_no_heavy_package(tmp_path: Path) -> None:
+    tree = {"task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 20,
+                     "valid_examples": 8, "test_examples": 8},
+            "optimizer": {"lr": {"loguniform": [1e-3, 1e-2]}}, "search": {"trials": 3}}  # fmt: skip
+    plan = planned(tree)
+    write_plan(tmp_path, plan)
+    with Ledger.create(tmp_path) as ledger:
+        for number, lr in enumerate((0.002, 0.005)):
+            params = {"optimizer.lr": lr}
+            ledger.add_trial(
+                stage="explore", params=params, config=plan.space.apply(params), seed=plan.seed
+            )
+            ledger.begin_attempt(number)
+            ledger.acknowledge(number, 1, {**dict.fromkeys(COLUMNS, 0), "mark": 1})
+            ledger.finish(number, "completed", 0.3 + lr)
+    program = (
+        "import sys, search.cli; code = search.cli.main(['status', sys.argv[1]]); "
+        f"sys.exit(code or str([name for name in {HEAVY} if name in sys.modules] or ''))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr.strip() == "", done.stderr
+    assert "2 completed" in done.stdout
+    assert "0.3050" in done.stdout

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trm.config import Experiment, experiment_from, set_value
+from trm.config import Experiment, experiment_from, load_experiment, set_value
 from trm.errors import UserError
 from trm.yaml12 import dump_yaml, read_yaml
 
@@ -15,7 +15,7 @@ TinyTree = Callable[..., dict[str, Any]]
 
 def refused(tree: dict[str, Any]) -> str:
     with pytest.raises(UserError) as error:
-        experiment_from(tree)
+        load_experiment(tree)
     text = str(error.value)
     assert "\n" not in text
     return text
