@@ -20,7 +20,6 @@ from trm.run_folder import run_folder_of
 GROUP = "trm.plugins"
 """The group of entry points by which an installed package names its plug-in modules."""
 
-_MARKERS = ("run.json", "reports.jsonl", "checkpoint.json")
 _DIGITS = 16
 """Of a hash: enough that no two codes share one, and short enough to be read."""
 _HASHES: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
@@ -56,7 +55,7 @@ def import_plugins(names: Sequence[str], folders: Sequence[Path] = ()) -> None:
             raise
         except Exception as error:  # whatever a user's module does while it is imported
             reason = _reason(error)
-            if skipped := [str(folder) for folder in places if holds_run(folder)]:
+            if skipped := [str(place) for place in places if run_folder_of(place)]:
                 reason += f" ({', '.join(skipped)}: no plug-in is looked for in a run folder)"
             raise UserError("plugins", name, f"cannot be imported: {reason}") from error
 
@@ -67,13 +66,8 @@ def look_in(folders: Iterable[Path]) -> None:
     A run folder may be a stranger's, and what a stranger wrote is not run.
     """
     for folder in folders:
-        if not holds_run(folder) and str(folder) not in sys.path:
+        if run_folder_of(folder) is None and str(folder) not in sys.path:
             sys.path.append(str(folder))
-
-
-def holds_run(folder: Path) -> bool:
-    """Whether a sweep, a training or a checkpoint lies right in a folder."""
-    return any((folder / name).exists() for name in _MARKERS)
 
 
 def plugin_names(tree: Mapping[str, Any]) -> list[str]:

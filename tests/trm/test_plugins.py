@@ -71,21 +71,31 @@ def test_the_users_folders_come_last_and_shadow_nothing(folder: Path) -> None:
     assert [*map(sys.path.count, (str(folder), str(beside)))] == [1, 1]
 
 
-@pytest.mark.parametrize("marker", ["run.json", "reports.jsonl", "checkpoint.json"])
-def test_nothing_is_imported_from_a_run_folder(marker: str, folder: Path) -> None:
-    run, beside = folder / "run", folder / "configs"
-    for place in (folder, run, beside):
-        place.mkdir(exist_ok=True)
+@pytest.mark.parametrize(
+    "markers", [("sweep.yaml", "run.json"), ("config.yaml", "reports.jsonl"), ("checkpoint.json",)]
+)
+def test_nothing_is_imported_from_a_run_folder(
+    markers: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, beside = folder / "run_of_test", folder / "configs"
+    for place in (run, run / "deep", beside):
+        place.mkdir()
         (place / f"plugin_of_{place.name[:3]}.py").write_text("")
-    for place in (folder, run):
-        (place / marker).write_text("{}")
+    for marker in markers:
+        (run / marker).write_text("{}")
     before = list(sys.path)
-    import_plugins(["plugin_of_con"], [run, beside])
+    monkeypatch.chdir(run)
+    import_plugins(["plugin_of_con"], [run, beside, run / "deep"])
     assert sys.path == [*before, str(beside)]
-    for name in (f"plugin_of_{folder.name[:3]}", "plugin_of_run"):
+    for name in ("plugin_of_run", "plugin_of_dee"):
         with pytest.raises(UserError, match="no plug-in is looked for in a run folder") as error:
-            import_plugins([name], [run, beside])
+            import_plugins([name], [run / "deep", beside])
         assert str(run) in str(error.value)
+    # From beside it, a run folder is as good as a package.
+    monkeypatch.chdir(folder)
+    with pytest.raises(UserError, match=f"lies in the run folder {run}, which may be"):
+        import_plugins(["run_of_test.plugin_of_run"])
+    assert "run_of_test.plugin_of_run" not in sys.modules
 
 
 def test_without_plugins_nothing_of_the_users_is_on_the_path(folder: Path) -> None:
