@@ -81,6 +81,11 @@ def foreign_names() -> Iterator[None]:
         _foreign.reset(token)
 
 
+def takes_foreign_names() -> bool:
+    """Whether names that no registry knows are taken as they stand here."""
+    return _foreign.get()
+
+
 def _as_it_stands(registry: Mapping[str, type[S]], section: Mapping[str, Any]) -> S:
     """The section as an instance of the class that all of a registry's have in common."""
     first, *others = registry.values()

@@ -22,7 +22,13 @@ from pydantic import (
     field_validator,
 )
 
-from curricula.component import Component, SectionError, nearest
+from curricula.component import (
+    Component,
+    SectionError,
+    foreign_names,
+    nearest,
+    takes_foreign_names,
+)
 from trm.detectors import DETECTORS
 from trm.detectors.depth_divergence import DepthDivergenceConfig
 from trm.detectors.detector import Detector, Finding, Severity
@@ -72,7 +78,7 @@ class DiagnosticsConfig(
     @classmethod
     def _known(cls, names: list[str]) -> list[str]:
         for name in names:
-            if name not in DETECTORS:
+            if name not in DETECTORS and not takes_foreign_names():
                 raise ValueError(f"unknown detector {name!r}: {nearest(name, list(DETECTORS))}")
         return names
 
@@ -82,6 +88,8 @@ def _section(section: Any) -> Any:
     if isinstance(section, DiagnosticsConfig):
         return section
     kind = diagnostics_class()
+    if takes_foreign_names() and isinstance(section, Mapping):
+        kind = _with_foreign(kind, tuple(key for key in section if key not in kind.model_fields))
     try:
         return kind.model_validate(section)
     except ValidationError as error:
@@ -121,15 +129,21 @@ def _is_ours(detector: Detector[Any]) -> bool:
     return detector.config is not Component and issubclass(DiagnosticsConfig, detector.config)
 
 
-def recorded(section: Mapping[str, Any]) -> DiagnosticsConfig:
-    """The section that a run has written down, as far as the detectors that there are now go.
+@cache
+def _with_foreign(kind: type[DiagnosticsConfig], names: tuple[str, ...]) -> type[DiagnosticsConfig]:
+    """The class with sections, as they stand, of detectors that are not here."""
+    fields: dict[str, Any] = dict.fromkeys(names, (Any, None))
+    return create_model("DiagnosticsConfig", __base__=kind, **fields) if names else kind
 
-    For readers, which import no plug-in: what only a plug-in's detector would say is left out.
+
+def recorded(section: Mapping[str, Any]) -> DiagnosticsConfig:
+    """The section that a run has written down, for readers, which import no plug-in.
+
+    What it says of detectors that are not here stands in it, and is asked of nobody.
     """
-    kind = diagnostics_class()
-    known = {key: value for key, value in section.items() if key in kind.model_fields}
-    known["stop_on"] = [name for name in section.get("stop_on", []) if name in DETECTORS]
-    return kind.model_validate(known)
+    with foreign_names():
+        found: DiagnosticsConfig = _section(section)
+    return found
 
 
 def evidence() -> tuple[str, ...]:

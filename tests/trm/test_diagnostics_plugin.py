@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from curricula.component import Component
+from curricula.component import Component, foreign_names
 from trm.config import experiment_from
 from trm.detectors import DETECTORS
 from trm.detectors.detector import Detector, Finding
@@ -155,7 +155,15 @@ def test_a_reader_without_the_plugin_leaves_its_detector_out(
         changes = {"diagnostics": {"drop": 0.2, "stop_on": ["slow", "flat_line"]}}
         section = experiment_from(tiny(changes)).tree()["diagnostics"]
         assert evidence() == (*EVIDENCE, "learning_rate")
-    read = recorded(section)
-    assert type(read) is DiagnosticsConfig
-    assert (read.drop, read.stop_on) == (0.2, ["flat_line"])
     assert evidence() == EVIDENCE
+    rows = [{"progress": 1.0, "step": 20, "learning_rate": 0.1}]
+    read = recorded(section)
+    assert read == recorded(section)
+    assert read.model_dump() == section
+    assert diagnose(rows, read) == []
+    tree = tiny({"diagnostics": section})
+    with foreign_names():
+        assert experiment_from(tree).tree()["diagnostics"] == section
+    with pytest.raises(UserError, match=r"diagnostics\.slow: unknown key"):
+        experiment_from(tree)
+    assert type(recorded({})) is DiagnosticsConfig

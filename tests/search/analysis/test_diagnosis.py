@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from curricula.component import Component
 from search.analysis.diagnosis import count_findings, diagnose_book, diagnose_folder
-from search.engine.collapse import collapse_reason
+from search.engine.collapse import Diagnosis, collapse_reason
 from search.ledger.ledger import Ledger
 from search.ledger.reader import read_book
 from search.objectives.constraint import Constraint, parse_constraint, violations
@@ -17,7 +18,11 @@ from search.objectives.objective import Objective
 from tests.search.engine.test_execution import execution, report
 from tests.support.folders import RUNS_V1
 from tests.support.planned import planned
+from trm.detectors import DETECTORS
+from trm.detectors.detector import Detector, Finding
 from trm.errors import UserError
+from trm.run import train
+from trm.run_folder import latest_checkpoint
 
 
 @pytest.fixture
@@ -174,3 +179,18 @@ def test_an_old_run_is_diagnosed_by_what_it_has() -> None:
     assert {one.outcome for one in diagnoses} >= {"completed", "pruned"}
     with pytest.raises(UserError, match="no reports in"):
         diagnose_folder(runs / "finished", trial=999)
+
+
+def test_a_training_is_diagnosed_without_the_plugin_of_its_detector(
+    tiny: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    always = Finding("always", "warning", 1.0, 1.0, 0.0, "-", "always")
+    detector = Detector(lambda rows, config: always, Component, "always", "-")
+    with monkeypatch.context() as patch:
+        patch.setitem(DETECTORS, "always", detector)
+        training = train(tiny({"diagnostics.stop_on": ["loss_spike"]}), tmp_path / "out")
+        assert training.last["findings"] == 1
+        assert diagnose_folder(tmp_path / "out")[0].findings == (always,)
+    checkpoint = latest_checkpoint(tmp_path / "out")
+    for folder in (tmp_path / "out", checkpoint):
+        assert diagnose_folder(str(folder)) == [Diagnosis(None, "", ())]
