@@ -25,7 +25,7 @@ def diagnose_book(book: Book) -> list[Diagnosis]:
     stretches: dict[int, Sequence[ReportRow]] = {}
     for number, rows in book.curves(evidence()):
         trial = book.trials[number]
-        if trial.stage == "population":
+        if trial.breeds:
             stretches[number] = rows
         line = ancestors(book, trial)
         before = [row for one in line for row in stretches.get(one, ())]

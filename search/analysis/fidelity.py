@@ -147,15 +147,15 @@ def run_curves(plan: Plan, book: Book) -> list[RungScores]:
     for trial in book.trials.values():
         # A sensitivity analysis files what it varies under the winner's number: other configs.
         same = trial.stage in ("explore", "confirm", "promise")
-        if same and trial.outcome == "completed" and trial.score is not None:
+        if same and trial.completed and trial.score is not None:
             ends[trial.candidate].append(plan.objective.merit(trial.score))
     columns = [*_columns(plan), "progress", "step", "train_seconds", "diverged"]
     curves = []
     for number, rows in book.curves(columns):
         trial = book.trials[number]
-        if trial.stage != "explore" or trial.outcome not in ("completed", "pruned"):
+        if not trial.explores or trial.outcome not in ("completed", "pruned"):
             continue
-        mean = float(np.mean(ends[trial.candidate])) if trial.outcome == "completed" else None
+        mean = float(np.mean(ends[trial.candidate])) if trial.completed else None
         curves.append(RungScores(trial.candidate, _rungs_of(rows, config, shares), mean))
     return curves
 
@@ -214,7 +214,7 @@ def fidelity_warning(plan: Plan, book: Book) -> str | None:
     """The worst that can be said of a run's early stopping, in one line; None if it is well."""
     if not plan.stops_early:
         return None
-    if not any(trial.outcome == "pruned" for trial in book.trials.values()):
+    if not any(trial.pruned for trial in book.trials.values()):
         return None
     warnings = measure(plan, run_curves(plan, book), draws=DRAWS // 2).warnings
     return warnings[0] if warnings else None

@@ -157,8 +157,8 @@ def importances(plan: Plan, book: Book, seed: int = 0) -> Importances:
     share = float(np.mean([value for _, value in failed])) if failed else 0.0
     return Importances(
         objective=plan.objective.column,
-        completed=sum(trial.outcome == "completed" for trial in trials),
-        pruned=sum(trial.outcome == "pruned" for trial in trials),
+        completed=sum(trial.completed for trial in trials),
+        pruned=sum(trial.pruned for trial in trials),
         conditional=conditional,
         targets=[
             _target("score", plan.space, scored, seed),

@@ -67,7 +67,7 @@ def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict
         "failures": [
             {"trial": trial.id, "outcome": trial.outcome, "reason": trial.reason}
             for trial in trials.values()
-            if trial.outcome in ("diverged", "collapsed", "oom", "crashed")
+            if trial.failed
         ],
         "findings": count_findings(diagnose_book(book)),
         "result": asdict(result) if result else None,

@@ -92,13 +92,13 @@ class Meter:
         """
         if self.limits == LimitsConfig():
             return True
-        explored = [trial for trial in self.trials.values() if trial.stage == "explore"]
-        shares = [trial.compute / self.budget for trial in explored if trial.outcome is not None]
+        explored = [trial for trial in self.trials.values() if trial.explores]
+        shares = [trial.compute / self.budget for trial in explored if trial.ended]
         mean = sum(shares) / len(shares) if shares else 1.0
         running = sum(
             max(mean - trial.compute / self.budget, 0.0)
             for trial in explored
-            if trial.outcome is None and not trial.paused
+            if not trial.ended and not trial.paused
         )
         return reached(self.limits, self.cost() + self.to_come(mean + running + runs)) is None
 

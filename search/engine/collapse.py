@@ -70,7 +70,7 @@ def collapse_reason(book: Book, trial: Trial) -> str:
 def ancestors(book: Book, trial: Trial) -> list[int]:
     """The trials whose training a stretch of a population goes on from, the first one first."""
     line: list[int] = []
-    while trial.stage == "population" and (parent := trial.params[PARENT]) is not None:
+    while trial.breeds and (parent := trial.params[PARENT]) is not None:
         line.insert(0, parent)
         trial = book.trials[parent]
     return line

@@ -83,7 +83,7 @@ class Execution:
         """Act on a worker's message; the answer says whether the attempt goes on."""
         with self.guarded():
             trial, attempt = self.live[name]
-            if message["attempt"] != attempt or trial.outcome is not None:
+            if message["attempt"] != attempt or trial.ended:
                 return "stop"
             if message["kind"] == "started":
                 found = message["host"], message["pid"]
@@ -104,7 +104,7 @@ class Execution:
         with self.guarded():
             trial, attempt = self.live.pop(name, (None, 0))
             self._forget(name)
-            if trial is None or self.stopping or trial.outcome is not None:
+            if trial is None or self.stopping or trial.ended:
                 return
             self.ledger.preempt(trial.id, attempt, reason)
             self.deaths[trial.id] += own
@@ -170,7 +170,7 @@ class Execution:
             self.rows.pop(trial.id, None)
             self.events.paused(trial)
             return "stop"
-        return "continue" if trial.outcome is None else "stop"
+        return "continue" if not trial.ended else "stop"
 
     def _hungriest(self, reason: str) -> str | None:
         """The attempt with the most memory among those that Ray's memory monitor killed.
@@ -189,7 +189,7 @@ class Execution:
         row = self._last_row(trial)
         if row is not None and failed(row):
             self._fail(trial, row)
-        return trial.outcome is not None
+        return trial.ended
 
     def _fail(self, trial: Trial, row: Mapping[str, Any]) -> None:
         if row["diverged"]:

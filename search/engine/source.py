@@ -51,7 +51,7 @@ class FixedTrials:
     ) -> None:
         self.floor = floor
         self._objective = objective
-        self._waiting = deque(trial for trial in trials if trial.outcome is None)
+        self._waiting = deque(trial for trial in trials if not trial.ended)
         self._more = more
 
     def next(self) -> Trial | None:

@@ -45,18 +45,16 @@ def is_whole(trial: Trial, generations: int = 0) -> bool:
     Args:
         generations: of the population, if there is one; only its last has whole runs.
     """
-    if trial.outcome != "completed" or trial.score is None:
+    if not trial.completed or trial.score is None:
         return False
-    return trial.stage == "explore" or (
-        trial.stage == "population" and trial.params["generation"] == generations - 1
-    )
+    return trial.explores or (trial.breeds and trial.params["generation"] == generations - 1)
 
 
 def runs_by_config(trials: Mapping[int, Trial]) -> dict[int, list[Trial]]:
     """The explore trials of each config, by the number of its first one, in order of seeds."""
     found: dict[int, list[Trial]] = {}
     for trial in trials.values():
-        if trial.stage == "explore":
+        if trial.explores:
             found.setdefault(trial.candidate, []).append(trial)
     return found
 
@@ -66,7 +64,7 @@ def explored(plan: Plan, book: Book) -> list[Explored]:
     groups: list[list[Trial]] = [
         [trial]
         for trial in book.trials.values()
-        if trial.stage == "population" and is_whole(trial, plan.generations)
+        if trial.breeds and is_whole(trial, plan.generations)
     ]
     for seeds in runs_by_config(book.trials).values():
         ended = all(t.outcome not in (None, "pruned", "stopped", "infeasible") for t in seeds)
@@ -83,7 +81,7 @@ def explored_one(plan: Plan, seeds: Sequence[Trial], last: Mapping[int, ReportRo
         last: the last report of each trial, if the objectives and constraints need any.
     """
     values = aggregated(plan, seeds, last)
-    rows = [last[trial.id] for trial in seeds if trial.id in last and trial.outcome == "completed"]
+    rows = [last[trial.id] for trial in seeds if trial.id in last and trial.completed]
     broken = violations(plan.constraints, rows) if plan.constraints else {}
     return Explored(seeds[0], tuple(seeds), values[plan.objective.column], values, broken)
 
@@ -97,7 +95,7 @@ def aggregated(
     scores = [trial.score for trial in seeds if trial.score is not None]
     first, *others = plan.objectives
     values = {first.column: aggregate(scores, first, how, confidence, plan.counted(plan.examples))}
-    rows = [last[trial.id] for trial in seeds if trial.id in last and trial.outcome == "completed"]
+    rows = [last[trial.id] for trial in seeds if trial.id in last and trial.completed]
     for objective in others:
         own = [objective.value(row) for row in rows] or [objective.worst(0.0)]
         examples = plan.counted(plan.examples, objective)

@@ -9,7 +9,7 @@ from typing import Any
 
 from search.ledger.book import Book
 from search.ledger.trial import Trial
-from search.objectives.outcome import FAILURES, failed
+from search.objectives.outcome import failed
 from search.schedulers.rungs import highest
 from search.schedulers.scheduler import Decision, EarlyStoppingConfig, RungState, Scheduler
 from search.schedulers.soundness import require_decision, require_waiting
@@ -62,7 +62,7 @@ class EarlyStopping:
             elif decision == "pause":
                 book.forget_checkpoints(trial.id, trial.checkpoint)
                 book.pause(trial.id)
-        self.unfinished = deque(t for t in self.trials if t.outcome is None and not t.paused)
+        self.unfinished = deque(t for t in self.trials if not t.ended and not t.paused)
 
     def add(self, trial: Trial) -> int:
         """Take in a trial; its number."""
@@ -95,7 +95,7 @@ class EarlyStopping:
         """Take in a trial's outcome."""
         self._running.discard(trial.id)
         self._paused.discard(trial.id)
-        self._scheduler.on_end(self._numbers[trial.id], failed=trial.outcome in FAILURES)
+        self._scheduler.on_end(self._numbers[trial.id], failed=trial.failed)
 
     def rungs(self, number: int) -> dict[int, float]:
         """A trial's objective at each rung that it reached, by index."""
@@ -169,8 +169,8 @@ class EarlyStopping:
 
 
 def _standing(trial: Trial) -> RungState:
-    if trial.outcome is None:
+    if not trial.ended:
         return "paused" if trial.paused else "open"
-    if trial.outcome in FAILURES:
+    if trial.failed:
         return "failed"
-    return "stopped" if trial.outcome == "pruned" else "ended"
+    return "stopped" if trial.pruned else "ended"

@@ -53,13 +53,13 @@ class Explore:
         self._ledger = book
         self._may_draw = may_draw
         self._closed = False
-        explored = [t for t in book.trials.values() if t.stage == "explore"]
+        explored = [t for t in book.trials.values() if t.explores]
         firsts = [trial for trial in explored if trial.candidate == trial.id]
         self._steering = EarlyStopping(
             plan.early_stopping, plan.scheduler(), book, firsts, self.score, floor
         )
         self._trials = self._steering.trials
-        self._feasible = sum(trial.outcome != "infeasible" for trial in self._trials)
+        self._feasible = sum(not trial.infeasible for trial in self._trials)
         self._further = FurtherSeeds(plan, book)
         self._last = last_rows(plan, book, explored)
         start = start or Warm()
@@ -93,7 +93,7 @@ class Explore:
             if self._drawn():
                 return self._finish()
             trial = self._draw()
-            if trial.outcome is None:
+            if not trial.ended:
                 return self._steering.start(trial)
         raise UserError(
             f"{_MOST_INFEASIBLE} draws in a row were infeasible, the last because "
@@ -131,7 +131,7 @@ class Explore:
             self._log.close()
 
     def _tell(self, trial: Trial) -> None:
-        assert trial.outcome is not None
+        assert trial.ended
         self._history.end(self._record(trial))
         self._mirror(trial)
         for seed in self._further.of(trial):

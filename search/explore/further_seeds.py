@@ -25,17 +25,14 @@ class FurtherSeeds:
             # A driver that died in here had stored some of them.
             self._fill(seeds)
         self._waiting = deque(
-            trial
-            for _, *others in self._trials.values()
-            for trial in others
-            if trial.outcome is None
+            trial for _, *others in self._trials.values() for trial in others if not trial.ended
         )
         self._open = len(self._waiting)
 
     @property
     def done(self) -> int:
         """Further seeds that have ended."""
-        return sum(t.outcome is not None for _, *more in self._trials.values() for t in more)
+        return sum(t.ended for _, *more in self._trials.values() for t in more)
 
     @property
     def waiting(self) -> bool:
@@ -53,8 +50,8 @@ class FurtherSeeds:
     def complete(self, first: Trial) -> bool:
         """Whether a config has ended with all its seeds."""
         seeds = self.of(first)
-        wanted = self._plan.seeds if first.outcome == "completed" else 1
-        return len(seeds) >= wanted and all(trial.outcome is not None for trial in seeds)
+        wanted = self._plan.seeds if first.completed else 1
+        return len(seeds) >= wanted and all(trial.ended for trial in seeds)
 
     def on_end(self, trial: Trial) -> bool:
         """Take in that a trial has ended; whether its whole config has."""
@@ -72,7 +69,7 @@ class FurtherSeeds:
 
     def _fill(self, seeds: list[Trial]) -> None:
         first = seeds[0]
-        if first.outcome != "completed":
+        if not first.completed:
             return
         for index in range(len(seeds), self._plan.seeds):
             seed = first.seed + EXPLORE_SEEDS + index - 1

@@ -58,13 +58,13 @@ class Population:
         self._ends = scheduler.marks(slow_start=False)
         self._generations: list[dict[int, Trial]] = [{} for _ in self._ends]
         for trial in ledger.trials.values():
-            if trial.stage == "population":
+            if trial.breeds:
                 self._generations[trial.params[GENERATION]][trial.params[MEMBER]] = trial
         for trial in self._all():
             self._finish_if_done(trial)
         for number, _ in enumerate(self._generations):
             self._forget_before(number)
-        self._waiting = deque(trial for trial in self._all() if trial.outcome is None)
+        self._waiting = deque(trial for trial in self._all() if not trial.ended)
         self._failed = False
 
     @property
@@ -75,7 +75,7 @@ class Population:
     @property
     def done(self) -> int:
         """Stretches that have ended."""
-        return sum(trial.outcome is not None for trial in self._all())
+        return sum(trial.ended for trial in self._all())
 
     def next(self) -> Trial | None:
         """The next stretch; None while a generation waits for its last members."""
@@ -122,7 +122,7 @@ class Population:
             if len(members) < self.scheduler.members
         )
         before = self._generations[number - 1] if number else {}
-        if any(trial.outcome is None for trial in before.values()):
+        if any(not trial.ended for trial in before.values()):
             return
         planned = self._next(number, before) if number else self._first()
         for member, stretch in planned.items():
@@ -204,7 +204,7 @@ class Population:
 
     def _standing(self, trial: Trial) -> float | None:
         """What a member is compared by; None if it failed."""
-        if trial.outcome != "completed":
+        if not trial.completed:
             return None
         curve = self._ledger.curve(trial.id)
         if not curve:  # one step of a model much larger than the default can outlast a generation
@@ -215,7 +215,7 @@ class Population:
 
     def _finish_if_done(self, trial: Trial) -> None:
         """Give a stretch the outcome that a killed driver had no time to give it."""
-        if trial.outcome is not None or not trial.mark:
+        if trial.ended or not trial.mark:
             return
         row = self._ledger.curve(trial.id)[-1]
         if not failed(row) and self.on_report(trial, row) == "complete":

@@ -147,14 +147,14 @@ def _with_run(warm: Warm, folder: str, plan: Plan) -> Warm:
     known = {tuple(sorted(record.params.items())) for record in warm.records}
     for seeds in runs_by_config(read_trials(path)).values():
         trial = seeds[0]
-        if any(seed.outcome is None for seed in seeds) or trial.outcome == "infeasible":
+        if any(not seed.ended for seed in seeds) or trial.infeasible:
             continue
         try:
             params = project(plan, trial.config)
         except UserError as error:
             dropped[error.where.partition(":")[0]] += 1
             continue
-        if trial.outcome == "completed" and trial.score is not None:
+        if trial.completed and trial.score is not None:
             points.append((-other.objective.merit(trial.score), trial.id, params))
         key = tuple(sorted(params.items()))
         if differs or key in known or not _same_config(plan, params, trial):
@@ -246,7 +246,7 @@ def _record(
         values = tuple(found[objective.column] for objective in plan.objectives)
     if not values or not all(map(math.isfinite, values)):
         return None
-    rows = [last[seed.id] for seed in seeds if seed.outcome == "completed" and seed.id in last]
+    rows = [last[seed.id] for seed in seeds if seed.completed and seed.id in last]
     return PastTrial(
         number=number,
         params=params,

@@ -137,7 +137,7 @@ def _trial(
         return trials[result.winner]
     if trial_id not in trials:
         raise UserError("--trial", trial_id, f"is no trial of {folder}: see `trm status {folder}`")
-    if trials[trial_id].outcome == "infeasible":
+    if trials[trial_id].infeasible:
         raise UserError("--trial", trial_id, f"is infeasible: {trials[trial_id].reason}")
     return trials[trial_id]
 
@@ -149,7 +149,7 @@ def _head(plan: Plan, trial: Trial, found: Summary) -> list[str]:
     if found.standing == "explored":
         score = "none" if trial.score is None else f"{trial.score:.4f}"
         lines.append(f"{trial.outcome or 'unfinished'}; score {score} from one seed")
-        if trial.stage == "population" and not is_whole(trial, plan.generations):
+        if trial.breeds and not is_whole(trial, plan.generations):
             share = trial.compute / plan.budget
             lines.append(f"a stretch that ends at {share:.0%} of the budget; the rest never ran")
     else:

@@ -93,7 +93,7 @@ def findings(
         for t in trials.values()
         if t.id == trial.id or (t.candidate == trial.id and t.stage != "sensitivity")
     ]
-    whole = [t.seconds for t in own if t.outcome == "completed" and t.stage != "population"]
+    whole = [t.seconds for t in own if t.completed and not t.breeds]
     if not whole and is_whole(trial, plan.generations):
         whole = [trial.seconds]
     origin = next((t.provenance for t in reversed(own) if t.provenance), {})

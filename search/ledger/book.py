@@ -64,7 +64,7 @@ class Book:
 
     def begin_attempt(self, trial_id: int) -> int:
         """The number of a new execution, from 1; reports of any earlier one are ignored."""
-        assert self.trials[trial_id].outcome is None, "a finished trial is not run again"
+        assert not self.trials[trial_id].ended, "a finished trial is not run again"
         attempt = self.trials[trial_id].attempts + 1
         self._record(trial_id, {"k": "attempt", "attempt": attempt, "at": _now()})
         return attempt
@@ -86,7 +86,7 @@ class Book:
             findings: of detectors of plug-ins; None keeps those before.
         """
         trial = self.trials[trial_id]
-        if trial.outcome is not None or attempt != trial.attempts or row["mark"] <= trial.mark:
+        if trial.ended or attempt != trial.attempts or row["mark"] <= trial.mark:
             return False
         record: JournalRecord = {
             "k": "row",
@@ -109,21 +109,21 @@ class Book:
     def preempt(self, trial_id: int, attempt: int, reason: str) -> bool:
         """Note that an attempt's worker died; the trial goes on. False for a stale attempt."""
         trial = self.trials[trial_id]
-        if trial.outcome is not None or attempt != trial.attempts:
+        if trial.ended or attempt != trial.attempts:
             return False
         self._record(trial_id, {"k": "preempted", "attempt": attempt, "reason": reason})
         return True
 
     def pause(self, trial_id: int) -> None:
         """Note that a trial waits, after its last report, until it is gone on with."""
-        assert self.trials[trial_id].outcome is None, "a finished trial cannot wait"
+        assert not self.trials[trial_id].ended, "a finished trial cannot wait"
         self._record(trial_id, {"k": "pause"})
 
     def finish(
         self, trial_id: int, outcome: Outcome, score: float | None, reason: str = ""
     ) -> None:
         """Give a trial its outcome, once."""
-        assert self.trials[trial_id].outcome is None, f"trial {trial_id} has an outcome"
+        assert not self.trials[trial_id].ended, f"trial {trial_id} has an outcome"
         assert score is None or not math.isnan(score), f"trial {trial_id}: NaN is not a score"
         reason = " ".join(reason.split())
         self._record(

@@ -32,7 +32,7 @@ def spent(trials: Mapping[int, Trial]) -> tuple[float, float]:
     compute = seconds = 0.0
     for trial in trials.values():
         compute, seconds = compute + trial.compute, seconds + trial.seconds
-        parent = trial.params.get(PARENT) if trial.stage == "population" else None
+        parent = trial.params.get(PARENT) if trial.breeds else None
         if parent is not None and trial.mark:
             compute, seconds = compute - trials[parent].compute, seconds - trials[parent].seconds
     return compute, seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from search.objectives.outcome import Outcome
+from search.objectives.outcome import FAILURES, Outcome
 
 StageName = Literal[
     "explore", "population", "confirm", "promise", "reference", "sensitivity", "ablation", "study"
@@ -62,6 +62,51 @@ class Trial:
     finished: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     findings: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def explores(self) -> bool:
+        """Whether it was run to learn of a config of the search."""
+        return self.stage == "explore"
+
+    @property
+    def breeds(self) -> bool:
+        """Whether it is a stretch of a member of a population."""
+        return self.stage == "population"
+
+    @property
+    def searches(self) -> bool:
+        """Whether it belongs to the first stage, of either kind."""
+        return self.explores or self.breeds
+
+    @property
+    def ended(self) -> bool:
+        """Whether its outcome is known."""
+        return self.outcome is not None
+
+    @property
+    def completed(self) -> bool:
+        """Whether it ran to its end without failure."""
+        return self.outcome == "completed"
+
+    @property
+    def failed(self) -> bool:
+        """Whether its training failed."""
+        return self.outcome in FAILURES
+
+    @property
+    def ran(self) -> bool:
+        """Whether it counts as a run of its config: to its end, or into a failure."""
+        return self.completed or self.failed
+
+    @property
+    def pruned(self) -> bool:
+        """Whether the scheduler ended it."""
+        return self.outcome == "pruned"
+
+    @property
+    def infeasible(self) -> bool:
+        """Whether no model could be built from its config."""
+        return self.outcome == "infeasible"
 
     @property
     def ablates(self) -> bool:

@@ -115,7 +115,7 @@ class SweepDisplay:
         self._running.pop(trial.id, None)
         self._paused.pop(trial.id, None)
         self._outcomes[str(trial.outcome)] += 1
-        completed = trial.outcome == "completed" and trial.score is not None
+        completed = trial.completed and trial.score is not None
         if completed and self._is_best(trial.score or 0.0):
             self._best = (trial.score or 0.0, trial)
 

@@ -33,7 +33,7 @@ def costs(facts: Facts) -> Section | None:
     trials: dict[tuple[str, str], int] = defaultdict(int)
     for trial in facts.trials.values():
         key = trial.stage, trial.outcome or "unfinished"
-        parent = trial.params.get(PARENT) if trial.stage == "population" else None
+        parent = trial.params.get(PARENT) if trial.breeds else None
         before = facts.trials[parent] if parent is not None and trial.mark else None
         compute[key] += trial.compute - (before.compute if before else 0.0)
         seconds[key] += trial.seconds - (before.seconds if before else 0.0)
@@ -99,8 +99,8 @@ def _says(facts: Facts) -> str:
         f"All of it took {compute:.2e} training FLOPs, that of {number(compute / full, 1)} full "
         f"runs, and {duration(seconds)} of workers."
     )
-    searched = [t for t in facts.trials.values() if t.stage == "explore"]
-    pruned = [t for t in searched if t.outcome == "pruned"]
+    searched = [t for t in facts.trials.values() if t.explores]
+    pruned = [t for t in searched if t.pruned]
     if pruned:
         saved = sum(full - t.compute for t in pruned)
         had = sum(t.compute for t in searched)
@@ -110,7 +110,7 @@ def _says(facts: Facts) -> str:
         )
     failed = sum(
         t.compute for t in facts.trials.values()
-        if t.outcome in ("diverged", "collapsed", "oom", "crashed")
+        if t.failed
     )  # fmt: skip
     if failed:
         text += f" Failures took {share(failed / compute)}."

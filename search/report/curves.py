@@ -127,7 +127,7 @@ def _band(
 
 
 def _faint(figure: go.Figure, facts: Facts, column: str) -> None:
-    searched = [t for t in facts.trials.values() if t.stage in ("explore", "population")]
+    searched = [t for t in facts.trials.values() if t.searches]
     drawn = [t for t in searched if _has_curve(facts, t)]
     best = {one.trial.id for one in facts.explored[: MOST_FAINT // 3]}
     rest = [trial for trial in drawn if trial.id not in best]
@@ -148,7 +148,7 @@ def _faint(figure: go.Figure, facts: Facts, column: str) -> None:
             y.append(facts.curves.last(parent, column))
         x += [*(float(progress[i]) for i in picked), None]
         y += [*(float(values[i]) if np.isfinite(values[i]) else None for i in picked), None]
-        if trial.outcome in ("diverged", "collapsed", "oom", "crashed"):
+        if trial.failed:
             ends.append((float(progress[-1]), float(np.nan_to_num(values[-1])), trial.id))
     name = "search" if len(kept) == len(drawn) else f"search ({len(kept)} of {len(drawn):,} shown)"
     figure.add_scatter(

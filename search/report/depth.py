@@ -62,7 +62,7 @@ def _extrapolation(facts: Facts) -> Picture | None:
         return None
     figure = chart(380, xaxis_title="supervision steps, in multiples of the trained depth",
                    yaxis_title="exact accuracy")  # fmt: skip
-    searched = [t for t in facts.of_stage("explore") if t.outcome == "completed"]
+    searched = [t for t in facts.of_stage("explore") if t.completed]
     x: list[float | None] = []
     y: list[float | None] = []
     for trial in searched[:: max(1, -(-len(searched) // MOST_FAINT))]:

@@ -22,7 +22,6 @@ from search.ledger.reader import read_book, read_curves
 from search.ledger.storage import Place
 from search.ledger.trial import Trial
 from search.objectives.objective import Objective
-from search.objectives.outcome import FAILURES
 from search.space.distributions import Distribution
 from search.stability.result import Result, read_result
 
@@ -128,7 +127,7 @@ class Facts:
                 found.append(
                     ConfigPoint(number, first.params, "completed", whole[number].score, share)
                 )
-            elif first.outcome in FAILURES and first.score is not None:
+            elif first.failed and first.score is not None:
                 found.append(ConfigPoint(number, first.params, "failed", first.score, share))
             elif first.outcome in ("pruned", "stopped"):
                 score = math.nan if first.score is None else first.score
@@ -151,7 +150,7 @@ class Facts:
     def parent(self, trial: int) -> int | None:
         """In a population, whose weights a stretch goes on from."""
         found = self.trials[trial]
-        parent = found.params.get(PARENT) if found.stage == "population" else None
+        parent = found.params.get(PARENT) if found.breeds else None
         return parent if parent in self.trials else None
 
     def whole(self, trial: int, column: str) -> Values:

@@ -33,14 +33,10 @@ COLORS = (VERMILION, ORANGE, ORANGE, PURPLE, BLUE, GREEN, BLUE, INK, GREEN, PURP
 def failures(facts: Facts) -> Section | None:
     """A bar a trial, as long as it lasted, with a mark at each finding; None if all is well."""
     diagnoses = {one.trial: one for one in diagnose_book(facts.book) if one.trial is not None}
-    ill = [
-        trial
-        for trial in facts.trials.values()
-        if trial.outcome in FAILURES or _found(diagnoses, trial)
-    ]
+    ill = [trial for trial in facts.trials.values() if trial.failed or _found(diagnoses, trial)]
     if not ill:
         return None
-    ill.sort(key=lambda trial: (trial.outcome not in FAILURES, trial.id))
+    ill.sort(key=lambda trial: (not trial.failed, trial.id))
     shown = ill[:MOST_SHOWN]
     figure = chart(130 + _ROW * len(shown), xaxis_title="share of compute", barmode="overlay")
     for outcome in dict.fromkeys(trial.outcome or "unfinished" for trial in shown):
@@ -123,8 +119,8 @@ def _end(facts: Facts, trial: Trial) -> float:
 
 
 def _says(facts: Facts, ill: list[Trial], diagnoses: Mapping[int, Diagnosis]) -> str:
-    failed = [trial for trial in ill if trial.outcome in FAILURES]
-    ended = sum(trial.outcome is not None for trial in facts.trials.values())
+    failed = [trial for trial in ill if trial.failed]
+    ended = sum(trial.ended for trial in facts.trials.values())
     text = f"None of {count(ended, 'trial')} failed."
     if failed:
         counts = Counter(str(trial.outcome) for trial in failed)

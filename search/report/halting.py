@@ -27,14 +27,14 @@ def halting(facts: Facts) -> Section | None:
     ends = {
         trial.id: tuple(facts.curves.last(trial.id, name) for name in (STEPS, EARLY, FULL))
         for trial in facts.trials.values()
-        if trial.outcome == "completed"
+        if trial.completed
     }
     ends = {number: end for number, end in ends.items() if all(map(math.isfinite, end))}
     if not ends:
         return None
     figure = chart(420, xaxis_title="mean supervision steps until the first halt",
                    yaxis_title="exact accuracy")  # fmt: skip
-    searched = [t for t in facts.trials.values() if t.id in ends and t.stage == "explore"]
+    searched = [t for t in facts.trials.values() if t.id in ends and t.explores]
     searched = searched[:: max(1, -(-len(searched) // MOST_POINTS))]
     figure.add_scatter(
         x=[ends[t.id][0] for t in searched], y=[ends[t.id][1] for t in searched],

@@ -159,7 +159,7 @@ def _figures(facts: Facts) -> list[Figure]:
         ]
     promise, reference = result.promise, result.reference
     runs = [t for s in ("confirm", "promise") for t in facts.of_stage(s, result.winner)]
-    failed = sum(trial.outcome != "completed" for trial in runs)
+    failed = sum(not trial.completed for trial in runs)
     found = gap(facts)
     figures = [
         Figure(
@@ -216,8 +216,8 @@ def _missing(facts: Facts) -> list[str]:
     lines: list[str] = []
     if ablations_of(facts) is not None:
         return lines
-    unfinished = sum(trial.outcome is None for trial in facts.trials.values())
-    searched = sum(t.stage in ("explore", "population") for t in facts.trials.values())
+    unfinished = sum(not trial.ended for trial in facts.trials.values())
+    searched = sum(t.searches for t in facts.trials.values())
     wanted = facts.plan.wanted * facts.plan.seeds
     if facts.result is None:
         what = [f"{searched:,} of {wanted:,} trials are drawn"] if searched < wanted else []

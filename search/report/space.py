@@ -19,7 +19,7 @@ GOOD = Role(GREEN, "diamond", "solid")
 
 def boundaries(facts: Facts) -> Section | None:
     """Warnings, the new ranges beside the old ones, and a file to go on with."""
-    tried = [trial.params for trial in facts.trials.values() if trial.stage == "explore"]
+    tried = [trial.params for trial in facts.trials.values() if trial.explores]
     found = next_space(facts.plan, facts.explored, tried)
     if found is None:
         return None

@@ -31,7 +31,6 @@ from search.ledger.reader import read_curves, read_trials
 from search.ledger.storage import Place, readable
 from search.ledger.trial import Row, Trial
 from search.objectives.objective import Objective
-from search.objectives.outcome import FAILURES
 from search.space.distributions import Choice, Distribution
 from search.space.space import Space
 from trm.errors import UserError
@@ -251,17 +250,17 @@ def _from_run(folder: Place) -> Recording:
         read_curves(folder).sort_by([("trial", "ascending"), ("mark", "ascending")]).to_pylist()
     ):
         rows[row["trial"]].append({name: row[name] for name in COLUMNS})
-    params = {t.id: t.params for t in trials.values() if t.stage == "explore"}
+    params = {t.id: t.params for t in trials.values() if t.explores}
     runs = {
         (trial.candidate, trial.seed): RecordedRun(rows[trial.id], str(trial.outcome), trial.reason)
         for trial in trials.values()
-        if trial.candidate in params and trial.outcome in ("completed", *FAILURES) and trial.mark
+        if trial.candidate in params and trial.ran and trial.mark
     }
     return _usable(plan.tree, params, runs, _floor(trials), plan.examples, str(folder))
 
 
 def _floor(trials: Mapping[int, Trial]) -> float:
-    scores = [t.score for t in trials.values() if t.outcome in FAILURES and t.score is not None]
+    scores = [t.score for t in trials.values() if t.failed and t.score is not None]
     return scores[0] if scores else 0.0
 
 

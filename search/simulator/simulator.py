@@ -283,7 +283,7 @@ class _Run(NoEvents):
         return Simulated(config, quality, self.clock.compute, self.clock.now, trials, self.points)
 
     def ended(self, trial: Trial) -> None:
-        if trial.stage != "explore" or trial.outcome != "completed":
+        if not trial.explores or not trial.completed:
             return
         assert trial.score is not None
         merit = self.objective.merit(trial.score)
@@ -297,7 +297,7 @@ class _Run(NoEvents):
     def recorded(self, trial: Trial) -> tuple[list[Row], str, str]:
         """A trial's reports at the plan's marks, and how it ends."""
         offset = trial.seed - self.plan.seed
-        if trial.stage == "explore":
+        if trial.explores:
             index = offset - EXPLORE_SEEDS + 1 if offset else 0
         else:
             index = offset - CONFIRM_SEEDS + self.plan.seeds

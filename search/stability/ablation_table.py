@@ -11,7 +11,6 @@ from search.config.ablations import BASE
 from search.config.plan import Plan
 from search.ledger.book import Book
 from search.ledger.trial import Trial
-from search.objectives.outcome import FAILURES
 from search.stability.ablation_arms import ABLATION, arms
 from search.stats.intervals import difference
 
@@ -92,7 +91,7 @@ def tabled(folder: str, plan: Plan, book: Book) -> Ablations:
     objective, section = plan.objective, plan.sections
     ended: dict[str, list[Trial]] = {arm.name: [] for arm in chosen}
     for trial in sorted(book.trials.values(), key=lambda trial: trial.seed):
-        if trial.ablates and trial.outcome in ("completed", *FAILURES):
+        if trial.ablates and trial.ran:
             ended.setdefault(trial.params[ABLATION], []).append(trial)
     scores = {
         name: [float(trial.score or 0.0) for trial in trials] for name, trials in ended.items()
@@ -104,7 +103,7 @@ def tabled(folder: str, plan: Plan, book: Book) -> Ablations:
             name=arm.name,
             changes=arm.changes,
             scores=own,
-            failures=sum(trial.outcome in FAILURES for trial in ended[arm.name]),
+            failures=sum(trial.failed for trial in ended[arm.name]),
             mean=math.fsum(own) / len(own) if own else None,
         )
         if arm.name != BASE and own and scores[BASE]:

@@ -97,7 +97,7 @@ def rank(plan: Plan, book: Book, examples: int | None) -> list[Finalist]:
     replicates: dict[int, list[Trial]] = {}
     chosen = finalists(plan, book)
     for trial in ConfirmRace(plan, book, chosen, examples).trials():
-        if trial.outcome is not None:
+        if trial.ended:
             replicates.setdefault(trial.candidate, []).append(trial)
     samples = {
         key: [objective.merit(_score(trial)) for trial in trials]
@@ -113,7 +113,7 @@ def rank(plan: Plan, book: Book, examples: int | None) -> list[Finalist]:
         own = [_score(trial) for trial in trials]
         mean = objective.merit(scores[key].mean)
         interval = mean_interval(own, confidence, objective.bounds, spread, examples)
-        failures = sum(trial.outcome != "completed" for trial in trials)
+        failures = sum(not trial.completed for trial in trials)
         failing = failure_rate(failures, len(trials), confidence)
         # A single seed of a column without ends says nothing of how well its mean is known.
         known = spread.df > 0 or math.isfinite(interval.width)
@@ -174,7 +174,7 @@ def promise(
     mean = math.fsum(scores) / len(scores)
     fresh = _finite(interval, mean)
     known = _finite(mean_interval(scores, confidence, objective.bounds, examples=share), mean)
-    failures = sum(trial.outcome != "completed" for trial in trials)
+    failures = sum(not trial.completed for trial in trials)
     failing = failure_rate(failures, len(trials), confidence)
     return Promise(
         seeds=[trial.seed for trial in trials],
@@ -228,11 +228,11 @@ def _finite(interval: Interval, mean: float) -> Interval:
 def _named(book: Book, number: int) -> Trial:
     """The first seed's trial of the config of a trial that a user names."""
     trial = book.trials.get(number)
-    if trial is None or trial.stage not in ("explore", "population"):
+    if trial is None or not trial.searches:
         raise UserError(
             "stability.trials", number, "is no trial of the search: see `trm status RUN`"
         )
-    if trial.outcome == "infeasible":
+    if trial.infeasible:
         raise UserError("stability.trials", number, f"is infeasible: {trial.reason}")
     return book.trials[trial.candidate]
 
@@ -256,7 +256,7 @@ def _means(
     values = {first.column: math.fsum(scores) / len(scores)}
     if not plan.needs_rows:
         return values, {}
-    rows = [book.curve(trial.id)[-1] for trial in trials if trial.outcome == "completed"]
+    rows = [book.curve(trial.id)[-1] for trial in trials if trial.completed]
     for objective in others:
         own = [objective.value(row) for row in rows] or [objective.worst(0.0)]
         values[objective.column] = math.fsum(own) / len(own)

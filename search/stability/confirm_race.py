@@ -81,7 +81,7 @@ class ConfirmRace:
         """Whether the mean over the seeds so far keeps every constraint."""
         if not self.plan.constraints:
             return True
-        done = [trial for trial in runs if trial.outcome == "completed"]
+        done = [trial for trial in runs if trial.completed]
         for trial in done:
             if trial.id not in self._last:
                 self._last[trial.id] = self._ledger.curve(trial.id)[-1]

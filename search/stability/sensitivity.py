@@ -18,7 +18,6 @@ from search.ledger.book import Book
 from search.ledger.ledger import Ledger
 from search.ledger.storage import Place, place
 from search.ledger.trial import Trial
-from search.objectives.outcome import FAILURES
 from search.space.distributions import Choice, Distribution
 from search.stability.response import TriedValue, response, yardstick
 from search.stability.sensitivity_design import (
@@ -93,16 +92,16 @@ def analyse(
 
     def point(params: VariedValues, value: Any = None, position: float | None = None) -> TriedValue:
         trials = [known[key] for seed in seeds if (key := trial_key(params, seed)) in known]
-        reasons = [trial.reason for trial in trials if trial.outcome == "infeasible"]
-        ran = [t for t in trials if t.outcome in ("completed", *FAILURES) and t.score is not None]
+        reasons = [trial.reason for trial in trials if trial.infeasible]
+        ran = [t for t in trials if t.ran and t.score is not None]
         scores = [float(trial.score or 0.0) for trial in ran]
         return TriedValue(
             value=value,
             position=position,
             scores=scores,
-            failures=sum(trial.outcome in FAILURES for trial in ran),
+            failures=sum(trial.failed for trial in ran),
             merits=[objective.merit(s) for s, t in zip(scores, ran, strict=True)
-                    if t.outcome == "completed"],
+                    if t.completed],
             merit=objective.merit(float(np.mean(scores))) if scores else 0.0,
             reason=reasons[0] if reasons else "",
         )  # fmt: skip

@@ -81,11 +81,11 @@ def budget_of(folder: Place | str, request: Request) -> Budget:
     known = known_trials(book)
     configs = [params for params, reason in design_configs(plan, winner, request) if not reason]
     keys = [trial_key(params, seed) for seed in design_seeds(plan, request) for params in configs]
-    ended = [t for t in book.trials.values() if t.outcome == "completed" and t.seconds]
+    ended = [t for t in book.trials.values() if t.completed and t.seconds]
     return Budget(
         configs=len(configs),
         runs=len(keys),
-        done=sum(key in known and known[key].outcome is not None for key in keys),
+        done=sum(key in known and known[key].ended for key in keys),
         seconds=float(np.mean([t.seconds for t in ended])) if ended else None,
         varied={d.name: tried_values(d, winner.params[d.name], request) for d in varied},
     )
@@ -110,7 +110,7 @@ def design_trials(plan: Plan, book: Book, winner: Trial, request: Request) -> li
                     stage="sensitivity", candidate=winner.id, seed=seed, params=params,
                     config={**tree, "train": {**tree.get("train", {}), "seed": seed}},
                 )  # fmt: skip
-            if reason and trial.outcome is None:
+            if reason and not trial.ended:
                 book.finish(trial.id, "infeasible", None, reason)
             found.append(trial)
     return found

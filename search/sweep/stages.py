@@ -198,7 +198,7 @@ class SweepStages:
 
     def _test_one(self, trial: Trial) -> float:
         """Exact accuracy of a trial's last checkpoint; a failure stands at the floor."""
-        if trial.outcome != "completed" or trial.checkpoint is None:
+        if not trial.completed or trial.checkpoint is None:
             return self.task.floor
         with local_copy(self.ledger.folder / trial.checkpoint) as checkpoint:
             model, head = load_model(checkpoint, self.task)
@@ -214,7 +214,7 @@ class SweepStages:
 
 
 def _ended(trials: Sequence[Trial]) -> int:
-    return sum(trial.outcome is not None for trial in trials)
+    return sum(trial.ended for trial in trials)
 
 
 def _why_no_winner(plan: Plan, ledger: Ledger) -> str:
