@@ -111,7 +111,8 @@ def train(
 
     Args:
         config: an experiment, its tree of plain values, or the path of a YAML file that holds
-            one. Presets and files of a sweep are read by `search`, which gives an experiment.
+            one. `search.config.config.read_config` reads presets and files of a sweep: its
+            `default` is an experiment.
         out: the run folder; None: `runs/NAME-train`.
         resume: go on with the run in `out` where it stands, or begin it.
         on_data: told what of the task's data is being made, and the share that is there.
@@ -168,7 +169,8 @@ def _experiment(config: Experiment | Mapping[str, Any] | Path | str) -> Experime
     for key in tree:
         if key not in SECTIONS:
             raise UserError(
-                f"{key}: is no section of a training: {nearest(str(key), list(SECTIONS))}"
+                f"{key}: is no section of a training: {nearest(str(key), list(SECTIONS))}; of a "
+                "sweep's file give `search.config.config.read_config(file).default`"
             )
     if "task" in tree:
         tree["task"] = absolute_files(tree["task"])

@@ -15,6 +15,7 @@ import torch
 
 import trm.run
 from search.cli import main
+from search.config.config import read_config
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.report import MACHINE_COLUMNS, Report
@@ -41,6 +42,7 @@ def test_a_path_a_tree_and_an_experiment_train_as_the_command_does(
     path.write_text(dump_yaml(tiny()))
     assert main(["train", str(path), "--out", str(tmp_path / "command")]) == 0
     for name, config in {
+        "read": read_config(path, ["train.seed=0"]).default,
         "path": path, "text": str(path), "tree": tiny(), "experiment": experiment_from(tiny()),
     }.items():  # fmt: skip
         out = tmp_path / name
