@@ -24,7 +24,7 @@ class Config:
     >>> config.default.train.seed, config.sections.search.scheduler.name
     (7, 'asha')
     >>> config.space.parameters["optimizer.lr"].text()
-    'loguniform [0.001, 0.02]'
+    'loguniform [0.005, 0.02]'
 
     Attributes:
         tree: the file with distributions, and the settings on top of it.
