@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -88,6 +89,27 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["TRM_CACHE"]
     else:
         os.environ["TRM_CACHE"] = before
+
+
+LIBRARIES = ("RAY_", "TORCHINDUCTOR_", "PYTEST_", "KMP_")
+"""Variables that libraries set in this process, once and to the same value."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays() -> Iterator[None]:
+    """Every test leaves the working directory, the environment and the module path as they were."""
+    path, before = list(sys.path), _surroundings()
+    yield
+    after = _surroundings()
+    os.chdir(before[0])
+    # Configs add the folders of their plug-ins; libraries add folders of their own.
+    sys.path[:] = [p for p in sys.path if p in path or "site-packages" in p]
+    assert after == before
+
+
+def _surroundings() -> tuple[str, dict[str, str]]:
+    mine = {k: v for k, v in os.environ.items() if not k.startswith(LIBRARIES)}
+    return os.getcwd(), mine
 
 
 @pytest.fixture(scope="session")
