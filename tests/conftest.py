@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -91,24 +90,22 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         os.environ["TRM_CACHE"] = before
 
 
-LIBRARIES = ("RAY_", "TORCHINDUCTOR_", "PYTEST_", "KMP_")
-"""Variables that libraries set in this process, once and to the same value."""
+OF_THE_SESSION = ("AWS_", "KMP_", "PYTEST_", "PYTHONBREAKPOINT", "RAY_", "TORCHINDUCTOR_")
+"""Variables that libraries and the session's own servers set once for all tests."""
 
 
 @pytest.fixture(autouse=True)
 def nothing_stays() -> Iterator[None]:
-    """Every test leaves the working directory, the environment and the module path as they were."""
-    path, before = list(sys.path), _surroundings()
+    """Every test leaves the working directory and the environment as they were."""
+    before = _surroundings()
     yield
     after = _surroundings()
     os.chdir(before[0])
-    # Configs add the folders of their plug-ins; libraries add folders of their own.
-    sys.path[:] = [p for p in sys.path if p in path or "site-packages" in p]
     assert after == before
 
 
 def _surroundings() -> tuple[str, dict[str, str]]:
-    mine = {k: v for k, v in os.environ.items() if not k.startswith(LIBRARIES)}
+    mine = {k: v for k, v in os.environ.items() if not k.startswith(OF_THE_SESSION)}
     return os.getcwd(), mine
 
 

@@ -128,6 +128,7 @@ def test_a_killed_driver_leaves_no_process_and_no_files(hostile: Path) -> None:
 def test_a_cluster_that_is_up_is_joined_and_outlives_us(hostile: Path) -> None:
     from ray.cluster_utils import Cluster
 
+    before = signal.getsignal(signal.SIGTERM)
     there = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         for _ in range(2):
@@ -137,6 +138,7 @@ def test_a_cluster_that_is_up_is_joined_and_outlives_us(hostile: Path) -> None:
             assert str(hostile) not in out
     finally:
         there.shutdown()
+        signal.signal(signal.SIGTERM, before)  # Ray has put its own in its place
 
 
 @pytest.mark.parametrize(
