@@ -96,6 +96,10 @@ class Comparison:
 def compare(folders: Sequence[Place | str], confidence: float | None = None) -> Comparison:
     """Compare runs, finished or not; the winners by their promise seeds.
 
+    >>> found = compare([run, unfinished_run])
+    >>> [one.label for one in found.runs], found.hindrance
+    (['A', 'B'], '')
+
     Args:
         folders: two to 26 run folders, local or URIs.
         confidence: of the intervals; None takes the first run's.

@@ -44,6 +44,9 @@ def count_findings(diagnoses: Sequence[Diagnosis]) -> dict[str, int]:
 def diagnose_folder(folder: Place | str, trial: int | None = None) -> list[Diagnosis]:
     """The findings in a run folder of `trm sweep` or `trm train`.
 
+    >>> {finding.detector for one in diagnose_folder(run) for finding in one.findings}
+    {'flat_line'}
+
     Args:
         trial: this trial alone.
 

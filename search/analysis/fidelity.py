@@ -111,6 +111,9 @@ class Fidelity:
 def fidelity(source: Place | str) -> Fidelity:
     """How the rungs of a run, finished or not, or of a recording rank its configs.
 
+    >>> fidelity(run).metric
+    'cell_accuracy'
+
     Raises:
         UserError: neither is there, it holds ablations, or the run breeds a population and
             stops nobody.

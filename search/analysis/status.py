@@ -23,7 +23,15 @@ _BEST_SHOWN = 5
 
 
 def status(folder: Place | str) -> dict[str, Any]:
-    """A run folder's state as plain values, also while a driver is writing."""
+    """A run folder's state as plain values, also while a driver is writing.
+
+    >>> found = status(run)
+    >>> found["stages"]["promise"], found["best"][0]["trial"]
+    ({'completed': 2}, 3)
+
+    Raises:
+        UserError: the folder holds no run.
+    """
     where = place(folder)
     return _state(where, read_plan(where), read_book(where), read_result(where))
 

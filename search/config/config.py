@@ -87,6 +87,9 @@ def read_config(
     Plug-ins come first, as sections may name what they bring. They are looked for among installed
     packages, in the working directory and beside the file.
 
+    >>> read_config({"task": "arrows", "model": {"H_cycles": {"int": [1, 3]}}}).space.size_text
+    '1 parameter, 3 configs'
+
     Raises:
         UserError: neither file nor preset, broken YAML, an unknown section, a malformed setting, a
             plug-in that cannot be imported, a distribution that makes no sense, or a section or

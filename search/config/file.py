@@ -72,7 +72,11 @@ def _new_name(path: str) -> str:
 
 
 def presets() -> dict[str, Path]:
-    """The YAML files that ship with the package, by name."""
+    """The YAML files that ship with the package, by name.
+
+    >>> presets()["arrows4"].name
+    'arrows4.yaml'
+    """
     folder = Path(str(resources.files("search") / "presets"))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 

@@ -1,4 +1,8 @@
-"""What a live log is, and its config. A plug-in adds its own: `LOG_SINKS["mine"] = MyLogConfig`."""
+"""What a live log is, and its config. A plug-in adds its own: `LOG_SINKS["mine"] = MyLogConfig`.
+
+>>> isinstance(LOG_SINKS, dict)
+True
+"""
 
 from __future__ import annotations
 

@@ -73,6 +73,10 @@ def write_report(
     The page is one file of about 5 MB, most of it the plotting library; its data stay below 4 MB
     however many trials there are, for crowded figures show a part of them and say so.
 
+    >>> from tempfile import mkdtemp
+    >>> write_report(run, f"{mkdtemp()}/page.html").stat().st_size > 10_000
+    True
+
     Args:
         folder: a run folder, local or a URI.
         out: the file; None is `report.html` in the run folder.

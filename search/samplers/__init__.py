@@ -1,4 +1,7 @@
-"""The samplers by name.
+"""The samplers by name, as `SAMPLERS`.
+
+>>> SAMPLERS["tpe"]().n_startup_trials
+10
 
 What they draw with (Optuna, torch, scipy, cmaes) is imported where they draw: reading a run folder
 needs their settings alone, and should not wait for those packages.

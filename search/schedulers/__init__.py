@@ -1,4 +1,8 @@
-"""The schedulers by name."""
+"""The schedulers by name, as `SCHEDULERS`.
+
+>>> SCHEDULERS["asha"]().build(slow_start=False).shares[-1]
+1.0
+"""
 
 from __future__ import annotations
 

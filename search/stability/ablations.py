@@ -45,6 +45,12 @@ def ablate(
 ) -> Ablations:
     """Run a file's ablations, and write `ablations.json` and `ablations.md`.
 
+    >>> ablate("arrows4", out="runs/ablated").lines[0].name                    # doctest: +SKIP
+    'base'
+    >>> ablate("arrows4", sets=["ablations.named={base: {train.ema: null}}"])
+    Traceback (most recent call last):
+    trm.errors.UserError: ablations.named.base: is the base's own name: take another
+
     Args:
         source: a YAML file, a preset's name, a tree of plain values or a config that is read.
         sets: `key=value` settings on top of it.

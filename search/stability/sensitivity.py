@@ -56,6 +56,10 @@ def sensitivity(
 ) -> Sensitivity:
     """Run a design around the winner and say what it shows; goes on where it was stopped.
 
+    >>> sensitivity(run, Request(params=("model.depth",)))
+    Traceback (most recent call last):
+    trm.errors.UserError: --params: 'model.depth' is no parameter: did you mean model.L_cycles?
+
     Raises:
         UserError: no winner yet, or a request that does not fit; nothing has been started.
         KeyboardInterrupt: stopped by the user; the same call goes on.

@@ -59,6 +59,11 @@ def sweep(
 ) -> Run:
     """Search a config's space, confirm the best, and write `best.yaml`.
 
+    >>> run = sweep("arrows4", out="runs/mine")                               # doctest: +SKIP
+    >>> sweep({"task": "arrows", "optimizer": {"lr": {"loguniform": [1e-3, 1e-4]}}})
+    Traceback (most recent call last):
+    trm.errors.UserError: optimizer.lr: [0.001, 0.0001] low must not be above high: swap them
+
     Args:
         source: a YAML file, a preset's name, a tree of plain values or a config that is read.
         sets: `key=value` settings on top of it.

@@ -14,8 +14,13 @@ from search.stability.result import Result, read_result
 class Run:
     """A run folder, finished or not, for notebooks.
 
-    >>> run = Run("runs/arrows4")                                            # doctest: +SKIP
-    >>> run.best().promise.mean, run.curves().to_pandas()                    # doctest: +SKIP
+    >>> done = Run(run)
+    >>> len(done.trials()), done.curves().num_rows
+    (12, 45)
+    >>> done.best().winner, round(done.best().promise.mean, 3)
+    (3, 0.711)
+    >>> print(done.export().splitlines()[0])
+    # trial 3 of sweep v1-4c28bd145f3e
     """
 
     def __init__(self, folder: Place | str) -> None:
@@ -29,6 +34,20 @@ class Run:
     def curves(self) -> Any:
         """Every acknowledged report as a `pyarrow.Table`."""
         return read_curves(self.folder)
+
+    def export(self, format: str = "trm", trial: int | None = None) -> str:
+        """The winner's config, or an explore trial's, as the text of a file.
+
+        Args:
+            format: `trm`, `reference`, `json` or `card`, as `trm export` has them.
+            trial: the explore trial's id.
+
+        Raises:
+            UserError: no winner yet, or no such trial.
+        """
+        from search.export.export import export
+
+        return export(self.folder, format, trial)
 
     def best(self) -> Result | None:
         """What the confirm stage found; None while it has not ended."""

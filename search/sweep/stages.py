@@ -41,11 +41,21 @@ TEST_FILE = "test.json"
 
 
 class NoWinnerError(RuntimeError):
-    """A sweep that ended without one completed trial."""
+    """A sweep that ended without one completed trial.
+
+    >>> raise NoWinnerError("no trial completed (3 diverged)")
+    Traceback (most recent call last):
+    search.sweep.stages.NoWinnerError: no trial completed (3 diverged)
+    """
 
 
 class LimitReachedError(RuntimeError):
-    """A sweep that met one of its limits before its result was there; nothing is lost."""
+    """A sweep that met one of its limits before its result was there; nothing is lost.
+
+    >>> raise LimitReachedError("search.limits.hours 2 is met")
+    Traceback (most recent call last):
+    search.sweep.stages.LimitReachedError: search.limits.hours 2 is met
+    """
 
 
 class SweepStages:
