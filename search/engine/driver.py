@@ -1,24 +1,26 @@
-"""Given trials of a run folder, run to their end: what comes after a sweep, or without one."""
+"""A source's trials of a run folder on a cluster, with the folder's logs, clock and a display."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cluster.connect import ClusterError, check_address, connected
-from cluster.resources import cores, default_parallel, worker_environment
+from cluster.resources import Share, cores, default_parallel, worker_environment
 from search.config.plan import Plan
+from search.config.sections import ClusterConfig
 from search.config.share import share_of
 from search.engine.changed_code import warn_of_changed_code
 from search.engine.events import Broadcast
 from search.engine.ray_tune import run_trials
-from search.engine.source import FixedTrials
+from search.engine.source import FixedTrials, TrialSource
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.ledger.wall_clock import WallClock
 from search.logs.terminal import SweepDisplay
-from search.logs.trial_log import live_logs
+from search.logs.trial_log import TrialLog, live_logs
 from trm.errors import UserError
 
 
@@ -46,17 +48,99 @@ class Runner:
             return self
         return replace(self, path=[str(path) for path in folders])
 
-    def check(self, plan: Plan) -> None:
+    def check(self, section: ClusterConfig) -> None:
         """
         Raises:
             UserError: nobody answers at the address.
         """
-        address = self.address or plan.sections.cluster.address
+        address = self.address or section.address
         if address is not None:
             try:
                 check_address(address)
             except ClusterError as error:
                 raise UserError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Runs sources of trials while the logs of their run folder are open.
+
+    Attributes:
+        clock: the wall time of the run folder, which counts on.
+        share: what each trial gets.
+        parallel: trials at once as far as somebody has said it; None takes what the cluster has
+            room for.
+    """
+
+    plan: Plan
+    ledger: Ledger
+    runner: Runner
+    clock: WallClock
+    logs: Sequence[TrialLog]
+    share: Share
+    parallel: int | None
+
+    def run(
+        self,
+        source: TrialSource,
+        *,
+        begin: Callable[[int], None] = lambda parallel: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Run a source's trials until it is exhausted.
+
+        Args:
+            begin: told, once the cluster is there, how many trials run at once.
+            stop: asked about ten times a second; once true, the workers are stopped and the call
+                returns. Unfinished trials stay unfinished.
+
+        Raises:
+            KeyboardInterrupt: stopped by the user; the same call goes on.
+        """
+        plan, ledger, runner = self.plan, self.ledger, self.runner
+        warn_of_changed_code(plan.default.plugins, ledger.trials.values())
+
+        def tick() -> bool:
+            self.clock.tick()
+            return stop()
+
+        with connected(
+            runner.address or plan.sections.cluster.address,
+            cpus=max(cores(), (self.parallel or 1) * self.share.cpus),
+            environment=worker_environment(self.share),
+        ) as cluster:
+            parallel = self.parallel or default_parallel(cluster.resources, self.share)
+            begin(parallel)
+            run_trials(
+                source,
+                ledger,
+                parallel=parallel,
+                budget=plan.budget,
+                marks=plan.marks,
+                resources=self.share,
+                events=Broadcast([runner.display, *self.logs]),
+                stop=tick,
+                path=runner.path,
+                factory=runner.factory,
+            )
+
+
+@contextmanager
+def driving(plan: Plan, ledger: Ledger, runner: Runner) -> Iterator[Driver]:
+    """Open a run folder's logs, and count its time; both are closed at the end.
+
+    The logs take in what they lack of trials that ended earlier, whether or not anything runs.
+
+    Raises:
+        UserError: a log cannot be begun.
+    """
+    clock = WallClock(ledger.folder)
+    parallel = runner.parallel or plan.sections.cluster.parallel
+    try:
+        with live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as logs:
+            yield Driver(plan, ledger, runner, clock, logs, share_of(plan), parallel)
+    finally:
+        clock.save()
 
 
 def run_further(
@@ -71,41 +155,12 @@ def run_further(
     Raises:
         KeyboardInterrupt: stopped by the user; the same call goes on.
     """
-    waiting = [trial for trial in trials if not trial.ended]
+    waiting = [trial for trial in trials if trial.outcome is None]
     if not waiting:
         return
-    warn_of_changed_code(plan.default.plugins, ledger.trials.values())
-    share, asked = share_of(plan), runner.parallel or plan.sections.cluster.parallel
-    clock, display = WallClock(ledger.folder), runner.display
+    display = runner.display
     display.maximizes = plan.objective.maximizes
     display.stage(stage, len(trials), len(trials) - len(waiting))
-
-    def tick() -> bool:
-        clock.tick()
-        return False
-
-    try:
-        with (
-            display,
-            live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as logs,
-            connected(
-                runner.address or plan.sections.cluster.address,
-                cpus=max(cores(), (asked or 1) * share.cpus),
-                environment=worker_environment(share),
-            ) as cluster,
-        ):
-            run_trials(
-                FixedTrials(waiting, plan.objective, floor),
-                ledger,
-                parallel=asked or default_parallel(cluster.resources, share),
-                budget=plan.budget,
-                marks=plan.marks,
-                resources=share,
-                events=Broadcast([display, *logs]),
-                stop=tick,
-                path=runner.path,
-                factory=runner.factory,
-            )
-    finally:
-        clock.save()
+    with driving(plan, ledger, runner) as driver, display:
+        driver.run(FixedTrials(waiting, plan.objective, floor))
     ledger.flush()

@@ -82,7 +82,7 @@ def ablate(
             plan = resolve_plan(config, task)
         trials = ablation_trials(plan, ledger)
         write_plan(folder, plan)
-        runner.check(plan)
+        runner.check(plan.sections.cluster)
         runner = runner.with_folders(config.folders)
         try:
             run_further(plan, ledger, trials, "ablations", plan.objective.worst(task.floor), runner)

@@ -70,7 +70,7 @@ def sensitivity(
     budget_of(where, request)
     # What is found goes beside what the file holds: a damaged one is refused before any run.
     read_sensitivity(where)
-    runner.check(plan)
+    runner.check(plan.sections.cluster)
     with runner.display.preparing() as progress:
         task = plan.default.task.build(cache_folder(), progress)
     examples = len(subset(task.split("valid"), plan.default.train.valid_examples))

@@ -10,17 +10,13 @@ from typing import Any
 
 import torch
 
-from cluster.connect import ClusterError, check_address, connected
-from cluster.resources import cores, default_parallel, worker_environment
 from search.config.checks import check_config, require_trainable
 from search.config.config import Config, read_config
 from search.config.limits import Meter
 from search.config.plan import Plan, read_plan, trainable_plan, write_plan
 from search.config.resolve import refuse_changes, replan, resolve_plan, with_stability
-from search.config.share import devices_of, share_of
-from search.engine.changed_code import warn_of_changed_code
-from search.engine.events import Broadcast
-from search.engine.ray_tune import run_trials
+from search.config.share import devices_of
+from search.engine.driver import Runner, driving
 from search.explore.warm_start import read_warm, require_runs, write_start
 from search.export.export import BEST_FILE, export
 from search.ledger.book import holds_ablations
@@ -29,9 +25,8 @@ from search.ledger.ledger import Ledger
 from search.ledger.lineage import spent
 from search.ledger.reader import holds_ledger
 from search.ledger.storage import Place, create_run_folder, place
-from search.ledger.wall_clock import WallClock
 from search.logs.terminal import SweepDisplay
-from search.logs.trial_log import TrialLog, live_logs, require_logs
+from search.logs.trial_log import require_logs
 from search.stability.confirm import finalists
 from search.sweep.first_points import resolve_first
 from search.sweep.run import Run
@@ -83,13 +78,14 @@ def sweep(
     """
     display = display or SweepDisplay(quiet=True)
     config = read_config(source, sets)
+    runner = Runner(address, parallel, display).with_folders(config.folders)
     if trials is not None:
         config = config.with_trials(trials)
     config = config.with_warm_start(warm_start)
     check_config(config)
     search, default = config.sections.search, config.default
     require_logs(config.sections.log)
-    address = _reachable(address or config.sections.cluster.address)
+    runner.check(config.sections.cluster)
     folder = place(out) if out else Path("runs") / default.name
     begun = resume and (folder / RUN_FILE).exists()
     first = [] if begun else resolve_first(config)
@@ -113,10 +109,7 @@ def sweep(
                 display.note(f"warm start from {line}")
             write_start(folder, start)
         write_plan(folder, plan)
-        with live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as logs:
-            _finish(
-                plan, ledger, task, display, logs, address, parallel, config.folders, explore=True
-            )
+        _finish(plan, ledger, task, runner, explore=True)
     return Run(folder)
 
 
@@ -156,6 +149,7 @@ def stability(
     """
     folder = place(folder).absolute()
     display = display or SweepDisplay(quiet=True)
+    runner = Runner(address, parallel, display)
     plan = trainable_plan(folder)
     section = dict(plan.tree.get("stability", {}))
     if candidates is not None:
@@ -173,15 +167,14 @@ def stability(
     }
     section |= {key: value for key, value in asked.items() if value is not None}
     plan = with_stability(plan, section)
-    address = _reachable(address or plan.sections.cluster.address)
+    runner.check(plan.sections.cluster)
     with display.preparing() as progress:
         task = plan.default.task.build(cache_folder(), progress)
     with Ledger.open(folder) as ledger:
         _refuse_ablations(ledger)
         finalists(plan, ledger)
         write_plan(folder, plan)
-        with live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as logs:
-            _finish(plan, ledger, task, display, logs, address, parallel, (), explore=False)
+        _finish(plan, ledger, task, runner, explore=False)
     return Run(folder)
 
 
@@ -193,68 +186,38 @@ def _refuse_ablations(ledger: Ledger) -> None:
         )
 
 
-def _finish(
-    plan: Plan,
-    ledger: Ledger,
-    task: Task,
-    display: SweepDisplay,
-    logs: Sequence[TrialLog],
-    address: str | None,
-    parallel: int | None,
-    folders: Sequence[Path],
-    *,
-    explore: bool,
-) -> None:
+def _finish(plan: Plan, ledger: Ledger, task: Task, runner: Runner, *, explore: bool) -> None:
     """Run every stage that is not done yet, and write what came of them."""
-    share, asked = share_of(plan), parallel or plan.sections.cluster.parallel
-    clock = WallClock(ledger.folder)
-    meter = Meter(
-        limits=plan.sections.search.limits,
-        budget=plan.budget,
-        devices=devices_of(share),
-        parallel=asked or 1,
-        wall_seconds=lambda: clock.seconds,
-        spent=lambda: spent(ledger.trials),
-        trials=ledger.trials,
-    )
-    stages = SweepStages(plan, ledger, task, display, meter, explore=explore)
-    try:
-        with display:
-            if stages.has_work():
-                warn_of_changed_code(plan.default.plugins, ledger.trials.values())
-                with connected(
-                    address,
-                    cpus=max(cores(), (asked or 1) * share.cpus),
-                    environment=worker_environment(share),
-                ) as cluster:
-                    meter.parallel = asked or default_parallel(cluster.resources, share)
-                    run_trials(
-                        stages,
-                        ledger,
-                        parallel=meter.parallel,
-                        budget=plan.budget,
-                        marks=plan.marks,
-                        resources=share,
-                        events=Broadcast([display, *logs]),
-                        path=[str(path) for path in folders or (Path.cwd(),)],
-                        stop=_every(_LIMIT_SECONDS, lambda: _over(clock, meter)),
-                    )
-    finally:
-        stages.close()
-        clock.save()
-    if stages.result is None:
-        raise LimitReachedError(
-            f"{meter.met()} is met before the confirm stage has ended; nothing is lost: raise it "
-            "and resume"
+    with driving(plan, ledger, runner) as driver:
+        meter = Meter(
+            limits=plan.sections.search.limits,
+            budget=plan.budget,
+            devices=devices_of(driver.share),
+            parallel=driver.parallel or 1,
+            wall_seconds=lambda: driver.clock.seconds,
+            spent=lambda: spent(ledger.trials),
+            trials=ledger.trials,
         )
-    ledger.flush()
-    stages.result.save(ledger.folder)
-    write_atomically(ledger.folder / BEST_FILE, export(ledger.folder, "trm", task=task))
+        stages = SweepStages(plan, ledger, task, runner.display, meter, explore=explore)
 
+        def begin(parallel: int) -> None:
+            meter.parallel = parallel
 
-def _over(clock: WallClock, meter: Meter) -> bool:
-    clock.tick()
-    return meter.met() is not None
+        over = _every(_LIMIT_SECONDS, lambda: meter.met() is not None)
+        try:
+            with runner.display:
+                if stages.has_work():
+                    driver.run(stages, begin=begin, stop=over)
+        finally:
+            stages.close()
+        if stages.result is None:
+            raise LimitReachedError(
+                f"{meter.met()} is met before the confirm stage has ended; nothing is lost: raise "
+                "it and resume"
+            )
+        ledger.flush()
+        stages.result.save(ledger.folder)
+        write_atomically(ledger.folder / BEST_FILE, export(ledger.folder, "trm", task=task))
 
 
 def _every(seconds: float, ask: Callable[[], bool]) -> Callable[[], bool]:
@@ -268,13 +231,3 @@ def _every(seconds: float, ask: Callable[[], bool]) -> Callable[[], bool]:
         return answer
 
     return cached
-
-
-def _reachable(address: str | None) -> str | None:
-    """The address, once somebody answers there: before a folder is made or a trial drawn."""
-    if address is not None:
-        try:
-            check_address(address)
-        except ClusterError as error:
-            raise UserError(str(error)) from error
-    return address
