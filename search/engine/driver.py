@@ -155,7 +155,7 @@ def run_further(
     Raises:
         KeyboardInterrupt: stopped by the user; the same call goes on.
     """
-    waiting = [trial for trial in trials if trial.outcome is None]
+    waiting = [trial for trial in trials if not trial.ended]
     if not waiting:
         return
     display = runner.display

@@ -50,7 +50,7 @@ class Explore:
     ) -> None:
         self.plan = plan
         self.floor = floor
-        self._ledger = book
+        self._book = book
         self._may_draw = may_draw
         self._closed = False
         explored = [t for t in book.trials.values() if t.explores]
@@ -123,7 +123,7 @@ class Explore:
         if trial.candidate == trial.id:
             self._steering.on_end(trial)
         if self._further.on_end(trial):
-            self._tell(self._ledger.trials[trial.candidate])
+            self._tell(self._book.trials[trial.candidate])
 
     def close(self) -> None:
         """Write what the study's journal still lacks."""
@@ -171,7 +171,7 @@ class Explore:
             params, tree = next_draw(
                 search.sampler, self._history, space, search.seed, self.plan.wanted
             )
-        trial = self._ledger.add_trial(
+        trial = self._book.add_trial(
             stage="explore", params=params, config=tree, seed=self.plan.seed
         )
         self._steering.add(trial)
@@ -181,14 +181,14 @@ class Explore:
             self.plan.experiment(tree)
             self._feasible += 1
         except UserError as error:
-            self._ledger.finish(trial.id, "infeasible", None, str(error))
+            self._book.finish(trial.id, "infeasible", None, str(error))
             self._steering.on_end(trial)
             self._tell(trial)
         return trial
 
     def _open(self, trial: Trial) -> bool:
         """Whether a trial's config has yet to end."""
-        return not self._further.complete(self._ledger.trials[trial.candidate])
+        return not self._further.complete(self._book.trials[trial.candidate])
 
     def _rebuild_history(self, start: Warm) -> History:
         directions = [objective.resolved_direction for objective in self.plan.objectives]

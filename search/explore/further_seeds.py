@@ -19,7 +19,7 @@ class FurtherSeeds:
 
     def __init__(self, plan: Plan, book: Book) -> None:
         self._plan = plan
-        self._ledger = book
+        self._book = book
         self._trials = runs_by_config(book.trials) if plan.seeds > 1 else {}
         for seeds in self._trials.values():
             # A driver that died in here had stored some of them.
@@ -57,7 +57,7 @@ class FurtherSeeds:
         """Take in that a trial has ended; whether its whole config has."""
         if self._plan.seeds == 1:
             return True
-        first = self._ledger.trials[trial.candidate]
+        first = self._book.trials[trial.candidate]
         if trial is not first:
             self._open -= 1
         seeds = self._trials.setdefault(first.id, [first])
@@ -75,7 +75,7 @@ class FurtherSeeds:
             seed = first.seed + EXPLORE_SEEDS + index - 1
             config = {**first.config, "train": {**first.config["train"], "seed": seed}}
             seeds.append(
-                self._ledger.add_trial(
+                self._book.add_trial(
                     stage="explore", candidate=first.id, params=first.params, config=config,
                     seed=seed,
                 )

@@ -31,7 +31,7 @@ class ConfirmRace:
     ) -> None:
         self.plan = plan
         self.rules = rules(plan, len(chosen))
-        self._ledger = book
+        self._book = book
         self._chosen = {trial.id: trial for trial in chosen}
         self._examples = plan.counted(examples)
         self._last: dict[int, Row] = {}
@@ -40,7 +40,7 @@ class ConfirmRace:
         """The finalists' runs so far, in the order in which they were given."""
         return [
             trial
-            for trial in self._ledger.trials.values()
+            for trial in self._book.trials.values()
             if trial.stage == "confirm" and trial.candidate in self._chosen
         ]
 
@@ -51,7 +51,7 @@ class ConfirmRace:
             return None
         origin, index = self._chosen[key], len(self._runs()[key])
         seed = self.plan.seed + CONFIRM_SEEDS + index
-        return replicate(self._ledger, "confirm", key, seed, origin.params, origin.config)
+        return replicate(self._book, "confirm", key, seed, origin.params, origin.config)
 
     def summary(self) -> RaceSummary:
         """The race, once all its runs have ended."""
@@ -84,7 +84,7 @@ class ConfirmRace:
         done = [trial for trial in runs if trial.completed]
         for trial in done:
             if trial.id not in self._last:
-                self._last[trial.id] = self._ledger.curve(trial.id)[-1]
+                self._last[trial.id] = self._book.curve(trial.id)[-1]
         rows = [self._last[trial.id] for trial in done]
         return not rows or all(v <= 0 for v in violations(self.plan.constraints, rows).values())
 
