@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_serializer
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_before_validator_function
 
@@ -86,13 +87,25 @@ def takes_foreign_names() -> bool:
     return _foreign.get()
 
 
-def _as_it_stands(registry: Mapping[str, type[S]], section: Mapping[str, Any]) -> S:
+def _as_it_stands(base: type[S], section: Mapping[str, Any]) -> S:
     """The section as an instance of the class that all of a registry's have in common."""
-    first, *others = registry.values()
-    base = next(c for c in first.__mro__ if all(issubclass(kind, c) for kind in others))
-    body = {"model_config": ConfigDict(extra="allow"), "__module__": __name__}
+
+    def given(self: BaseModel) -> dict[str, Any]:
+        # The defaults of the class that is not here are unknown, and need not be those of `base`.
+        return dict(section)
+
+    body = {
+        "model_config": ConfigDict(extra="allow"),
+        "__module__": __name__,
+        "given": model_serializer(mode="plain")(given),
+    }
     kind: type[S] = type("Foreign", (base,), body)
     return kind.model_construct(**section)
+
+
+def _common(registry: Mapping[str, type[S]]) -> type[S]:
+    first, *others = registry.values()
+    return next(c for c in first.__mro__ if all(issubclass(kind, c) for kind in others))
 
 
 def nearest(word: str, words: list[str]) -> str:
@@ -105,8 +118,18 @@ def nearest(word: str, words: list[str]) -> str:
     return f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(sorted(words))}"
 
 
-def by_name(registry: Mapping[str, type[S]], section: Any, default: str | None = None) -> S:
+def by_name(
+    registry: Mapping[str, type[S]],
+    section: Any,
+    default: str | None = None,
+    base: type[S] | None = None,
+) -> S:
     """Validate a section with the class that its `name` key picks from `registry`.
+
+    Args:
+        default: the name of a section that has none; without it, one is needed.
+        base: what the registry's classes have in common, for a name that `foreign_names` lets pass;
+            found among them if None.
 
     Raises:
         ValueError: the section has no known `name`, or breaks its class's rules; `validate`
@@ -127,7 +150,7 @@ def by_name(registry: Mapping[str, type[S]], section: Any, default: str | None =
     if not isinstance(name, str) or (name not in registry and not _foreign.get()):
         raise UnknownNameError(name, nearest(str(name), list(registry)), key)
     if name not in registry:
-        return _as_it_stands(registry, section)
+        return _as_it_stands(base or _common(registry), section)
     kind = registry[name]
     try:
         return kind.model_validate({**section, "name": name})
@@ -193,10 +216,10 @@ class SectionIn:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        return no_info_before_validator_function(self._made, handler(source))
+        return no_info_before_validator_function(partial(self._made, source), handler(source))
 
-    def _made(self, section: Any) -> BaseModel:
-        return by_name(self.options, section, self.default)
+    def _made(self, base: type[BaseModel], section: Any) -> BaseModel:
+        return by_name(self.options, section, self.default, base)
 
 
 def shown(value: Any) -> str:

@@ -15,7 +15,7 @@ MOST_TRIALS = 600
 
 def rungs(facts: Facts) -> Section | None:
     """Rank correlations with the end by rung and column; None where too few reached both."""
-    if facts.plan.breeds:
+    if not facts.plan.stops_early:
         return None
     found = measure(facts.plan, run_curves(facts.plan, facts.book), most=MOST_TRIALS)
     if not found.rungs:

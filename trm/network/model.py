@@ -85,13 +85,7 @@ class ModelConfig(Component):
 
     @model_validator(mode="after")
     def _fits(self) -> ModelConfig:
-        mixer = MIXERS[self.mixer]
-        if POSITIONS[self.positions].rotated is not None and not mixer.rotates:
-            raise ValueError(
-                f"pos_encodings {self.positions!r} has no effect with mixer {self.mixer!r}: leave "
-                "it out, or use none"
-            )
-        mixer.check(self)
+        self._require_mixing()
         if self.embedding_dim > self.prefix * self.hidden_size:
             raise ValueError(
                 f"puzzle_emb_ndim {self.embedding_dim} does not fit into puzzle_emb_len "
@@ -101,12 +95,23 @@ class ModelConfig(Component):
             raise ValueError("puzzle_emb_ndim 0 needs puzzle_emb_len 0: there is no prefix then")
         return self
 
+    def _require_mixing(self) -> None:
+        mixer, encoding = MIXERS.get(self.mixer), POSITIONS.get(self.positions)
+        if mixer is None or encoding is None:
+            return  # a plug-in's, in a run that is looked at without it
+        if encoding.rotated is not None and not mixer.rotates:
+            raise ValueError(
+                f"pos_encodings {self.positions!r} has no effect with mixer {self.mixer!r}: leave "
+                "it out, or use none"
+            )
+        mixer.check(self)
+
     @property
     def positions(self) -> str:
         """`pos_encodings` with its default filled in."""
         if self.pos_encodings is not None:
             return self.pos_encodings
-        return MIXERS[self.mixer].pos_encodings
+        return MIXERS[self.mixer].pos_encodings if self.mixer in MIXERS else "none"
 
     @property
     def embedding_dim(self) -> int:
