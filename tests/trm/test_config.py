@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from curricula.component import foreign_names
 from trm.config import Experiment, experiment_from, load_experiment, set_value
 from trm.errors import UserError
 from trm.yaml12 import dump_yaml, read_yaml
@@ -243,3 +244,25 @@ def test_set_value() -> None:
     ]:
         with pytest.raises(UserError, match=words):
             set_value(tree, path, 1)
+
+
+def test_what_a_plugin_brings_is_kept_as_it_stands_where_it_is_not_imported(tiny: TinyTree) -> None:
+    changes: dict[str, Any] = {
+        "task": {"name": "theirs", "colour": "blue"},
+        "model.mixer": "theirs",
+        "halting": {"name": "theirs", "least": 2},
+        "optimizer": {"name": "theirs", "lr": 0.1},
+        "curriculum": "theirs",
+        "diagnostics": {"theirs": {"most": 3}, "stop_on": ["theirs"]},
+    }
+    given = tiny(changes)
+    with foreign_names():
+        tree = experiment_from(given).tree()
+    # A default of the class that is not here is not made up: it would be exported, and trained.
+    for section in ("task", "halting", "optimizer"):
+        assert tree[section] == given[section]
+    assert tree["curriculum"] == {"name": "theirs"}
+    assert tree["model"]["mixer"] == "theirs"
+    assert tree["diagnostics"]["theirs"] == {"most": 3}
+    with pytest.raises(UserError, match="unknown name 'theirs'"):
+        experiment_from(given)

@@ -117,4 +117,5 @@ def test_a_sweep_with_all_kinds(world: World) -> None:
     assert "plugin lion_optimizer" in page
     exported = parse_yaml(world.trm("export", "run").stdout, "best.yaml")
     assert exported["model"]["mixer"] == "shift"
+    assert exported["curriculum"] == {"name": "wave"}
     assert exported["plugins"]
