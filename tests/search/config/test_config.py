@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import search.sweep.launch
+import search.engine.driver
 from curricula.component import Component
 from search.cli import main
 from search.config.config import config_from, read_config
@@ -80,7 +80,7 @@ def test_a_start_of_a_sweep_reads_the_sections_once(
     def start(*args: Any, **kwargs: Any) -> Any:
         raise Started
 
-    monkeypatch.setattr(search.sweep.launch, "connected", start)
+    monkeypatch.setattr(search.engine.driver, "connected", start)
     small = ["task.train_examples=50", "task.valid_examples=20", "task.test_examples=20"]
     with pytest.raises(Started):
         sweep(preset, sets=small, out=tmp_path / "run")
