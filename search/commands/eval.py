@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--halt-threshold", type=probability, metavar="P",
         help="halting probability at which early stopping stops (default: the config's, or 0.5)",
     )  # fmt: skip
-    parser.add_argument("--examples", type=positive, metavar="N", help="at most so many")
+    parser.add_argument(
+        "--examples", type=positive, metavar="N", help="at most so many (default: all)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -5,7 +5,7 @@ a list. Any value outside search, stability, cluster and log may be a distributi
 
   trm keys                                      # every key
   trm keys train
-  trm keys search.scheduler[asha]
+  trm keys 'search.scheduler[asha]'
   trm keys --json-schema > trm.schema.json      # for editors
 """
 

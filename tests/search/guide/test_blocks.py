@@ -43,7 +43,7 @@ def marked(language: str) -> list[object]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the pages speak of: finished runs, puzzles, a plug-in."""
     home = tmp_path_factory.mktemp("guide")
-    for name in ("mine", "demo", "a", "b"):
+    for name in ("mine", "first", "demo", "a", "b"):
         shutil.copytree(DATA / "finished", home / "runs" / name)
     head = home / "runs/b/run.json"
     head.write_text(head.read_text().replace("v1-", "v2-"))
