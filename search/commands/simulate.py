@@ -10,7 +10,7 @@ sweeps; the other half says how good the pick really is. To record well, run a s
     --set train.reports=12 --trials 100 --set stability.candidates=100 --set stability.seeds=5
 
   trm simulate runs/mine --samplers tpe,random --schedulers asha,halving,none --workers 8
-  trm simulate runs/mine --set search.scheduler.metric=cell_accuracy --compute 60
+  trm simulate runs/mine --set 'search.scheduler={name: asha, metric: cell_accuracy}' --compute 60
   trm simulate runs/mine --save mine.parquet
 """
 
