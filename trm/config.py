@@ -207,7 +207,11 @@ def variant(
         old, new = tree.get(key, _ABSENT), changed.get(key, _ABSENT)
         if not _same(old, new):
             alone = {} if new is _ABSENT else {key: new}
-            fields[key] = getattr(validate(_section(key), alone), key)
+            try:
+                fields[key] = getattr(validate(_section(key), alone), key)
+            except UserError:
+                experiment_from(changed)  # its line counts the errors of the other sections too
+                raise
     return experiment.model_copy(update=fields)
 
 

@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +25,8 @@ _DIGITS = 16
 """Of a hash: enough that no two codes share one, and short enough to be read."""
 _HASHES: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
 """The hash of each plug-in's code as it was when it was imported: files change under a process."""
+_ADDED: set[str] = set()
+"""Folders that are on the path for the sake of plug-ins."""
 
 
 def import_plugins(names: Sequence[str], folders: Sequence[Path] = ()) -> None:
@@ -50,6 +53,7 @@ def import_plugins(names: Sequence[str], folders: Sequence[Path] = ()) -> None:
     for name in names:
         try:
             _refuse_run_folder(name)
+            _refuse_namesake(name, places)
             _import(name)
         except UserError:
             raise
@@ -65,9 +69,12 @@ def look_in(folders: Iterable[Path]) -> None:
 
     A run folder may be a stranger's, and what a stranger wrote is not run.
     """
-    for folder in folders:
-        if run_folder_of(folder) is None and str(folder) not in sys.path:
-            sys.path.append(str(folder))
+    places = [str(folder) for folder in folders if run_folder_of(folder) is None]
+    mine = [*dict.fromkeys(p for p in places if p in _ADDED or p not in sys.path)]
+    _ADDED.update(mine)
+    # Another config's folders stay, as its plug-ins may import more of them, but behind these.
+    others = [place for place in sys.path if place in _ADDED and place not in mine]
+    sys.path[:] = [*(place for place in sys.path if place not in _ADDED), *mine, *others]
 
 
 def plugin_names(tree: Mapping[str, Any]) -> list[str]:
@@ -143,6 +150,27 @@ def _refuse_run_folder(name: str) -> None:
                     "plugins", name, f"lies in the run folder {folder}, which may be a stranger's: "
                     "run the command from another folder, which holds the plug-in, or install it",
                 )  # fmt: skip
+
+
+def _refuse_namesake(name: str, places: Sequence[Path]) -> None:
+    """
+    Raises:
+        UserError: another config has brought a module of this name, and `places` hold their own.
+    """
+    root = name.partition(".")[0]
+    file = getattr(sys.modules.get(root), "__file__", None)
+    if file is None:
+        return
+    home = Path(file).parent
+    home = home.parent if hasattr(sys.modules[root], "__path__") else home
+    if str(home) not in _ADDED or home in places:
+        return
+    spec = PathFinder.find_spec(root, [str(p) for p in places if run_folder_of(p) is None])
+    if spec is not None and spec.origin is not None:
+        raise UserError(
+            "plugins", name, f"is {spec.origin} here, but this process has imported {file} under "
+            "that name: rename one of them, or use another process",
+        )  # fmt: skip
 
 
 def _hash(module: ModuleType) -> str:

@@ -46,12 +46,20 @@ def create_folder(folder: Path, marker: str, *, resume: bool) -> None:
 
 _MARKS = (("sweep.yaml", "run.json"), ("config.yaml", "reports.jsonl"), ("checkpoint.json",))
 """Files whose presence says that a folder holds a sweep, a training or a checkpoint."""
+_CHECKPOINTS = ("checkpoints/*/checkpoint.json", "checkpoints/*/*/*/checkpoint.json")
+"""Where a training's and a sweep's checkpoints lie: enough for `trm eval`, so enough of a mark."""
 
 
 def run_folder_of(path: Path) -> Path | None:
-    """The run folder or checkpoint in which a path lies, or that it is; None if there is none."""
-    for folder in (path, *path.parents):
+    """The run folder or checkpoint in which a path lies, or that it is; None if there is none.
+
+    A path lies in it too where a symbolic link leads there.
+    """
+    real = path.resolve()
+    for folder in dict.fromkeys((path, *path.parents, real, *real.parents)):
         if any(all((folder / name).is_file() for name in names) for names in _MARKS):
+            return folder
+        if any(next(folder.glob(pattern), None) for pattern in _CHECKPOINTS):
             return folder
     return None
 

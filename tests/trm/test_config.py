@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from curricula.component import foreign_names
-from trm.config import Experiment, experiment_from, load_experiment, set_value
+from trm.config import Experiment, experiment_from, load_experiment, set_value, variant
 from trm.errors import UserError
 from trm.yaml12 import dump_yaml, read_yaml
 
@@ -221,6 +221,18 @@ def test_bad_values_are_refused_in_one_line(
         assert text.startswith(f"{path}: {value!r} is unknown")
     else:
         assert text == message
+
+
+def test_a_variants_line_is_the_whole_configs(tiny: TinyTree) -> None:
+    # Sections are read apart, and yet an infeasible trial's reason counts the errors of them all.
+    bad = tiny({"model.hidden_size": "wide", "train.seed": -1})
+    lines = []
+    for read in (experiment_from, lambda tree: variant(experiment_from(tiny()), tiny(), tree)):
+        with pytest.raises(UserError) as error:
+            read(bad)
+        lines.append(str(error.value))
+    assert lines[0] == lines[1]
+    assert lines[0].endswith("(1 more)")
 
 
 def test_a_missing_task_is_named() -> None:

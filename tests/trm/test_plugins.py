@@ -98,6 +98,57 @@ def test_nothing_is_imported_from_a_run_folder(
     assert "run_of_test.plugin_of_run" not in sys.modules
 
 
+@pytest.mark.parametrize("checkpoint", ["checkpoints/000000020-0002", "checkpoints/0/1/2"])
+def test_checkpoints_alone_make_a_run_folder(checkpoint: str, folder: Path) -> None:
+    # `trm eval` takes a folder that holds nothing else, so a stranger may send such a one.
+    run = folder / "sent_of_test"
+    (run / checkpoint).mkdir(parents=True)
+    (run / checkpoint / "checkpoint.json").write_text("{}")
+    (run / "plugin_of_sender.py").write_text("")
+    with pytest.raises(UserError, match=f"lies in the run folder {run}, which may be"):
+        import_plugins(["sent_of_test.plugin_of_sender"])
+    assert "sent_of_test.plugin_of_sender" not in sys.modules
+
+
+def test_a_link_into_a_run_folder_lies_in_it(folder: Path) -> None:
+    run = folder / "run_of_test"
+    (run / "deep").mkdir(parents=True)
+    (run / "checkpoint.json").write_text("{}")
+    (run / "deep" / "plugin_behind_link.py").write_text("")
+    (folder / "link_of_test").symlink_to(run / "deep")
+    (folder / "linked_plugin_of_test.py").symlink_to(run / "deep" / "plugin_behind_link.py")
+    for name in ("link_of_test.plugin_behind_link", "linked_plugin_of_test"):
+        with pytest.raises(UserError, match=f"lies in the run folder {run}, which may be"):
+            import_plugins([name])
+        assert name not in sys.modules
+    with pytest.raises(UserError, match="no plug-in is looked for in a run folder"):
+        import_plugins(["plugin_behind_link"], [folder / "link_of_test"])
+    assert str(folder / "link_of_test") not in sys.path
+
+
+def test_another_configs_plugin_of_the_same_name_is_no_stand_in(folder: Path) -> None:
+    # A notebook reads two configs: the second trained with the first one's code, without a word.
+    first, second, third = (folder / name for name in ("first", "second", "third"))
+    for place in (first, second, third):
+        place.mkdir()
+        (place / "late_plugin_of_test.py").write_text(f"WHERE = {place.name!r}")
+    for place in (first, second):
+        (place / "plugin_of_two_tests.py").write_text("")
+    import_plugins(["plugin_of_two_tests"], [first])
+    import_plugins(["plugin_of_two_tests"], [first])
+    import_plugins(["plugin_of_two_tests"], [third])  # which has none: a run of the first is loaded
+    with pytest.raises(UserError) as error:
+        import_plugins(["plugin_of_two_tests"], [second])
+    assert str(error.value) == (
+        f"plugins: 'plugin_of_two_tests' is {second / 'plugin_of_two_tests.py'} here, but this "
+        f"process has imported {first / 'plugin_of_two_tests.py'} under that name: rename one of "
+        "them, or use another process"
+    )
+    # What is not imported yet comes from the config's own folder, whatever was read before.
+    import_plugins(["late_plugin_of_test"], [third])
+    assert sys.modules["late_plugin_of_test"].WHERE == "third"
+
+
 def test_without_plugins_nothing_of_the_users_is_on_the_path(folder: Path) -> None:
     before = list(sys.path)
     import_plugins([], [folder])
