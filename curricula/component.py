@@ -60,6 +60,33 @@ class UnknownNameError(ValueError):
         self.key = key
 
 
+_OPTIONS: list[Callable[[], Mapping[str, Any]]] = []
+"""What gives the registries that sections look names up in."""
+
+
+@contextmanager
+def names_kept() -> Iterator[None]:
+    """Within it names may be added to the registries, and none replaced; what was is put back.
+
+    A run folder is read without the plug-in that wrote it, and a name of ours would then stand for
+    our class: other keys, and another meaning. A module that is imported again may replace its own.
+
+    Raises:
+        ValueError: a name has been given to something else.
+    """
+    before = [(names, dict(names)) for give in _OPTIONS if isinstance(names := give(), dict)]
+    yield
+    taken = []
+    for names, old in before:
+        for name, what in old.items():
+            new = names.get(name)
+            if new is not what and getattr(new, "__module__", 0) != getattr(what, "__module__", 1):
+                names[name] = what
+                taken.append(name)
+    if taken:
+        raise ValueError(f"replaces what is called {taken[0]!r}: give its own another name")
+
+
 _foreign: ContextVar[bool] = ContextVar("foreign", default=False)
 
 
@@ -174,6 +201,9 @@ class NameIn:
     registry: Mapping[str, Any]
     what: str = ""
 
+    def __post_init__(self) -> None:
+        _OPTIONS.append(lambda: self.registry)
+
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
@@ -207,6 +237,9 @@ class SectionIn:
 
     registry: Mapping[str, type[BaseModel]] | Callable[[], Mapping[str, type[BaseModel]]]
     default: str | None = None
+
+    def __post_init__(self) -> None:
+        _OPTIONS.append(lambda: self.options)
 
     @property
     def options(self) -> Mapping[str, type[BaseModel]]:

@@ -128,9 +128,25 @@ def _import_entry_point(point: EntryPoint) -> None:
 
 
 def _import(name: str) -> None:
-    module = importlib.import_module(name)
+    module = sys.modules.get(name) or _first_import(name)
     if module not in _HASHES:
         _HASHES[module] = _hash(module)
+
+
+def _first_import(name: str) -> ModuleType:
+    from curricula.component import names_kept  # loads pydantic, which `--help` can do without
+
+    before = set(sys.modules)
+    try:
+        with names_kept():
+            return importlib.import_module(name)
+    except ValueError:
+        # Or the next attempt would find it imported, and all well.
+        root = name.partition(".")[0]
+        for module in {*sys.modules} - before:
+            if module == root or module.startswith(f"{root}."):
+                del sys.modules[module]
+        raise
 
 
 def _refuse_run_folder(name: str) -> None:

@@ -149,6 +149,29 @@ def test_another_configs_plugin_of_the_same_name_is_no_stand_in(folder: Path) ->
     assert sys.modules["late_plugin_of_test"].WHERE == "third"
 
 
+@pytest.mark.parametrize("name", ["arrows", "sudoku"])
+def test_a_plugin_takes_no_name_that_is_there(name: str, folder: Path, tiny: Tiny) -> None:
+    # It trained, and then `export` refused its keys and `report` took the run for one of ours.
+    code = PLUGIN.replace("mine", name)
+    (folder / "taking_plugin_of_test.py").write_text(code)
+    changes = {"plugins": ["taking_plugin_of_test"]}
+    for _ in range(2):
+        with pytest.raises(UserError) as error:
+            load_experiment(tiny(changes))
+        assert str(error.value) == (
+            "plugins: 'taking_plugin_of_test' cannot be imported: ValueError: replaces what is "
+            f"called {name!r}: give its own another name"
+        )
+    assert type(load_experiment(tiny()).task).__name__ == "ArrowsConfig"
+    # A module that broke half way is mended and imported again.
+    (folder / "mended_plugin_of_test.py").write_text(PLUGIN + "raise RuntimeError")
+    changes = {"plugins": ["mended_plugin_of_test"], "task.name": "mine"}
+    with pytest.raises(UserError, match="RuntimeError"):
+        load_experiment(tiny(changes))
+    (folder / "mended_plugin_of_test.py").write_text(PLUGIN)
+    assert load_experiment(tiny(changes)).task.name == "mine"
+
+
 def test_without_plugins_nothing_of_the_users_is_on_the_path(folder: Path) -> None:
     before = list(sys.path)
     import_plugins([], [folder])
