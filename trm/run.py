@@ -164,6 +164,11 @@ def _experiment(config: Experiment | Mapping[str, Any] | Path | str) -> Experime
         return config
     if isinstance(config, Mapping):
         tree, folders = dict(config), []
+    elif not isinstance(config, str | Path):
+        raise UserError(
+            f"config: a {type(config).__name__} is no experiment, tree or path: of what "
+            "`read_config` gives, pass its `default`"
+        )
     else:
         tree, folders = read_yaml(Path(config)), [Path(config).absolute().parent]
     for key in tree:

@@ -102,6 +102,11 @@ def read_config(
         raw, folders = source.tree, source.folders
     elif isinstance(source, Mapping):
         raw, folders = source, (Path.cwd(),)
+    elif not isinstance(source, str | Path):
+        raise UserError(
+            f"config: a {type(source).__name__} is no path, preset's name, tree or config: of an "
+            "experiment pass its `tree()`, with ranges set in it"
+        )
     else:
         path, is_preset = preset_or_path(source)
         raw = read_yaml(path)

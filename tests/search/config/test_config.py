@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import search.engine.driver
+import trm
 from curricula.component import Component
 from search.cli import main
 from search.config.config import config_from, read_config
@@ -202,3 +203,13 @@ def test_what_a_plan_draws_has_the_budget_in_flops(tiny: Any) -> None:
         assert tree["train"]["budget"] == {"flops": plan.budget}
         assert plan.experiment(plan.default_tree) == plan.default
     assert plan.default.train.budget.flops == plan.budget > 1e3
+
+
+def test_what_is_no_config_is_refused_in_a_line() -> None:
+    # The two calls take each other's objects easily for their own.
+    config = read_config("arrows4")
+    with pytest.raises(UserError, match=r"^config: a Config is no .*: .* pass its `default`$"):
+        trm.train(config)  # type: ignore[arg-type]
+    for wrong, kind in ((config.default, "Experiment"), (None, "NoneType"), (5, "int")):
+        with pytest.raises(UserError, match=f"^config: a {kind} is no path, preset's name"):
+            read_config(wrong)  # type: ignore[arg-type]
