@@ -265,9 +265,13 @@ def set_value(tree: dict[str, Any], path: str, value: Any) -> None:
     *parents, last = path.split(".")
     if not all((*parents, last)):
         raise UserError("--set", path, "holds an empty key: write it as in train.seed=3")
-    for key in parents:
+    for index, key in enumerate(parents):
         child = tree.setdefault(key, {})
         if not isinstance(child, dict):
-            raise UserError("--set", path, f"{key!r} holds a value, not a section")
+            what = f"{key!r} holds a value, not a section"
+            if isinstance(child, str) and key != "name":
+                whole, rest = ".".join(parents[: index + 1]), path.split(".", index + 1)[-1]
+                what += f": set it whole, as in {whole}={{name: {child}, {rest}: ...}}"
+            raise UserError("--set", path, what)
         tree = child
     tree[last] = value

@@ -10,6 +10,7 @@ The pages on keys, columns and commands are made from the code when they are sho
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 import textwrap
@@ -70,6 +71,7 @@ def page(topic: str) -> str:
 
 
 def _show(text: str) -> None:
+    text = re.sub("<!--.*?-->\n*", "", text, flags=re.DOTALL)
     if not sys.stdout.isatty():
         print(text, end="")
         return

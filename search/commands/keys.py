@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     from search.config.keys import all_keys
     from trm.plugins import import_plugins
 
+    if args.json_schema and args.section is not None:
+        raise UserError("trm keys", args.section, "goes without --json-schema, of a whole file")
     import_plugins(args.plugins)
     if args.json_schema:
         print(json.dumps(json_schema(), indent=1, ensure_ascii=False))

@@ -111,6 +111,13 @@ def test_a_file_wins_over_a_preset_of_its_name(
         ("arrows4", ["=3"], "--set: '=3' must be key=value"),
         ("arrows4", ["a..b=3"], "--set: 'a..b' holds an empty key"),
         ("arrows4", ["name.x=3"], "--set: 'name.x' 'name' holds a value, not a section"),
+        (
+            "arrows4",
+            ["search.sampler=qmc", "search.sampler.block=3"],
+            "--set: 'search.sampler.block' "
+            "'sampler' holds a value, not a section: set it whole, as in "
+            "search.sampler={name: qmc, block: ...}",
+        ),
         ("arrows4", ["train.seed={"], "--set train.seed:1:2: broken YAML"),
         ("arrows4", ["serach.trials=3"], "serach: unknown section: did you mean search?"),
     ],
