@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import trm.plugins
 from curricula.depth import DEPTH_SCHEDULES
 from curricula.published import CURRICULA
 from search.config.sinks import LOG_SINKS
@@ -35,7 +36,10 @@ REGISTRIES: tuple[dict, ...] = (  # type: ignore[type-arg]
 def working_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work in a folder; what is imported from it and registered is forgotten afterwards."""
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    # Folders that an earlier test of this process has let plug-ins be found in do not count here.
+    path = [place for place in sys.path if place not in trm.plugins._ADDED]
+    monkeypatch.setattr(sys, "path", path)
+    monkeypatch.setattr(trm.plugins, "_ADDED", set())
     modules = set(sys.modules)
     before = [dict(registry) for registry in REGISTRIES]
     yield folder
