@@ -20,6 +20,7 @@ collect_ignore = ["benchmarks", "support"]
 RAY_FILES = frozenset(
     f"tests/{name}.py"
     for name in (
+        "cases/test_cases",
         "cluster/test_connect",
         "search/engine/test_engine_collapse",
         "search/engine/test_job",
