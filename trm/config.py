@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, create_model, model_validator
+from pydantic import Field, SerializeAsAny, create_model
 
 from curricula.component import Component, SectionIn
 from curricula.curriculum import AnyCurriculum
@@ -19,82 +19,12 @@ from trm.learning.losses import LossConfig
 from trm.learning.optimizers import OPTIMIZERS, AdamAtan2Config, OptimizerConfig
 from trm.network.model import ModelConfig
 from trm.plugins import import_plugins, plugin_names
-from trm.report import even_marks
 from trm.tasks import TASKS
 from trm.tasks.base import TaskConfig
+from trm.train_config import TrainConfig
 from trm.validation import validate
 
 SCHEMA_VERSION: Literal[1] = 1
-
-
-class BudgetConfig(Component):
-    """How much to train: exactly one of steps, FLOPs or minutes.
-
-    Attributes:
-        steps: supervision steps at the model's full depth: a depth curriculum buys more of them
-            with the same compute.
-        flops: training FLOPs.
-        minutes: turned into FLOPs once, by timing a few steps.
-    """
-
-    steps: int | None = Field(default=None, gt=0)
-    flops: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> BudgetConfig:
-        given = [key for key, value in self if value is not None]
-        if len(given) != 1:
-            found = f"holds {' and '.join(given)}" if given else "is empty"
-            raise ValueError(f"{found}: give one of steps, flops or minutes, the others null")
-        return self
-
-
-class TrainConfig(Component):
-    """How one model is trained and evaluated.
-
-    `compile: true` needs a C++ compiler on CPUs, triton on CUDA devices. The first steps of a
-    process wait for the compiler, so it pays in long runs and in sweeps whose trials share their
-    sizes. A graph serves every depth and every trial of the same sizes in a process; each number of
-    rows has its own, with gradients and without, and so has each value of a searched size or
-    `batch_size`. Set `TORCHINDUCTOR_CACHE_DIR` to a folder that lasts, to keep graphs between
-    processes. Results agree with eager ones to rounding only, so a run does not change between the
-    two.
-
-    Attributes:
-        batch_size: examples of a training step.
-        budget: how much to train.
-        reports: evaluations, spread evenly over the budget.
-        ema: decay of the moving average of the weights, which is what is evaluated; null turns
-            it off.
-        seed: of initial weights, order, augmentation and exploration, never of the split.
-        precision: of the forward pass; `auto` is bfloat16 on CUDA devices and float32
-            elsewhere.
-        device: `auto` is CUDA if there is any, else the CPU; or any name of torch, such as
-            `cuda:1`.
-        threads: CPU threads of one training.
-        compile: whether the network `f`, one level of the recursion, runs as compiled graphs,
-            in training and in its evaluations (`trm eval` and `trm solve` compile nothing).
-        valid_examples: examples of one evaluation at most; null is all.
-        eval_batch_size: examples of a batch of an evaluation.
-    """
-
-    batch_size: int = Field(default=768, ge=1)
-    budget: BudgetConfig = BudgetConfig(steps=60_000)
-    reports: int = Field(default=10, ge=1)
-    ema: float | None = Field(default=0.999, ge=0.0, lt=1.0)
-    seed: int = Field(default=0, ge=0)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    device: str = "auto"
-    threads: int = Field(default=1, ge=1)
-    compile: bool = False
-    valid_examples: int | None = Field(default=None, ge=1)
-    eval_batch_size: int = Field(default=512, ge=1)
-
-    @property
-    def marks(self) -> tuple[float, ...]:
-        """Shares of the compute budget at which a run reports, the last at 1."""
-        return even_marks(self.reports)
 
 
 class PromiseConfig(Component):

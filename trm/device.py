@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from trm.config import TrainConfig
 from trm.errors import UserError
+from trm.train_config import TrainConfig
 
 
 @dataclass(frozen=True)

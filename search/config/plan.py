@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from curricula.component import foreign_names
+from search.config.evaluated import Evaluated
 from search.config.sections import SweepSections, sweep_sections
 from search.ledger.files import RUN_FILE, SWEEP_FILE, fields_of, read_json, write_atomically
 from search.ledger.storage import Place
@@ -25,6 +26,7 @@ from search.space.space import Space, Tree
 from trm.errors import UserError
 from trm.provenance import provenance
 from trm.report import even_marks
+from trm.validation import validate
 from trm.yaml12 import dump_yaml, parse_yaml
 
 if TYPE_CHECKING:
@@ -41,25 +43,43 @@ class Plan:
         tree: the file with distributions, the budget in FLOPs.
         space: its space.
         sections: how to search, confirm and place trials.
-        recipe: the experiment at the default of every parameter, every default of the schema
-            written out: the reference recipe.
         run_id: unique to the run; the Optuna study and the logs bear it as their name.
         given_marks: shares of the budget at which trials report, if they are on record.
+        given_recipe: the recipe, if it is on record.
         read_default: the recipe as an experiment, if it has been read.
     """
 
     tree: Tree
     space: Space
     sections: SweepSections
-    recipe: Tree
     run_id: str
     given_marks: tuple[float, ...] | None = None
+    given_recipe: Tree | None = None
     read_default: Experiment | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def default_tree(self) -> Tree:
         """The tree at the default of every parameter, as the file has it."""
         return self.space.default()[1]
+
+    @cached_property
+    def recipe(self) -> Tree:
+        """The reference recipe: the experiment at the default of every parameter, written out.
+
+        Runs of older versions have none on record; then reading it needs torch.
+        """
+        return self.given_recipe or self.default.tree()
+
+    @cached_property
+    def evaluated(self) -> Tree:
+        """The sections of the recipe that say what an evaluation is, which need no torch."""
+        if self.given_recipe is not None:
+            return self.given_recipe
+        known = {
+            key: value for key, value in self.default_tree.items() if key in Evaluated.model_fields
+        }
+        with foreign_names():
+            return validate(Evaluated, known).model_dump(mode="json")
 
     @cached_property
     def default(self) -> Experiment:
@@ -86,17 +106,17 @@ class Plan:
     @property
     def name(self) -> str:
         """The experiment's."""
-        return str(self.recipe["name"])
+        return str(self.evaluated["name"])
 
     @property
     def seed(self) -> int:
         """The file's `train.seed`, to which the stages add their offsets."""
-        return int(self.recipe["train"]["seed"])
+        return int(self.evaluated["train"]["seed"])
 
     @property
     def budget(self) -> float:
         """Training FLOPs of every trial, whatever depth it draws."""
-        return float(self.recipe["train"]["budget"]["flops"])
+        return float(self.evaluated["train"]["budget"]["flops"])
 
     @property
     def marks(self) -> tuple[float, ...]:
@@ -104,7 +124,7 @@ class Plan:
         if self.given_marks is not None:
             return self.given_marks
         needed = self.sections.search.scheduler.marks(starts_slowly(self.space.parameters))
-        return tuple(sorted({*even_marks(self.recipe["train"]["reports"]), *needed}))
+        return tuple(sorted({*even_marks(self.evaluated["train"]["reports"]), *needed}))
 
     @property
     def objectives(self) -> list[Objective]:
@@ -129,7 +149,8 @@ class Plan:
     @property
     def examples(self) -> int | None:
         """How many examples one evaluation has, as far as the config says."""
-        counts = (self.recipe["train"]["valid_examples"], self.recipe["task"].get("valid_examples"))
+        train, task = self.evaluated["train"], self.evaluated["task"]
+        counts = (train["valid_examples"], task.get("valid_examples"))
         return min((count for count in counts if count is not None), default=None)
 
     def counted(self, evaluated: int | None, objective: Objective | None = None) -> int | None:
@@ -139,7 +160,7 @@ class Plan:
             evaluated: examples of an evaluation, if they are known.
             objective: whose score; the first if None.
         """
-        probed = self.recipe["diagnostics"]["examples"]
+        probed = self.evaluated["diagnostics"]["examples"]
         return (objective or self.objective).counted(evaluated, probed)
 
     @property
@@ -221,20 +242,8 @@ def read_plan(folder: Place) -> Plan:
     tree = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     with foreign_names():
         space, sections = Space.parse(tree), sweep_sections(tree)
-        if "recipe" not in head:
-            return Plan(tree, space, sections, recipe_of(space), run_id)
-    return Plan(tree, space, sections, head["recipe"], run_id, tuple(head["marks"]))
-
-
-def recipe_of(space: Space) -> Tree:
-    """The default experiment of a space, every default of the schema written out.
-
-    Raises:
-        UserError: it breaks the schema.
-    """
-    from trm.config import experiment_from
-
-    return experiment_from(space.default()[1]).tree()
+    marks = tuple(head["marks"]) if "marks" in head else None
+    return Plan(tree, space, sections, run_id, marks, head.get("recipe"))
 
 
 def trainable_plan(folder: Place) -> Plan:
@@ -256,4 +265,4 @@ def simulated_plan(tree: Mapping[str, Any]) -> Plan:
     """The plan of a resolved tree that no run folder holds."""
     own = dict(tree)
     space = Space.parse(own)
-    return Plan(own, space, sweep_sections(own), recipe_of(space), "simulated")
+    return Plan(own, space, sweep_sections(own), "simulated")

@@ -14,9 +14,10 @@ from search.config.plan import Plan
 from search.config.sections import SweepSections, with_section
 from search.schedulers.scheduler import RungConfig
 from search.space.space import Space
-from trm.config import BudgetConfig, Experiment
+from trm.config import Experiment
 from trm.errors import UserError
 from trm.tasks.base import Task
+from trm.train_config import BudgetConfig
 from trm.training.budget import budget_flops
 from trm.training.flops import step_flops
 
@@ -56,8 +57,8 @@ def resolve_plan(config: Config, task: Task) -> Plan:
         tree=tree,
         space=Space.parse(tree),
         sections=sections,
-        recipe=default.tree(),
         run_id=f"{default.name}-{uuid.uuid4().hex[:12]}",
+        given_recipe=default.tree(),
         read_default=default,
     )
 

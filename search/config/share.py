@@ -14,7 +14,7 @@ def share_of(plan: Plan) -> Share:
     gpus = section.gpus_per_trial
     if gpus is None:
         gpus = 1.0 if torch.cuda.is_available() else 0.0
-    return Share(section.cpus_per_trial or plan.recipe["train"]["threads"], gpus)
+    return Share(section.cpus_per_trial or plan.evaluated["train"]["threads"], gpus)
 
 
 def devices_of(share: Share) -> float:

@@ -184,7 +184,7 @@ def _difference(plan: Plan, other: Plan) -> str:
     """Why scores of two runs do not compare; empty if they do."""
     if not math.isclose(plan.budget, other.budget, rel_tol=SAME_BUDGET):
         return f"compute {other.budget:.3g} instead of {plan.budget:.3g} FLOPs"
-    if plan.recipe["task"] != other.recipe["task"]:
+    if plan.evaluated["task"] != other.evaluated["task"]:
         return "another task"
     facts = [
         (

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trm.config import TrainConfig
 from trm.device import Resolved, resolve
 from trm.errors import UserError
+from trm.train_config import TrainConfig
 
 
 def gpus(monkeypatch: pytest.MonkeyPatch, count: int, bf16: bool = True) -> None:

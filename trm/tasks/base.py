@@ -77,6 +77,8 @@ class Task(ABC):
     have the same rules and symmetries where their grids are equal too; None is like no other."""
     augments: bool = False
     """Whether `augment` changes anything."""
+    symbols: str = ""
+    """A character for each token, in their order; empty where people write tokens as numbers."""
 
     @abstractmethod
     def split(self, name: SplitName) -> Split:
@@ -107,17 +109,25 @@ class Task(ABC):
     def verify(self, inputs: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         """Whether each answer `[n, seq_len]` solves its input, from the rules alone; `[n]`."""
 
-    @abstractmethod
     def unknown(self, inputs: Tokens) -> NDArray[np.bool_]:
-        """The cells `[n, seq_len]` whose answer does not stand in the input (blank cells)."""
+        """The cells `[n, seq_len]` whose answer does not stand in the input; all, unless told."""
+        return np.ones(inputs.shape, dtype=np.bool_)
 
-    @abstractmethod
     def parse(self, text: str) -> Tokens:
-        """One puzzle as a person writes it, as tokens `[seq_len]`.
+        """One puzzle as a person writes it, as tokens `[seq_len]`; spaces and line ends are none.
 
         Raises:
             UserError: the text is not a puzzle of this task.
         """
+        cells, known = text.split(), [str(token) for token in range(self.vocab_size)]
+        if self.symbols:
+            cells, known = list("".join(cells)), list(self.symbols)
+        if len(cells) != self.seq_len or set(cells) - set(known):
+            kind = (
+                f"characters of {self.symbols}" if self.symbols else f"numbers below {len(known)}"
+            )
+            raise UserError("puzzle", text, f"needs {self.seq_len} {kind}, row by row")
+        return np.array([known.index(cell) for cell in cells], dtype=np.int32)
 
     def read(self, path: Path) -> Split:
         """Puzzles of a file, with their answers.
@@ -127,9 +137,12 @@ class Task(ABC):
         """
         raise UserError(f"{path}: the task {self.name} reads no files")
 
-    @abstractmethod
     def show(self, tokens: Tokens, given: Tokens | None = None) -> str:
-        """A readable grid of tokens `[seq_len]`; with `given`, cells that changed stand out."""
+        """A readable grid of tokens `[seq_len]`; with `given`, cells that changed may stand out."""
+        rows, symbols = np.reshape(tokens, self.grid_shape), self.symbols
+        if symbols:
+            return "\n".join("".join(symbols[token] for token in row) for row in rows)
+        return "\n".join(" ".join(str(token) for token in row) for row in rows)
 
     @cached_property
     def data_hash(self) -> str:

@@ -107,6 +107,8 @@ def _check_unknown(task: Task) -> None:
 def _check_display(task: Task) -> None:
     rows, columns = task.grid_shape
     assert rows * columns == task.seq_len, "grid_shape does not hold seq_len cells"
+    symbols = len(task.symbols)
+    assert symbols in (0, task.vocab_size), f"{symbols} symbols for {task.vocab_size} tokens"
     valid = task.split("valid")
     assert isinstance(task.show(valid.inputs[0]), str), "show() gives no text"
     assert isinstance(task.show(valid.inputs[0], valid.inputs[0]), str), "show() gives no text"

@@ -18,12 +18,13 @@ from safetensors.torch import load_file
 
 from curricula.stage import Depth
 from trm.checkpoint import save_checkpoint
-from trm.config import Experiment, TrainConfig, experiment_from
+from trm.config import Experiment, experiment_from
 from trm.device import resolve
 from trm.errors import UserError
 from trm.report import MACHINE_COLUMNS, Report
 from trm.tasks.arrows import ArrowsTask
 from trm.tasks.base import Split, SplitName, Task
+from trm.train_config import TrainConfig
 from trm.training.budget import budget_flops
 from trm.training.flops import step_flops, supervision_step_flops
 from trm.training.trainer import Trainer
