@@ -263,5 +263,8 @@ def shown(value: Any) -> str:
     """
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no whole number of that many digits
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."

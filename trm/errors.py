@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LONGEST = 200
+"""Characters of a value in a message; more are cut off."""
+
 
 class UserError(ValueError):
     """Bad input: the command line prints the message as one line and exits with code 2.
@@ -14,8 +17,17 @@ class UserError(ValueError):
 
     def __init__(self, where: str, value: object = None, remedy: str = "") -> None:
         self.where = where
-        shown = "" if value is None else f" {value!r}"
+        shown = "" if value is None else f" {_brief(value)}"
         super().__init__(f"{where}:{shown} {remedy}".rstrip() if shown or remedy else where)
+
+
+def _brief(value: object) -> str:
+    """A value for a message: of a whole number beyond what Python writes out, its length."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 class RenamedWarning(FutureWarning):

@@ -1,59 +1,21 @@
-"""YAML read with YAML 1.2's numbers and booleans.
+"""YAML read with YAML 1.2's numbers and booleans, and with the merge keys of YAML 1.1.
 
-PyYAML alone follows YAML 1.1: it reads `1e-4` as a string and `off` as false.
+PyYAML alone follows YAML 1.1: it reads `1e-4` as a string and `off` as false. Merge keys (`<<`),
+which YAML 1.2 left out and people use, work as in 1.1.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from trm.errors import UserError
+from trm.yaml_nodes import yaml_value
 
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader with the core schema of YAML 1.2 (section 10.3.2) and no duplicate keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-_KEPT = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag.endswith((":null", ":merge"))]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.yaml_implicit_resolvers = {first: rules for first, rules in _KEPT.items() if rules}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
-        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
-    ),
-    list("-+0123456789."),
-)
-_Loader.add_constructor(
-    # PyYAML's own reads 010 as octal; YAML 1.2 reads it as ten.
-    "tag:yaml.org,2002:int",
-    lambda loader, node: int(str(loader.construct_scalar(node)), 10),  # type: ignore[arg-type]
-)
+MOST_BYTES = 16 * 2**20
+"""Of a file; a larger one is no config."""
 
 
 def parse_value(text: str, source: str = "value") -> Any:
@@ -66,17 +28,28 @@ def parse_value(text: str, source: str = "value") -> Any:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file whose top level is a mapping.
+    """A YAML file whose top level is a mapping: in UTF-8, or in UTF-16 with its byte-order mark.
 
     Raises:
         UserError: no such file, not readable, not YAML, or not a mapping; names file and line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}: give an existing YAML file") from error
+    except ValueError as error:  # a path that no system has
+        raise UserError(f"{str(path)!r}: {error}: give an existing YAML file") from error
+    if len(data) > MOST_BYTES:
+        raise UserError(f"{path}: has more than {MOST_BYTES >> 20} MiB: give a YAML file")
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text file: give a YAML file") from error
+        line = data[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{path}:{line}: not a text file in UTF-8: give a YAML file, saved as UTF-8"
+        ) from error
     return parse_yaml(text, str(path))
 
 
@@ -88,19 +61,39 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     """
     tree = _load(text, source)
     if not isinstance(tree, dict):
-        raise UserError(f"{source}: must hold a mapping of sections such as `task:` and `model:`")
+        empty = "is empty, and " if tree is None else ""
+        raise UserError(
+            f"{source}: {empty}must hold a mapping of sections such as `task:` and `model:`"
+        )
     return tree
 
 
 def _load(text: str, source: str) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader)  # a SafeLoader
+        return yaml_value(text)
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        where = f"{source}:{before.count(chr(10)) + 1}"
+        raise UserError(
+            f"{where}: the character {chr(error.character)!r} cannot stand in YAML: remove it"
+        ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
-        raise UserError(f"{where}: broken YAML: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{source}: broken YAML: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{where}: broken YAML: {_said(error)}") from error
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # an escape beyond Unicode
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{source}: broken YAML: {first}") from error
+
+
+def _said(error: yaml.MarkedYAMLError) -> str:
+    """What is wrong, with a remedy where PyYAML's words leave one open."""
+    problem = str(error.problem or error.context)
+    if problem == "but found another document":
+        return "several documents: keep one, without the `---` between them"
+    if problem.startswith("found character '\\t'"):
+        return "a tab: indent with spaces"
+    return problem
 
 
 class _Dumper(yaml.SafeDumper):
@@ -129,8 +122,8 @@ def _represent_str(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 
 def _load_plain(value: str) -> Any:
     try:
-        return yaml.load(value, Loader=_Loader)
-    except yaml.YAMLError:
+        return yaml_value(value)
+    except (yaml.YAMLError, ValueError, OverflowError):
         return value
 
 

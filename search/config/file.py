@@ -88,10 +88,18 @@ def preset_or_path(source: str | Path) -> tuple[Path, bool]:
         UserError: neither a file nor a preset.
     """
     path = Path(source)
-    if path.suffix in {".yaml", ".yml"} or path.is_file():
+    if path.suffix in {".yaml", ".yml"} or _can_be_read(path):
         return path, False
     known = presets()
     if str(source) in known:
         return known[str(source)], True
     hint = nearest(str(source), list(known))
-    raise UserError(f"{source}: neither a file nor a preset: {hint}")
+    raise UserError(f"{str(source)[:200]}: neither a file nor a preset: {hint}")
+
+
+def _can_be_read(path: Path) -> bool:
+    """Whether there is a file, or a pipe such as a shell's `<(...)`, under that name."""
+    try:
+        return path.exists() and not path.is_dir()
+    except OSError:  # a name that is too long, or a folder that may not be looked into
+        return False

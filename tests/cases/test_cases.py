@@ -24,8 +24,6 @@ SLOW = {
     "14-parallel-beyond-cores",
 }
 TO_COME = {
-    "01-yaml-merge-keys",
-    "02-yaml-odd-input",
     "04-conflict-copies",
     "05-bitflip-parquet",
     "07-int-range-huge",
