@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from trm.errors import UserError
@@ -42,6 +42,7 @@ PLAIN = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 @given(st.dictionaries(st.text(min_size=1), PLAIN, max_size=4))
 @example({":\x85": None, "a": "b\u2028 c\x85"})
 def test_what_is_dumped_reads_back(tree: dict[str, Any]) -> None:
