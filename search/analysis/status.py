@@ -11,6 +11,7 @@ from search.analysis.fidelity import fidelity_warning
 from search.analysis.result_text import result_text, values_text
 from search.config.plan import Plan, read_plan
 from search.explore.candidates import best_first, explored, pareto_front
+from search.ledger.attempts import repeated
 from search.ledger.book import Book, holds_ablations
 from search.ledger.lineage import spent
 from search.ledger.reader import read_book
@@ -77,6 +78,7 @@ def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict
             for trial in trials.values()
             if trial.failed
         ],
+        "attempts": [asdict(one) for many in book.attempts.values() for one in many],
         "findings": count_findings(diagnose_book(book)),
         "result": asdict(result) if result else None,
     }
@@ -127,6 +129,7 @@ def status_text(folder: Place | str) -> str:
     if reasons:
         lines.append("failures:")
         lines += [f"  {n} x {reason}" for reason, n in reasons.most_common()]
+    lines += _lost(book)
     if state["findings"]:
         words = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in state["findings"].items())
         lines.append(f"findings by trials (`trm diagnose` tells more): {words}")
@@ -140,6 +143,22 @@ def status_text(folder: Place | str) -> str:
     else:
         lines.append("no winner yet: `trm sweep ... --resume` goes on")
     return "\n".join(lines)
+
+
+def _lost(book: Book) -> list[str]:
+    """Attempts that did not end their trials, by reason and place."""
+    found = [one for many in book.attempts.values() for one in many]
+    if not found:
+        return []
+    reasons = Counter((one.outcome, one.host, one.reason) for one in found)
+    lines = [
+        f"attempts that did not end their trial ({repeated(book.attempts):.0f} s of work repeated "
+        "at most):"
+    ]
+    for (outcome, host, reason), n in reasons.most_common():
+        what = "preempted" if outcome == "preempted" else f"{outcome}, run again"
+        lines.append(f"  {n} x {what}{f' on {host}' if host else ''}: {reason or 'no reason'}")
+    return lines
 
 
 def result_table(done: Run) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from search.ledger.attempts import Attempt, Cause, attempt_of
 from search.ledger.journal import JournalRecord
 from search.ledger.parquet import CURVES
 from search.ledger.storage import Place
@@ -25,11 +26,18 @@ _CASTS: dict[str, Callable[[Any], int | float | bool]] = {"int": int, "float": f
 class Book:
     """The trials of a run and their curves.
 
-    `trials` is read-only to callers: it is this object's view of what was recorded.
+    `trials` and `attempts` are read-only to callers: they are this object's view of what was
+    recorded.
+
+    Attributes:
+        trials: by id.
+        attempts: by trial, those that did not end it, in order.
     """
 
     def __init__(self) -> None:
         self.trials: dict[int, Trial] = {}
+        self.attempts: dict[int, list[Attempt]] = {}
+        self._begun: dict[int, str] = {}
         self._tail: dict[int, list[Row]] = defaultdict(list)
 
     def add_trial(
@@ -66,7 +74,8 @@ class Book:
         """The number of a new execution, from 1; reports of any earlier one are ignored."""
         assert not self.trials[trial_id].ended, "a finished trial is not run again"
         attempt = self.trials[trial_id].attempts + 1
-        self._record(trial_id, {"k": "attempt", "attempt": attempt, "at": _now()})
+        self._begun[trial_id] = now = _now()
+        self._record(trial_id, {"k": "attempt", "attempt": attempt, "at": now})
         return attempt
 
     def acknowledge(
@@ -106,13 +115,67 @@ class Book:
         self._record(trial_id, record)
         return True
 
-    def preempt(self, trial_id: int, attempt: int, reason: str) -> bool:
-        """Note that an attempt's worker died; the trial goes on. False for a stale attempt."""
+    def preempt(
+        self,
+        trial_id: int,
+        attempt: int,
+        reason: str,
+        *,
+        cause: Cause = "worker",
+        host: str = "",
+        node: str = "",
+        pid: int = 0,
+        repeated: float = 0.0,
+    ) -> bool:
+        """Note that an attempt ended and its trial goes on. False for a stale attempt.
+
+        Args:
+            repeated: seconds of work, at most, that are to be done again.
+        """
         trial = self.trials[trial_id]
         if trial.ended or attempt != trial.attempts:
             return False
-        self._record(trial_id, {"k": "preempted", "attempt": attempt, "reason": reason})
+        self._record(
+            trial_id,
+            {
+                "k": "preempted",
+                "attempt": attempt,
+                "cause": cause,
+                "reason": " ".join(reason.split()),
+                "host": host,
+                "node": node,
+                "pid": pid,
+                "started": self._begun.get(trial_id),
+                "at": _now(),
+                "mark": trial.mark,
+                "repeated": round(repeated, 3),
+            },
+        )
         return True
+
+    def retry(self, trial_id: int, *, afresh: bool = False) -> None:
+        """Take a failed trial's outcome back: it goes on from its last checkpoint.
+
+        The outcome stays on record among its attempts.
+
+        Args:
+            afresh: its checkpoint is gone, so it begins again; reports that are known stay.
+        """
+        trial = self.trials[trial_id]
+        assert trial.failed, f"trial {trial_id}: {trial.outcome} is no failure"
+        self._record(
+            trial_id,
+            {
+                "k": "retry",
+                "attempt": trial.attempts,
+                "cause": "retried",
+                "outcome": trial.outcome,
+                "reason": trial.reason,
+                "at": trial.finished,
+                "mark": trial.mark,
+                "checkpoint": None if afresh else trial.checkpoint,
+            },
+        )
 
     def pause(self, trial_id: int) -> None:
         """Note that a trial waits, after its last report, until it is gone on with."""
@@ -152,9 +215,17 @@ class Book:
         """Remove a trial's checkpoints but one; a book has none."""
 
     def _record(self, trial_id: int, record: JournalRecord) -> None:
-        row = apply(self.trials, {"t": trial_id, **record})
+        record = {"t": trial_id, **record}
+        row = apply(self.trials, record)
         if row is not None:
             self._tail[trial_id].append(row)
+        note_attempt(self.attempts, record)
+
+
+def note_attempt(attempts: dict[int, list[Attempt]], record: JournalRecord) -> None:
+    """Add what a record tells of an attempt, if it tells of one."""
+    if (attempt := attempt_of(record)) is not None:
+        attempts.setdefault(attempt.trial, []).append(attempt)
 
 
 def apply(trials: dict[int, Trial], record: JournalRecord) -> Row | None:
@@ -188,6 +259,9 @@ def apply(trials: dict[int, Trial], record: JournalRecord) -> Row | None:
         trial.paused = True
     elif kind == "preempted":
         trial.preempted += 1
+    elif kind == "retry":
+        trial.outcome = trial.score = trial.finished = None
+        trial.reason, trial.checkpoint = "", record["checkpoint"]
     elif kind == "end":
         trial.outcome, trial.score = record["outcome"], record["score"]
         trial.paused = False

@@ -1,8 +1,8 @@
 """The only truth of a run folder: its trials, their attempts and every acknowledged report.
 
-A run folder holds `log/` (what happened since the last compaction), `trials/` and `curves/`
-(Parquet, readable with `pyarrow.dataset`), `checkpoints/` and `lock`, or `lease.json` on an object
-store.
+A run folder holds `log/` (what happened since the last compaction), `trials/`, `curves/` and, where
+there are any, `attempts/` (Parquet, readable with `pyarrow.dataset`), `checkpoints/` and `lock`, or
+`lease.json` on an object store.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from search.ledger.book import Book, apply
+from search.ledger.attempts import FOLDER as ATTEMPTS_FOLDER
+from search.ledger.attempts import write_attempts
+from search.ledger.book import Book, apply, note_attempt
 from search.ledger.checkpoints import is_own, keep_only
 from search.ledger.journal import Journal, JournalRecord, sync_folder
 from search.ledger.lease import Lease
@@ -73,6 +75,7 @@ class Ledger(Book):
         state = LedgerState(folder)
         super().__init__()
         self.trials.update(state.trials)
+        self.attempts.update(state.attempts)
         self._tail.update(state.tail)
         self._dirty: set[int] = state.dirty
         self._pending = state.records
@@ -187,6 +190,10 @@ class Ledger(Book):
             rows = [row for trial in self._of(block) for row in self._tail.get(trial.id, ())]
             if rows:
                 extend_curves(part(self.folder / "curves", block), rows, done)
+            lost = [one for t in self._of(block) for one in self.attempts.get(t.id, ())]
+            if lost:
+                # Before the trials: what they count is then on record, whenever this is cut short.
+                write_attempts(part(_made(self.folder / ATTEMPTS_FOLDER), block), lost, done)
             trials = (trial_row(trial) for trial in self._of(block))
             write_part(part(self.folder / "trials", block), trials, TRIALS, done)
         for path in older:
@@ -237,6 +244,7 @@ class Ledger(Book):
             row = apply(self.trials, record)
             if row is not None:
                 self._tail[trial_id].append(row)
+            note_attempt(self.attempts, record)
             self._dirty.add(trial_id // BLOCK)
             self._pending += 1
         except BaseException:
@@ -248,6 +256,12 @@ class Ledger(Book):
             self._journal.then(partial(remove_tree, self.folder / replaced))
         if self._pending >= COMPACT_EVERY * max(1, len(self._dirty) // FILES_PER_COMPACTION):
             self.compact()
+
+
+def _made(folder: Place) -> Place:
+    if isinstance(folder, Path):
+        folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _lock(path: Place) -> FileLock | Lease:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from itertools import groupby
 from typing import Any
@@ -65,7 +65,7 @@ def parts(folder: Place) -> dict[int, Place]:
 def sequence_of(path: Place) -> int:
     """The last log record that a file contains; 0 if there is no file."""
     try:
-        with _sound(path):
+        with sound(path):
             metadata = pq.read_metadata(readable(path)).metadata or {}
     except FileNotFoundError:
         return 0
@@ -94,7 +94,7 @@ def read_curve_part(path: Place, trial: int | None = None) -> pa.Table:
     """A file's rows, of one trial if given; no rows if there is no file."""
     filters = None if trial is None else [("trial", "=", trial)]
     try:
-        with _sound(path):
+        with sound(path):
             return _conform(pq.read_table(readable(path), filters=filters))
     except FileNotFoundError:
         return CURVES.empty_table()
@@ -127,7 +127,7 @@ def read_trial_part(path: Place) -> tuple[list[Trial], int, int]:
     Raises:
         UserError: it is damaged, or a newer version of this program wrote it.
     """
-    with _sound(path):
+    with sound(path):
         table = pq.read_table(readable(path))
     metadata = table.schema.metadata
     version = int(metadata[b"schema_version"])
@@ -164,7 +164,7 @@ def trial_row(trial: Trial) -> Row:
 
 def _stored_rows(path: Place, columns: Sequence[str]) -> Iterator[Row]:
     try:
-        with _sound(path):
+        with sound(path):
             file = pq.ParquetFile(readable(path))
     except FileNotFoundError:
         return
@@ -175,7 +175,12 @@ def _stored_rows(path: Place, columns: Sequence[str]) -> Iterator[Row]:
 
 
 @contextmanager
-def _sound(path: Place) -> Iterator[None]:
+def sound(path: Place) -> Iterator[None]:
+    """What reads a Parquet file.
+
+    Raises:
+        UserError: it is damaged.
+    """
     try:
         yield
     except pa.ArrowInvalid as error:
@@ -203,9 +208,14 @@ def _write(path: Place, table: pa.Table) -> None:
         return
     # pyarrow's dataset reader skips names that start with a dot.
     temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as file:
-        pq.write_table(table, file, **options)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            pq.write_table(table, file, **options)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)

@@ -8,7 +8,9 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from search.ledger.book import Book, apply, curve_columns, row_of
+from search.ledger.attempts import FOLDER as ATTEMPTS_FOLDER
+from search.ledger.attempts import Attempt, read_attempts_part
+from search.ledger.book import Book, apply, curve_columns, note_attempt, row_of
 from search.ledger.journal import SCHEMA_VERSION, read_journal
 from search.ledger.parquet import (
     BLOCK,
@@ -59,6 +61,7 @@ class Snapshot(Book):
         self._folder = existing(folder)
         state = LedgerState(self._folder)
         self.trials.update(state.trials)
+        self.attempts.update(state.attempts)
         self._tail.update(state.tail)
 
     def curve(self, trial_id: int) -> list[Row]:
@@ -95,10 +98,11 @@ class LedgerState:
     def __init__(self, folder: Place) -> None:
         records = list(read_journal(folder / "log"))
         self.trials: dict[int, Trial] = {}
+        self.attempts: dict[int, list[Attempt]] = {}
         self.tail: dict[int, list[Row]] = defaultdict(list)
         self.dirty: set[int] = set()
         self.records = len(records)
-        trials_at, curves_at = {}, {}
+        trials_at, curves_at, attempts_at = {}, {}, {}
         for block, path in parts(folder / "trials").items():
             trials, trials_at[block], version = read_trial_part(path)
             self.trials.update((trial.id, trial) for trial in trials)
@@ -106,7 +110,11 @@ class LedgerState:
                 self.dirty.add(block)  # the next compaction writes it anew
         for block, path in parts(folder / "curves").items():
             curves_at[block] = sequence_of(path)
-        stored = [*trials_at.values(), *curves_at.values()]
+        for block, path in parts(folder / ATTEMPTS_FOLDER).items():
+            attempts, attempts_at[block] = read_attempts_part(path)
+            for attempt in attempts:
+                self.attempts.setdefault(attempt.trial, []).append(attempt)
+        stored = [*trials_at.values(), *curves_at.values(), *attempts_at.values()]
         self.sequence = max([0, *stored, *(record["n"] for record in records)])
         for record in records:
             block = record["t"] // BLOCK
@@ -117,6 +125,8 @@ class LedgerState:
             if row is not None and record["n"] > curves_at.get(block, 0):
                 self.tail[record["t"]].append(row)
                 self.dirty.add(block)
+            if record["n"] > attempts_at.get(block, 0):
+                note_attempt(self.attempts, record)
 
 
 def existing(folder: Place | str) -> Place:

@@ -10,6 +10,7 @@ from search.ledger.book import holds_ablations
 from search.ledger.files import write_atomically
 from search.ledger.storage import Place, place
 from search.report.ablations import ablations
+from search.report.attempts import attempts
 from search.report.costs import costs
 from search.report.curriculum import curriculum
 from search.report.curves import curves
@@ -53,6 +54,7 @@ SECTIONS: Sequence[Callable[[Facts], Section | None]] = (
     depth,
     curriculum,
     failures,
+    attempts,
     costs,
     reproduce,
 )
