@@ -13,7 +13,8 @@ import warnings
 from collections.abc import Sequence
 
 from search.commands import COMMANDS, GROUPS, parser_of
-from trm.errors import RenamedWarning, UserError
+from trm.errors import CacheWarning, RenamedWarning, UserError
+from trm.paths import working_folders
 
 RENAMED = {"study": ("ablate",), "dashboard": ("report", "--dashboard")}
 """What stands for the commands that there were, which are still accepted."""
@@ -34,10 +35,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("trm: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except FileNotFoundError as error:
+        if working_folders():
+            return _failed(error)
+        print("trm: error: the working directory is gone: go to another one (cd)", file=sys.stderr)
+        return BAD_INPUT
     except BrokenPipeError:
         # The reader (`| head`) went away: that is not an error, and Python must not say so at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OSError as error:
+        return _failed(error)
+
+
+def _failed(error: OSError) -> int:
+    """One line for a file that the system refuses; what names no file is a defect of ours.
+
+    Raises:
+        OSError: the error, if it names none.
+    """
+    if error.filename is None:
+        raise error
+    path = error.filename if isinstance(error.filename, str) else os.fsdecode(error.filename)
+    line = " ".join(f"{path}: {error.strerror}".split())
+    print(f"trm: error: {line}: check the path and who may use it", file=sys.stderr)
+    return BAD_INPUT
 
 
 _as_python_does = warnings.formatwarning
@@ -50,9 +72,11 @@ def _format(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    """A warning as Python has it; that a name is old as one line."""
+    """A warning as Python has it; one of ours as one line."""
     if issubclass(category, RenamedWarning):
         return f"trm: {message}\n"
+    if issubclass(category, CacheWarning):
+        return f"trm: warning: {message}\n"
     return _as_python_does(message, category, filename, lineno, line)
 
 

@@ -18,6 +18,7 @@ from trm.learning.halting import AnyHalting, HaltingConfig
 from trm.learning.losses import LossConfig
 from trm.learning.optimizers import OPTIMIZERS, AdamAtan2Config, OptimizerConfig
 from trm.network.model import ModelConfig
+from trm.paths import checked_path, home_path
 from trm.plugins import import_plugins, plugin_names
 from trm.tasks import TASKS
 from trm.tasks.base import TaskConfig
@@ -177,7 +178,7 @@ def absolute_files(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     return {
-        key: str(Path(child).expanduser().absolute())
+        key: str(home_path(checked_path(child, "task.file"), "task.file").absolute())
         if key == "file" and isinstance(child, str)
         else absolute_files(child)
         for key, child in node.items()

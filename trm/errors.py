@@ -30,5 +30,9 @@ def _brief(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
+class CacheWarning(UserWarning):
+    """Data are not kept where they should be: the command line prints the message as one line."""
+
+
 class RenamedWarning(FutureWarning):
     """An old name that is still accepted: the command line prints the message as one line."""

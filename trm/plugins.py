@@ -16,6 +16,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from trm.errors import UserError
+from trm.paths import working_folders
 from trm.run_folder import run_folder_of
 
 GROUP = "trm.plugins"
@@ -47,7 +48,7 @@ def import_plugins(names: Sequence[str], folders: Sequence[Path] = ()) -> None:
     """
     for point in _entry_points():
         _import_entry_point(point)
-    places = [Path.cwd(), *folders]
+    places = [*working_folders(), *folders]
     if names:
         look_in(places)
     for name in names:

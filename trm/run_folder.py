@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from trm.errors import UserError
+from trm.paths import checked_path, home_path, spare_folder
 
 LOCK = "lock"
 """The file that a run's process holds locked."""
@@ -26,6 +27,7 @@ def create_folder(folder: Path, marker: str, *, resume: bool) -> None:
     """
     if re.match("[a-z][a-z0-9+.-]+:/", str(folder)):  # a URI: a Path holds it with one slash
         raise UserError("--out", str(folder), "must be a local folder")
+    checked_path(folder, "--out")
     if folder.exists() and not folder.is_dir():
         raise UserError("--out", str(folder), "is a file: name a folder")
     begun = (folder / marker).exists()
@@ -64,13 +66,21 @@ def run_folder_of(path: Path) -> Path | None:
     return None
 
 
-def cache_folder() -> Path:
-    """Where generated data is kept: `$TRM_CACHE`, or `trm-search` in the user's cache folder."""
-    own = os.environ.get("TRM_CACHE")
-    if own:
-        return Path(own).expanduser()
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "trm-search"
+def cache_folder() -> Path | None:
+    """Where generated data is kept: `$TRM_CACHE`, or `trm-search` in the user's cache folder.
+
+    A user without a home folder has it among the temporary files; None where there are none.
+
+    Raises:
+        UserError: a variable names the home folder of nobody.
+    """
+    for name, below in (("TRM_CACHE", ""), ("XDG_CACHE_HOME", "trm-search")):
+        if text := os.environ.get(name):
+            return home_path(text, name) / below
+    try:
+        return Path.home() / ".cache" / "trm-search"
+    except RuntimeError:  # an id that the system has no name for, as in a container
+        return spare_folder()
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -88,6 +98,7 @@ def checkpoint_in(path: Path) -> Path:
     Raises:
         UserError: neither.
     """
+    checked_path(path)
     if (path / "checkpoint.json").is_file():
         return path
     latest = latest_checkpoint(path)

@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from search.commands.options import add_ray_arguments, ends_well, positive, resuming
+from search.commands.options import a_place, add_ray_arguments, ends_well, positive, resuming
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="runs of the base and of each ablation (default: the file's, or 5)",
     )  # fmt: skip
     parser.add_argument(
-        "--out", metavar="RUN", help="run folder, a path or a URI (default: runs/NAME-ablations)"
+        "--out",
+        metavar="RUN",
+        type=a_place,
+        help="run folder, a path or a URI (default: runs/NAME-ablations)",
     )
     parser.add_argument(
         "--resume", action="store_true",

@@ -23,7 +23,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.commands.options import a_path
 from trm.errors import UserError
+from trm.paths import checked_path, write_output
 
 if TYPE_CHECKING:
     from curricula.preview import Change, Preview
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="override one value, as in curriculum=cgar; may be repeated",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, metavar="FILE",
+        "--out", type=a_path, metavar="FILE",
         help="draw a picture in this file: .png, .svg or .pdf (default: text)",
     )  # fmt: skip
     parser.add_argument(
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     hints: list[str] = []
     reports: Sequence[Any] = ()
     config: Experiment
-    if Path(args.config).is_dir():
+    if checked_path(args.config).is_dir():
         if args.sets:
             raise UserError("--set", args.sets[0], "cannot change what a run did: give its config")
         config, reports = read_run(Path(args.config))
@@ -107,10 +109,7 @@ def _draw(plan: CurriculumPlan, out: Path) -> None:
     from search.analysis.curriculum_picture import picture
 
     drawn = picture(plan, out.suffix.lower().removeprefix("."))
-    try:
-        out.write_bytes(drawn)
-    except OSError as error:
-        raise UserError("--out", str(out), f"cannot be written: {error.strerror}") from error
+    write_output(out, drawn, "--out")
 
 
 def _others(space: Space) -> Iterator[str]:

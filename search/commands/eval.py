@@ -12,10 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.commands.options import positive, probability
+from search.commands.options import a_path, positive, probability
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,12 +26,14 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm eval`."""
-    parser.add_argument("checkpoint", type=Path, help="a checkpoint, or the folder of `trm train`")
+    parser.add_argument(
+        "checkpoint", type=a_path, help="a checkpoint, or the folder of `trm train`"
+    )
     parser.add_argument(
         "--split", choices=["train", "valid", "test"], default="valid",
         help="which examples of the task (default: valid; test is for final numbers)",
     )  # fmt: skip
-    parser.add_argument("--data", type=Path, metavar="FILE", help="puzzles of a file instead")
+    parser.add_argument("--data", type=a_path, metavar="FILE", help="puzzles of a file instead")
     parser.add_argument(
         "--steps", type=positive, metavar="N",
         help="supervision steps (default: the model's halt_max_steps)",

@@ -18,7 +18,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from search.commands.options import a_path
 from trm.errors import UserError
+from trm.paths import write_output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,10 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--trial", type=int, metavar="ID", help="an explore trial instead of the winner"
     )
     parser.add_argument(
-        "--front", type=Path, metavar="DIR",
+        "--front", type=a_path, metavar="DIR",
         help="one file for every config of the Pareto front, in this folder",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="FILE", help="a file (default: print it)")
+    parser.add_argument("--out", type=a_path, metavar="FILE", help="a file (default: print it)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,7 +66,7 @@ def _write(path: Path, text: str, option: str) -> None:
     try:
         if option == "--front":
             path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(option, str(path), f"cannot be written: {error.strerror}") from error
+    write_output(path, text, option)
     print(f"written to {path}")

@@ -14,8 +14,8 @@ import re
 import shutil
 import sys
 import textwrap
-from pathlib import Path
 
+from search.commands.options import a_path
 from trm.errors import UserError
 
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm guide`."""
     parser.add_argument("topic", nargs="?", metavar="TOPIC", help="a page (default: list them)")
     parser.add_argument(
-        "--write", type=Path, metavar="DIR", help="write every page into a folder, for a web site"
+        "--write", type=a_path, metavar="DIR", help="write every page into a folder, for a web site"
     )
 
 

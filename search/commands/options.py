@@ -7,6 +7,23 @@ import shlex
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from trm.errors import UserError
+from trm.paths import checked_path, home_path
+
+
+def a_path(text: str) -> Path:
+    """A path that a file or folder can have; `--out=~/mine` reaches us as it stands."""
+    try:
+        return home_path(checked_path(text))
+    except UserError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def a_place(text: str) -> str:
+    """A path that a folder can have, or a URI."""
+    return text if "://" in text else str(a_path(text))
 
 
 def positive(text: str) -> int:

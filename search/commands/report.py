@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from search.commands.options import a_path, a_place
 from search.report.images import FORMATS
 from trm.errors import UserError
 
@@ -27,11 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm report`."""
     parser.add_argument("run", metavar="RUN", help="a run folder of `trm sweep`, or its URI")
     parser.add_argument(
-        "--out", metavar="FILE", help="the page (default: report.html in the run folder)"
+        "--out",
+        metavar="FILE",
+        type=a_place,
+        help="the page (default: report.html in the run folder)",
     )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument(
-        "--images", metavar="DIR", type=Path, help="write every figure into this folder too"
+        "--images", metavar="DIR", type=a_path, help="write every figure into this folder too"
     )
     parser.add_argument(
         "--format", choices=FORMATS, default="svg", help="of the images (default: svg)"

@@ -19,10 +19,9 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.commands.options import positive
+from search.commands.options import a_path, positive
 
 if TYPE_CHECKING:
     from search.simulator.methods import MethodLine
@@ -59,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--clock", choices=("seconds", "compute"), default="seconds",
         help="what a report takes: its recorded seconds, or its compute at one rate",
     )  # fmt: skip
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write the recording, and stop")
+    parser.add_argument("--save", type=a_path, metavar="FILE", help="write the recording, and stop")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -13,10 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.commands.options import positive
+from search.commands.options import a_path, positive
 from trm.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +24,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm solve`."""
-    parser.add_argument("checkpoint", type=Path, help="a checkpoint, or the folder of `trm train`")
+    parser.add_argument(
+        "checkpoint", type=a_path, help="a checkpoint, or the folder of `trm train`"
+    )
     parser.add_argument("puzzle", help="the puzzle, `-` for standard input, or SPLIT:INDEX")
     parser.add_argument(
         "--steps", type=positive, metavar="N",

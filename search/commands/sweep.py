@@ -23,7 +23,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.commands.options import add_ray_arguments, ends_well, positive, resuming
+from search.commands.options import a_place, add_ray_arguments, ends_well, positive, resuming
 
 if TYPE_CHECKING:
     from search.sweep.run import Run
@@ -41,11 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="explore trials (more than a finished run has extend it, with --resume)",
     )  # fmt: skip
     parser.add_argument(
-        "--out", metavar="RUN", help="run folder, a path or a URI (default: runs/NAME)"
+        "--out",
+        metavar="RUN",
+        type=a_place,
+        help="run folder, a path or a URI (default: runs/NAME)",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument(
-        "--warm-start", action="append", default=[], metavar="RUN",
+        "--warm-start", action="append", default=[], metavar="RUN", type=a_place,
         help="an earlier run that tells a new one what it can; may be repeated",
     )  # fmt: skip
     add_ray_arguments(parser)

@@ -14,7 +14,7 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.commands.options import positive
+from search.commands.options import a_path, positive
 from trm.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--show", type=positive, default=1, metavar="N", help="examples to show (default: 1)"
     )
     parser.add_argument(
-        "--write", type=Path, metavar="FILE",
+        "--write", type=a_path, metavar="FILE",
         help="write the split as CSV: input, label (tokens, space-separated), difficulty; "
         "source, if there are several",
     )  # fmt: skip

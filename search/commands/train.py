@@ -20,6 +20,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from search.commands.options import a_path
+
 if TYPE_CHECKING:
     from trm.run import Training
 
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="override one value, as in train.seed=3; may be repeated",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="run folder (default: runs/NAME-train)"
+        "--out", type=a_path, metavar="DIR", help="run folder (default: runs/NAME-train)"
     )
     parser.add_argument(
         "--resume", action="store_true",

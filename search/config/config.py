@@ -12,6 +12,7 @@ from search.config.sections import SweepSections, sweep_sections
 from search.space.space import Space, Tree
 from trm.config import Experiment, experiment_from, variant
 from trm.errors import UserError
+from trm.paths import working_folders
 from trm.plugins import import_plugins, plugin_names
 from trm.yaml12 import read_yaml
 
@@ -101,7 +102,7 @@ def read_config(
             return source
         raw, folders = source.tree, source.folders
     elif isinstance(source, Mapping):
-        raw, folders = source, (Path.cwd(),)
+        raw, folders = source, (*working_folders(),)
     elif not isinstance(source, str | Path):
         raise UserError(
             f"config: a {type(source).__name__} is no path, preset's name, tree or config: of an "
@@ -110,7 +111,8 @@ def read_config(
     else:
         path, is_preset = preset_or_path(source)
         raw = read_yaml(path)
-        folders = (Path.cwd(),) if is_preset else (Path.cwd(), path.absolute().parent)
+        beside = () if is_preset else (path.absolute().parent,)
+        folders = (*working_folders(), *beside)
     tree = prepared_tree(raw, sets)
     import_plugins(plugin_names(tree), folders)
     return config_from(tree, tuple(dict.fromkeys(folders)))

@@ -14,6 +14,7 @@ from search.config.ablations import OLD_SECTION, SECTION
 from search.config.sections import SweepSections
 from trm.config import SECTIONS, absolute_files, set_value
 from trm.errors import RenamedWarning, UserError
+from trm.paths import checked_path
 from trm.yaml12 import parse_value, read_yaml
 
 
@@ -87,19 +88,11 @@ def preset_or_path(source: str | Path) -> tuple[Path, bool]:
     Raises:
         UserError: neither a file nor a preset.
     """
-    path = Path(source)
-    if path.suffix in {".yaml", ".yml"} or _can_be_read(path):
+    path = checked_path(source)
+    if path.suffix in {".yaml", ".yml"} or (path.exists() and not path.is_dir()):
         return path, False
     known = presets()
     if str(source) in known:
         return known[str(source)], True
     hint = nearest(str(source), list(known))
     raise UserError(f"{str(source)[:200]}: neither a file nor a preset: {hint}")
-
-
-def _can_be_read(path: Path) -> bool:
-    """Whether there is a file, or a pipe such as a shell's `<(...)`, under that name."""
-    try:
-        return path.exists() and not path.is_dir()
-    except OSError:  # a name that is too long, or a folder that may not be looked into
-        return False

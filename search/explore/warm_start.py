@@ -23,6 +23,7 @@ from search.samplers.history import PastTrial
 from search.schedulers.rungs import highest
 from search.space.space import Params
 from trm.errors import UserError
+from trm.paths import home_path
 
 START_FILE = "warm_start.json"
 START_VERSION = 1
@@ -260,7 +261,7 @@ def _record(
 
 def _run_folder(name: str) -> Place:
     where = place(name)
-    return where.expanduser() if isinstance(where, Path) else where
+    return home_path(where) if isinstance(where, Path) else where
 
 
 def _curves(folder: Place) -> Mapping[int, list[Row]]:

@@ -21,6 +21,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from trm.errors import UserError
+from trm.paths import checked_path
 from trm.run_folder import create_folder
 
 LEASE_FILE = "lease.json"
@@ -143,13 +144,13 @@ def place(where: Place | str) -> Place:
     (PosixPath('runs/mine'), PosixPath('/srv/runs/mine'))
 
     Raises:
-        UserError: a URI that pyarrow does not take, with a password in it, or whose store does
-            not answer, refuses us or has no such bucket.
+        UserError: a path that no file can have; a URI that pyarrow does not take, with a password
+            in it, or whose store does not answer, refuses us or has no such bucket.
     """
-    if isinstance(where, Path | Remote):
+    if isinstance(where, Remote):
         return where
-    if "://" not in where:
-        return Path(where)
+    if isinstance(where, Path) or "://" not in where:
+        return checked_path(where)
     return _connect(where)
 
 

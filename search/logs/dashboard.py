@@ -17,6 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from search.logs.optuna_journal import STUDY_FILE
 from trm.errors import UserError
+from trm.paths import checked_path
 
 StartResponse = Callable[..., Any]
 Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -104,7 +105,7 @@ def _journal_of(folder: Path) -> Path:
             f"{folder}: is a URI, where Optuna's journal cannot live: only a run in a local folder "
             "has one"
         )
-    if not (folder / "run.json").is_file():
+    if not (checked_path(folder) / "run.json").is_file():
         raise UserError(f"{folder}: holds no sweep: give the folder of `trm sweep`")
     journal = folder / STUDY_FILE
     if not journal.is_file():

@@ -223,6 +223,8 @@ def _from_file(path: Place) -> Recording:
     try:
         table = pq.read_table(readable(path))
         head = json.loads((table.schema.metadata or {})[_KEY])
+    except PermissionError as error:
+        raise UserError(str(path), None, "may not be read: check who owns it") from error
     except (pa.ArrowInvalid, KeyError) as error:
         raise UserError(
             str(path), None, "is no recording: make one with `trm simulate RUN --save FILE`"

@@ -18,6 +18,7 @@ from search.space.distributions import Choice, Distribution, option_name
 from search.space.space import Params, Space
 from search.stability.result import read_result
 from trm.errors import UserError
+from trm.paths import home_path
 
 KEY = "search.first"
 
@@ -58,7 +59,7 @@ def _point(entry: str | Mapping[str, Any], config: Config) -> Params:
         return reference(config)
     path = place(entry)
     if isinstance(path, Path):
-        path = path.expanduser()
+        path = home_path(path)
     if (path / SWEEP_FILE).is_file():
         return project(config, winner_config(path))
     if isinstance(path, Path) and path.is_file():

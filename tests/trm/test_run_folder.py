@@ -57,6 +57,26 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     assert cache_folder() == Path("/xdg/trm-search")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == Path.home() / ".cache" / "trm-search"
+    monkeypatch.setenv("TRM_CACHE", "~no-such-user/x")
+    with pytest.raises(UserError, match=r"^TRM_CACHE: "):
+        cache_folder()
+
+
+def test_a_user_without_a_home_has_a_cache_of_his_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(_: int) -> None:
+        raise KeyError("uid not found")
+
+    for name in ("HOME", "TRM_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = cache_folder()
+    assert folder is not None
+    assert folder.parent == tmp_path
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "no"))
+    assert cache_folder() is None
 
 
 def test_a_checkpoint_is_found_from_its_run(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from trm.errors import CacheWarning
+from trm.paths import spare_folder
 from trm.tasks.base import Split, SplitName
 
 FORMAT = 1
@@ -42,20 +44,40 @@ def cached_arrays(
         key: JSON values that determine the arrays: config, content of source files, versions.
         build: makes the arrays; called only when there is no readable file.
 
-    A folder that cannot be written costs a warning, not the arrays.
+    A folder that cannot be written costs a warning, not the arrays: they go to a spare folder among
+    the temporary files, from which they are read again, or nowhere.
     """
     if folder is None:
         return build()
     text = json.dumps({"format": FORMAT, **key}, sort_keys=True)
-    path = folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
-    arrays = _read(path)
+    file = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
+    arrays = _read(folder / file)
+    if arrays is None and (spare := spare_folder(make=False)) is not None:
+        arrays = _read(spare / file)
     if arrays is None:
         arrays = build()
-        try:
-            _write(path, arrays)
-        except OSError as error:
-            warnings.warn(f"{path} cannot be written, so it is not cached: {error}", stacklevel=2)
+        _keep(folder, file, arrays)
     return arrays
+
+
+def _keep(folder: Path, file: str, arrays: Arrays) -> None:
+    """Write the file into the folder or the spare one, and say so if that is not the first."""
+    try:
+        _write(folder / file, arrays)
+        return
+    except OSError as error:
+        refused = f"the cache {folder} cannot be written ({error.strerror or error})"
+    spare = spare_folder()
+    try:
+        if spare is None or spare == folder:
+            raise FileNotFoundError
+        _write(spare / file, arrays)
+        instead = f"data are kept in {spare}"
+    except OSError:
+        instead = "data are made anew every time"
+    warnings.warn(
+        f"{refused}, so {instead}: TRM_CACHE names another folder", CacheWarning, stacklevel=3
+    )
 
 
 def cached_splits(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from trm.errors import CacheWarning
 from trm.tasks.base import Split, SplitName
 from trm.tasks.cache import (
     SPLITS,
@@ -93,17 +96,53 @@ def test_failed_write_leaves_nothing_behind(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full_disk)
-    with pytest.warns(UserWarning, match="No space left"):
+    with pytest.warns(CacheWarning, match=r"No space left.*, so data are made anew every time"):
         arrays = cached_arrays(tmp_path, "x", {}, Builder())
     assert (arrays["a"] == 7).all()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folder_that_is_a_file_costs_a_warning_only(tmp_path: Path) -> None:
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files lie for the time being."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("folder", ["taken", "taken/below", "x" * 300, "full"])
+def test_a_folder_that_cannot_be_written_costs_one_warning_and_nothing_is_made_twice(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.warns(UserWarning, match="not cached"):
-        arrays = cached_arrays(tmp_path / "taken", "x", {}, Builder())
-    assert (arrays["a"] == 7).all()
+    replace = os.replace
+
+    def full(source: str, target: Path) -> None:
+        if target.parent == tmp_path / "full":
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    build = Builder()
+    with pytest.warns(CacheWarning) as told:
+        first = cached_arrays(tmp_path / folder, "x", {}, build)
+    assert len(told) == 1
+    assert f"so data are kept in {scratch}" in str(told[0].message)
+    assert (first["a"] == 7).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        second = cached_arrays(tmp_path / folder, "x", {}, build)
+    assert (second["a"] == 7).all()
+    assert build.calls == 1
+
+
+def test_a_folder_that_can_only_be_read_is_read(tmp_path: Path, scratch: Path) -> None:
+    build = Builder()
+    cached_arrays(tmp_path, "x", {}, build)
+    cached_arrays(tmp_path, "x", {}, build)
+    assert build.calls == 1
+    assert list(scratch.iterdir()) == []  # nothing is made there unless it is needed
 
 
 def test_splits_come_back_as_they_were(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from trm.paths import home_path
 from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import cached_splits, file_hash
 from trm.tasks.sudoku import grid, hub, symmetry
@@ -115,7 +116,7 @@ class SudokuConfig(TaskConfig):
         if self.hub is not None:
             sources = [hub.download(self.hub, name) for name in ("train.csv", "test.csv")]
         elif self.file is not None:
-            sources = [Path(self.file).expanduser().absolute()]
+            sources = [home_path(self.file, "task.file").absolute()]
         else:
             train = train or GENERATED_TRAIN
         sizes = Sizes(train, self.valid_examples, self.test_examples)
