@@ -99,12 +99,12 @@ def test_what_is_no_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "folder.yaml").mkdir()
     _one_line(["sweep", str(tmp_path / "folder.yaml")], "Is a directory", capsys)
     _one_line(["sweep", str(tmp_path)], "neither a file nor a preset", capsys)
-    _one_line(["sweep", 200 * "long"], "neither a file nor a preset", capsys)
+    _one_line(["sweep", 200 * "long"], "File name too long", capsys)
     _one_line(["sweep", 200 * "long" + ".yaml"], "File name too long", capsys)
-    _one_line(["sweep", "a\0b.yaml"], "null byte", capsys)
+    _one_line(["sweep", "a\0b.yaml"], "NUL character", capsys)
     _one_line(["sweep", "/dev/zero"], "more than 16 MiB", capsys)
     _one_line(["sweep", "/dev/null"], "is empty", capsys)
-    _one_line(["sweep", ""], "neither a file nor a preset", capsys)
+    _one_line(["sweep", ""], "is empty: name a path", capsys)
 
 
 @pytest.mark.parametrize(
