@@ -6,13 +6,12 @@ when it runs: help is at hand at once.
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 
-from search.commands import COMMANDS, GROUPS, parser_of
+from search.commands import COMMANDS, GROUPS, module_of, parser_of
 from trm.errors import CacheWarning, RenamedWarning, UserError
 from trm.paths import working_folders
 
@@ -92,7 +91,7 @@ def _run(arguments: list[str]) -> int:
 
         raise UserError("trm", command, f"is no command: {nearest(command, list(COMMANDS))}")
     parsed = parser_of(command).parse_all(words)
-    return int(importlib.import_module(f"search.commands.{command}").run(parsed))
+    return int(module_of(command).run(parsed))
 
 
 def _overview(arguments: list[str]) -> int:

@@ -1,9 +1,13 @@
-"""The commands of `trm`, one module each: `add_arguments(parser)` and `run(args) -> exit code`."""
+"""The commands of `trm`: a folder for each group of the help, a module for each command.
+
+A module has `add_arguments(parser)` and `run(args) -> exit code`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+from types import ModuleType
 from typing import NoReturn
 
 from trm.errors import UserError
@@ -41,6 +45,12 @@ GROUPS = {
 COMMANDS = {name: line for group in GROUPS.values() for name, line in group.items()}
 
 
+def module_of(command: str) -> ModuleType:
+    """The module of a command."""
+    [group] = (group for group, commands in GROUPS.items() if command in commands)
+    return importlib.import_module(f"search.commands.{group.replace(' ', '_')}.{command}")
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, but errors are one line."""
 
@@ -63,7 +73,7 @@ class Parser(argparse.ArgumentParser):
 
 def parser_of(command: str) -> Parser:
     """The parser of a command's arguments."""
-    module = importlib.import_module(f"search.commands.{command}")
+    module = module_of(command)
     parser = Parser(
         prog=f"trm {command}",
         description=(module.__doc__ or "").strip(),

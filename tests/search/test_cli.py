@@ -108,12 +108,12 @@ def test_help_loads_nothing_but_the_standard_library() -> None:
 def test_an_interrupted_command_ends_with_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import search.commands.tasks
+    import search.commands.one_model.tasks
 
     def interrupt(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(search.commands.tasks, "run", interrupt)
+    monkeypatch.setattr(search.commands.one_model.tasks, "run", interrupt)
     assert main(["tasks"]) == 130
     assert capsys.readouterr().err == "trm: interrupted\n"
 

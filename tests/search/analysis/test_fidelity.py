@@ -12,7 +12,7 @@ from scipy import stats
 
 from search.analysis.fidelity import RungScores, fidelity, measure, run_curves
 from search.cli import main
-from search.commands.fidelity import _text
+from search.commands.understand.fidelity import _text
 from search.config.plan import Plan, simulated_plan, write_plan
 from search.ledger.book import Book
 from search.ledger.ledger import Ledger

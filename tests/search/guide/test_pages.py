@@ -11,7 +11,7 @@ import pytest
 
 from search.cli import main
 from search.commands import COMMANDS
-from search.commands.guide import page
+from search.commands.start.guide import page
 from search.config.keys import all_keys
 from search.explore.warm_start import START_FILE
 from search.export.export import BEST_FILE

@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Confirm again; returns the exit code."""
-    from search.commands.sweep import print_result
+    from search.commands.search.sweep import print_result
     from search.logs.terminal import SweepDisplay
     from search.sweep.launch import stability
 

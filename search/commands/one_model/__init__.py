@@ -1,0 +1,1 @@
+"""Commands on one model: its data, training, evaluation and export."""

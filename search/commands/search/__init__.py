@@ -1,0 +1,1 @@
+"""Commands that search, and those that study what was found over seeds."""

@@ -1,0 +1,1 @@
+"""Commands that read runs, also while they go on."""
