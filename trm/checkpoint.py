@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from curricula.component import shown
+from trm.blame import StorageError, blame
 from trm.config import Experiment, experiment_from
 from trm.device import Resolved
 from trm.errors import UserError
@@ -61,7 +62,11 @@ class Head:
 def save_checkpoint(
     folder: Path, trainer: Trainer, provenance: dict[str, Any] | None = None
 ) -> None:
-    """Write the trainer's full state to a new folder, which holds the whole of it or is absent."""
+    """Write the trainer's full state to a new folder, which holds the whole of it or is absent.
+
+    Raises:
+        StorageError: storage is full, read-only or gone; nothing is left of what was written.
+    """
     assert not folder.exists(), folder
     state = trainer.state_dict()
     head = {
@@ -76,17 +81,26 @@ def save_checkpoint(
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    save_file(contiguous(state.weights), partial / "weights.safetensors")
-    if state.ema:
-        save_file(contiguous(state.ema), partial / "ema.safetensors")
-    save_file(contiguous(state.training), partial / "training.safetensors")
-    (partial / _HEAD).write_text(json.dumps(head, indent=1) + "\n", encoding="utf-8")
-    for path in partial.iterdir():
-        _fsync(path)
-    _fsync(partial)
-    os.replace(partial, folder)
-    _fsync(folder.parent)
+    try:
+        partial.mkdir()
+        save_file(contiguous(state.weights), partial / "weights.safetensors")
+        if state.ema:
+            save_file(contiguous(state.ema), partial / "ema.safetensors")
+        save_file(contiguous(state.training), partial / "training.safetensors")
+        (partial / _HEAD).write_text(json.dumps(head, indent=1) + "\n", encoding="utf-8")
+        for path in partial.iterdir():
+            _fsync(path)
+        _fsync(partial)
+        os.replace(partial, folder)
+        _fsync(folder.parent)
+    except Exception as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        found = blame(error)
+        if found.culprit != "storage":
+            raise
+        tensors = [*state.weights.values(), *state.ema.values(), *state.training.values()]
+        needed = sum(tensor.nbytes for tensor in tensors) + (1 << 20)
+        raise StorageError(str(folder), found.words, needed) from error
 
 
 def read_head(folder: Path, *, plugins: bool = False) -> Head:

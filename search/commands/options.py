@@ -66,16 +66,19 @@ def ends_well(work: Callable[[], None], *, interrupted: str, limited: str = "") 
     Returns:
         The exit code: 0 done, 1 failed at run time, 130 interrupted.
     """
+    from search.engine.guilt import NoNodeError
     from search.ledger.lease import LeaseLostError
     from search.sweep.stages import LimitReachedError, NoWinnerError
+    from trm.blame import StorageError
 
     try:
         work()
     except (NoWinnerError, LeaseLostError) as error:
         print(f"trm: {error}", file=sys.stderr)
         return 1
-    except LimitReachedError as error:
-        print(f"trm: {error} with: {limited}", file=sys.stderr)
+    except (LimitReachedError, NoNodeError, StorageError) as error:
+        with_command = f" with: {limited}" if limited else ""
+        print(f"trm: {error}{with_command}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"trm: interrupted; {interrupted}", file=sys.stderr)

@@ -179,12 +179,15 @@ class ClusterConfig(Component):
         parallel: trials that run at once; null is as many as the cluster has room for.
         cpus_per_trial: CPU cores of a trial; null is `train.threads`.
         gpus_per_trial: GPUs of a trial, parts of one included; null is one if there are any.
+        storage_minutes: how long a sweep waits for a run folder's storage that is full, read-only
+            or gone, before it ends so that it can be resumed; 0 is not at all.
     """
 
     address: str | None = None
     parallel: int | None = Field(default=None, ge=1)
     cpus_per_trial: int | None = Field(default=None, ge=1)
     gpus_per_trial: float | None = Field(default=None, ge=0.0)
+    storage_minutes: float = Field(default=30.0, ge=0.0, le=1e6)
 
 
 class SweepSections(Component):

@@ -19,6 +19,7 @@ from search.engine.source import FixedTrials, TrialSource
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.ledger.wall_clock import WallClock
+from search.logs.console import warn
 from search.logs.terminal import SweepDisplay
 from search.logs.trial_log import TrialLog, live_logs
 from trm.errors import UserError
@@ -135,6 +136,8 @@ def driving(plan: Plan, ledger: Ledger, runner: Runner) -> Iterator[Driver]:
         UserError: a log cannot be begun.
     """
     clock = WallClock(ledger.folder)
+    ledger.room.seconds = plan.sections.cluster.storage_minutes * 60.0
+    ledger.room.say = warn
     parallel = runner.parallel or plan.sections.cluster.parallel
     try:
         with live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as logs:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
-import re
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
 from search.engine.collapse import collapse_reason
 from search.engine.events import Events
+from search.engine.guilt import Guilt, leave_out
 from search.engine.job import Job
 from search.engine.source import TrialSource, Verdict
+from search.engine.workers import Worker, cause_of_death, hungriest
+from search.ledger.attempts import Cause
 from search.ledger.book import Book
+from search.ledger.room import Room
 from search.ledger.trial import Trial
 from search.objectives.outcome import Outcome, failed
 
 MAX_DEATHS = 3
-"""Times that a trial's worker may die in a row, without a report in between, and be replaced."""
-
-_KILLED_FOR_MEMORY = re.compile(r"pid=(\d+), actual memory used=([\d.]+)GB")
+"""Times that a trial's worker may be ended for memory in a row, without a report in between."""
+REFUSALS = 3
+"""Times in a row that storage may refuse a worker although it takes what the driver writes."""
 
 
 class Execution:
@@ -38,10 +42,17 @@ class Execution:
         self.job = job
         self.live: dict[str, tuple[Trial, int]] = {}
         self.pids: dict[str, int] = {}
-        self.workers: dict[str, tuple[str, int]] = {}
+        self.workers: dict[str, Worker] = {}
         self._at: dict[str, str] = {}
+        self._since: dict[str, float] = {}
+        self._refused: Counter[str] = Counter()
         self.again: deque[Trial] = deque()
+        self._later: deque[tuple[int, Trial]] = deque()
+        self._begun = 0
         self.deaths: Counter[int] = Counter()
+        self.guilt = Guilt(book.attempts)
+        self.room: Room | None = None
+        self.nodes: Callable[[], Collection[str]] = tuple
         self.rows: dict[int, dict[str, Any]] = {}
         self.asked_to_stop: Callable[[], bool] = lambda: False
         self.stopping = False
@@ -64,10 +75,14 @@ class Execution:
         with self.guarded():
             if self.check_stop():
                 return "finished"
-            while (trial := self.again.popleft() if self.again else self.source.next()) is not None:
+            if self.room is not None and self.room.holds():
+                return None
+            while (trial := self._next()) is not None:
                 if not self._ended_already(trial):
                     attempt = self.ledger.begin_attempt(trial.id)
+                    self._begun += 1
                     self.live[name] = (trial, attempt)
+                    self._since[name] = time.monotonic()
                     return self.job(trial, attempt)
             self.finished = self.source.exhausted() and not self.live
             return "finished" if self.finished else None
@@ -76,8 +91,9 @@ class Execution:
         """A worker takes an attempt; a new one says in its first message who it is."""
         with self.guarded():
             self._at[name] = worker
+            self._since[name] = time.monotonic()
             if name in self.live and worker in self.workers:
-                self._started(name, *self.workers[worker])
+                self._started(name)
 
     def on_message(self, name: str, message: Mapping[str, Any]) -> Verdict:
         """Act on a worker's message; the answer says whether the attempt goes on."""
@@ -86,40 +102,52 @@ class Execution:
             if message["attempt"] != attempt or trial.ended:
                 return "stop"
             if message["kind"] == "started":
-                found = message["host"], message["pid"]
+                found = Worker(message["host"], message["pid"], message.get("node", ""))
                 self.workers[self._at.get(name, name)] = found
-                self._started(name, *found)
+                self._started(name)
+                if found.node in self.guilt.bad:  # it was on its way when its node became bad
+                    return self._leave(name, "machine", "its node gets no more trials")
                 return "continue"
             if message["kind"] == "report":
-                return self._on_report(trial, attempt, message)
+                return self._on_report(name, trial, attempt, message)
+            if message["kind"] == "storage":
+                return self._on_refusal(name, message)
+            if message["kind"] == "fault":
+                reason, memory = message["reason"], bool(message.get("memory"))
+                return self._on_fault(name, "machine", reason, memory=memory)
             self._end(trial, message["outcome"], message["reason"])
-            return "stop"
+            return "replace" if message.get("broken") else "stop"
 
-    def on_death(self, name: str, reason: str, *, own: bool = True) -> None:
+    def on_death(self, name: str, reason: str, *, own: bool = True, of_node: bool = True) -> None:
         """The worker died: the trial goes on elsewhere, unless this happens again and again.
 
         Args:
             own: whether the trial may be why; only then does it count.
+            of_node: whether the node may be why.
         """
         with self.guarded():
-            trial, attempt = self.live.pop(name, (None, 0))
-            self._forget(name)
+            trial, _ = self.live.get(name, (None, 0))
             if trial is None or self.stopping or trial.ended:
+                self.live.pop(name, None)
+                self._forget(name)
                 return
-            self.ledger.preempt(trial.id, attempt, reason)
-            self.deaths[trial.id] += own
-            if self.deaths[trial.id] <= MAX_DEATHS:
-                self.again.append(trial)
+            cause = cause_of_death(reason)
+            if cause == "memory":
+                self._leave(name, "memory", reason)
+                self.deaths[trial.id] += own
+                if self.deaths[trial.id] > MAX_DEATHS:
+                    self._give_up(trial, "oom", f"worker died: {reason}")
+            elif not own:
+                self._leave(name, "worker", reason)
             else:
-                memory = "low on memory" in reason or "OutOfMemory" in reason
-                self._end(trial, "oom" if memory else "crashed", f"worker died: {reason}")
+                self._on_fault(name, cause, reason, of_node=of_node and cause != "node")
 
     def on_collapse(self, reason: str) -> None:
         """All workers are gone at once, for a reason that may name them."""
         line = reason.partition("\n")[0][:300]
-        guilty = self._hungriest(reason)
+        guilty = hungriest(reason, self.live, self.pids)
         for name in list(self.live):
-            self.on_death(name, line, own=guilty in (None, name))
+            self.on_death(name, line, own=guilty in (None, name), of_node=False)
 
     def on_end(self, name: str) -> None:
         """Tune is done with an attempt."""
@@ -130,17 +158,91 @@ class Execution:
         """Whether everything is to stop now."""
         with self.guarded():
             self.stopping = self.stopping or self.interrupted or self.asked_to_stop()
+            if self.room is not None and not self.stopping:
+                self.room.holds()
         return self.stopping
 
-    def _started(self, name: str, host: str, pid: int) -> None:
-        self.pids[name] = pid
-        self.events.started(self.live[name][0], f"{host}:{pid}")
+    def _next(self) -> Trial | None:
+        """The next trial: one that lost its worker before others, but not again and again."""
+        if self.again:
+            return self.again.popleft()
+        if self._later and self._later[0][0] < self._begun:
+            return self._later.popleft()[1]
+        if (trial := self.source.next()) is not None:
+            return trial
+        return self._later.popleft()[1] if self._later else None
+
+    def _worker(self, name: str) -> Worker:
+        return self.workers.get(self._at.get(name, name), Worker())
+
+    def _started(self, name: str) -> None:
+        worker = self._worker(name)
+        self.pids[name] = worker.pid
+        self.events.started(self.live[name][0], f"{worker.host}:{worker.pid}")
 
     def _forget(self, name: str) -> None:
         self.pids.pop(name, None)
         self._at.pop(name, None)
+        self._since.pop(name, None)
+        self._refused.pop(name, None)
 
-    def _on_report(self, trial: Trial, attempt: int, message: Mapping[str, Any]) -> Verdict:
+    def _leave(self, name: str, cause: Cause, reason: str) -> Verdict:
+        """End an attempt whose trial goes on: at once, or after others if it met faults before."""
+        trial, attempt = self.live.pop(name)
+        worker, since = self._worker(name), self._since.get(name)
+        self.ledger.preempt(
+            trial.id, attempt, reason, cause=cause, host=worker.host, node=worker.node,
+            pid=worker.pid, repeated=0.0 if since is None else time.monotonic() - since,
+        )  # fmt: skip
+        self._forget(name)
+        if self.guilt.faults(trial) > 1:
+            self._later.append((self._begun, trial))
+        else:
+            self.again.append(trial)
+        return "replace"
+
+    def _on_fault(
+        self,
+        name: str,
+        cause: Cause,
+        reason: str,
+        *,
+        memory: bool = False,
+        of_node: bool = True,
+    ) -> Verdict:
+        """End an attempt for what may be its node's fault, or the trial's own after all."""
+        trial, _ = self.live[name]
+        worker = self._worker(name)
+        became_bad = self.guilt.fault(trial, worker.node, of_node=of_node)
+        self._leave(name, cause, reason)
+        if self.guilt.guilty(trial):
+            said = "wherever it ran" if cause == "machine" else "worker died"
+            self._give_up(trial, "oom" if memory else "crashed", f"{said}: {reason}")
+        elif became_bad:
+            leave_out(worker, reason, set(self.nodes()) - self.guilt.bad)
+        return "replace"
+
+    def _give_up(self, trial: Trial, outcome: Outcome, reason: str) -> None:
+        """End a trial that waits to be run again."""
+        self.again = deque(one for one in self.again if one is not trial)
+        self._later = deque(pair for pair in self._later if pair[1] is not trial)
+        self._end(trial, outcome, reason)
+
+    def _on_refusal(self, name: str, message: Mapping[str, Any]) -> Verdict:
+        """A worker cannot store what it has: everybody waits, unless it is alone with that."""
+        problem, needed = message["reason"], int(message["needed"])
+        assert self.room is not None
+        if self.room.waiting or self.room.refuses(needed):
+            self.room.hold(name, problem, needed)
+            return "continue"
+        self._refused[name] += 1
+        if self._refused[name] < REFUSALS:
+            return "continue"
+        return self._on_fault(name, "machine", problem)
+
+    def _on_report(
+        self, name: str, trial: Trial, attempt: int, message: Mapping[str, Any]
+    ) -> Verdict:
         row = message["row"]
         is_new = self.ledger.acknowledge(
             trial.id,
@@ -153,6 +255,9 @@ class Execution:
         decision: Verdict = "continue"
         if is_new:
             self.deaths.pop(trial.id, None)
+            self.guilt.report(trial, self._worker(name).node)
+            self._since[name] = time.monotonic()
+            self._refused.pop(name, None)
             self.rows[trial.id] = row
             score = self.source.score(row)
             self.events.reported(trial, row, score)
@@ -171,16 +276,6 @@ class Execution:
             self.events.paused(trial)
             return "stop"
         return "continue" if not trial.ended else "stop"
-
-    def _hungriest(self, reason: str) -> str | None:
-        """The attempt with the most memory among those that Ray's memory monitor killed.
-
-        It kills the neighbours of a worker that takes too much along with it (ray 2.60); they must
-        not be given up for that.
-        """
-        used = {int(pid): float(memory) for pid, memory in _KILLED_FOR_MEMORY.findall(reason)}
-        killed = [name for name in self.live if self.pids.get(name) in used]
-        return max(killed, key=lambda name: used[self.pids[name]], default=None)
 
     def _ended_already(self, trial: Trial) -> bool:
         """Give a failed trial the outcome that a killed driver had no time to give it."""

@@ -15,6 +15,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ray.tune import (
     Callback,
     CheckpointConfig,
     FailureConfig,
+    PlacementGroupFactory,
     RunConfig,
     Stopper,
     TuneConfig,
@@ -49,6 +51,7 @@ from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 
 ONE_CORE = Share()
+NODE_LABEL = "ray.io/node-id"
 
 _TUNE_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints tables at any verbosity
@@ -123,6 +126,9 @@ def run_trials(
     try:
         with _signals(state), _environment(_TUNE_ENVIRONMENT), _silenced("ray"):
             state.asked_to_stop = asked_to_stop
+            state.room = ledger.room
+            state.nodes = lambda: _able_nodes(resources)
+            ledger.room.stopped = lambda: state.interrupted
             _run(key, ledger.scratch / "ray", parallel, resources)
     except Exception:
         if state.error is None:
@@ -170,6 +176,10 @@ class _Scheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped here
         # The worker never says `done`: Tune would keep such a result from the scheduler.
         execution = _EXECUTIONS[self.key]
         decision = execution.on_message(trial.trial_id, json.loads(result["message"]))
+        if decision == "replace":
+            # Told to go on, Tune meets its death, and does not use it again.
+            _end_worker(trial)
+            return str(self.CONTINUE)
         return str(self.CONTINUE if decision == "continue" else self.STOP)
 
     def on_trial_complete(
@@ -185,12 +195,16 @@ class _Scheduler(TrialScheduler):  # type: ignore[misc]  # Ray is untyped here
         # Asked in every round. Tune starts waiting trials in order by itself.
         if _EXECUTIONS[self.key].check_stop():
             for trial in tune_controller.get_live_trials():
-                actor = trial.temporary_state.ray_actor
-                if actor is not None:
-                    ray.kill(actor)  # Tune would wait for the end of its step
+                _end_worker(trial)  # Tune would wait for the end of its step
 
     def debug_string(self) -> str:
         return ""
+
+
+def _end_worker(trial: Any) -> None:
+    actor = trial.temporary_state.ray_actor
+    if actor is not None:
+        ray.kill(actor)
 
 
 class _Starts(Callback):  # type: ignore[misc]  # Ray is untyped here
@@ -272,13 +286,33 @@ def _error_line(trial: Any) -> str:
     return said.partition(" Some common causes")[0][:300]
 
 
+def _resources(key: str, request: Mapping[str, float], _: Any) -> PlacementGroupFactory:
+    """What a trial asks for: its share, on none of the nodes that were left out.
+
+    Tune compares requests, so no worker on such a node is used again.
+    """
+    bad = sorted(node for node in _EXECUTIONS[key].guilt.bad if node)
+    elsewhere = {"bundle_label_selector": [{NODE_LABEL: f"!in({','.join(bad)})"}]} if bad else {}
+    return PlacementGroupFactory([dict(request)], **elsewhere)
+
+
+def _able_nodes(share: Share) -> list[str]:
+    """Nodes that are up and hold a trial's share."""
+    return [
+        node["NodeID"]
+        for node in ray.nodes()
+        if node["Alive"]
+        and all(node["Resources"].get(name, 0.0) >= v for name, v in share.request().items())
+    ]
+
+
 def _short_name(trial: Any) -> str:
     return str(trial.trial_id)
 
 
 def _tuner(key: str, scratch: Path, parallel: int, share: Share) -> Tuner:
     return Tuner(
-        with_resources(TrialRunner, {k.lower(): v for k, v in share.request().items()}),
+        with_resources(TrialRunner, partial(_resources, key, share.request())),
         tune_config=TuneConfig(
             search_alg=_Searcher(key),
             scheduler=_Scheduler(key),

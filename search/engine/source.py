@@ -76,9 +76,10 @@ class FixedTrials:
         """Nobody needs to be told."""
 
 
-Verdict = Literal["continue", "stop", "pause", "complete"]
+Verdict = Literal["continue", "stop", "pause", "complete", "replace"]
 """Go on; end early, `pruned`; free the worker and wait until the source gives the trial again; or
-end as planned, `completed`, short of the whole budget."""
+end as planned, `completed`, short of the whole budget. `replace` is the engine's own: the worker's
+process is ended, and another one takes what comes next."""
 
 
 class TrialSource(Protocol):

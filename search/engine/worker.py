@@ -8,8 +8,10 @@ import os
 import platform
 import random
 import sys
+import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,12 @@ from ray.tune import Trainable
 
 from search.engine.job import Job, TrainingRun, build_trainer
 from search.ledger.checkpoints import keep_only
-from search.ledger.storage import StoreError, append_text, place, remove_tree, write_folder
+from search.ledger.storage import append_text, place, remove_tree, write_folder
+from trm.blame import Blame, StorageError, blame, links_of
 from trm.report import Report
 
+AGAIN_SECONDS = 1.0
+"""Until what storage refused is tried again."""
 KEPT = 2
 """Checkpoints kept per trial: the last acknowledged one, and the one that is being reported."""
 
@@ -32,18 +37,21 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
 
     A step returns `{"message": JSON}`. The first message of a process is `started`; an attempt's
     are one `report` per compute mark, of which the last has `last` set, or `end` with an outcome.
-    A failure is a message too, so Tune sees an error only when the process itself dies.
+    `fault` is the end of an attempt alone: this machine cannot go on with it. `storage` says that
+    the run folder does not take or give something, which the next step tries again. A failure is a
+    message too, so Tune sees an error only when the process itself dies.
     """
 
     _job: Job
     _training: TrainingRun | None
     _reports: Iterator[Report] | None
+    _unsaved: Report | None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first job."""
         # What is loaded by now stays: collecting garbage between trials need not look at it.
         gc.freeze()
-        self._introduced = False
+        self._introduced = self._over = False
         self._take(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -53,12 +61,13 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
 
     def step(self) -> dict[str, Any]:
         """The next message of this attempt."""
+        if self._over:
+            os._exit(1)  # it is being replaced, and must not touch what its successor goes on from
         try:
             message = self._next()
-        except StoreError:
-            raise  # the attempt is begun anew, as after the death of its worker
         except Exception as error:
             message = self._failed(error)
+        self._over = message["kind"] == "fault" or bool(message.get("broken"))
         message |= {"trial": self._job.trial, "attempt": self._job.attempt}
         return {"message": json.dumps(message)}
 
@@ -74,17 +83,20 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         """Go on from our own checkpoint."""
         if checkpoint and checkpoint["checkpoint"]:
             self._job = Job(**{**vars(self._job), "checkpoint": checkpoint["checkpoint"]})
-            self._training = self._reports = None
+            self._forget_training()
 
     def cleanup(self) -> None:
         """Free the training run."""
-        self._training = self._reports = None
+        self._forget_training()
+
+    def _forget_training(self) -> None:
+        self._training = self._reports = self._unsaved = None
 
     def _take(self, config: dict[str, Any]) -> None:
         self._job = Job.from_json(config["job"])
-        self._training = None
-        self._reports = None
+        self._forget_training()
         self._provenance_sent = False
+        self._refused = False
         job = self._job
         # Another trial's checkpoint, from which this one goes on, is not this trial's to remove.
         self._checkpoints = [job.checkpoint] if job.checkpoint and not job.forks else []
@@ -94,20 +106,25 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         np.random.seed(self._job.seed)  # noqa: NPY002
         if torch := sys.modules.get("torch"):
             torch.manual_seed(self._job.seed)
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
 
     def _next(self) -> dict[str, Any]:
         if not self._introduced:
             self._introduced = True
-            return {"kind": "started", "host": platform.node(), "pid": os.getpid()}
+            node = ray.get_runtime_context().get_node_id()
+            return {"kind": "started", "host": platform.node(), "pid": os.getpid(), "node": node}
+        if self._refused:
+            time.sleep(AGAIN_SECONDS)
         if self._training is None or self._reports is None:
-            self._forget_other_checkpoints()
+            _empty_device_cache()
+            if not self._refused:
+                self._forget_other_checkpoints()
             self._training = build_trainer(self._job)
             self._reports = self._training.run()
-        report = next(self._reports, None)
+        # A report that could not be stored is still to be told.
+        report = self._unsaved or next(self._reports, None)
         if report is None:
             return {"kind": "end", "outcome": "completed", "reason": ""}
+        self._unsaved = report
         message: dict[str, Any] = {"kind": "report", "row": report.row()}
         message["last"] = self._training.finished
         if not report.diverged:
@@ -118,13 +135,22 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
             node = ray.get_runtime_context().get_node_id()
             message["provenance"] = {**self._training.provenance(), "node": node}
             self._provenance_sent = True
+        self._unsaved, self._refused = None, False
         return message
 
     def _save(self, training: TrainingRun, mark: int) -> str:
         job = self._job
         path = f"{job.checkpoints}/{job.attempt}/{mark}"
         folder = place(job.folder)
-        write_folder(folder / path, training.save)
+        try:
+            write_folder(folder / path, training.save)
+        except StorageError:
+            raise
+        except Exception as error:
+            found = blame(error)
+            if found.culprit != "storage":
+                raise
+            raise StorageError(str(folder / path), found.words) from error
         self._checkpoints.append(path)
         # The driver asks for a report only after it acknowledged the one before. On an object
         # store it acknowledges later, and removes what is replaced by itself.
@@ -139,23 +165,70 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         keep_only(place(self._job.folder), self._job.trial, self._job.checkpoint)
 
     def _failed(self, error: Exception) -> dict[str, Any]:
-        self._training = self._reports = None
+        """What is told of an error: whose fault it is decides what becomes of trial and process."""
+        found = blame(error, _share_of_device())
+        if found.culprit == "storage" and self._of_the_run(error):
+            return self._wait_for_storage(error, found)
+        self._forget_training()
+        self._write_down()
+        # A run folder whose files are missing here is one that this node does not share.
+        if found.culprit in ("machine", "storage") or self._of_the_run(error):
+            return {"kind": "fault", "reason": found.words, "memory": found.memory}
+        outcome = "oom" if found.memory else "crashed"
+        return {"kind": "end", "outcome": outcome, "reason": found.words, "broken": found.broken}
+
+    def _of_the_run(self, error: Exception) -> bool:
+        """Whether it was the run folder that storage refused, and not a cache or a data file."""
+        own = str(place(self._job.folder))
+        links = [link for link in links_of(error) if isinstance(link, OSError)]
+        named = [getattr(link, "where", link.filename) for link in links]
+        return any(str(name).startswith(own) for name in named if name)
+
+    def _wait_for_storage(self, error: Exception, found: Blame) -> dict[str, Any]:
+        """Keep what is trained in memory; what cannot go on is begun again from its checkpoint."""
+        if self._unsaved is None:
+            self._forget_training()
+            last = self._checkpoints[-1] if self._checkpoints else self._job.checkpoint
+            self._job = replace(self._job, checkpoint=last)
+        self._refused = True
+        needed = max((getattr(link, "needed", 0) for link in links_of(error)), default=0)
+        return {
+            "kind": "storage",
+            "reason": getattr(error, "problem", found.words),
+            "needed": needed or self._size_of_a_checkpoint(),
+        }
+
+    def _size_of_a_checkpoint(self) -> int:
+        """Bytes of the last one; a little where there is none yet, or none to be seen."""
+        last = self._checkpoints[-1] if self._checkpoints else None
+        folder = place(self._job.folder)
+        if last is None or not isinstance(folder, Path):
+            return 1 << 20
+        try:
+            return sum(file.stat().st_size for file in (folder / last).iterdir()) + (1 << 16)
+        except OSError:
+            return 1 << 20
+
+    def _write_down(self) -> None:
+        """Keep the whole trace, if storage takes it: the message has what matters."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        append_text(
-            place(self._job.folder) / "logs" / f"{self._job.trial}.txt",
-            f"attempt {self._job.attempt}, {now}\n{traceback.format_exc()}\n",
-        )
-        words = " ".join(str(error).split())
-        reason = f"{type(error).__name__}: {words}" if words else type(error).__name__
-        outcome = "oom" if _out_of_memory(error) else "crashed"
-        return {"kind": "end", "outcome": outcome, "reason": reason[:500]}
+        try:
+            append_text(
+                place(self._job.folder) / "logs" / f"{self._job.trial}.txt",
+                f"attempt {self._job.attempt}, {now}\n{traceback.format_exc()}\n",
+            )
+        except Exception as error:
+            if blame(error).culprit == "config":
+                raise
 
 
-def _out_of_memory(error: Exception) -> bool:
-    text = str(error)
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in text  # torch's CPU allocator raises a RuntimeError
-        or "CUDA out of memory" in text
-    )
+def _empty_device_cache() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _share_of_device() -> float:
+    """The part of a GPU that Ray gave this process; 1 where it has whole ones, or none."""
+    share = ray.get_runtime_context().get_assigned_resources().get("GPU", 1.0)
+    return float(share) if 0.0 < share < 1.0 else 1.0

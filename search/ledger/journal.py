@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,22 +36,25 @@ class Journal:
         self.folder = folder
         self.next_sequence = next_sequence
         folder.mkdir(parents=True, exist_ok=True)
+        self._closed = False
         self._file: BinaryIO | None = self._new_segment()
 
     def append(self, record: JournalRecord) -> int:
         """Write one record and wait until the disk has it; gives its sequence number.
 
         Raises:
-            OSError: the disk is full or gone. The journal is then closed, because a half-written
-                line may stand at its end; open the run again to go on.
+            OSError: the disk is full or gone. Nothing was appended, and it may be tried again: a
+                half-written line may stand at the end of the segment, so that is in a new one.
         """
-        if self._file is None:
+        if self._closed:
             raise OSError(f"{self.folder}: the log was closed by an earlier error")
         sequence = self.next_sequence
+        if self._file is None:
+            self._file = self._new_segment()
         try:
             self._write(self._file, {"n": sequence, **record})
         except BaseException:
-            self.close()
+            self._end_segment()
             raise
         self.next_sequence += 1
         return sequence
@@ -59,7 +63,7 @@ class Journal:
         """Start a new segment; gives the older ones, whose records the caller now stores."""
         assert not self.closed
         older: list[Place] = list(segments(self.folder))
-        self.close()
+        self._end_segment()
         self._file = self._new_segment()
         return older
 
@@ -69,28 +73,38 @@ class Journal:
     @property
     def closed(self) -> bool:
         """Whether nothing can be appended any more."""
-        return self._file is None
+        return self._closed
 
     def close(self) -> None:
         """Stop appending. Calling it twice is harmless."""
+        self._closed = True
+        self._end_segment()
+
+    def _end_segment(self) -> None:
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            file.close()
 
     def _new_segment(self) -> BinaryIO:
         older = segments(self.folder)
         number = int(older[-1].stem) + 1 if older else 1
-        file = open(self.folder / f"{number:06d}.jsonl", "xb", buffering=0)  # noqa: SIM115
-        self._write(file, {"schema_version": SCHEMA_VERSION, "next": self.next_sequence})
-        sync_folder(self.folder)
+        path = self.folder / f"{number:06d}.jsonl"
+        file = open(path, "xb", buffering=0)  # noqa: SIM115
+        try:
+            self._write(file, {"schema_version": SCHEMA_VERSION, "next": self.next_sequence})
+            sync_folder(self.folder)
+        except BaseException:
+            file.close()
+            with suppress(OSError):
+                path.unlink()
+            raise
         return file
 
     @staticmethod
     def _write(file: BinaryIO, record: JournalRecord) -> None:
-        line = encode(record)
-        written = file.write(line)
-        if written != len(line):
-            raise OSError(f"{file.name}: wrote {written} of {len(line)} bytes")
+        line = memoryview(encode(record))
+        while line:  # what is written in part is refused with a reason the next time
+            line = line[file.write(line) :]
         os.fsync(file.fileno())
 
 
@@ -118,6 +132,8 @@ def read_journal(folder: Place) -> Iterator[JournalRecord]:
     before: list[JournalRecord] = []
     for path in segments(folder):
         first, records = _read_segment(path)
+        if first is None and not records:
+            continue  # storage had no room for its first line, or it vanished
         yield from (record for record in before if first is None or record["n"] < first)
         before = records
     yield from before

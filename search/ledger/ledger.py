@@ -33,9 +33,11 @@ from search.ledger.reader import (
     read_curves,
     read_trials,
 )
+from search.ledger.room import Room
 from search.ledger.storage import LEASE_FILE, Place, Remote, place, remove_tree
 from search.ledger.trial import Row, StageName, Trial
 from search.objectives.outcome import Outcome
+from trm.blame import blame
 from trm.errors import UserError
 from trm.lock import FileLock
 
@@ -67,10 +69,12 @@ class Ledger(Book):
     Attributes:
         folder: where the run lies.
         scratch: a local folder for what need not outlast this driver; locally the run folder.
+        room: what the folder's storage takes; as it comes, nobody waits for it.
     """
 
     def __init__(self, folder: Place, lock: FileLock | Lease) -> None:
         self.folder = folder
+        self.room = Room(folder)
         self._lock = lock
         state = LedgerState(folder)
         super().__init__()
@@ -79,6 +83,7 @@ class Ledger(Book):
         self._tail.update(state.tail)
         self._dirty: set[int] = state.dirty
         self._pending = state.records
+        self._postponed = 0
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._journal: Journal | ObjectJournal
         if isinstance(folder, Path):
@@ -206,7 +211,7 @@ class Ledger(Book):
         """Compact and free the folder for another driver."""
         try:
             if self._pending and not self._journal.closed:
-                self.compact()
+                self._compact_if_room()
         finally:
             self._journal.close()
             self._lock.release()
@@ -240,7 +245,7 @@ class Ledger(Book):
         reports_one = record["k"] == "row" and record.get("checkpoint") is not None
         replaced = self.trials[trial_id].checkpoint if reports_one else None
         try:
-            self._journal.append(record)
+            self.room.until(partial(self._journal.append, record))
             row = apply(self.trials, record)
             if row is not None:
                 self._tail[trial_id].append(row)
@@ -254,8 +259,19 @@ class Ledger(Book):
         if isinstance(self._journal, ObjectJournal) and replaced and is_own(trial_id, replaced):
             # Locally the worker removes it: it hears of its report only after it was stored.
             self._journal.then(partial(remove_tree, self.folder / replaced))
-        if self._pending >= COMPACT_EVERY * max(1, len(self._dirty) // FILES_PER_COMPACTION):
+        due = COMPACT_EVERY * max(1, len(self._dirty) // FILES_PER_COMPACTION)
+        if self._pending >= due + self._postponed:
+            self._compact_if_room()
+
+    def _compact_if_room(self) -> None:
+        """Compact; later where storage has no room for it: the log holds everything."""
+        try:
             self.compact()
+            self._postponed = 0
+        except OSError as error:
+            if blame(error).culprit != "storage":
+                raise
+            self._postponed = self._pending + COMPACT_EVERY // 10
 
 
 def _made(folder: Place) -> Place:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
+from trm.blame import StorageError
 from trm.errors import UserError
 from trm.paths import checked_path
 from trm.run_folder import create_folder
@@ -133,7 +134,7 @@ class Remote:
 Place: TypeAlias = Path | Remote
 
 
-class StoreError(OSError):
+class StoreError(StorageError):
     """An object store failed a worker: not the fault of what it was running."""
 
 
@@ -234,6 +235,8 @@ def remove_tree(folder: Place) -> None:
 def write_folder(folder: Place, write: Callable[[Path], None]) -> None:
     """Have a folder written that replaces what is there.
 
+    Nothing is left of a folder that could not be written as a whole.
+
     Args:
         write: is given the path of a local folder that it makes.
 
@@ -242,7 +245,13 @@ def write_folder(folder: Place, write: Callable[[Path], None]) -> None:
     """
     remove_tree(folder)
     if isinstance(folder, Path):
-        write(folder)
+        try:
+            write(folder)
+        except BaseException:
+            remove_tree(folder)
+            for partial in folder.parent.glob(f".{folder.name}.*"):
+                remove_tree(partial)
+            raise
         return
     with tempfile.TemporaryDirectory(prefix="trm-") as scratch:
         written = Path(scratch, folder.name)
@@ -253,7 +262,8 @@ def write_folder(folder: Place, write: Callable[[Path], None]) -> None:
                 source_filesystem=fs.LocalFileSystem(), destination_filesystem=folder.filesystem,
             )  # fmt: skip
         except OSError as error:
-            raise StoreError(f"{folder}: {error}") from error
+            remove_tree(folder)
+            raise StoreError(str(folder), " ".join(str(error).split())[:300]) from error
 
 
 @contextmanager
@@ -277,5 +287,5 @@ def local_copy(folder: Place) -> Iterator[Path]:
                     destination_filesystem=fs.LocalFileSystem(),
                 )  # fmt: skip
         except OSError as error:
-            raise StoreError(f"{folder}: {error}") from error
+            raise StoreError(str(folder), " ".join(str(error).split())[:300]) from error
         yield copy

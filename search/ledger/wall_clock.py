@@ -7,6 +7,7 @@ import time
 
 from search.ledger.files import fields_of, read_json, write_atomically
 from search.ledger.storage import Place
+from trm.blame import blame
 
 TIME_FILE = "time.json"
 _SAVE_SECONDS = 30.0
@@ -39,7 +40,11 @@ class WallClock:
             self.save()
 
     def save(self) -> None:
-        """Store the time."""
+        """Store the time; where storage takes nothing, what is there stays."""
         self._saved = time.monotonic()
         tree = {"schema_version": 1, "wall_seconds": round(self.seconds, 3)}
-        write_atomically(self._path, json.dumps(tree) + "\n")
+        try:
+            write_atomically(self._path, json.dumps(tree) + "\n")
+        except OSError as error:
+            if blame(error).culprit == "config":
+                raise

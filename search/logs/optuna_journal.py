@@ -24,6 +24,7 @@ from search.objectives.objective import Direction
 from search.samplers.history import PastTrial
 from search.samplers.optuna_trials import Translator
 from search.space.space import Space
+from trm.blame import blame
 
 FLUSH_SECONDS = 3.0
 """How long what has happened may wait to be written."""
@@ -103,10 +104,10 @@ class StudyLog:
         for leftover in (draft, *(Path(f"{journal}.lock") for journal in (path, draft))):
             with suppress(FileNotFoundError):
                 leftover.unlink()
-        self._file = JournalFileBackend(str(draft))
+        self._file, self._path = JournalFileBackend(str(draft)), draft
         self.flush()
         os.replace(draft, path)
-        self._file = JournalFileBackend(str(path))
+        self._file, self._path = JournalFileBackend(str(path)), path
 
     def update(self, entry: Entry) -> None:
         """A candidate has begun or ended; it is written within a few seconds of work."""
@@ -115,18 +116,28 @@ class StudyLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write whatever waits."""
+        """Write whatever waits; where storage takes nothing now, it waits for the next time."""
         for count, number in enumerate(sorted(self._waiting), start=1):
             self._write(number, self._waiting[number])
             if count % BATCH == 0:
-                self._buffer.write_to(self._file)
+                self._store()
         self._waiting.clear()
-        self._buffer.write_to(self._file)
+        self._store()
         self._flushed = self._clock()
 
     def close(self) -> None:
         """Write whatever waits; the log may go on afterwards."""
         self.flush()
+
+    def _store(self) -> None:
+        size = self._path.stat().st_size if self._path.exists() else 0
+        try:
+            self._buffer.write_to(self._file)
+        except OSError as error:
+            if blame(error).culprit != "storage":
+                raise
+            with suppress(OSError):  # half a line would end whoever reads it
+                os.truncate(self._path, size)
 
     def _write(self, number: int, entry: Entry) -> None:
         trial = self._translator.trial(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from search.logs.terminal import SweepDisplay
 from search.logs.trial_log import require_logs
 from search.stability.confirm import finalists
 from search.sweep.first_points import resolve_first
+from search.sweep.retry import parse_retry, retry_trials
 from search.sweep.run import Run
 from search.sweep.stages import LimitReachedError, NoWinnerError, SweepStages
 from trm.errors import UserError
@@ -47,6 +49,7 @@ def sweep(
     out: Place | str | None = None,
     trials: int | None = None,
     resume: bool = False,
+    retry: Iterable[str] = (),
     address: str | None = None,
     parallel: int | None = None,
     warm_start: Sequence[Path | str] = (),
@@ -65,6 +68,8 @@ def sweep(
         out: the run folder, a path or a URI such as `s3://bucket/run`; `runs/NAME` if None.
         trials: explore trials, instead of the file's number; more than before extend a run.
         resume: go on with the run in `out`.
+        retry: on resume, failed trials to run again from their last checkpoints: `crashed`, `oom`
+            or their numbers.
         address: a Ray cluster that is up, `auto` or `host:port`; None takes the file's.
         parallel: trials at once; None takes the file's, or what the cluster has room for.
         warm_start: run folders that tell a new run what they can, besides the file's.
@@ -77,6 +82,9 @@ def sweep(
         KeyboardInterrupt: stopped by the user; `resume=True` goes on.
     """
     display = display or SweepDisplay(quiet=True)
+    again = parse_retry(retry)
+    if again and not resume:
+        raise UserError("--retry", str(again[0]), "needs --resume: it is of a run that is there")
     config = read_config(source, sets)
     runner = Runner(address, parallel, display).with_folders(config.folders)
     if trials is not None:
@@ -101,6 +109,7 @@ def sweep(
             plan = read_plan(folder)
             refuse_changes(plan, config.tree)
             plan = replan(plan, config)
+            retry_trials(ledger, again)
         else:
             torch.set_num_threads(default.train.threads)
             plan = resolve_plan(config, task)
@@ -215,9 +224,10 @@ def _finish(plan: Plan, ledger: Ledger, task: Task, runner: Runner, *, explore: 
                 f"{meter.met()} is met before the confirm stage has ended; nothing is lost: raise "
                 "it and resume"
             )
-        ledger.flush()
-        stages.result.save(ledger.folder)
-        write_atomically(ledger.folder / BEST_FILE, export(ledger.folder, "trm", task=task))
+        ledger.room.until(ledger.flush)
+        ledger.room.until(partial(stages.result.save, ledger.folder))
+        best = export(ledger.folder, "trm", task=task)
+        ledger.room.until(partial(write_atomically, ledger.folder / BEST_FILE, best))
 
 
 def _every(seconds: float, ask: Callable[[], bool]) -> Callable[[], bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -203,7 +204,8 @@ class SweepStages:
         for trial in trials:
             if str(trial.id) not in known:
                 known[str(trial.id)] = self._test_one(trial)
-        write_atomically(path, json.dumps(known, indent=1) + "\n")
+        text = json.dumps(known, indent=1) + "\n"
+        self.ledger.room.until(partial(write_atomically, path, text))
         return [float(known[str(trial.id)]) for trial in trials]
 
     def _test_one(self, trial: Trial) -> float:

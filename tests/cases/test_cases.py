@@ -28,8 +28,6 @@ TO_COME = {
     "05-bitflip-parquet",
     "07-int-range-huge",
     "08-sigterm-to-the-group",
-    "09-broken-worker-eats-the-sweep",
-    "10-disk-full-once",
     "13-words-of-other-tools",
     "14-parallel-beyond-cores",
     "15-constant-scores-fidelity",

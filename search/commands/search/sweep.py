@@ -7,12 +7,14 @@ run folder holds `sweep.yaml` (the sweep as resolved), `trials/` and `curves/` (
   trm sweep sudoku4
   trm sweep my.yaml --trials 200 --out runs/mine --address auto
   trm sweep my.yaml --out runs/mine --resume
+  trm sweep my.yaml --out runs/mine --resume --retry crashed
   trm sweep my.yaml --out 's3://bucket/runs/mine'
 
 A run on an object store (S3, Google Cloud Storage, Azure; credentials from the environment) has no
 `study.log`, and a report is stored within 5 seconds.
 
 Stopped by Ctrl-C or a crash, the same command with --resume goes on from the last checkpoints.
+A fault of the machine ends no trial; those that one has ended all the same run again with --retry.
 """
 
 from __future__ import annotations
@@ -48,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument(
+        "--retry", action="append", default=[], metavar="WHICH",
+        help="with --resume: run failed trials again, `crashed`, `oom` or a trial's number; "
+        "may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
         "--warm-start", action="append", default=[], metavar="RUN", type=a_place,
         help="an earlier run that tells a new one what it can; may be repeated",
     )  # fmt: skip
@@ -74,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
             out=args.out,
             trials=args.trials,
             resume=args.resume,
+            retry=args.retry,
             address=args.address,
             parallel=args.parallel,
             warm_start=args.warm_start,

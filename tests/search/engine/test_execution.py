@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ import pytest
 
 from search.engine.events import NoEvents
 from search.engine.execution import MAX_DEATHS, Execution
+from search.engine.guilt import EVERYWHERE, IN_A_ROW, NoNodeError
 from search.engine.job import Job
 from search.ledger.ledger import Ledger
+from search.ledger.room import Room
 from search.ledger.trial import Trial
+from trm.blame import StorageError
 from trm.report import COLUMNS
 
 
@@ -121,18 +125,202 @@ def test_a_worker_that_dies_is_replaced_and_goes_on(ledger: Ledger) -> None:
     assert isinstance(job, Job)
     assert (job.attempt, job.checkpoint) == (2, "checkpoints/0/1/1")
     # Reports count deaths anew.
-    for attempt in range(2, 1 + MAX_DEATHS):
-        assert ledger.trials[0].outcome is None
+    for attempt in range(2, IN_A_ROW):
         run.on_death("b", "gone")
         assert isinstance(run.suggest("b"), Job), attempt
-    run.on_message("b", report(1 + MAX_DEATHS, 2))
+    run.on_message("b", report(IN_A_ROW, 2))
     for _ in range(MAX_DEATHS):
-        run.on_death("b", "gone")
+        run.on_death("b", "the node is low on memory")
         assert isinstance(run.suggest("b"), Job)
     run.on_death("b", "the node is low on memory")
     assert ledger.trials[0].outcome == "oom"
     assert ledger.trials[0].score == -1.0
     assert run.suggest("c") == "finished"
+    assert {one.cause for one in ledger.attempts[0]} == {"worker", "memory"}
+
+
+def start(run: Execution, name: str, node: str = "n") -> Job:
+    job = run.suggest(name)
+    assert isinstance(job, Job), job
+    started = {"kind": "started", "attempt": job.attempt, "host": f"host-{node}", "pid": 7}
+    assert run.on_message(name, {**started, "node": node}) in ("continue", "replace")
+    return job
+
+
+def fault(run: Execution, name: str, job: Job, **more: Any) -> Any:
+    words = {"kind": "fault", "attempt": job.attempt, "reason": "CUDA error: x", **more}
+    return run.on_message(name, words)
+
+
+def test_a_fault_of_the_machine_ends_the_attempt_and_replaces_the_worker(ledger: Ledger) -> None:
+    run = execution(ledger)
+    job = start(run, "a")
+    assert run.on_message("a", report(1, 1)) == "continue"
+    assert fault(run, "a", job) == "replace"
+    lost = ledger.attempts[0][0]
+    assert (lost.cause, lost.host, lost.node, lost.pid) == ("machine", "host-n", "n", 7)
+    assert (lost.mark, ledger.trials[0].outcome) == (1, None)
+    run.on_death("a", "killed by us")
+    assert len(ledger.attempts[0]) == 1, "the end of the old process is no second fault"
+    assert start(run, "b").checkpoint == "checkpoints/0/1/1"
+
+
+def test_a_config_that_breaks_its_device_ends_and_its_worker_goes_with_it(ledger: Ledger) -> None:
+    run = execution(ledger)
+    start(run, "a")
+    end = {"kind": "end", "attempt": 1, "outcome": "crashed", "reason": "assert", "broken": True}
+    assert run.on_message("a", end) == "replace"
+    assert ledger.trials[0].outcome == "crashed"
+
+
+def test_a_fault_that_follows_a_trial_where_others_fare_well_is_its_own(ledger: Ledger) -> None:
+    for seed in range(6, 12):
+        ledger.add_trial(stage="explore", params={}, config={}, seed=seed)
+    run = execution(ledger)
+    for number in range(40):
+        job = run.suggest(f"w{number}")
+        if not isinstance(job, Job):
+            break
+        started = {"kind": "started", "attempt": job.attempt, "host": "h", "pid": 1, "node": "n"}
+        run.on_message(f"w{number}", started)
+        if job.trial == 0:
+            fault(run, f"w{number}", job)
+        else:
+            run.on_message(f"w{number}", report(job.attempt, 1, last=True))
+            run.on_end(f"w{number}")
+    assert run.finished
+    outcomes = [trial.outcome for trial in ledger.trials.values()]
+    assert outcomes == ["crashed"] + ["completed"] * 6
+    assert ledger.trials[0].reason == "wherever it ran: CUDA error: x"
+    assert ledger.trials[0].attempts == IN_A_ROW
+    assert not run.guilt.bad
+
+
+def test_a_node_of_faults_is_left_out_and_its_trials_go_on_elsewhere(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(6, 9):
+        ledger.add_trial(stage="explore", params={}, config={}, seed=seed)
+    run = execution(ledger)
+    run.nodes = lambda: ["bad", "good"]
+    for number in range(IN_A_ROW):
+        fault(run, f"w{number}", start(run, f"w{number}", "bad"))
+    assert run.guilt.bad == {"bad"}
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "node host-bad: 4 faults in a row, the last: CUDA error: x; it gets no more" in line
+    # One that was on its way there is sent elsewhere, and that is nobody's fault.
+    before = {number: run.guilt.faults(trial) for number, trial in ledger.trials.items()}
+    job = start(run, "late", "bad")
+    assert job.trial not in [trial for trial, _ in run.live.values()]
+    assert run.guilt.faults(ledger.trials[job.trial]) == before[job.trial]
+    while isinstance(job := run.suggest("x"), Job):
+        started = {"kind": "started", "attempt": job.attempt, "host": "h", "pid": 1}
+        run.on_message("x", {**started, "node": "good"})
+        run.on_message("x", report(job.attempt, 1, last=True))
+        run.on_end("x")
+    assert {trial.outcome for trial in ledger.trials.values()} == {"completed"}
+
+
+def test_without_another_node_the_run_ends_and_no_trial_does(ledger: Ledger) -> None:
+    ledger.add_trial(stage="explore", params={}, config={}, seed=6)
+    run = execution(ledger)
+    run.nodes = lambda: ["n"]
+    for number in range(IN_A_ROW - 1):
+        fault(run, f"w{number}", start(run, f"w{number}"))
+    with pytest.raises(NoNodeError, match="no other node is left, and no trial is given up"):
+        fault(run, "last", start(run, "last"))
+    assert run.stopping
+    assert [trial.outcome for trial in ledger.trials.values()] == [None, None]
+    assert sum(map(len, ledger.attempts.values())) == IN_A_ROW
+
+
+def test_a_trial_that_meets_faults_under_every_driver_is_given_up(ledger: Ledger) -> None:
+    for _ in range(EVERYWHERE // IN_A_ROW):
+        run = execution(ledger)
+        run.nodes = lambda: ["n"]
+        try:
+            while isinstance(job := run.suggest("w"), Job):
+                fault(run, "w", job, memory=True)
+        except NoNodeError:
+            assert ledger.trials[0].outcome is None
+    assert (ledger.trials[0].outcome, ledger.trials[0].attempts) == ("oom", EVERYWHERE)
+
+
+def test_a_lost_node_counts_against_nobody_for_long(ledger: Ledger) -> None:
+    run = execution(ledger)
+    for number in range(EVERYWHERE - 1):
+        start(run, f"w{number}")
+        run.on_death(f"w{number}", "The actor is dead because its node has died. Node Id: ab")
+        assert ledger.trials[0].outcome is None
+    assert not run.guilt.bad
+    assert {one.cause for one in ledger.attempts[0]} == {"node"}
+
+
+class Storage(Room):
+    """A run folder whose storage says what a test wants."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("run"))
+        self.problem = ""
+        self.lines: list[str] = []
+        self.say = self.lines.append
+        self.seconds = 60.0
+
+    def refuses(self, needed: int = 0) -> str:
+        return self.problem
+
+
+def refusal(run: Execution, name: str) -> Any:
+    words = {"kind": "storage", "attempt": 1, "reason": "No space left", "needed": 3 << 20}
+    return run.on_message(name, words)
+
+
+def test_storage_that_is_full_holds_everybody_until_it_takes_something(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.ledger.room.ASK_SECONDS", 0.0)
+    ledger.add_trial(stage="explore", params={}, config={}, seed=6)
+    run = execution(ledger)
+    run.room = room = Storage()
+    start(run, "a")
+    room.problem = "No space left"
+    assert refusal(run, "a") == "continue"
+    assert refusal(run, "a") == "continue"
+    assert room.lines == [
+        "run: No space left; 3 MiB are needed: free space there or make it writable; the sweep "
+        "waits and goes on by itself, for 1 min at most"
+    ]
+    assert run.suggest("b") is None
+    assert not run.check_stop()
+    room.problem = ""
+    assert isinstance(run.suggest("b"), Job)
+    assert run.on_message("a", report(1, 1)) == "continue"
+    assert len(room.lines) == 2
+    assert not ledger.attempts, "nothing was lost"
+
+
+def test_storage_that_never_comes_back_ends_the_run(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.ledger.room.ASK_SECONDS", 0.0)
+    run = execution(ledger)
+    run.room = room = Storage()
+    start(run, "a")
+    room.problem, room.seconds = "Read-only file system", 0.01
+    refusal(run, "a")
+    time.sleep(0.02)
+    with pytest.raises(StorageError, match=r"Read-only file system; 3 MiB are needed.*and resume"):
+        run.check_stop()
+    assert ledger.trials[0].outcome is None
+
+
+def test_a_node_that_alone_cannot_write_is_the_one_at_fault(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.room = Storage()
+    start(run, "a")
+    assert [refusal(run, "a") for _ in range(3)] == ["continue", "continue", "replace"]
+    assert ledger.attempts[0][0].cause == "machine"
 
 
 def test_marks_that_are_known_are_not_judged_again(ledger: Ledger) -> None:
@@ -237,13 +425,14 @@ def test_who_takes_the_memory_is_given_up_and_those_killed_with_it_are_not(ledge
     assert (innocent.outcome, innocent.preempted) == (None, MAX_DEATHS + 1)
     assert (guilty.outcome, guilty.preempted, guilty.score) == ("oom", MAX_DEATHS + 1, -1.0)
     assert guilty.reason.endswith("low on memory. 23 of 24GB")
+    assert not run.guilt.bad
     job = run.suggest("c")
     assert isinstance(job, Job)
     assert job.trial == innocent.id
 
 
-def test_a_collapse_for_reasons_unknown_counts_against_all(ledger: Ledger) -> None:
-    run = collapse(ledger, "the node died")
-    assert [trial.outcome for trial in ledger.trials.values()] == ["crashed"] * 2
-    assert run.suggest("c") == "finished"
-    assert run.finished
+def test_a_collapse_for_reasons_unknown_is_no_trials_fault(ledger: Ledger) -> None:
+    run = collapse(ledger, "something broke")
+    assert [trial.outcome for trial in ledger.trials.values()] == [None] * 2
+    assert [trial.preempted for trial in ledger.trials.values()] == [MAX_DEATHS + 1] * 2
+    assert isinstance(run.suggest("c"), Job)
