@@ -271,6 +271,8 @@ def _tensors(path: Path) -> dict[str, Any]:
 
 
 def _fsync(path: Path) -> None:
+    if os.name == "nt":  # which syncs what is open for writing, and opens no folders
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

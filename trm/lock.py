@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
+import sys
 import weakref
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from trm.errors import UserError
 
 
 class FileLock:
-    """An exclusive `flock`, held from construction until `release` or the end of the process.
+    """An exclusive `flock` (on Windows a lock of `msvcrt`), held from construction until `release` or the end of the process.
 
     Children do not keep it alive: the descriptor is closed on exec (Python's default) and, for
     children that never exec, right after fork.
@@ -23,9 +23,9 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._descriptor)
         except OSError as error:
             os.close(self._descriptor)
             raise UserError(
@@ -34,7 +34,8 @@ class FileLock:
                 f"is in use by {_holder(path)}; wait for it to end, or stop it first",
             ) from error
         holder = f"{os.getpid()} {socket.gethostname()}\n".encode()
-        os.pwrite(self._descriptor, holder, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.write(self._descriptor, holder)
         os.ftruncate(self._descriptor, len(holder))
         _HELD.add(self)
 
@@ -55,7 +56,25 @@ def _forget_after_fork() -> None:
         lock.release()
 
 
-os.register_at_fork(after_in_child=_forget_after_fork)
+if hasattr(os, "register_at_fork"):  # where there is fork
+    os.register_at_fork(after_in_child=_forget_after_fork)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _FAR = 1 << 30
+    """Nobody may read a byte that is locked: it lies behind what a waiting process is told."""
+
+    def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _holder(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +25,8 @@ def peak_memory(device: torch.device) -> float:
 
     On CUDA what torch's allocator handed out, as `torch.cuda.max_memory_allocated` counts it. On a
     CPU the process's resident set (`VmHWM` of proc(5)), the interpreter and its libraries included;
-    where the system cannot reset it, the peak of the process's whole life.
+    where the system cannot reset it, the peak of the process's whole life; on Windows, where
+    Python's library does not count it, 0.
     """
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
@@ -34,5 +34,9 @@ def peak_memory(device: torch.device) -> float:
         for line in (_PROC / "status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return float(line.split()[1]) * 1024.0
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
     unit = 1.0 if sys.platform == "darwin" else 1024.0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
