@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
@@ -103,7 +104,7 @@ def _start(
 ) -> None:
     import ray
 
-    environment = {**environment, _MARK: str(folder)}
+    environment = {**environment, _MARK: str(folder), **_own_token(folder)}
     before = {key: os.environ.get(key) for key in environment}
     os.environ.update(environment)
     try:
@@ -123,6 +124,23 @@ def _start(
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
+
+
+def _own_token(folder: Path) -> dict[str, str]:
+    """What tells Ray of a token in the session's folder, if the home folder cannot have one."""
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return {}
+    try:
+        kept = Path.home() / ".ray"
+        kept.mkdir(exist_ok=True)
+        if (kept / "auth_token").exists() or os.access(kept, os.W_OK | os.X_OK):
+            return {}
+    except (OSError, RuntimeError):  # a home that is read-only or another's, or none
+        pass
+    token = folder / "auth_token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32), encoding="ascii")
+    return {"RAY_AUTH_TOKEN_PATH": str(token)}
 
 
 @contextmanager

@@ -12,8 +12,9 @@ import warnings
 from collections.abc import Sequence
 
 from search.commands import COMMANDS, GROUPS, module_of, parser_of
+from search.logs.plain import write_plainly
 from trm.errors import CacheWarning, RenamedWarning, UserError
-from trm.paths import working_folders
+from trm.paths import give_home, leave_gone_folder
 
 RENAMED = {"study": ("ablate",), "dashboard": ("report", "--dashboard")}
 """What stands for the commands that there were, which are still accepted."""
@@ -24,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 failed, 2 bad input, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     warnings.formatwarning = _format
+    write_plainly(sys.stdout, sys.stderr)
+    give_home()
+    leave_gone_folder()
     try:
         return _run(arguments)
     except UserError as error:
@@ -34,11 +38,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("trm: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except FileNotFoundError as error:
-        if working_folders():
-            return _failed(error)
-        print("trm: error: the working directory is gone: go to another one (cd)", file=sys.stderr)
-        return BAD_INPUT
     except BrokenPipeError:
         # The reader (`| head`) went away: that is not an error, and Python must not say so at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,7 +12,9 @@ from trm.errors import UserError
 
 
 class FileLock:
-    """An exclusive `flock` (on Windows a lock of `msvcrt`), held from construction until `release` or the end of the process.
+    """An exclusive `flock`, held from construction until `release` or the end of the process.
+
+    On Windows, where it has not been tried, it is a lock of `msvcrt`.
 
     Children do not keep it alive: the descriptor is closed on exec (Python's default) and, for
     children that never exec, right after fork.

@@ -21,7 +21,8 @@ def checked_path(where: Path | str, key: str = "") -> Path:
         key: the option or key of the config that names it, for the message.
 
     Raises:
-        UserError: it is empty, too long, no text, a loop of links, or below what may not be read.
+        UserError: it is empty, too long, no text, a loop of links, below what may not be read, or
+            relative to a working directory that is gone.
 
     >>> checked_path("runs/mine")
     PosixPath('runs/mine')
@@ -33,6 +34,8 @@ def checked_path(where: Path | str, key: str = "") -> Path:
     text = os.fspath(where)
     if not text.strip():
         raise _refusal(key, text, "is empty: name a path (is a variable of the shell unset?)")
+    if _LEFT and not os.path.isabs(text):
+        raise _refusal(key, text, "begins at a working directory that is gone: go to another (cd)")
     try:
         text.encode()
         os.lstat(text)
@@ -65,12 +68,39 @@ def home_path(where: Path | str, key: str = "") -> Path:
         ) from error
 
 
+def give_home() -> None:
+    """Give a process whose user has no home folder one among the temporary files.
+
+    An id that the system has no name for, as in a container, has none; Ray and other packages look
+    for it while they are imported.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        if (spare := spare_folder()) is not None:
+            os.environ["HOME"] = str(spare)
+
+
 def working_folders() -> list[Path]:
     """The working directory, in a list; an empty list where it is gone."""
     try:
-        return [Path.cwd()]
+        return [] if _LEFT else [Path.cwd()]
     except FileNotFoundError:
         return []
+
+
+_LEFT: list[str] = []
+"""Says that the process has left a working directory that was gone, from which no path begins."""
+
+
+def leave_gone_folder() -> None:
+    """Leave a working directory that somebody has removed: numeric libraries do not load there.
+
+    From then on `checked_path` refuses relative paths.
+    """
+    if not working_folders():
+        _LEFT.append(os.sep)
+        os.chdir(os.sep)
 
 
 def spare_folder(*, make: bool = True) -> Path | None:

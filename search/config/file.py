@@ -88,10 +88,10 @@ def preset_or_path(source: str | Path) -> tuple[Path, bool]:
     Raises:
         UserError: neither a file nor a preset.
     """
-    path = checked_path(source)
+    known = presets()
+    path = Path(source) if str(source) in known else checked_path(source)
     if path.suffix in {".yaml", ".yml"} or (path.exists() and not path.is_dir()):
         return path, False
-    known = presets()
     if str(source) in known:
         return known[str(source)], True
     hint = nearest(str(source), list(known))

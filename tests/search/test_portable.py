@@ -1,7 +1,7 @@
 """Without what POSIX alone has, a config is read, trained, evaluated, and a run is looked at.
 
-This is Linux that calls itself Windows to our code, which finds none of those modules and functions:
-it says that we need none of them. It does not say that Windows has been tried.
+This is Linux that calls itself Windows to our code, which finds none of those modules and
+functions: it says that we need none of them. It does not say that Windows has been tried.
 """
 
 from __future__ import annotations

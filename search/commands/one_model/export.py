@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 from search.commands.options import a_path
+from search.logs.plain import write_exactly
 from trm.errors import UserError
 from trm.paths import write_output
 
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     text = export(run, args.format, args.trial)
     if args.out is None:
-        sys.stdout.write(text)
+        write_exactly(text, sys.stdout)
     else:
         _write(args.out, text, "--out")
     return 0
