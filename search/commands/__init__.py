@@ -15,6 +15,7 @@ from trm.errors import UserError
 GROUPS = {
     "start": {
         "guide": "read the guide: first sweep, spaces, curricula, stability and more",
+        "doctor": "say whether this machine or cluster is fit for sweeps, and what to do if not",
         "keys": "show the keys of a config file: what each takes, its default and meaning",
     },
     "one model": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -46,3 +47,17 @@ def test_the_demos_sweep_runs_on_both_nodes(address: str, tmp_path: Path) -> Non
     assert {trial.outcome for trial in trials} <= {"completed", "pruned"}
     # The cluster is not ours to stop.
     check_address(address)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_doctor_asks_every_node(address: str, tmp_path: Path) -> None:
+    command = [TRM, "doctor", "--cluster", address, "--out", str(tmp_path / "runs"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert done.returncode in (0, 1), done.stderr
+    found = json.loads(done.stdout)
+    asked = Counter(check["node"] for check in found if check["name"] == "run folder")
+    assert sum(asked.values()) == 2, "each of two nodes, though both have one name here"
+    assert {check["verdict"] for check in found if check["name"] == "run folder"} == {"ok"}
+    assert {check["verdict"] for check in found if check["name"] == "versions"} == {"ok"}
+    assert not list((tmp_path / "runs").iterdir())
