@@ -6,10 +6,12 @@ import logging
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,9 @@ _QUIET = {
 }
 _MARK = "TRM_RAY_SESSION"
 _OBJECT_STORE_BYTES = 100_000_000
+_STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 class ClusterError(ValueError):
@@ -89,14 +94,50 @@ def connected(
     folder = Path(tempfile.mkdtemp(prefix="trm-ray-", dir=_short_temporary_folder()))
     with _reaper(folder):
         try:
-            with _working_directory(folder / "empty"):
+            with _working_directory(folder / "empty"), _signals_are_ours():
                 if address is None:
                     _start(folder, cpus, gpus, environment or {})
                 else:
                     _join(address, environment or {})
             yield _cluster(local=address is None)
         finally:
-            ray.shutdown()
+            _shut_down()
+
+
+@contextmanager
+def _signals_are_ours() -> Iterator[None]:
+    """Processes begun within never hear of a stop; what handles our signals stays as it was.
+
+    What stops a job (a queue, a container's runtime, `timeout`) signals all of its processes. Ray's
+    servers would be gone before the driver has put its affairs in order, which waits for them.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        yield
+    except SystemExit as leave:  # Ray's own handler of SIGTERM, which another thread may hear
+        raise KeyboardInterrupt from leave
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:
+                signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _shut_down() -> None:
+    import ray
+    from ray._private import worker
+
+    node = worker._global_node
+    if node is not None:
+        # To ask servers that do not hear of it takes a second each (ray 2.60).
+        kill = node.kill_all_processes
+        node.kill_all_processes = lambda **_: kill(check_alive=False, allow_graceful=False)
+    ray.shutdown()
 
 
 def _start(
@@ -148,14 +189,15 @@ def _reaper(folder: Path) -> Iterator[None]:
     """A process of its own that ends what this session leaves, even if we are killed."""
     script = str(Path(__file__).with_name("reaper.py"))
     mark = f"{_MARK}={folder}"
-    reaper = subprocess.Popen(
-        [sys.executable, "-I", "-S", script, str(os.getpid()), mark, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        start_new_session=True,
-    )
+    with _signals_are_ours():
+        reaper = subprocess.Popen(
+            [sys.executable, "-I", "-S", script, str(os.getpid()), mark, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+        )
     assert reaper.stdin is not None
     try:
         yield

@@ -75,6 +75,7 @@ def main() -> None:
     driver, mark, folder = int(sys.argv[1]), sys.argv[2].encode(), sys.argv[3]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     wait_for_the_end_of(driver)
     end = time.monotonic() + GRACE_SECONDS
     while (pids := belonging(mark, folder)) and time.monotonic() < end:

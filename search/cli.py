@@ -7,37 +7,58 @@ when it runs: help is at hand at once.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
 
 from search.commands import COMMANDS, GROUPS, module_of, parser_of
 from search.logs.plain import write_plainly
+from trm import stopping
 from trm.errors import CacheWarning, RenamedWarning, UserError
 from trm.paths import give_home, leave_gone_folder
 
 RENAMED = {"study": ("ablate",), "dashboard": ("report", "--dashboard")}
 """What stands for the commands that there were, which are still accepted."""
-OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, BAD_INPUT = 0, 1, 2
+RESUMABLE = ("train", "sweep", "ablate", "stability", "sensitivity")
+"""Commands that say, when they are interrupted, how to go on."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 1 failed, 2 bad input, 130 interrupted."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run one command; returns the exit code: 0 done, 1 failed, 2 bad input, 130 interrupted.
+
+    Args:
+        argv: the command and its arguments. None takes the process's own: then the process is the
+            command's, and a signal ends it.
+    """
+    if argv is not None:
+        return _told(list(argv))
+    try:
+        with stopping.ends_soon():
+            code = _told(sys.argv[1:])
+    except KeyboardInterrupt:  # between the two, where nothing is left to do
+        stopping.tell_of_interrupt()
+        stopping.leave()
+    if code == stopping.INTERRUPTED:
+        stopping.leave()
+    return code
+
+
+def _told(arguments: list[str]) -> int:
+    """Run a command; what it raises becomes a line and an exit code."""
+    stopping.begin_command()
     warnings.formatwarning = _format
     write_plainly(sys.stdout, sys.stderr)
     give_home()
     leave_gone_folder()
     try:
-        return _run(arguments)
+        return _interruptible(arguments)
     except UserError as error:
         print(f"trm: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return BAD_INPUT
     except SystemExit as leave:  # argparse after --help
         return int(leave.code or OK)
-    except KeyboardInterrupt:
-        print("trm: interrupted", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         # The reader (`| head`) went away: that is not an error, and Python must not say so at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -78,6 +99,17 @@ def _format(
     return _as_python_does(message, category, filename, lineno, line)
 
 
+def _interruptible(arguments: list[str]) -> int:
+    try:
+        return _run(arguments)
+    except BaseException as error:
+        # What a library makes of the interrupt is the interrupt.
+        if not isinstance(error, KeyboardInterrupt) and not stopping.stopping():
+            raise
+        stopping.tell_of_interrupt()
+        return stopping.INTERRUPTED
+
+
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         return _overview(arguments)
@@ -89,6 +121,9 @@ def _run(arguments: list[str]) -> int:
         from curricula.component import nearest
 
         raise UserError("trm", command, f"is no command: {nearest(command, list(COMMANDS))}")
+    if command in RESUMABLE:
+        # Until the command knows better: nothing has begun.
+        stopping.at_an_interrupt(f"start again with: {shlex.join(['trm', command, *words])}")
     parsed = parser_of(command).parse_all(words)
     return int(module_of(command).run(parsed))
 

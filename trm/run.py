@@ -10,15 +10,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from curricula.component import nearest
@@ -29,6 +26,7 @@ from trm.lock import FileLock
 from trm.provenance import changed_plugins, plugin_provenance, provenance
 from trm.report import Report, report_json
 from trm.run_folder import LOCK, cache_folder, create_folder, latest_checkpoint
+from trm.stopping import instead_of_raising
 from trm.tasks.base import Task
 from trm.tasks.soundness import require_sound_task
 from trm.training.trainer import Trainer
@@ -37,6 +35,8 @@ from trm.yaml12 import dump_yaml, read_yaml
 KEPT_CHECKPOINTS = 2
 CHECKPOINT_SECONDS = 600.0
 """A checkpoint at least so often, however far apart the reports are."""
+LOST_SECONDS = 10.0
+"""Of training may be lost to an evaluation that takes longer than a stop may."""
 
 _CONFIG, _REPORTS, _CHECKPOINTS = "config.yaml", "reports.jsonl", "checkpoints"
 
@@ -106,7 +106,8 @@ def train(
 ) -> Training:
     """Train one model from a config, with a run folder, as the command `trm train` does.
 
-    A signal (Ctrl-C or SIGTERM) stops between two steps and saves; a second one is obeyed at once.
+    A signal (Ctrl-C, SIGTERM, SIGHUP) stops between two steps and saves; a second Ctrl-C is obeyed
+    at once.
     Outside of the main thread signals are left alone.
 
     Args:
@@ -223,7 +224,8 @@ def _train(
         def between_steps() -> bool:
             if on_step is not None:
                 on_step(trainer.progress)
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            unsaved = time.monotonic() - saved
+            if unsaved > CHECKPOINT_SECONDS or (trainer.at_mark and unsaved > LOST_SECONDS):
                 save()
             return stop()
 
@@ -267,20 +269,12 @@ def _write(path: Path, text: str) -> None:
 
 @contextmanager
 def _stop_request() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a request to stop between two steps; a second one is obeyed."""
+    """Turn a signal that asks to stop into a request to stop between two steps."""
     requested = False
 
-    def request(number: int, frame: FrameType | None) -> None:
+    def request() -> None:
         nonlocal requested
         requested = True
-        signal.signal(number, signal.default_int_handler)
 
-    # Python lets the main thread alone set handlers.
-    heard = threading.current_thread() is threading.main_thread()
-    signals = (signal.SIGINT, signal.SIGTERM) if heard else ()
-    previous = {number: signal.signal(number, request) for number in signals}
-    try:
+    with instead_of_raising(request):
         yield lambda: requested
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see `{self.prog} --help`")
 
     def parse_all(self, arguments: list[str]) -> argparse.Namespace:
-        """Parse, and name the nearest option where one is unknown."""
+        """Parse, and name the nearest option where one is unknown; `words` are the arguments."""
         parsed, unknown = self.parse_known_args(arguments)
         if unknown:
             from curricula.component import nearest
@@ -69,6 +69,7 @@ class Parser(argparse.ArgumentParser):
             remedy = nearest(word, known) if word.startswith("-") else f"see `{self.prog} --help`"
             what = "option" if word.startswith("-") else "argument that it takes"
             raise UserError(self.prog, word, f"is no {what}: {remedy}")
+        parsed.words = arguments
         return parsed
 
 

@@ -56,15 +56,14 @@ def add_ray_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def ends_well(work: Callable[[], None], *, interrupted: str, limited: str = "") -> int:
+def ends_well(work: Callable[[], None], *, limited: str = "") -> int:
     """Do the work of a command; an end that is no defect becomes one line on stderr.
 
     Args:
-        interrupted: what to do after Ctrl-C.
         limited: the command that goes on after a limit.
 
     Returns:
-        The exit code: 0 done, 1 failed at run time, 130 interrupted.
+        The exit code: 0 done, 1 failed at run time.
     """
     from search.engine.guilt import NoNodeError
     from search.ledger.lease import LeaseLostError
@@ -80,9 +79,6 @@ def ends_well(work: Callable[[], None], *, interrupted: str, limited: str = "") 
         with_command = f" with: {limited}" if limited else ""
         print(f"trm: {error}{with_command}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"trm: interrupted; {interrupted}", file=sys.stderr)
-        return 130
     return 0
 
 
@@ -96,7 +92,7 @@ def resuming(args: argparse.Namespace, command: str, flags: Sequence[str]) -> st
     for setting in args.sets:
         words += ["--set", setting]
     for flag in flags:
-        value = getattr(args, flag)
-        if value is not None:
-            words += [f"--{flag}", str(value)]
+        value = getattr(args, flag.replace("-", "_"))
+        for each in value if isinstance(value, list) else [] if value is None else [value]:
+            words += [f"--{flag}", str(each)]
     return shlex.join([*words, "--resume"])

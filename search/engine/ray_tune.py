@@ -49,6 +49,7 @@ from search.engine.source import TrialSource
 from search.engine.worker import TrialRunner
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
+from trm.stopping import instead_of_raising
 
 ONE_CORE = Share()
 NODE_LABEL = "ray.io/node-id"
@@ -95,7 +96,7 @@ def run_trials(
         factory: `module:callable` that makes trainers of jobs, in place of the TRM trainer.
 
     Raises:
-        KeyboardInterrupt: SIGINT or SIGTERM came; the workers were stopped in the same way.
+        KeyboardInterrupt: a signal asked to stop; the workers were stopped in the same way.
         Exception: what the source or the ledger raised.
     """
     folders = (os.getcwd(),) if path is None else tuple(path)
@@ -336,24 +337,18 @@ def _tuner(key: str, scratch: Path, parallel: int, share: Share) -> Tuner:
 
 @contextmanager
 def _signals(state: Execution) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into a clean stop; a second one acts as before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Turn the first signal that asks to stop into a clean stop."""
     usr1 = signal.getsignal(signal.SIGUSR1)  # Tune takes this one
 
-    def interrupt(number: int, _frame: object) -> None:
+    def interrupt() -> None:
         state.interrupted = True
-        signal.signal(number, before[signal.Signals(number)])
 
-    for number in before:
-        signal.signal(number, interrupt)
     try:
-        yield
+        with instead_of_raising(interrupt):
+            yield
     finally:
-        for number, handler in [*before.items(), (signal.SIGUSR1, usr1)]:
-            signal.signal(number, handler)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR1, usr1)
 
 
 @contextmanager

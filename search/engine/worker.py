@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import random
+import signal
 import sys
 import time
 import traceback
@@ -49,6 +50,8 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first job."""
+        # Ray's processes are begun deaf to signals, and so would be what a plug-in starts here.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGHUP})
         # What is loaded by now stays: collecting garbage between trials need not look at it.
         gc.freeze()
         self._introduced = self._over = False

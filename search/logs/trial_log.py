@@ -17,7 +17,7 @@ from search.ledger.trial import Trial
 from search.logs.console import warn
 from search.logs.writer import LogWriter
 
-_SECONDS_AFTER_AN_INTERRUPT = 20.0
+_SECONDS_AFTER_AN_INTERRUPT = 3.0
 _GOOD = ("completed", "pruned", "stopped")
 
 

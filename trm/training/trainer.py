@@ -112,6 +112,11 @@ class Trainer:
         ended = self.counters.diverged or self.counters.collapsed
         return ended or self.counters.mark >= len(self.marks)
 
+    @property
+    def at_mark(self) -> bool:
+        """Whether `run` evaluates and reports next, before it trains on."""
+        return self._meets_mark(self.counters.compute)
+
     def prepare(self) -> None:
         """Set this process's thread count to the run's own: results depend on it bit for bit."""
         if torch.get_num_threads() != self.resolved.threads:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.commands.options import a_path
+from trm.stopping import at_an_interrupt
 
 if TYPE_CHECKING:
     from trm.run import Training
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, report, checkpoint; returns the exit code."""
+    at_an_interrupt(_again(args, args.out))
     from search.config.config import read_config
     from search.logs.console import TrainDisplay, note
     from trm.run import Stopped, train
@@ -67,13 +69,16 @@ def run(args: argparse.Namespace) -> int:
                 on_step=display.moved,
                 on_report=display.show,
             )
-    except KeyboardInterrupt as stop:
-        where = f" at step {stop.step}" if isinstance(stop, Stopped) else ""
-        sets = [word for setting in args.sets for word in ("--set", setting)]
-        again = shlex.join(["trm", "train", args.config, *sets, "--out", str(out), "--resume"])
-        print(f"trm: interrupted{where}; resume with: {again}", file=sys.stderr)
-        return 130
+    except Stopped as stop:
+        at_an_interrupt(_again(args, out), f"at step {stop.step}")
+        raise
     return _conclude(training, args.json)
+
+
+def _again(args: argparse.Namespace, out: Path | None) -> str:
+    sets = [word for setting in args.sets for word in ("--set", setting)]
+    place = [] if out is None else ["--out", str(out)]
+    return "resume with: " + shlex.join(["trm", "train", args.config, *sets, *place, "--resume"])
 
 
 def _diagnosis(training: Training) -> str:

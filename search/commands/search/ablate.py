@@ -23,6 +23,7 @@ import argparse
 import json
 
 from search.commands.options import a_place, add_ray_arguments, ends_well, positive, resuming
+from trm.stopping import at_an_interrupt
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the ablations and print their table; returns the exit code."""
+    again = resuming(args, "ablate", ("seeds", "out", "parallel", "address"))
+    at_an_interrupt(f"resume with: {again}")
     from dataclasses import asdict
 
     from search.engine.driver import Runner
@@ -72,5 +75,4 @@ def run(args: argparse.Namespace) -> int:
         )
         print(json.dumps(asdict(found)) if args.json else ablations_markdown(found))
 
-    again = resuming(args, "ablate", ("seeds", "out", "parallel", "address"))
-    return ends_well(work, interrupted=f"resume with: {again}")
+    return ends_well(work)

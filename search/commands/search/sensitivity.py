@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from search.commands.options import add_ray_arguments, ends_well, positive
+from trm.stopping import at_an_interrupt
 
 if TYPE_CHECKING:
     from search.stability.response import Response, TriedValue
@@ -59,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the design and print what it shows; returns the exit code."""
+    at_an_interrupt(f"go on with: {shlex.join(['trm', 'sensitivity', *args.words])}")
     from dataclasses import asdict
 
     from search.engine.driver import Runner
@@ -83,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         )
         print(json.dumps(asdict(found)) if args.json else _text(found))
 
-    return ends_well(work, interrupted="the same command goes on")
+    return ends_well(work)
 
 
 def _cost_line(request: Request, budget: Budget) -> str:

@@ -18,8 +18,10 @@ interval is for one fresh seed.
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from search.commands.options import add_ray_arguments, ends_well, positive
+from trm.stopping import at_an_interrupt
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Confirm again; returns the exit code."""
+    at_an_interrupt(f"go on with: {shlex.join(['trm', 'stability', *args.words])}")
     from search.commands.search.sweep import print_result
     from search.logs.terminal import SweepDisplay
     from search.sweep.launch import stability
@@ -80,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         )
         print_result(done, as_json=args.json)
 
-    return ends_well(work, interrupted="the same command goes on", limited="trm sweep ... --resume")
+    return ends_well(work, limited="trm sweep ... --resume")
 
 
 def _numbers(text: str) -> list[int]:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.commands.options import a_place, add_ray_arguments, ends_well, positive, resuming
+from trm.stopping import at_an_interrupt
 
 if TYPE_CHECKING:
     from search.sweep.run import Run
@@ -71,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     """Sweep; returns the exit code."""
     if args.dry_run:
         return _dry_run(args)
+    again = resuming(args, "sweep", ("trials", "out", "warm-start", "parallel", "address"))
+    at_an_interrupt(f"resume with: {again}")
     from search.logs.terminal import SweepDisplay
     from search.sweep.launch import sweep
 
@@ -89,8 +92,7 @@ def run(args: argparse.Namespace) -> int:
         )
         print_result(done, as_json=args.json)
 
-    again = resuming(args, "sweep", ("trials", "out", "parallel", "address"))
-    return ends_well(work, interrupted=f"resume with: {again}", limited=again)
+    return ends_well(work, limited=again)
 
 
 def print_result(done: Run, *, as_json: bool) -> None:

@@ -19,7 +19,6 @@ from trm.errors import UserError
         (NoWinnerError("no trial completed"), 1, "trm: no trial completed"),
         (LeaseLostError("another driver has it"), 1, "trm: another driver has it"),
         (LimitReachedError("2 h are spent: go on"), 1, "trm: 2 h are spent: go on with: trm x"),
-        (KeyboardInterrupt(), 130, "trm: interrupted; resume with: trm x"),
     ],
 )
 def test_an_end_that_is_no_defect_is_one_line(
@@ -28,7 +27,7 @@ def test_an_end_that_is_no_defect_is_one_line(
     def work() -> NoReturn:
         raise error
 
-    assert ends_well(work, interrupted="resume with: trm x", limited="trm x") == code
+    assert ends_well(work, limited="trm x") == code
     assert capsys.readouterr().err == f"{line}\n"
 
 
@@ -38,10 +37,16 @@ def test_bad_input_and_defects_are_for_the_command_line() -> None:
 
     for error in (UserError("out", 1, "is bad"), ValueError("a defect")):
         with pytest.raises(type(error)):
-            ends_well(lambda error=error: work(error), interrupted="")  # type: ignore[misc]
+            ends_well(lambda error=error: work(error))  # type: ignore[misc]
 
 
 def test_the_command_that_goes_on_can_be_pasted() -> None:
-    args = argparse.Namespace(config="my file.yaml", sets=["name=a b"], out="runs/x", parallel=None)
-    expected = "trm sweep 'my file.yaml' --set 'name=a b' --out runs/x --resume"
-    assert resuming(args, "sweep", ("out", "parallel")) == expected
+    args = argparse.Namespace(
+        config="my file.yaml", sets=["name=a b"], out="runs/x", parallel=None,
+        warm_start=["a", "b c"],
+    )  # fmt: skip
+    expected = (
+        "trm sweep 'my file.yaml' --set 'name=a b' --out runs/x --warm-start a "
+        "--warm-start 'b c' --resume"
+    )
+    assert resuming(args, "sweep", ("out", "parallel", "warm-start")) == expected
