@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cluster.connect import Cluster, ClusterError, check_address, connected
-    from cluster.resources import Share, cores, default_parallel, worker_environment
+    from cluster.resources import Share, cores, default_parallel, shared, worker_environment
 
 __all__ = [
     "Cluster",
@@ -24,6 +24,7 @@ __all__ = [
     "connected",
     "cores",
     "default_parallel",
+    "shared",
     "worker_environment",
 ]
 
@@ -35,6 +36,7 @@ _HOMES = {
     "connected": "cluster.connect",
     "cores": "cluster.resources",
     "default_parallel": "cluster.resources",
+    "shared": "cluster.resources",
     "worker_environment": "cluster.resources",
 }
 

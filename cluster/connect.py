@@ -24,6 +24,7 @@ _QUIET = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
 }
 _MARK = "TRM_RAY_SESSION"
+_NICENESS = "RAY_worker_niceness"
 _OBJECT_STORE_BYTES = 100_000_000
 _STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -65,6 +66,7 @@ def connected(
     cpus: int | None = None,
     gpus: int | None = None,
     environment: Mapping[str, str] | None = None,
+    niceness: int = 0,
     timeout: float = 5.0,
 ) -> Iterator[Cluster]:
     """Connect to Ray, or start it here; disconnect, or stop it, at the end.
@@ -77,6 +79,8 @@ def connected(
         cpus: trials' cores of a cluster started here; None takes Ray's count.
         gpus: the same for GPUs.
         environment: variables of every worker process.
+        niceness: of worker processes of a cluster started here, on top of this process's own;
+            they would give way to everything else on the machine with Ray's own 15.
         timeout: seconds to wait for an answer from `host:port`.
 
     Raises:
@@ -96,7 +100,7 @@ def connected(
         try:
             with _working_directory(folder / "empty"), _signals_are_ours():
                 if address is None:
-                    _start(folder, cpus, gpus, environment or {})
+                    _start(folder, cpus, gpus, {**(environment or {}), _NICENESS: str(niceness)})
                 else:
                     _join(address, environment or {})
             yield _cluster(local=address is None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -12,16 +13,21 @@ from pathlib import Path
 class Share:
     """What one trial gets: CPU cores, which are also its threads, and a share of a GPU.
 
+    Attributes:
+        part: of its cores' time that is its own, where trials share them.
+
     >>> Share(cpus=2, gpus=0.5).request()
     {'CPU': 2.0, 'GPU': 0.5}
     """
 
     cpus: int = 1
     gpus: float = 0.0
+    part: float = 1.0
 
     def request(self) -> dict[str, float]:
         """The share in Ray's terms."""
-        return {"CPU": float(self.cpus), "GPU": self.gpus} if self.gpus else {"CPU": self.cpus}
+        request = {"CPU": self.cpus * self.part}
+        return request | {"GPU": self.gpus} if self.gpus else request
 
 
 def default_parallel(available: Mapping[str, float], share: Share) -> int:
@@ -40,6 +46,19 @@ def default_parallel(available: Mapping[str, float], share: Share) -> int:
     if share.gpus:
         fits = min(fits, available.get("GPU", 0.0) / share.gpus)
     return max(int(fits + 1e-6), 1)
+
+
+def shared(share: Share, parallel: int, cores: int) -> Share:
+    """The share of each of so many trials at once, which may have to share the cores that exist.
+
+    >>> shared(Share(cpus=1), parallel=64, cores=2).request()
+    {'CPU': 0.0312}
+    >>> shared(Share(cpus=1), parallel=2, cores=8).part
+    1.0
+    """
+    part = cores / (parallel * share.cpus)
+    # Ray counts in ten-thousandths; rounded up, the last trial would have to wait.
+    return share if part >= 1 else replace(share, part=math.floor(part * 1e4) / 1e4)
 
 
 def cores() -> int:

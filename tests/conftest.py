@@ -92,7 +92,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         os.environ["TRM_CACHE"] = before
 
 
-OF_THE_SESSION = ("AWS_", "KMP_", "PYTEST_", "PYTHONBREAKPOINT", "RAY_", "TORCHINDUCTOR_")
+OF_THE_SESSION = (
+    "AWS_",
+    "CRC32C_",
+    "KMP_",
+    "PYTEST_",
+    "PYTHONBREAKPOINT",
+    "RAY_",
+    "TORCHINDUCTOR_",
+)
 """Variables that libraries and the session's own servers set once for all tests."""
 
 

@@ -181,6 +181,8 @@ class ClusterConfig(Component):
         gpus_per_trial: GPUs of a trial, parts of one included; null is one if there are any.
         storage_minutes: how long a sweep waits for a run folder's storage that is full, read-only
             or gone, before it ends so that it can be resumed; 0 is not at all.
+        niceness: how far trials give way to other programs of this machine, from 0 (no more than
+            the command itself) to 19; a cluster that is already up keeps its nodes' own.
     """
 
     address: str | None = None
@@ -188,6 +190,7 @@ class ClusterConfig(Component):
     cpus_per_trial: int | None = Field(default=None, ge=1)
     gpus_per_trial: float | None = Field(default=None, ge=0.0)
     storage_minutes: float = Field(default=30.0, ge=0.0, le=1e6)
+    niceness: int = Field(default=0, ge=0, le=19)
 
 
 class SweepSections(Component):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cluster.connect import ClusterError, check_address, connected
-from cluster.resources import Share, cores, default_parallel, worker_environment
+from cluster.resources import Share, cores, default_parallel, shared, worker_environment
 from search.config.plan import Plan
 from search.config.sections import ClusterConfig
 from search.config.share import share_of
@@ -107,10 +107,15 @@ class Driver:
 
         with connected(
             runner.address or plan.sections.cluster.address,
-            cpus=max(cores(), (self.parallel or 1) * self.share.cpus),
+            cpus=max(cores(), self.share.cpus),
             environment=worker_environment(self.share),
+            niceness=plan.sections.cluster.niceness,
         ) as cluster:
             parallel = self.parallel or default_parallel(cluster.resources, self.share)
+            share = self.share
+            if cluster.local:
+                share = shared(share, parallel, int(cluster.resources["CPU"]))
+                _warn_of_sharing(share, parallel)
             begin(parallel)
             run_trials(
                 source,
@@ -118,12 +123,23 @@ class Driver:
                 parallel=parallel,
                 budget=plan.budget,
                 marks=plan.marks,
-                resources=self.share,
+                resources=share,
                 events=Broadcast([runner.display, *self.logs]),
                 stop=tick,
                 path=runner.path,
                 factory=runner.factory,
             )
+
+
+def _warn_of_sharing(share: Share, parallel: int) -> None:
+    """Say that more trials at once are not a faster sweep, where they only share cores."""
+    if share.part < 1 and not share.gpus:
+        fit = max(cores() // share.cpus, 1)
+        warn(
+            f"{parallel} trials at once share {cores()} cores: each takes about "
+            f"{parallel / fit:.3g} times as long, the sweep as long as with --parallel {fit}, and "
+            "each is a process that takes memory of its own"
+        )
 
 
 @contextmanager

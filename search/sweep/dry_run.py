@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
+from cluster.resources import cores, default_parallel
 from search.config.checks import check_config, require_trainable
 from search.config.config import Config
 from search.config.limits import Cost, LimitsConfig, reached
@@ -45,7 +47,10 @@ class SweepCost:
             their order: the least that the scheduler lets through.
         runs: full runs of the confirm stage and after it.
         total: of the whole sweep.
-        parallel: trials at once that the wall time assumes.
+        parallel: trials at once.
+        room: of those, how many run at full speed on this machine; the wall time assumes so many.
+            Neither a cluster at an address nor GPUs are looked at: all of them.
+        cores: that this machine has.
     """
 
     flops_per_trial: float
@@ -56,6 +61,8 @@ class SweepCost:
     runs: int
     total: Cost
     parallel: int
+    room: int
+    cores: int
 
 
 @dataclass(frozen=True)
@@ -92,13 +99,15 @@ class DryRun:
 def dry_run(
     config: Config,
     *,
-    parallel: int,
+    parallel: int | None = None,
+    address: str | None = None,
     build: Callable[[Experiment], Task],
 ) -> DryRun:
     """Look at a sweep's file; nothing is started and no folder is made.
 
     Args:
-        parallel: trials at once.
+        parallel: trials at once; None takes the file's, or what this machine has room for.
+        address: a Ray cluster that is up, on which the sweep would run; None takes the file's.
         build: makes the task's data.
 
     Raises:
@@ -116,7 +125,7 @@ def dry_run(
         unknown = str(error)
     else:
         require_trainable(config, task)
-        estimate = _estimate(resolve_plan(config, task), task, parallel)
+        estimate = _estimate(resolve_plan(config, task), task, parallel, address)
     return DryRun(
         space=space.describe(),
         size=space.size_text,
@@ -177,7 +186,7 @@ def text(found: DryRun) -> str:
         f"in all: {found.trials} trials, of which early stopping lets through {estimate.share:.0%} "
         f"of the training, and {estimate.runs} runs to confirm: {total.flops:.3g} training FLOPs, "
         f"{total.device_seconds / 3600:.2g} device-hours, about {duration(total.seconds)} with "
-        f"{estimate.parallel} at once",
+        f"{_at_once(estimate)}",
     ]
     if estimate.warmup > estimate.steps_per_trial / 2:
         lines.append(
@@ -190,11 +199,20 @@ def text(found: DryRun) -> str:
     return "\n".join(lines)
 
 
+def _at_once(estimate: SweepCost) -> str:
+    if estimate.room == estimate.parallel:
+        return f"{estimate.parallel} at once"
+    return (
+        f"{estimate.parallel} at once on {estimate.cores} cores, no sooner than with "
+        f"{estimate.room}"
+    )
+
+
 def _short(draw: Mapping[str, Any]) -> dict[str, Any]:
     return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in draw.items()}
 
 
-def _estimate(plan: Plan, task: Task, parallel: int) -> SweepCost:
+def _estimate(plan: Plan, task: Task, asked: int | None, address: str | None) -> SweepCost:
     search, stability = plan.sections.search, plan.sections.stability
     trials, seconds = plan.wanted, _seconds_per_trial(plan, task)
     if search.breeds:
@@ -205,7 +223,13 @@ def _estimate(plan: Plan, task: Task, parallel: int) -> SweepCost:
         explored = trials * (share + whole * (plan.seeds - 1))
     runs = stability.runs() + 2 * stability.promise_seeds
     full = explored + runs
-    devices = devices_of(share_of(plan))
+    each = share_of(plan)
+    room = default_parallel({"CPU": cores(), "GPU": torch.cuda.device_count()}, each)
+    parallel = asked or plan.sections.cluster.parallel or room
+    if address or plan.sections.cluster.address or each.gpus:
+        room = parallel
+    room = min(room, parallel)
+    devices = devices_of(each)
     steps = max(round(plan.budget / step_flops(plan.default, task)), 1)
     return SweepCost(
         flops_per_trial=plan.budget,
@@ -214,8 +238,10 @@ def _estimate(plan: Plan, task: Task, parallel: int) -> SweepCost:
         seconds_per_trial=seconds,
         share=share,
         runs=runs,
-        total=Cost(full * seconds / parallel, full * seconds * devices, full * plan.budget),
+        total=Cost(full * seconds / room, full * seconds * devices, full * plan.budget),
         parallel=parallel,
+        room=room,
+        cores=cores(),
     )
 
 

@@ -27,9 +27,7 @@ TO_COME = {
     "04-conflict-copies",
     "05-bitflip-parquet",
     "07-int-range-huge",
-    "08-sigterm-to-the-group",
     "13-words-of-other-tools",
-    "14-parallel-beyond-cores",
     "15-constant-scores-fidelity",
 }
 """Cases whose right outcome is not there yet."""

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,25 +16,29 @@ import pytest
 from cluster.connect import ClusterError, _own_token, connected
 
 DRIVER = """
-import sys, time
+import os, sys, time
 from cluster.connect import connected
 
-with connected(sys.argv[1] or None, cpus=1, environment={"TRM_TEST": "yes"}) as cluster:
+with connected(
+    sys.argv[1] or None, cpus=1, environment={"TRM_TEST": "yes"}, niceness=2
+) as cluster:
     import ray
 
     @ray.remote(num_cpus=1)
     def look():
         import os, cluster, search, trm
         session = os.path.dirname(os.getcwd())
-        return [session, *(m.__file__ for m in (search, cluster, trm))], os.environ["TRM_TEST"]
+        files = [session, *(m.__file__ for m in (search, cluster, trm))]
+        return files, os.environ["TRM_TEST"], os.nice(0)
 
     @ray.remote(num_cpus=1)
     def spin():
         while True:
             pass
 
-    files, value = ray.get(look.remote())
+    files, value, niceness = ray.get(look.remote())
     assert value == "yes"
+    assert sys.argv[1] or niceness == os.nice(0) + 2, niceness
     print(*files, flush=True)
     if sys.argv[2] == "hang":
         forever = spin.remote()
@@ -64,6 +69,7 @@ def start(folder: Path, address: str, mode: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -108,7 +114,19 @@ def test_the_users_own_modules_shadow_nothing_and_ray_is_quiet(hostile: Path) ->
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
-def test_a_killed_driver_leaves_no_process_and_no_files(hostile: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "to"),
+    [
+        (signal.SIGKILL, "driver"),
+        pytest.param(signal.SIGKILL, "group", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, "group", marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, "all", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, "all", marks=pytest.mark.slow),
+    ],
+)
+def test_a_killed_driver_leaves_no_process_and_no_files(
+    number: signal.Signals, to: str, hostile: Path
+) -> None:
     driver = start(hostile, "", "hang")
     assert driver.stdout is not None
     session = Path(driver.stdout.readline().split()[0])
@@ -116,8 +134,13 @@ def test_a_killed_driver_leaves_no_process_and_no_files(hostile: Path) -> None:
     assert driver.stdout.readline() == "ready\n"
     processes = descendants(driver.pid)
     assert len(processes) >= 4
-    driver.send_signal(signal.SIGKILL)
+    if to == "group":
+        os.killpg(driver.pid, number)
+    for pid in [driver.pid, *(processes if to == "all" else ())]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
     driver.communicate()
+    assert driver.returncode
     end = time.monotonic() + 20
     while (alive(processes) or session.exists()) and time.monotonic() < end:
         time.sleep(0.1)

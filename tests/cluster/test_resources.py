@@ -3,7 +3,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cluster.resources import Share, _quota, cores, default_parallel, worker_environment
+from cluster.resources import (
+    Share,
+    _quota,
+    cores,
+    default_parallel,
+    shared,
+    worker_environment,
+)
 
 
 def test_parallel_is_what_fits_and_at_least_one() -> None:
@@ -27,3 +34,10 @@ def test_workers_get_their_share_of_threads() -> None:
     assert worker_environment(Share(cpus=3))["OMP_NUM_THREADS"] == "3"
     assert Share(cpus=2).request() == {"CPU": 2}
     assert Share(gpus=0.5).request() == {"CPU": 1.0, "GPU": 0.5}
+
+
+def test_trials_that_share_cores_fit_all_at_once() -> None:
+    for parallel in (3, 7, 64, 999):
+        share = shared(Share(cpus=1), parallel, cores=2)
+        assert parallel * share.request()["CPU"] <= 2
+    assert shared(Share(cpus=2, gpus=0.5), 4, cores=8) == Share(cpus=2, gpus=0.5)

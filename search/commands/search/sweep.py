@@ -116,7 +116,6 @@ def print_result(done: Run, *, as_json: bool) -> None:
 
 
 def _dry_run(args: argparse.Namespace) -> int:
-    from cluster.resources import cores
     from search.config.config import read_config
     from search.logs.console import task_progress
     from search.sweep.dry_run import dry_run, text
@@ -126,11 +125,11 @@ def _dry_run(args: argparse.Namespace) -> int:
     if args.trials is not None:
         config = config.with_trials(args.trials)
     config = config.with_warm_start(args.warm_start)
-    parallel = args.parallel or config.sections.cluster.parallel or cores()
     with task_progress() as progress:
         found = dry_run(
             config,
-            parallel=parallel,
+            parallel=args.parallel,
+            address=args.address,
             build=lambda config: config.task.build(cache_folder(), progress),
         )
     print(found.as_json() if args.json else text(found))
