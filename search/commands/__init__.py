@@ -41,6 +41,9 @@ GROUPS = {
         "diagnose": "say why trainings failed, or are about to",
         "compare": "show what differed between runs, which won, and how sure that is",
     },
+    "cluster": {
+        "cluster": "start a sweep by Slurm, Kubernetes, a cloud, or on a cluster that is up",
+    },
 }
 """Commands by the job that they are for."""
 COMMANDS = {name: line for group in GROUPS.values() for name, line in group.items()}
@@ -64,13 +67,26 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             from curricula.component import nearest
 
-            known = [text for action in self._actions for text in action.option_strings]
+            known = [text for action in self._options(parsed) for text in action.option_strings]
             word = unknown[0].partition("=")[0]
             remedy = nearest(word, known) if word.startswith("-") else f"see `{self.prog} --help`"
             what = "option" if word.startswith("-") else "argument that it takes"
             raise UserError(self.prog, word, f"is no {what}: {remedy}")
         parsed.words = arguments
         return parsed
+
+    def _options(self, parsed: argparse.Namespace) -> list[argparse.Action]:
+        """The options that may stand there; where there are forms, those of the chosen one."""
+        forms = [one for one in self._actions if isinstance(one, argparse._SubParsersAction)]
+        if not forms:
+            return self._actions
+        return [act for one in forms for act in one.choices[getattr(parsed, one.dest)]._actions]
+
+
+def forms_of(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """The parsers of a command's forms, as of `trm cluster slurm`."""
+    actions = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+    return [form for one in actions for form in one.choices.values()]
 
 
 def parser_of(command: str) -> Parser:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
+from cluster.launch.settings import Machines
 from curricula.component import Component, SectionIn
 from search.config.ablations import OLD_SECTION, SECTION, AblationsConfig, parse_ablations
 from search.config.limits import LimitsConfig
@@ -170,8 +171,8 @@ class StabilityConfig(Component):
         return min(budget, count * min(self.max_seeds or MOST_SEEDS, MOST_SEEDS))
 
 
-class ClusterConfig(Component):
-    """Where trials run.
+class ClusterConfig(Machines):
+    """Where trials run; the keys from `nodes` on are for `trm cluster` alone.
 
     Attributes:
         address: null starts Ray on this machine and stops it afterwards; `auto` or `host:port`

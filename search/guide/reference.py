@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from search.config.keys import Key, all_keys
 from trm.report import COLUMNS
@@ -50,11 +50,11 @@ def columns_page() -> str:
     return f"{head}\n\n{table}\n" + "\n".join(rows) + "\n"
 
 
-def commands_page(parsers: Mapping[str, Mapping[str, argparse.ArgumentParser]]) -> str:
+def commands_page(parsers: Mapping[str, Mapping[str, Sequence[argparse.ArgumentParser]]]) -> str:
     """Every command with its help.
 
     Args:
-        parsers: by group, each command's parser.
+        parsers: by group, each command's parser, and those of its forms.
     """
     parts = [
         "# Every command\n\nWhat `trm COMMAND --help` says. Exit codes: 0 done, 1 failed at run "
@@ -63,8 +63,9 @@ def commands_page(parsers: Mapping[str, Mapping[str, argparse.ArgumentParser]]) 
     ]
     for group, commands in parsers.items():
         parts.append(f"## {group.capitalize()}")
-        for name, parser in commands.items():
-            parts.append(f"### trm {name}\n\n```text\n{parser.format_help().rstrip()}\n```")
+        for name, forms in commands.items():
+            parts.append(f"### trm {name}")
+            parts += [f"```text\n{parser.format_help().rstrip()}\n```" for parser in forms]
     return "\n\n".join(parts) + "\n"
 
 

@@ -62,10 +62,16 @@ def page(topic: str) -> str:
     from search.guide.reference import columns_page, commands_page, keys_page
 
     if topic == "commands":
-        from search.commands import GROUPS, parser_of
+        from search.commands import GROUPS, forms_of, parser_of
 
+        parsers = {
+            group: {name: parser_of(name) for name in names} for group, names in GROUPS.items()
+        }
         return commands_page(
-            {group: {name: parser_of(name) for name in names} for group, names in GROUPS.items()}
+            {
+                group: {name: [parser, *forms_of(parser)] for name, parser in commands.items()}
+                for group, commands in parsers.items()
+            }
         )
     return keys_page() if topic == "keys" else columns_page()
 
