@@ -57,7 +57,10 @@ def test_defaults() -> None:
         ({"stability": {"promise_seeds": 1}}, "stability.promise_seeds: 1 must be at least 2"),
         ({"stability": {"confidence": 1.0}}, "stability.confidence: 1.0 must be less than 1"),
         ({"cluster": {"parallel": 0}}, "cluster.parallel: 0 must be at least 1"),
-        ({"cluster": {"adress": "auto"}}, "cluster.adress: unknown key: did you mean address, nodes?"),
+        (
+            {"cluster": {"adress": "auto"}},
+            "cluster.adress: unknown key: did you mean address, nodes?",
+        ),
     ],
 )
 def test_bad_sections_are_one_line(tree: dict[str, Any], message: str) -> None:
