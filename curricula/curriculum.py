@@ -14,6 +14,7 @@ from curricula.component import SectionIn
 from curricula.depth import AnyDepth, FullDepth
 from curricula.difficulty import AllAlike, AnyDifficulty
 from curricula.feedback import Feedback
+from curricula.limits import MOST_STEPS
 from curricula.pacing import AnyCurve, Curve, require_within
 from curricula.schedule import ROUNDING, Schedule
 from curricula.sources import AnySources, AsTheyCome
@@ -60,7 +61,7 @@ class Curriculum(Schedule):
     exploration: AnyCurve | None = None
     latent_noise: AnyCurve | None = None
     learning_rate: AnyCurve | None = None
-    rewarm_steps: int = Field(default=0, ge=0)
+    rewarm_steps: int = Field(default=0, ge=0, le=MOST_STEPS)
     feedback_every: float = Field(default=0.01, ge=1e-6, le=1.0)
 
     @field_validator("halt_weight", "exploration", "latent_noise", "learning_rate")

@@ -17,6 +17,7 @@ from pydantic import Field, SerializeAsAny, field_validator
 from curricula.component import Component, SectionIn
 from curricula.feedback import Feedback
 from curricula.ladder import Ladder
+from curricula.limits import MOST_CYCLES
 from curricula.pacing import AnyCurve, Curve, Linear, require_within
 from curricula.schedule import (
     ROUNDING,
@@ -71,8 +72,8 @@ class DepthStage(Component):
     """
 
     at: float = Field(ge=0.0, lt=1.0)
-    H_cycles: int | None = Field(default=None, ge=1)
-    L_cycles: int | None = Field(default=None, ge=1)
+    H_cycles: int | None = Field(default=None, ge=1, le=MOST_CYCLES)
+    L_cycles: int | None = Field(default=None, ge=1, le=MOST_CYCLES)
 
 
 class Stages(DepthSchedule):
@@ -110,8 +111,8 @@ class DepthSegment(Component):
     """
 
     length: float = Field(default=1.0, gt=0.0, le=1e6)
-    H_cycles: int | None = Field(default=None, ge=1)
-    L_cycles: int | None = Field(default=None, ge=1)
+    H_cycles: int | None = Field(default=None, ge=1, le=MOST_CYCLES)
+    L_cycles: int | None = Field(default=None, ge=1, le=MOST_CYCLES)
 
 
 class DepthSegments(DepthSchedule):
@@ -188,7 +189,7 @@ class Rsm(DepthSchedule):
     """
 
     name: Literal["rsm"] = "rsm"
-    start: int = Field(default=2, ge=1)
+    start: int = Field(default=2, ge=1, le=MOST_CYCLES)
     H_at: list[float] = Field(default=[0.201, 0.401, 0.551, 0.651, 0.751, 0.851])
     L_at: list[float] = Field(default=[0.301, 0.501, 0.701, 0.801, 0.841])
     stretch: float = Field(default=1.0, gt=0.0, le=1.0)

@@ -33,7 +33,7 @@ class Ladder(Schedule):
 
     metric: Literal["exact_accuracy", "halt_accuracy"] = "exact_accuracy"
     threshold: float = Field(default=0.7, ge=0.0, le=1.0)
-    patience: int = Field(default=2, ge=1)
+    patience: int = Field(default=2, ge=1, le=1_000_000)
     fall_back: float | None = Field(default=None, gt=1.0, allow_inf_nan=False)
     deadline: float | None = Field(default=0.7, gt=0.0, le=1.0)
 

@@ -22,6 +22,7 @@ from curricula.difficulty import (
     EasyToHard,
     HardToEasy,
 )
+from curricula.limits import MOST_STEPS
 from curricula.supervision import (
     AnySupervision,
     AnyWeights,
@@ -68,7 +69,7 @@ class RsmCurriculum(Curriculum):
     name: Literal["rsm"] = "rsm"
     depth: AnyDepth = Rsm()
     supervision_weights: AnyWeights = LastStepOnly()
-    rewarm_steps: int = Field(default=200, ge=0)
+    rewarm_steps: int = Field(default=200, ge=0, le=MOST_STEPS)
 
 
 class SupervisionRampCurriculum(Curriculum):

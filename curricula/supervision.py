@@ -16,6 +16,7 @@ from pydantic import Field, SerializeAsAny, field_validator
 from curricula.component import Component, SectionIn
 from curricula.feedback import Feedback
 from curricula.ladder import Ladder
+from curricula.limits import MOST_SUPERVISION
 from curricula.pacing import AnyCurve, Curve, Linear, require_within
 from curricula.schedule import ROUNDING, Schedule, ScheduleState, in_force, require_starts
 
@@ -57,7 +58,7 @@ class SupervisionStage(Component):
     """
 
     at: float = Field(ge=0.0, lt=1.0)
-    steps: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1, le=MOST_SUPERVISION)
 
 
 class SupervisionStages(SupervisionSchedule):
@@ -93,7 +94,7 @@ class SupervisionRamp(SupervisionSchedule):
     """
 
     name: Literal["ramp"] = "ramp"
-    least: int = Field(default=1, ge=1)
+    least: int = Field(default=1, ge=1, le=MOST_SUPERVISION)
     curve: AnyCurve = Linear(start=0.0, end=1.0, hold=0.5)
 
     @field_validator("curve")
@@ -117,7 +118,7 @@ class HaltGrowth(Ladder, SupervisionSchedule):
     """
 
     name: Literal["halt_growth"] = "halt_growth"
-    least: int = Field(default=1, ge=1)
+    least: int = Field(default=1, ge=1, le=MOST_SUPERVISION)
     metric: Literal["exact_accuracy", "halt_accuracy"] = "halt_accuracy"
     threshold: float = Field(default=0.8, ge=0.0, le=1.0)
 

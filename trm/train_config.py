@@ -7,6 +7,14 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from curricula.component import Component
+from curricula.limits import (
+    MOST_EXAMPLES,
+    MOST_FLOPS,
+    MOST_ROWS,
+    MOST_SEED,
+    MOST_STEPS,
+    MOST_THREADS,
+)
 from trm.report import even_marks
 
 
@@ -20,9 +28,9 @@ class BudgetConfig(Component):
         minutes: turned into FLOPs once, by timing a few steps.
     """
 
-    steps: int | None = Field(default=None, gt=0)
-    flops: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    steps: int | None = Field(default=None, gt=0, le=MOST_STEPS)
+    flops: float | None = Field(default=None, gt=0, le=MOST_FLOPS)
+    minutes: float | None = Field(default=None, gt=0, le=1e7)
 
     @model_validator(mode="after")
     def _exactly_one(self) -> BudgetConfig:
@@ -62,17 +70,17 @@ class TrainConfig(Component):
         eval_batch_size: examples of a batch of an evaluation.
     """
 
-    batch_size: int = Field(default=768, ge=1)
+    batch_size: int = Field(default=768, ge=1, le=MOST_ROWS)
     budget: BudgetConfig = BudgetConfig(steps=60_000)
-    reports: int = Field(default=10, ge=1)
+    reports: int = Field(default=10, ge=1, le=10_000)
     ema: float | None = Field(default=0.999, ge=0.0, lt=1.0)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MOST_SEED)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=MOST_THREADS)
     compile: bool = False
-    valid_examples: int | None = Field(default=None, ge=1)
-    eval_batch_size: int = Field(default=512, ge=1)
+    valid_examples: int | None = Field(default=None, ge=1, le=MOST_EXAMPLES)
+    eval_batch_size: int = Field(default=512, ge=1, le=MOST_ROWS)
 
     @property
     def marks(self) -> tuple[float, ...]:

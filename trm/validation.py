@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, TypeVar, get_args
 
@@ -66,8 +67,8 @@ def _message(error: ErrorDetails, kind: type[BaseModel]) -> str:
         if len(options) == 1:
             return f"{shown(value)} must be {options[0]}"
         return f"{shown(value)} is unknown: {nearest(str(value), options)}"
-    if isinstance(value, float) and value != value:
-        return "nan must be a finite number"
+    if isinstance(value, float) and (value != value or value == math.inf):
+        return f"{value} must be a finite number"
     if what in _MESSAGES:
         return f"{shown(value)} {_MESSAGES[what].format(**context)}"
     return f"{shown(value)} {error['msg'].replace('Input should be', 'must be')}"

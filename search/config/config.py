@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from search.config.file import prepared_tree, preset_or_path
-from search.config.sections import SweepSections, sweep_sections
+from search.config.sections import MOST_TRIALS, SweepSections, sweep_sections
+from search.space.foreign_words import explained
 from search.space.space import Space, Tree
 from trm.config import Experiment, experiment_from, variant
 from trm.errors import UserError
@@ -50,7 +52,8 @@ class Config:
         Raises:
             UserError: one line naming key, value and remedy.
         """
-        return variant(self.default, self.default_tree, tree)
+        with _in_our_words(tree):
+            return variant(self.default, self.default_tree, tree)
 
     def with_search(self, **values: Any) -> Config:
         """The same with values of the `search` section replaced by ones of the right type."""
@@ -64,12 +67,14 @@ class Config:
         """The same with another number of trials.
 
         Raises:
-            UserError: its scheduler breeds and so has none.
+            UserError: its scheduler breeds and so has none, or they are too many.
         """
         if self.sections.search.breeds:
             raise UserError(
                 "--trials", trials, "does not count with pbt: set search.scheduler.members"
             )
+        if trials > MOST_TRIALS:
+            raise UserError("--trials", trials, f"must be at most {MOST_TRIALS:,}")
         return self.with_search(trials=trials)
 
     def with_warm_start(self, folders: Iterable[Path | str]) -> Config:
@@ -126,6 +131,18 @@ def config_from(tree: Tree, folders: tuple[Path, ...] = ()) -> Config:
     """
     space = Space.parse(tree)
     default_tree = space.default()[1]
-    return Config(
-        tree, space, sweep_sections(tree), experiment_from(default_tree), default_tree, folders
-    )
+    with _in_our_words(default_tree):
+        default = experiment_from(default_tree)
+    return Config(tree, space, sweep_sections(tree), default, default_tree, folders)
+
+
+@contextmanager
+def _in_our_words(tree: Mapping[str, Any]) -> Iterator[None]:
+    """Within it the complaint about another tool's range says what to write instead."""
+    try:
+        yield
+    except UserError as error:
+        line = explained(tree, str(error))
+        if line is None:
+            raise
+        raise UserError(line) from error

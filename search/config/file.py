@@ -12,6 +12,7 @@ from typing import Any
 from curricula.component import nearest
 from search.config.ablations import OLD_SECTION, SECTION
 from search.config.sections import SweepSections
+from search.space.foreign_words import SECTIONS as SECTIONS_OF_OTHERS
 from trm.config import SECTIONS, absolute_files, set_value
 from trm.errors import RenamedWarning, UserError
 from trm.paths import checked_path
@@ -43,7 +44,9 @@ def prepared_tree(given: Mapping[str, Any], sets: Iterable[str] = ()) -> dict[st
     known = [*SECTIONS, *SweepSections.model_fields]
     for key in tree:
         if key not in known:
-            raise UserError(f"{key}: unknown section: {nearest(str(key), known)}")
+            theirs = SECTIONS_OF_OTHERS.get(str(key))
+            remedy = nearest(str(key), known) if theirs is None else f"another tool's: {theirs}"
+            raise UserError(f"{key}: unknown section: {remedy}")
     if "task" in tree:
         tree["task"] = absolute_files(tree["task"])
     return tree

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, mo
 
 from cluster.launch.settings import Machines
 from curricula.component import Component, SectionIn
+from curricula.limits import MOST_SEED
 from search.config.ablations import OLD_SECTION, SECTION, AblationsConfig, parse_ablations
 from search.config.limits import LimitsConfig
 from search.config.logs import LogConfig
@@ -23,6 +24,8 @@ from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import SchedulerConfig
 from trm.validation import validate
 
+MOST_TRIALS = 1_000_000
+"""Of a search, and runs of a race."""
 RACE_FACTOR = 1.5
 """Runs of a race for each run of its first seeds, unless `stability.budget` says otherwise."""
 
@@ -54,7 +57,7 @@ class SearchConfig(Component):
 
     sampler: SerializeAsAny[Annotated[SamplerConfig, SectionIn(SAMPLERS)]] = TpeConfig()
     scheduler: SerializeAsAny[Annotated[SchedulerConfig, SectionIn(SCHEDULERS)]] = AshaConfig()
-    trials: int = Field(default=64, ge=1)
+    trials: int = Field(default=64, ge=1, le=MOST_TRIALS)
     objective: Annotated[
         list[Objective],
         BeforeValidator(
@@ -71,7 +74,7 @@ class SearchConfig(Component):
     limits: LimitsConfig = LimitsConfig()
     first: list[str | dict[str, Any]] = Field(default=[])
     warm_start: list[str] = Field(default=[])
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MOST_SEED)
 
     @field_validator("objective")
     @classmethod
@@ -129,11 +132,11 @@ class StabilityConfig(Component):
             promised interval.
     """
 
-    candidates: int = Field(default=3, ge=1)
+    candidates: int = Field(default=3, ge=1, le=10_000)
     trials: list[int] | None = Field(default=None, min_length=1)
     seeds: int = Field(default=2, ge=1, le=1000)
     racing: bool = True
-    budget: int | None = Field(default=None, ge=1)
+    budget: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
     max_seeds: int | None = Field(default=None, ge=1, le=1000)
     promise_seeds: int = Field(default=3, ge=2, le=1000)
     confidence: float = Field(default=0.9, gt=0.0, lt=1.0)
@@ -187,9 +190,9 @@ class ClusterConfig(Machines):
     """
 
     address: str | None = None
-    parallel: int | None = Field(default=None, ge=1)
-    cpus_per_trial: int | None = Field(default=None, ge=1)
-    gpus_per_trial: float | None = Field(default=None, ge=0.0)
+    parallel: int | None = Field(default=None, ge=1, le=100_000)
+    cpus_per_trial: int | None = Field(default=None, ge=1, le=10_000)
+    gpus_per_trial: float | None = Field(default=None, ge=0.0, le=10_000.0)
     storage_minutes: float = Field(default=30.0, ge=0.0, le=1e6)
     niceness: int = Field(default=0, ge=0, le=19)
 

@@ -56,7 +56,7 @@ class CmaesConfig(SamplerConfig):
     """
 
     name: Literal["cmaes"] = "cmaes"
-    population_size: int | None = Field(default=None, ge=4)
+    population_size: int | None = Field(default=None, ge=4, le=10_000)
 
     def check(self, space: Space, objectives: int, trials: int) -> None:
         if objectives > 1:

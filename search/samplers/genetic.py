@@ -38,7 +38,7 @@ class GeneticConfig(SamplerConfig):
         mutation_prob: chance that a value mutates; null is one over their number.
     """
 
-    population_size: int | None = Field(default=None, ge=4)
+    population_size: int | None = Field(default=None, ge=4, le=10_000)
     crossover_prob: float = Field(default=0.9, ge=0.0, le=1.0)
     mutation_prob: float | None = Field(default=None, ge=0.0, le=1.0)
 

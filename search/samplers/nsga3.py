@@ -25,7 +25,7 @@ class Nsga3Config(GeneticConfig):
     """
 
     name: Literal["nsga3"] = "nsga3"
-    dividing_parameter: int = Field(default=3, ge=1)
+    dividing_parameter: int = Field(default=3, ge=1, le=100)
 
     def check(self, space: Space, objectives: int, trials: int) -> None:
         if objectives < 2:

@@ -32,7 +32,7 @@ class TpeConfig(LearningSamplerConfig):
     """
 
     name: Literal["tpe"] = "tpe"
-    n_ei_candidates: int = Field(default=24, ge=1)
+    n_ei_candidates: int = Field(default=24, ge=1, le=100_000)
     max_observations: int | None = Field(default=250, ge=50)
 
     def model(self, history: History, space: Space, entropy: int) -> Draw:

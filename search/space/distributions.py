@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
-from curricula.component import nearest
 from trm.errors import UserError
 
 WORDS = ("uniform", "loguniform", "int", "logint", "choice")
@@ -63,10 +61,12 @@ class Range:
         """How many values there are; infinite for a continuous range."""
         if self.low == self.high:
             return 1
-        return math.inf if self.step is None else round((self.high - self.low) / self.step) + 1
+        if self.step is None:
+            return math.inf
+        return float(round((self.high - self.low) / self.step) + 1)
 
     def contains(self, value: Any) -> bool:
-        if not _is_number(value) or not self.low <= value <= self.high:
+        if not is_number(value) or not self.low <= value <= self.high:
             return False
         if self.step is None:
             return True
@@ -241,77 +241,6 @@ def refuse_stray_keys(path: str, value: Mapping[Any, Any]) -> None:
         )
 
 
-def parse_range(path: str, condition: Condition, word: str, body: Any) -> Range:
-    """`[low, high]` or `{low:, high:, default:, confidence:, step:}` as a range.
-
-    A `step` that does not divide the range lowers `high` to the last value it reaches.
-
-    Raises:
-        UserError: the bounds, the default, the confidence or the step make no range.
-    """
-    integer, log = word in ("int", "logint"), word in ("loguniform", "logint")
-    known = ("low", "high", "default", "confidence", *(() if log else ("step",)))
-    if isinstance(body, Mapping):
-        for key in body:
-            if key not in known:
-                raise UserError(path, key, f"is no key of `{word}`: {nearest(str(key), [*known])}")
-        fields = dict(body)
-        for key in ("low", "high"):
-            if key not in fields:
-                raise UserError(path, dict(body), f"`{word}` needs `{key}`")
-    elif isinstance(body, Sequence) and not isinstance(body, str) and len(body) == 2:
-        fields = {"low": body[0], "high": body[1]}
-    else:
-        raise UserError(path, body, f"must be [low, high] or {{low:, high:, ...}} for `{word}`")
-    confidence = parse_confidence(path, fields)
-    numbers = {
-        key: _number(path, key, value, integer)
-        for key, value in fields.items()
-        if key != "confidence"
-    }
-    low, high = numbers["low"], numbers["high"]
-    if low > high:
-        raise UserError(path, [low, high], "low must not be above high: swap them")
-    if log and low <= 0:
-        raise UserError(
-            path,
-            low,
-            f"is not above 0, where `{word}` has no logarithm: raise low or use "
-            f"`{'int' if integer else 'uniform'}`",
-        )
-    step = numbers.get("step", 1 if integer else None)
-    if step is not None:
-        finest = 0.0 if integer else 1e-6 * max(abs(low), abs(high))
-        if step <= finest:
-            raise UserError(path, step, f"is too small a step: it must be above {finest:g}")
-        # Decimal arithmetic: 0.1 + 6 * 0.1 is not 0.7 in binary.
-        reach = (Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step))
-        if reach == 0 and low < high:
-            raise UserError(path, step, f"is a step beyond the range [{low}, {high}]: lower it")
-        top = Decimal(str(low)) + reach * Decimal(str(step))
-        high = int(top) if integer else float(top)
-    found = Range(path, condition, word, low, high, numbers.get("default"), step, confidence)
-    if found.default is not None and not found.contains(found.default):
-        raise UserError(path, found.default, f"is a default outside {found.text()}")
-    return found
-
-
-def parse_confidence(path: str, fields: Mapping[str, Any]) -> float | None:
-    """The `confidence` of a long form; None if it has none.
-
-    Raises:
-        UserError: it is no number from 0 to below 1, or there is no default to have it in.
-    """
-    if "confidence" not in fields:
-        return None
-    value = fields["confidence"]
-    if not _is_number(value) or not 0 <= value < 1:
-        raise UserError(path, value, "must be a number from 0 to below 1 to be `confidence`")
-    if "default" not in fields:
-        raise UserError(path, value, "is a confidence in no default: give a `default`")
-    return float(value)
-
-
 def option_name(path: str, value: Any) -> str:
     """The name of an option that is no mapping: a string is its own, the rest is named as JSON.
 
@@ -325,15 +254,8 @@ def option_name(path: str, value: Any) -> str:
     return name
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _number(path: str, key: str, value: Any, integer: bool) -> float:
-    if not _is_number(value):
-        raise UserError(path, value, f"must be a finite number to be `{key}`")
-    if not integer:
-        return float(value)
-    if value != int(value):
-        raise UserError(path, value, f"must be an integer to be `{key}`")
-    return int(value)
+def is_number(value: Any) -> bool:
+    """A finite number that is no boolean."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return isinstance(value, int) or math.isfinite(value)  # of 400 digits there is no float

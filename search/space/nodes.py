@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curricula.component import nearest
+from search.space.bounds import parse_confidence, parse_range
 from search.space.distributions import (
     Choice,
     Condition,
@@ -15,8 +16,6 @@ from search.space.distributions import (
     Range,
     is_distribution,
     option_name,
-    parse_confidence,
-    parse_range,
     refuse_stray_keys,
 )
 from trm.errors import UserError
@@ -159,9 +158,9 @@ def node_size(node: Any) -> float:
     if isinstance(node, Range):
         return node.count
     if isinstance(node, Branch):
-        return sum(node_size(child) for child in node.nodes.values())
+        return sum(map(node_size, node.nodes.values()), 0.0)
     if isinstance(node, Mapping):
-        return math.prod(node_size(child) for child in node.values())
+        return math.prod(map(node_size, node.values()), start=1.0)
     if isinstance(node, list):
-        return math.prod(node_size(child) for child in node)
-    return 1
+        return math.prod(map(node_size, node), start=1.0)
+    return 1.0

@@ -214,7 +214,8 @@ class Space:
         if conditional:
             words += f" ({conditional} conditional)"
         if math.isfinite(self.size):
-            words += f", {self.size:,.0f} config{'' if self.size == 1 else 's'}"
+            size = f"{self.size:,.0f}" if self.size < 1e15 else f"about {self.size:.0e}"
+            words += f", {size} config{'' if self.size == 1 else 's'}"
         return words
 
     def describe(self) -> list[tuple[str, str, str, str]]:

@@ -8,4 +8,4 @@ cat > "$W/in" <<'J'
 ["sweep","arrows4","--dry-run","--set","optimizer.lr={grid_search: [1e-3, 1e-2]}"]
 ["sweep","arrows4","--dry-run","--set","model.H_cycles={randint: [1, 3]}"]
 J
-lines 2 5 && [ "$(sed 's/.*"said"//' "$W/o" | grep -cE '\{(loguniform|choice|int): \[')" = 5 ]
+lines 2 5 && [ "$(sed 's/.*"said"//; s/{[^}]*}//' "$W/o" | grep -cE '\{(loguniform|choice|int): \[')" = 5 ]

@@ -26,8 +26,6 @@ SLOW = {
 TO_COME = {
     "04-conflict-copies",
     "05-bitflip-parquet",
-    "07-int-range-huge",
-    "13-words-of-other-tools",
     "15-constant-scores-fidelity",
 }
 """Cases whose right outcome is not there yet."""

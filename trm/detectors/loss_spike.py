@@ -19,7 +19,7 @@ class RollingConfig(Component):
         spike_window: steps of the rolling median that losses and gradient norms are held against.
     """
 
-    spike_window: int = Field(default=32, ge=4)
+    spike_window: int = Field(default=32, ge=4, le=1_000_000)
 
 
 class SpikeConfig(RollingConfig):
@@ -34,7 +34,7 @@ class SpikeConfig(RollingConfig):
 
     spike_factor: float | None = Field(default=3.0, gt=1.0)
     spike_floor: float = Field(default=0.2, ge=0.0)
-    spike_steps: int = Field(default=2, ge=1)
+    spike_steps: int = Field(default=2, ge=1, le=1_000_000)
 
 
 def loss_spike(rows: Sequence[ReportRow], config: SpikeConfig) -> Finding | None:

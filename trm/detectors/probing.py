@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from curricula.component import Component
+from curricula.limits import MOST_EXAMPLES
 
 
 class ProbeConfig(Component):
@@ -25,10 +26,10 @@ class ProbeConfig(Component):
 
     probe: Literal["auto", "reports"] | None = "auto"
     share: float = Field(default=0.01, gt=0.0, le=1.0)
-    examples: int = Field(default=32, ge=1)
+    examples: int = Field(default=32, ge=1, le=MOST_EXAMPLES)
     beyond: Literal[1, 2, 4, 8] = 4
-    radius_examples: int = Field(default=8, ge=0)
-    radius_iterations: int = Field(default=8, ge=2)
+    radius_examples: int = Field(default=8, ge=0, le=MOST_EXAMPLES)
+    radius_iterations: int = Field(default=8, ge=2, le=10_000)
 
 
 def unmeasured(config: ProbeConfig) -> dict[str, str]:

@@ -78,8 +78,8 @@ class LossConfig(Component):
     """
 
     loss_type: Annotated[str, NameIn(TOKEN_LOSSES, "loss")] = "stablemax_cross_entropy"
-    halt_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
-    continue_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
+    halt_weight: float = Field(default=0.5, ge=0.0, le=1e6)
+    continue_weight: float = Field(default=0.5, ge=0.0, le=1e6)
 
 
 @dataclass

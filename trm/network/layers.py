@@ -42,10 +42,10 @@ def rms_norm(x: Tensor, eps: float) -> Tensor:
 def swiglu_width(dim: int, expansion: float, multiple: int) -> int:
     """Inner width of a SwiGLU: two thirds of expansion * dim, rounded up to a multiple.
 
-    >>> swiglu_width(512, 4.0, 256)
-    1536
+    >>> swiglu_width(512, 4.0, 256), swiglu_width(16, 0.01, 16)
+    (1536, 16)
     """
-    inner = round(expansion * dim * 2 / 3)
+    inner = max(1, round(expansion * dim * 2 / 3))
     return -(-inner // multiple) * multiple
 
 

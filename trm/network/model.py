@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from curricula.component import Component, NameIn
+from curricula.limits import MOST_CYCLES, MOST_SUPERVISION, MOST_WIDTH
 from trm.network.layers import CastedLinear, SwiGLU, rms_norm, truncated_normal_
 from trm.network.mixers import MIXERS
 from trm.network.positions import POSITIONS
@@ -64,20 +65,20 @@ class ModelConfig(Component):
             HRM does (arXiv 2506.21734), instead of the whole last H cycle.
     """
 
-    hidden_size: int = Field(default=512, ge=1)
-    num_heads: int = Field(default=8, ge=1)
-    L_layers: int = Field(default=2, ge=1)
-    H_cycles: int = Field(default=3, ge=1)
-    L_cycles: int = Field(default=6, ge=1)
-    expansion: float = Field(default=4.0, gt=0.0, allow_inf_nan=False)
-    swiglu_multiple: int = Field(default=256, ge=1)
+    hidden_size: int = Field(default=512, ge=1, le=MOST_WIDTH)
+    num_heads: int = Field(default=8, ge=1, le=MOST_WIDTH)
+    L_layers: int = Field(default=2, ge=1, le=MOST_CYCLES)
+    H_cycles: int = Field(default=3, ge=1, le=MOST_CYCLES)
+    L_cycles: int = Field(default=6, ge=1, le=MOST_CYCLES)
+    expansion: float = Field(default=4.0, gt=0.0, le=1_000.0)
+    swiglu_multiple: int = Field(default=256, ge=1, le=MOST_WIDTH)
     mixer: Annotated[str, NameIn(MIXERS)] = "attention"
     pos_encodings: Annotated[str, NameIn(POSITIONS)] | None = None
     rope_theta: float = Field(default=10_000.0, gt=0.0, allow_inf_nan=False)
     rms_norm_eps: float = Field(default=1e-5, gt=0.0, allow_inf_nan=False)
-    puzzle_emb_ndim: int | None = Field(default=None, ge=0)
-    puzzle_emb_len: int = Field(default=16, ge=0)
-    halt_max_steps: int = Field(default=16, ge=1)
+    puzzle_emb_ndim: int | None = Field(default=None, ge=0, le=2**24)
+    puzzle_emb_len: int = Field(default=16, ge=0, le=MOST_WIDTH)
+    halt_max_steps: int = Field(default=16, ge=1, le=MOST_SUPERVISION)
     halt_exploration_prob: float = Field(default=0.1, ge=0.0, le=1.0)
     no_ACT_continue: bool = True
     carry_latent: bool = True

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from curricula.limits import MOST_EXAMPLES, MOST_SEED
 from trm.errors import UserError
 from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import cached_splits, make_split
@@ -44,10 +45,10 @@ class ArrowsConfig(TaskConfig):
     name: Literal["arrows"] = "arrows"
     size: int = Field(default=4, ge=2, le=12)
     visited: list[int] | None = Field(default=None, min_length=2, max_length=2)
-    train_examples: int = Field(default=15_346, ge=1)
-    valid_examples: int = Field(default=1_000, ge=1)
-    test_examples: int = Field(default=1_000, ge=1)
-    seed: int = Field(default=0, ge=0)
+    train_examples: int = Field(default=15_346, ge=1, le=MOST_EXAMPLES)
+    valid_examples: int = Field(default=1_000, ge=1, le=MOST_EXAMPLES)
+    test_examples: int = Field(default=1_000, ge=1, le=MOST_EXAMPLES)
+    seed: int = Field(default=0, ge=0, le=MOST_SEED)
     augment: bool = False
 
     @model_validator(mode="after")

@@ -79,7 +79,7 @@ def test_parts_of_a_curriculum_are_shown_with_all_their_forms() -> None:
 
 def test_types_and_defaults_are_those_of_the_models() -> None:
     shown = {
-        "train.batch_size": ("integer >= 1", "768"),
+        "train.batch_size": ("integer from 1 to 1048576", "768"),
         "train.ema": ("number >= 0, < 1, or null", "0.999"),
         "train.budget": ("section", "{steps: 60000}"),
         "task": ("section: arrows | sudoku | mixture", "required"),

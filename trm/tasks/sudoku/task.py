@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from curricula.limits import MOST_EXAMPLES, MOST_SEED
 from trm.paths import home_path
 from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import cached_splits, file_hash
@@ -61,10 +62,10 @@ class SudokuConfig(TaskConfig):
     name: Literal["sudoku"] = "sudoku"
     box: Pair = (3, 3)
     blanks: Annotated[int | tuple[int, int] | None, BeforeValidator(_count_or_pair)] = None
-    train_examples: int | None = Field(default=None, ge=1)
-    valid_examples: int = Field(default=1000, ge=1)
-    test_examples: int = Field(default=1000, ge=1)
-    seed: int = Field(default=0, ge=0)
+    train_examples: int | None = Field(default=None, ge=1, le=MOST_EXAMPLES)
+    valid_examples: int = Field(default=1000, ge=1, le=MOST_EXAMPLES)
+    test_examples: int = Field(default=1000, ge=1, le=MOST_EXAMPLES)
+    seed: int = Field(default=0, ge=0, le=MOST_SEED)
     augment: bool = True
     file: str | None = Field(default=None, min_length=1)
     hub: str | None = Field(default=None, min_length=1)
