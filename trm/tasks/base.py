@@ -129,13 +129,29 @@ class Task(ABC):
             raise UserError("puzzle", text, f"needs {self.seq_len} {kind}, row by row")
         return np.array([known.index(cell) for cell in cells], dtype=np.int32)
 
-    def read(self, path: Path) -> Split:
-        """Puzzles of a file, with their answers.
+    def read(
+        self,
+        path: Path,
+        *,
+        examples: int | None = None,
+        cache: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Split:
+        """Puzzles of a file, with their answers: of one that `trm tasks --write` wrote.
+
+        A task that knows other files overrides it.
+
+        Args:
+            examples: the first so many, after which nothing is looked at; None is all.
+            cache: where answers that had to be found are kept.
+            progress: told what is being done.
 
         Raises:
-            UserError: the file is no good, or this task reads no files.
+            UserError: the file is no good.
         """
-        raise UserError(f"{path}: the task {self.name} reads no files")
+        from trm.tasks.token_file import read_split
+
+        return read_split(path, self, examples)
 
     def show(self, tokens: Tokens, given: Tokens | None = None) -> str:
         """A readable grid of tokens `[seq_len]`; with `given`, cells that changed may stand out."""

@@ -18,6 +18,7 @@ from trm.tasks.base import IGNORE, Progress, Split, SplitName, Task, TaskConfig,
 from trm.tasks.cache import SPLITS, data_hash
 from trm.tasks.disjoint import disjoint
 from trm.tasks.placement import Place, placed
+from trm.tasks.token_file import holds_tokens, read_split
 
 
 def _tasks() -> Mapping[str, type[TaskConfig]]:
@@ -169,21 +170,36 @@ class MixtureTask(Task):
                 refusals.append(f"{_names(place)}: {str(error).removeprefix('puzzle: ')}")
         raise UserError(f"puzzle: no source takes it: {'; '.join(refusals)}")
 
-    def read(self, path: Path) -> Split:
+    def read(
+        self,
+        path: Path,
+        *,
+        examples: int | None = None,
+        cache: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Split:
         """Puzzles of a file, which exactly one of the tasks must be able to read.
+
+        What `trm tasks --write` wrote of the mixture is in its own tokens.
 
         Raises:
             UserError: none reads it; or several do, and they would not mean the same by it.
         """
+        if holds_tokens(path):
+            return read_split(path, self, examples)
+
+        def read_by(task: Task) -> Split:
+            return task.read(path, examples=examples, cache=cache, progress=progress)
+
         able = [p for p in self._placement.places if type(p.task).read is not Task.read]
         if not able:
             raise UserError(f"{path}: none of the sources reads files: {', '.join(self.sources)}")
         if len(able) == 1:
-            return self._lifted(able[0].task.read(path), able[0].names[0])
+            return self._lifted(read_by(able[0].task), able[0].names[0])
         found, refusals = [], []
         for place in able:
             try:
-                found.append((place, place.task.read(path)))
+                found.append((place, read_by(place.task)))
             except UserError as error:
                 reason = str(error).removeprefix(f"{path}: ")
                 refusals.append(f"{_names(place)}: {reason}")

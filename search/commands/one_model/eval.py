@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--split", choices=["train", "valid", "test"], default="valid",
         help="which examples of the task (default: valid; test is for final numbers)",
     )  # fmt: skip
-    parser.add_argument("--data", type=a_path, metavar="FILE", help="puzzles of a file instead")
+    parser.add_argument("--data", type=a_path, metavar="FILE",
+        help="puzzles of a file instead: of `trm tasks --write`, or as the task has them",
+    )  # fmt: skip
     parser.add_argument(
         "--steps", type=positive, metavar="N",
         help="supervision steps (default: the model's halt_max_steps)",
@@ -53,13 +55,19 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and print; returns the exit code."""
     from search.logs.console import task_progress
     from trm.evaluation import score, subset
+    from trm.run_folder import cache_folder
     from trm.solver import load
     from trm.tasks.base import IGNORE
 
     with task_progress() as progress:
         solver = load(args.checkpoint, args.device, progress=progress, key="--device")
-    task = solver.task
-    split = subset(task.read(args.data) if args.data else solver.split(args.split), args.examples)
+        task = solver.task
+        split = (
+            task.read(args.data, examples=args.examples, cache=cache_folder(), progress=progress)
+            if args.data
+            else solver.split(args.split)
+        )
+    split = subset(split, args.examples)
     threshold = args.halt_threshold or solver.halt_threshold
     thinking = solver.think(split, args.steps, args.halt_threshold)
     result = score(thinking, task, split, threshold)

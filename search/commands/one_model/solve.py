@@ -1,9 +1,9 @@
 """Solve one puzzle and show the answer after each supervision step, with the halting probability.
 
 PUZZLE is written as its task has it, or is `-` to read it from standard input, or `valid:3` for
-the fourth example of a split. Sudoku: the cells row by row, `0` or `.` for a blank (81 of them for
-9x9). Arrows: letters u, r, d, l row by row, the start in upper case. Mixture: as the first of its
-tasks has it that takes the text.
+the fourth example of a split. Sudoku: the cells row by row, `0`, `.` or `*` for a blank (81 of them
+for 9x9); of a puzzle with several solutions any will do. Arrows: letters u, r, d, l row by row, the
+start in upper case. Mixture: as the first of its tasks has it that takes the text.
 
   trm solve runs/sudoku4-train .3....2..1....4.
 """
@@ -64,9 +64,14 @@ def _puzzle(text: str, task: Task) -> tuple[Tokens, Tokens]:
     name, colon, index = text.partition(":")
     if colon and name in ("train", "valid", "test"):
         split = task.split(name)  # type: ignore[arg-type]  # one of the three
-        if not index.isdigit() or int(index) >= len(split):
+        if not index.isdecimal() or len(index) > 18 or int(index) >= len(split):
             raise UserError("puzzle", text, f"needs an index from 0 to {len(split) - 1}")
         row = int(index)
         return split.inputs[row], split.puzzle_identifiers[row : row + 1]
-    tokens = task.parse(sys.stdin.read() if text == "-" else text)
+    if text == "-":
+        try:
+            text = sys.stdin.read()
+        except UnicodeDecodeError as error:
+            raise UserError("puzzle: standard input is no text: give the cells") from error
+    tokens = task.parse(text)
     return tokens, task.identify(tokens[None])

@@ -10,7 +10,6 @@ Without a config it lists every task with its settings.
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,16 +120,9 @@ def _labels(task: Task, name: SplitName) -> list[str]:
 
 
 def _write(path: Path, task: Task, name: SplitName) -> None:
-    split = task.split(name)
-    more = ["source"] if task.sources else []
+    from trm.tasks.token_file import write_split
+
     try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["input", "label", "difficulty", *more])
-            for inputs, labels, difficulty, source in zip(
-                split.inputs, split.labels, split.difficulty, _labels(task, name), strict=True
-            ):
-                row = [" ".join(map(str, inputs)), " ".join(map(str, labels)), f"{difficulty:g}"]
-                writer.writerow([*row, source] if more else row)
+        write_split(path, task.split(name), _labels(task, name) if task.sources else None)
     except OSError as error:
         raise UserError("--write", str(path), f"cannot be written: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""Files of Sudoku puzzles: one a line, or a CSV with a header; plain or gzip."""
+"""Files of Sudoku puzzles, read and checked: text or gzip, in any layout of `layouts`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +20,12 @@ from numpy.typing import NDArray
 from trm.errors import UserError
 from trm.tasks.base import Progress
 from trm.tasks.sudoku.grid import board_values, malformed, unsound
+from trm.tasks.sudoku.layouts import PuzzleRow, puzzle_rows, short
 from trm.tasks.sudoku.rules import Boards, Box, is_solved, keeps_givens
 from trm.tasks.sudoku.solver import Solutions, solve
 
-_PUZZLE = {"question", "puzzle", "puzzles", "quiz", "quizzes"}
-_ANSWER = {"answer", "answers", "solution", "solutions"}
 _BATCH = 65_536
-
-PuzzleRow = tuple[int, str, str]
-"""Line number from 1, puzzle, solution (empty if the line has none)."""
+_LONGEST = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,13 @@ class PuzzleFile:
         return PuzzleFile(self.path, self.puzzles[index], self.solutions[index], self.lines[index])
 
 
-def read_puzzles(path: Path, box: Box, progress: Progress | None = None) -> PuzzleFile:
-    """Read every puzzle of a file.
+def read_puzzles(
+    path: Path, box: Box, progress: Progress | None = None, examples: int | None = None
+) -> PuzzleFile:
+    """Read the puzzles of a file, in any layout of `trm.tasks.sudoku.layouts`; gzip too.
 
-    A line is a puzzle (`0` or `.` blank), or a puzzle and its solution separated by comma,
-    semicolon or white space. A first line that names a column `question` or `puzzle` makes the file
-    a CSV (Sudoku-Extreme's is `source,question,answer,rating`); an answer column may be there.
-    Empty lines, and lines that start with `#`, are skipped. Gzip is known by its content.
+    Args:
+        examples: the first so many, after which nothing is looked at; None is all.
 
     Raises:
         UserError: the file cannot be read or is empty, or the first line that is no puzzle of this
@@ -71,7 +69,7 @@ def read_puzzles(path: Path, box: Box, progress: Progress | None = None) -> Puzz
     size = os.path.getsize(readable(path))
     try:
         with closing(path.open("rb")) as raw:
-            for row in _rows(raw, path):
+            for row in islice(puzzle_rows(_text(raw), box, str(path)), examples):
                 rows.append(row)
                 if len(rows) == _BATCH:
                     parts.append(_checked(rows, path, box))
@@ -82,6 +80,10 @@ def read_puzzles(path: Path, box: Box, progress: Progress | None = None) -> Puzz
         raise UserError(
             f"{path}: is not a text file; give a file with one puzzle a line"
         ) from error
+    except UserError:
+        raise
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path}: {error}; give a file with one puzzle a line") from error
     except (OSError, EOFError, zlib.error) as error:  # the last two: a damaged gzip file
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be read: {reason}") from error
@@ -104,6 +106,8 @@ def readable(path: Path) -> Path:
     """
     try:
         path.open("rb").close()
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: is no file of its own; give the path of a puzzle file")
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such file; give the path of a puzzle file") from error
     except OSError as error:
@@ -125,46 +129,21 @@ def solve_file(file: PuzzleFile, box: Box, progress: Progress | None = None) -> 
     return found
 
 
-def _rows(raw: io.BufferedReader, path: Path) -> Iterator[PuzzleRow]:
+def _text(raw: io.BufferedReader) -> Iterator[str]:
+    """The lines of a file, which may be packed, in UTF-8 or in UTF-16 with its byte-order mark.
+
+    Raises:
+        UnicodeDecodeError: it is no text.
+        ValueError: a line is too long for one.
+    """
     packed = raw.peek(2)[:2] == b"\x1f\x8b"
-    binary = gzip.GzipFile(fileobj=raw) if packed else raw
-    text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline=None)
-    columns: tuple[int, int | None] | None = None
-    first = True
-    for number, line in enumerate(text, 1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        if first:
-            first = False
-            columns = _columns(line)
-            if columns is not None:
-                continue
-        yield (number, *_cells(line, columns, f"{path}, line {number}"))
-
-
-def _columns(line: str) -> tuple[int, int | None] | None:
-    """The columns of puzzle and solution, if the line is a header."""
-    names = [name.strip().lower() for name in line.split(",")]
-    puzzle = [i for i, name in enumerate(names) if name in _PUZZLE]
-    answer = [i for i, name in enumerate(names) if name in _ANSWER]
-    return (puzzle[0], answer[0] if answer else None) if puzzle else None
-
-
-def _cells(line: str, columns: tuple[int, int | None] | None, where: str) -> tuple[str, str]:
-    if columns is None:
-        fields = re.split(r"[,;\s]+", line)
-        if len(fields) > 2:
-            remedy = f"has {len(fields)} columns; a line is a puzzle and, if known, its solution"
-            raise UserError(where, _short(line), remedy)
-        return fields[0], fields[1] if len(fields) == 2 else ""
-    fields = next(csv.reader([line])) if '"' in line else line.split(",")
-    puzzle, answer = columns
-    needed = max(puzzle, answer or 0) + 1
-    if len(fields) < needed:
-        remedy = f"has {len(fields)} columns; the header promises {needed} or more"
-        raise UserError(where, _short(line), remedy)
-    return fields[puzzle].strip(), fields[answer].strip() if answer is not None else ""
+    binary = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw
+    wide = binary.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
+    text = io.TextIOWrapper(binary, encoding="utf-16" if wide else "utf-8-sig", newline=None)
+    while line := text.readline(_LONGEST):
+        if len(line) == _LONGEST:
+            raise ValueError(f"a line has more than {_LONGEST:,} characters")
+        yield line
 
 
 def _checked(rows: list[PuzzleRow], path: Path, box: Box) -> PuzzleFile:
@@ -178,7 +157,7 @@ def _checked(rows: list[PuzzleRow], path: Path, box: Box) -> PuzzleFile:
         for what, cells in (("puzzle", puzzle), ("solution", answer)):
             if not allowed.fullmatch(cells) and (cells or what == "puzzle"):
                 fault = f"the {what} {malformed(cells, box)}"
-                raise UserError(f"{path}, line {number}", _short(cells), fault)
+                raise UserError(f"{path}, line {number}", short(cells), fault)
     puzzles = board_values([puzzle for _, puzzle, _ in rows], box)
     solutions = board_values([answer or "0" * box.cells for _, _, answer in rows], box)
     lines = np.array([number for number, _, _ in rows], dtype=np.int64)
@@ -194,7 +173,3 @@ def _checked(rows: list[PuzzleRow], path: Path, box: Box) -> PuzzleFile:
 
 def _fail(path: Path, line: int, cells: Boards, fault: str) -> None:
     raise UserError(f"{path}, line {line}", "".join(map(str, cells)), fault)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 90 else text[:87] + "..."

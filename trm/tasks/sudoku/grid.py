@@ -9,26 +9,29 @@ from trm.errors import UserError
 from trm.tasks.sudoku.rules import Boards, Box
 from trm.tasks.sudoku.solver import solve
 
-_DRAWING = str.maketrans("", "", " \t\r\n|+-()")
+BLANKS = ".*_?"
+"""What a blank cell is written as besides 0."""
+
+_PLAIN = str.maketrans({**dict.fromkeys(" \t\r\n|+-()"), **dict.fromkeys(BLANKS, "0")})
 _LENGTHS = {16: (2, 2), 36: (2, 3), 64: (2, 4), 81: (3, 3)}
 
 
 def parse(text: str, box: Box, where: str = "puzzle") -> Boards:
-    """One puzzle as digits `[cells]`, from a line or a grid; `0` or `.` is a blank cell.
+    """One puzzle as digits `[cells]`, from a line or a grid; `0`, `.` or `*` is a blank cell.
 
-    Spaces, line breaks, box lines and the brackets of `show` are skipped.
+    Spaces, line breaks, box lines and the brackets of `show` are skipped. It may have several
+    solutions: any of them is right by the rules.
 
     Raises:
-        UserError: wrong length or character, a digit twice in a unit, no solution or several.
+        UserError: wrong length or character, a digit twice in a unit, or no solution.
     """
-    cells = text.translate(_DRAWING)
+    cells = text.translate(_PLAIN)
     fault = malformed(cells, box)
     if fault:
         raise UserError(where, cells if len(cells) <= box.cells + 10 else cells[:20], fault)
     board = board_values([cells], box)
-    fault = unsound(solve(board, box).count[0])
-    if fault:
-        raise UserError(where, cells, fault)
+    if not solve(board, box, limit=1).count[0]:
+        raise UserError(where, cells, unsound(0))
     return np.asarray(board[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from trm.errors import UserError
 from trm.tasks.base import Progress, Split, SplitName, Tokens
-from trm.tasks.cache import SPLITS, make_split
+from trm.tasks.cache import SPLITS, Arrays, cached_arrays, make_split
 from trm.tasks.sudoku.files import read_puzzles, solve_file
 from trm.tasks.sudoku.generator import dig, grids
 from trm.tasks.sudoku.rules import Boards, Box
@@ -23,6 +24,9 @@ Splits = dict[SplitName, Split]
 
 PROVE_ALL = 100_000
 """Of a file with more puzzles only those that the splits need are solved and proved unique."""
+
+SOLVED_VERSION = 1
+"""Part of the key of solutions in the cache: raise it when the solver counts effort otherwise."""
 
 _BATCH = 1024
 _BARREN = 20
@@ -98,15 +102,40 @@ def from_file(path: Path, box: Box, sizes: Sizes, seed: int, progress: Progress 
     return _drawn(path, box, {"valid": sizes.valid, "test": sizes.test}, sizes.train, rng, progress)
 
 
-def whole_file(path: Path, box: Box, progress: Progress | None = None) -> Split:
+def whole_file(
+    path: Path,
+    box: Box,
+    *,
+    examples: int | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Split:
     """Every puzzle of a file, in its order.
+
+    A solution that the file gives is checked and taken, so its puzzle may have others, and its
+    difficulty counts the blanks alone. Those of the other puzzles are found, and kept in `cache`.
+
+    Args:
+        examples: the first so many, after which nothing is looked at; None is all.
 
     Raises:
         UserError: as `read_puzzles` and `solve_file`.
     """
-    file = read_puzzles(path, box, progress)
-    found = solve_file(file, box, progress)
-    return _split(file.puzzles, found.solution, found.effort)
+    file = read_puzzles(path, box, progress, examples)
+    solutions, effort = file.solutions.copy(), np.zeros(len(file), dtype=np.int32)
+    open_ones = np.flatnonzero(~file.solutions.any(axis=1))
+    if len(open_ones):
+        wanted = file.take(open_ones)
+
+        def solved() -> Arrays:
+            found = solve_file(wanted, box, progress)
+            return {"solution": found.solution, "effort": found.effort}
+
+        digest = hashlib.sha256(wanted.puzzles.tobytes()).hexdigest()
+        key = {"solved": SOLVED_VERSION, "box": [box.rows, box.cols], "puzzles": digest}
+        kept = cached_arrays(cache, "sudoku-solved", key, solved)
+        solutions[open_ones], effort[open_ones] = kept["solution"], kept["effort"]
+    return _split(file.puzzles, solutions, effort)
 
 
 def from_hub(

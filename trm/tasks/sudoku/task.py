@@ -190,8 +190,15 @@ class SudokuTask(Task):
     def parse(self, text: str) -> Tokens:
         return grid.parse(text, self.box).astype(np.int32) + 1
 
-    def read(self, path: Path) -> Split:
-        return whole_file(path, self.box)
+    def read(
+        self,
+        path: Path,
+        *,
+        examples: int | None = None,
+        cache: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Split:
+        return whole_file(path, self.box, examples=examples, cache=cache, progress=progress)
 
     def show(self, tokens: Tokens, given: Tokens | None = None) -> str:
         before = None if given is None else self._boards(given)

@@ -158,5 +158,58 @@ def test_a_task_without_files_says_so(
 ) -> None:
     out = tmp_path / "out"
     assert cli("train", config({"train.budget.steps": 1}), "--out", out).code == 0
-    assert "the task arrows reads no files" in refused("eval", out, "--data", tmp_path / "x")
+    (tmp_path / "x").write_text("Rdl udl lll\n")
+    assert "has no columns input,label" in refused("eval", out, "--data", tmp_path / "x")
     assert experiment_from(read_yaml(out / "config.yaml")).task.name == "arrows"
+
+
+def test_of_a_file_only_the_examples_are_looked_at(
+    cli: Any, refused: Callable[..., str], sudoku_run: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "half.txt"
+    file.write_text(f"{PUZZLE}\n{PUZZLE} {SOLUTION}\nnot a puzzle\n")
+    row = report(cli("eval", sudoku_run, "--data", file, "--examples", "2", "--json"))
+    assert row["examples"] == 2
+    assert "half.txt, line 3: " in refused("eval", sudoku_run, "--data", file)
+
+
+def test_given_solutions_are_taken_and_others_are_found_once(
+    cli: Any, sudoku_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trm.tasks.sudoku import files
+
+    solved: list[int] = []
+
+    def counted(boards: Any, *args: Any, **kwargs: Any) -> Any:
+        solved.append(len(boards))
+        return solve(boards, *args, **kwargs)
+
+    solve = files.solve
+    monkeypatch.setattr(files, "solve", counted)
+    monkeypatch.setenv("TRM_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "some.csv"
+    several = "12" + "." * 14
+    file.write_text(f"quiz;solution\n{PUZZLE};\n{several};{SOLUTION}\n")
+    first = cli("eval", sudoku_run, "--data", file, "--json")
+    again = cli("eval", sudoku_run, "--data", file, "--json")
+    rows = [report(one) for one in (first, again)]
+    for row in rows:
+        row.pop("latency")
+    assert rows[0] == rows[1]
+    assert solved == [1]
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_what_tasks_writes_is_evaluated_alike(
+    split: str, cli: Any, sudoku_run: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "split.csv"
+    wrote = cli("tasks", sudoku_run / "config.yaml", "--split", split, "--write", file)
+    assert (wrote.code, wrote.err) == (0, "")
+    rows = [
+        report(cli("eval", sudoku_run, *source, "--json"))
+        for source in (("--split", split), ("--data", file))
+    ]
+    for row in rows:
+        row.pop("latency")
+    assert rows[0] == rows[1]

@@ -64,6 +64,8 @@ def test_standard_input_and_examples_of_a_split(
         ("valid:30", "needs an index from 0 to 29"),
         ("valid:-1", "needs an index from 0 to 29"),
         ("valid:x", "needs an index from 0 to 29"),
+        ("valid:²", "needs an index from 0 to 29"),
+        ("valid:" + "9" * 5000, "needs an index from 0 to 29"),
     ],
 )
 def test_a_bad_puzzle_is_one_line(
@@ -89,3 +91,14 @@ def test_arrows_are_written_in_letters(
     assert result.out.startswith("[→] ↓  ← \n")
     assert "needs 9 letters" in refused("solve", out, "Rdl")
     assert "exactly one letter in upper case" in refused("solve", out, "rdludllll")
+
+
+def test_the_rules_decide_where_a_puzzle_has_several_solutions(cli: Any, sudoku_run: Path) -> None:
+    result = cli("solve", sudoku_run, "12" + "." * 14, "--json")
+    assert (result.code, result.err) == (0, "")
+    rows = [json.loads(line) for line in result.out.splitlines()]
+    for row in rows:
+        grid = [row["answer"][i : i + 4] for i in range(0, 16, 4)]
+        columns = [list(column) for column in zip(*grid, strict=True)]
+        right = all(sorted(unit) == [2, 3, 4, 5] for unit in grid + columns)
+        assert not row["solved"] or (right and grid[0][:2] == [2, 3])
