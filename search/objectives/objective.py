@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from curricula.component import Component, nearest, shown
-from search.stats.intervals import NO_SPREAD, resolution_sd
+from search.stats.spreads import NO_SPREAD, resolution_sd
 from search.stats.student import t_quantile
 from trm.report import COLUMNS, Column
 

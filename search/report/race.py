@@ -7,8 +7,8 @@ from search.report.race_course import course, examples_of
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import INK, RECIPE, chart, marker, role_of
 from search.report.words import better, count, listed, number, share
+from search.stability.confirm_race import rules
 from search.stability.result import Finalist, Result
-from search.stats.intervals import unresolved
 
 _ROW = 44
 """Pixels of one finalist."""
@@ -121,7 +121,7 @@ def still_open(facts: Facts, result: Result) -> list[int]:
     merit = facts.objective.merit
     samples = {c.trial: [merit(score) for score in c.scores] for c in _able(result)}
     # The winner, by robust score, need not be the leader, who is first here: that is by mean.
-    left = unresolved(samples, result.confidence, examples_of(facts))
+    left = rules(facts.plan, len(result.candidates)).left(samples, examples_of(facts))
     return [trial for trial in left if trial != result.winner]
 
 

@@ -15,7 +15,7 @@ from search.ledger.book import Book
 from search.ledger.trial import Trial
 from search.objectives.constraint import violations
 from search.objectives.objective import Objective
-from search.stability.confirm_race import ConfirmRace
+from search.stability.confirm_race import ConfirmRace, rules
 from search.stability.result import (
     RESULT_FILE,
     RESULT_VERSION,
@@ -27,9 +27,10 @@ from search.stability.result import (
     read_result,
 )
 from search.stats.averages import failure_rate, interquartile_mean, mean_interval, mean_of
-from search.stats.intervals import Interval, pooled_spread, prediction_interval, robust_scores
+from search.stats.intervals import Interval, for_each, prediction_interval, robust_scores
 from search.stats.odds import probability_of_best, probability_of_improvement
 from search.stats.pareto import front, spread_out
+from search.stats.spreads import cautious_spreads
 from trm.errors import UserError
 
 __all__ = [
@@ -86,8 +87,11 @@ def promise_trials(plan: Plan, book: Book, winner: Trial) -> tuple[list[Trial], 
 
 
 def rank(plan: Plan, book: Book, examples: int | None) -> list[Finalist]:
-    """The finalists by robust score over the runs that have ended; after those that keep the
-    constraints come those that break one, and last those of which every seed failed.
+    """The finalists by robust score over the runs that have ended, those that the race has dropped
+    after those that are left; after those that keep the constraints come those that break one, and
+    last those of which every seed failed.
+
+    Bounds and intervals of means hold for all finalists at once, and so for the winner.
 
     Args:
         examples: how many examples a share is a share of, if that is known.
@@ -104,19 +108,20 @@ def rank(plan: Plan, book: Book, examples: int | None) -> list[Finalist]:
         for key, trials in replicates.items()
     }
     bounds = _merit_bounds(objective, min(min(scores) for scores in samples.values()))
-    scores = robust_scores(samples, confidence, bounds=bounds, examples=examples)
-    spread = pooled_spread(samples)
+    further = plan.sections.stability.promise_seeds
+    scores = robust_scores(samples, confidence, bounds, examples, further)
+    spreads, level = cautious_spreads(samples, examples), for_each(confidence, len(samples))
     before = _explored_scores(plan, book, chosen)
     found = []
     for key, trials in replicates.items():
         values, broken = _means(plan, book, trials)
         own = [_score(trial) for trial in trials]
         mean = objective.merit(scores[key].mean)
-        interval = mean_interval(own, confidence, objective.bounds, spread, examples)
+        interval = mean_interval(own, level, objective.bounds, spreads[key], examples)
         failures = sum(not trial.completed for trial in trials)
         failing = failure_rate(failures, len(trials), confidence)
         # A single seed of a column without ends says nothing of how well its mean is known.
-        known = spread.df > 0 or math.isfinite(interval.width)
+        known = spreads[key].df > 0 or math.isfinite(interval.width)
         found.append(
             Finalist(
                 trial=key,
@@ -134,15 +139,21 @@ def rank(plan: Plan, book: Book, examples: int | None) -> list[Finalist]:
                 failure_low=failing.low,
                 failure_high=failing.high,
                 best=0.0,
+                foreseen=objective.merit(scores[key].foreseen) if spreads[key].df > 0 else None,
             )
         )
     able = [candidate.trial for candidate in found if candidate.feasible]
     odds = probability_of_best({key: samples[key] for key in able}, examples) if able else {}
+    granted = rules(plan, len(chosen))
+    left = granted.left({key: samples[key] for key in able}, examples) if able else []
+    # A steadier one that is behind may have the better bound.
+    behind = set(able) - set(left) if granted.racing else set()
     return sorted(
         (replace(candidate, best=odds.get(candidate.trial, 0.0)) for candidate in found),
         key=lambda c: (
             not c.works,
             not c.feasible,
+            c.trial in behind,
             -objective.merit(c.robust),
             -objective.merit(c.mean),
             c.trial,

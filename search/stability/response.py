@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.space.distributions import Choice, Distribution
-from search.stats.intervals import Spread, pooled_spread, resolution_sd
+from search.stats.spreads import Spread, pooled_spread, resolution_sd
 from search.stats.student import t_quantile
 
 MARGIN, CLIFF = 0.02, 0.1

@@ -14,9 +14,10 @@ from search.stats.race_rules import Ending
 
 RESULT_FILE = "result.json"
 _MEND = "`trm stability RUN` writes it again from the runs that are there"
-RESULT_VERSION = 3
-"""2 added directions, fronts and values; 3 the race and the statistics over seeds. A field that an
-older file lacks has its default."""
+RESULT_VERSION = 4
+"""2 added directions, fronts and values; 3 the race and the statistics over seeds; 4 what the race
+foresees, and bounds that hold for all candidates at once. A field that an older file lacks has its
+default."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Finalist:
     Attributes:
         trial: the explore trial whose config it is.
         explored: its score there, by which it was chosen and therefore optimistic.
-        robust: confidence bound of the mean on the bad side, the robust score.
+        robust: confidence bound of the mean on the bad side, the robust score; it holds for all
+            candidates at once, and so for the one that is chosen.
         mean: mean over the confirm seeds.
         scores: one a seed; failures stand at the floor.
         failures: how many of the seeds failed.
@@ -35,13 +37,15 @@ class Finalist:
         violations: by constraint, above 0 where the mean over the seeds breaks it.
         seeds: the seeds, in the order of the scores.
         iqm: interquartile mean of the scores.
-        mean_low: lower end of the confidence interval of the mean, spread pooled over candidates;
-            None where that is unknown.
+        mean_low: lower end of the confidence interval of the mean, for all candidates at once; None
+            where that is unknown.
         mean_high: its upper end.
         failure_low: lower end of the confidence interval of the probability that a seed fails.
         failure_high: its upper end.
         best: probability that its true mean is the best of those that keep the constraints; 0 for
             one that does not.
+        foreseen: with that confidence, again for all at once, the mean of as many further seeds as
+            make the promise is not worse than this; None where that is unknown.
     """
 
     trial: int
@@ -59,6 +63,7 @@ class Finalist:
     failure_low: float | None = None
     failure_high: float | None = None
     best: float | None = None
+    foreseen: float | None = None
 
     @property
     def feasible(self) -> bool:
@@ -127,8 +132,8 @@ class RaceSummary:
         racing: whether seeds went where they mattered; else every candidate had as many.
         runs: runs over fresh seeds, of all candidates.
         budget: the most that they could be.
-        ending: `separated`, the winner is ahead beyond doubt; `budget`, the runs are spent;
-            `seeds`, those that are left have all the seeds that they may have.
+        ending: `separated`, the winner is ahead by more than seeds explain; `budget`, the runs are
+            spent; `seeds`, those that are left have all the seeds that they may have.
     """
 
     racing: bool
@@ -173,7 +178,8 @@ class Result:
         objective: the column that the scores are, the first objective.
         direction: of the first objective.
         confidence: of the robust scores and of the intervals.
-        candidates: best robust score first.
+        candidates: best robust score first, after those that are left the ones that the race has
+            dropped.
         promise: the winner's.
         reference: the reference recipe's, over the same seeds.
         front: with several objectives, the confirmed candidates that none dominates, by the mean

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from search.stats.intervals import NO_SPREAD, Bounds, Interval, Spread, floored
+from search.stats.intervals import Bounds, Interval
+from search.stats.spreads import NO_SPREAD, Spread, floored
 from search.stats.student import t_quantile
 
 
@@ -41,7 +42,7 @@ def mean_interval(
 
     Args:
         scores: of n >= 1 seeds.
-        spread: used instead of the scores' own, as `pooled_spread` gives it.
+        spread: used instead of the scores' own, as `cautious_spreads` gives it.
         examples: how many examples a score is a share of: s is then at least `resolution_sd`.
 
     Where nothing is known of the spread the interval is the bounds.

@@ -8,29 +8,26 @@ samples at the floor. Normal theory with small samples: Hahn & Meeker, "Statisti
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
+from search.stats.spreads import (
+    NO_SPREAD,
+    Key,
+    Spread,
+    cautious_spreads,
+    floored,
+    mean_of_seeds,
+    squares,
+)
 from search.stats.student import t_quantile
 
-Key = TypeVar("Key", bound=Hashable)
 Bounds = tuple[float, float]
 
-NO_SPREAD = 1e-12
-"""A standard deviation that is rounding alone: the mean of equal floats may be off by an ulp."""
 _QUANTILES = 4000
 _MOST_SEEDS = 1 << 20
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A standard deviation between seeds and the degrees of freedom it rests on (0: unknown)."""
-
-    sd: float
-    df: int
 
 
 @dataclass(frozen=True)
@@ -42,12 +39,14 @@ class RobustScore:
         mean: mean over the seeds.
         sd: standard deviation over this candidate's seeds alone; 0 for one seed.
         seeds: how many there are.
+        foreseen: lower bound of the mean of so many further seeds as were asked for.
     """
 
     lower: float
     mean: float
     sd: float
     seeds: int
+    foreseen: float
 
 
 @dataclass(frozen=True)
@@ -65,37 +64,17 @@ class Interval:
         return self.high - self.low
 
 
-def resolution_sd(mean: float, examples: int) -> float:
-    """The least standard deviation that a share of `examples` examples can be trusted to have.
+def for_each(confidence: float, candidates: int) -> float:
+    """The confidence of each candidate's bound with which all hold at once.
 
-    sqrt(p (1 - p) / m) with Laplace's p = (m * mean + 1) / (m + 2), which is never 0. It is the
-    spread between seeds if each example is right or wrong by its own toss. Three seeds that
-    agree exactly (often at 1.0) do not show that the next one will: without this floor their
-    interval would have no width.
+    confidence^(1 / k) (Sidak, Journal of the American Statistical Association 62, 1967): exact
+    for independent bounds, cautious for ones that share a spread. A bound that holds for all holds
+    for the one that was chosen, whichever it is and however it was chosen among them.
 
-    Args:
-        mean: a share, or the merit of one that is minimised, which is its negative.
+    >>> round(for_each(0.9, 3), 4)
+    0.9655
     """
-    assert examples > 0, examples
-    share = (examples * abs(mean) + 1) / (examples + 2)
-    return math.sqrt(share * (1 - share) / examples)
-
-
-def floored(sd: float, mean: float, examples: int | None) -> float:
-    """A standard deviation that is at least `resolution_sd`, where a score is a share."""
-    return sd if examples is None else max(sd, resolution_sd(mean, examples))
-
-
-def pooled_spread(samples: Mapping[Key, Sequence[float]]) -> Spread:
-    """The spread between seeds within candidates, s^2 = sum (n_i - 1) s_i^2 / sum (n_i - 1).
-
-    Assumes that candidates differ in mean and not in spread, which is what few seeds can afford.
-    """
-    df = sum(len(scores) - 1 for scores in samples.values())
-    if df == 0:
-        return Spread(0.0, 0)
-    squares = sum(_squares(scores) for scores in samples.values())
-    return Spread(math.sqrt(squares / df), df)
+    return float(confidence ** (1 / candidates))
 
 
 def robust_scores(
@@ -103,56 +82,36 @@ def robust_scores(
     confidence: float = 0.9,
     bounds: Bounds = (0.0, 1.0),
     examples: int | None = None,
+    further: int = 3,
 ) -> dict[Key, RobustScore]:
-    """One-sided lower confidence bound of each candidate's mean, variance pooled.
+    """One-sided lower confidence bounds of the candidates' means that all hold at once.
 
-    mean_i - t(confidence, df) * s / sqrt(n_i), with s and df from `pooled_spread` (Hahn & Meeker
-    4.2), not below `bounds`. `examples` is how many examples a score is a share of: s is then at
-    least `resolution_sd`. Where nothing is known of the spread (no candidate has two seeds, or all
-    seeds agree exactly and there is no `examples`) every bound is the lowest one; so rank
-    candidates by (lower, mean).
+    mean_i - t(`for_each`, df_i) s_i / sqrt(n_i), with s_i and df_i from `cautious_spreads` (Hahn &
+    Meeker 4.2), not below `bounds`; of the mean of m further seeds, with sqrt(1 / n_i + 1 / m) in
+    the place of 1 / sqrt(n_i) (ibid. 4.7). `examples` is how many examples a score is a share of:
+    s_i is then at least `resolution_sd`. Where nothing is known of the spread (no candidate has two
+    seeds, or all seeds agree exactly and there is no `examples`) every bound is the lowest one; so
+    rank candidates by (lower, mean).
+
+    Args:
+        further: m, at least 1.
 
     >>> robust_scores({"a": [0.9, 0.8, 0.7], "b": [0.5]})["a"].lower
-    0.6911...
+    0.6339...
     """
-    spread = pooled_spread(samples)
+    spreads = cautious_spreads(samples, examples)
+    level = for_each(confidence, len(samples))
     found = {}
     for key, scores in samples.items():
-        mean = _mean(scores)
-        lower = bounds[0]
-        sd = floored(spread.sd, mean, examples)
-        if spread.df > 0 and sd > NO_SPREAD:
-            margin = t_quantile(confidence, spread.df) * sd / math.sqrt(len(scores))
-            lower = max(bounds[0], mean - margin)
-        own = math.sqrt(_squares(scores) / (len(scores) - 1)) if len(scores) > 1 else 0.0
-        found[key] = RobustScore(lower, mean, own, len(scores))
+        mean, spread, n = mean_of_seeds(scores), spreads[key], len(scores)
+        lower = foreseen = bounds[0]
+        if spread.df > 0 and spread.sd > NO_SPREAD:
+            margin = t_quantile(level, spread.df) * spread.sd
+            lower = max(bounds[0], mean - margin / math.sqrt(n))
+            foreseen = max(bounds[0], mean - margin * math.sqrt(1 / n + 1 / further))
+        own = math.sqrt(squares(scores) / (n - 1)) if n > 1 else 0.0
+        found[key] = RobustScore(lower, mean, own, n, foreseen)
     return found
-
-
-def unresolved(
-    samples: Mapping[Key, Sequence[float]],
-    confidence: float = 0.9,
-    examples: int | None = None,
-) -> list[Key]:
-    """The candidates that more seeds could still make the best, the leader (by mean) first.
-
-    A candidate is resolved once it is below the leader by a one-sided t test of the difference of
-    means with pooled variance, at 1 - confidence shared among the comparisons (Bonferroni).
-    Without two seeds of any candidate nothing is resolved.
-    """
-    ranked = sorted(samples, key=lambda key: -_mean(samples[key]))
-    leader, *others = ranked
-    spread = pooled_spread(samples)
-    if spread.df == 0 or not others:
-        return ranked
-    quantile = t_quantile(1 - (1 - confidence) / len(others), spread.df)
-    sd = floored(spread.sd, _mean(samples[leader]), examples)
-    open_ones = [leader]
-    for key in others:
-        error = sd * math.sqrt(1 / len(samples[leader]) + 1 / len(samples[key]))
-        if _mean(samples[leader]) - _mean(samples[key]) <= quantile * error:
-            open_ones.append(key)
-    return open_ones
 
 
 def prediction_interval(
@@ -176,9 +135,9 @@ def prediction_interval(
     Where nothing is known of the spread (one seed and no `spread`, or seeds that agree exactly
     and no `examples`) the interval is the bounds.
     """
-    n, mean = len(samples), _mean(samples)
+    n, mean = len(samples), mean_of_seeds(samples)
     if spread is None:
-        spread = Spread(math.sqrt(_squares(samples) / (n - 1)), n - 1) if n > 1 else Spread(0.0, 0)
+        spread = Spread(math.sqrt(squares(samples) / (n - 1)), n - 1) if n > 1 else Spread(0.0, 0)
     sd = floored(spread.sd, mean, examples)
     if spread.df == 0 or sd <= NO_SPREAD:
         return Interval(*bounds)
@@ -240,11 +199,11 @@ def difference(
         examples: how many examples a score is a share of: s is then at least `resolution_sd`.
     """
     sign = 1.0 if maximize else -1.0
-    means, sizes = [_mean(scores) for scores in (first, second)], [len(first), len(second)]
+    means, sizes = [mean_of_seeds(scores) for scores in (first, second)], [len(first), len(second)]
     gap = sign * (means[0] - means[1])
     known = min(sizes) > 1
     sds = [
-        floored(math.sqrt(_squares(scores) / (len(scores) - 1)), mean, examples) if known else 0.0
+        floored(math.sqrt(squares(scores) / (len(scores) - 1)), mean, examples) if known else 0.0
         for scores, mean in zip((first, second), means, strict=True)
     ]
     if not known or max(sds) <= NO_SPREAD:
@@ -288,14 +247,3 @@ def _seeds(gap: float, sds: Sequence[float], confidence: float) -> int | None:
         else:
             high = middle
     return high
-
-
-def _mean(scores: Sequence[float]) -> float:
-    assert len(scores) > 0, "a candidate without seeds"
-    assert all(math.isfinite(score) for score in scores), scores
-    return math.fsum(scores) / len(scores)
-
-
-def _squares(scores: Sequence[float]) -> float:
-    mean = _mean(scores)
-    return math.fsum((score - mean) ** 2 for score in scores)

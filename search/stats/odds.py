@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from search.stats.intervals import NO_SPREAD, Interval, floored, pooled_spread
-
-Key = TypeVar("Key", bound=Hashable)
+from search.stats.intervals import Interval
+from search.stats.spreads import NO_SPREAD, Key, pooled_spread, shrunken_spreads
 
 _DRAWS = 20_000
 _EDGE = 1e-9
@@ -21,10 +19,10 @@ def probability_of_best(
 ) -> dict[Key, float]:
     """How probable it is that a candidate's mean over all seeds is the highest.
 
-    The share of joint draws from the posterior in which it is: with the pooled s and its df,
-    sigma^2 = df s^2 / chi^2(df), and each mean is normal about the seeds' with variance
-    sigma^2 / n_i, which makes it Student's t (Gelman et al., "Bayesian Data Analysis", 3rd ed.,
-    section 3.2, with one variance for all).
+    The share of joint draws from the posterior in which it is: with a candidate's shrunken s and
+    its df, sigma^2 = df s^2 / chi^2(df), and its mean is normal about the seeds' with variance
+    sigma^2 / n, which makes it Student's t (Gelman et al., "Bayesian Data Analysis", 3rd ed.,
+    section 3.2; `shrunken_spreads`).
 
     Args:
         samples: merits, more is better, failures at the floor.
@@ -34,18 +32,19 @@ def probability_of_best(
     Where nothing is known of the spread all are equally probable. Where seeds repeat and agree
     exactly, as on the number of parameters, the highest mean is the best for sure, or all that tie.
     """
-    spread = pooled_spread(samples)
+    spreads = list(shrunken_spreads(samples, examples).values())
     means = {key: math.fsum(merits) / len(merits) for key, merits in samples.items()}
-    sds = [floored(spread.sd, means[key], examples) for key in samples]
-    if spread.df == 0:
+    if pooled_spread(samples).df == 0:
         return dict.fromkeys(samples, 1 / len(samples))
-    if max(sds) <= NO_SPREAD:
+    if max(spread.sd for spread in spreads) <= NO_SPREAD:
         top = max(means.values())
         firsts = [key for key, mean in means.items() if mean >= top - NO_SPREAD]
         return {key: (key in firsts) / len(firsts) for key in samples}
     rng = np.random.default_rng(seed)
-    wider = np.sqrt(spread.df / rng.chisquare(spread.df, (_DRAWS, 1)))
-    errors = np.array([s / math.sqrt(len(m)) for s, m in zip(sds, samples.values(), strict=True)])
+    df = np.array([spread.df for spread in spreads])
+    wider = np.sqrt(df / rng.chisquare(df, (_DRAWS, len(df))))
+    counts = np.array([len(merits) for merits in samples.values()])
+    errors = np.array([spread.sd for spread in spreads]) / np.sqrt(counts)
     noise = rng.standard_normal((_DRAWS, len(samples)))
     drawn = np.array(list(means.values())) + errors * wider * noise
     shares = np.bincount(drawn.argmax(axis=1), minlength=len(samples)) / _DRAWS

@@ -1,10 +1,11 @@
 """Which candidate gets the next seed, and when more seeds would tell nothing: a race.
 
 Every candidate first gets the same few seeds. Then successive elimination (Maron & Moore,
-"Hoeffding races", NIPS 1993, with t bounds in place of theirs) drops whoever is below the leader
-beyond doubt, and optimal computing budget allocation (Chen, Lin, Yücesan & Chick, Discrete Event
-Dynamic Systems 10, 2000; Chen & Lee, "Stochastic Simulation Optimization", 2011) says which of the
-others needs seeds most. The race ends with one left, or with the budget.
+"Hoeffding races", NIPS 1993, with t tests in place of their bounds) drops whoever is below the
+leader by more than seeds explain, all looks of the race together at one level; and optimal
+computing budget allocation (Chen, Lin, Yücesan & Chick, Discrete Event Dynamic Systems 10, 2000;
+Chen & Lee, "Stochastic Simulation Optimization", 2011) says which of the others needs seeds most.
+The race ends with one left, or with the budget.
 
 A decision is a pure function of what the candidates have: neither order nor clock counts, so a race
 that was stopped goes on from its ledger as if nothing had happened.
@@ -17,7 +18,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from search.stats.intervals import NO_SPREAD, floored, pooled_spread, unresolved
+from search.stats.separation import unresolved
+from search.stats.spreads import NO_SPREAD, floored, pooled_spread
 
 Ending = Literal["separated", "budget", "seeds"]
 """One candidate is left; the runs are spent; or all that are left have `max_seeds`."""
@@ -32,7 +34,7 @@ class Rules:
         budget: runs of all candidates together, at which the race ends. What some had beyond their
             first seeds takes no first seed from others: a run may be extended with new candidates.
         max_seeds: runs of one candidate.
-        confidence: at which a candidate is dropped.
+        confidence: with which the best is not dropped, over all looks of the race.
         racing: whether seeds beyond the first go where they matter; else there are none.
     """
 
@@ -41,6 +43,29 @@ class Rules:
     max_seeds: int
     confidence: float = 0.9
     racing: bool = True
+
+    @property
+    def first(self) -> int:
+        """Seeds that each gets before the first look."""
+        return min(self.seeds, self.max_seeds)
+
+    def left(
+        self, samples: Mapping[int, Sequence[float]], examples: int | None = None
+    ) -> list[int]:
+        """Who is not behind by more than seeds explain, the leader first.
+
+        The level allows for a look after each run, from the first seeds to the budget, or to the
+        runs that there are, if those are more.
+
+        Args:
+            samples: merits of those that may win.
+            examples: how many examples a score is a share of, if it is one.
+        """
+        first = last = self.first * len(samples)
+        if self.racing:
+            most = min(self.budget, self.max_seeds * len(samples))
+            last = max(most, sum(map(len, samples.values())))
+        return unresolved(samples, self.confidence, examples, (first, last))
 
 
 @dataclass(frozen=True)
@@ -76,7 +101,7 @@ def next_seed(
         entrants: by candidate, in the order in which they are to be served.
         examples: how many examples a score is a share of, if it is one.
     """
-    first = min(rules.seeds, rules.max_seeds)
+    first = rules.first
     fewest = min(entrants, key=lambda key: entrants[key].given)
     if entrants[fewest].given < first:
         begun = sum(min(entrant.given, first) for entrant in entrants.values())
@@ -86,7 +111,7 @@ def next_seed(
     if not rules.racing or not ended or spent >= rules.budget:
         return None
     samples = _samples(entrants)
-    left = unresolved(samples, rules.confidence, examples)
+    left = rules.left(samples, examples)
     if len(left) == 1:
         return None
     shares = allocation({key: samples[key] for key in left}, examples)
@@ -97,7 +122,7 @@ def next_seed(
 
 def ending(entrants: Mapping[int, Entrant], rules: Rules, examples: int | None = None) -> Ending:
     """Why a race that has ended did so."""
-    if rules.racing and len(unresolved(_samples(entrants), rules.confidence, examples)) == 1:
+    if rules.racing and len(rules.left(_samples(entrants), examples)) == 1:
         return "separated"
     spent = sum(entrant.given for entrant in entrants.values())
     return "budget" if spent >= rules.budget else "seeds"
@@ -109,7 +134,8 @@ def allocation(
     """The shares of all runs that make it likeliest to see the best as the best.
 
     N_i ~ (s / d_i)^2 for all but the leader, with d_i its lead, and N_b = sqrt(sum N_i^2) for the
-    leader b (Chen et al. 2000, theorem 1, for one pooled s). A lead counts at least as its own
+    leader b (Chen et al. 2000, theorem 1, for one pooled s: own ones are known too badly, and made
+    picks worse on recorded configs). A lead counts at least as its own
     standard error, s sqrt(1 / n_b + 1 / n_i): a smaller one is not known so well, and a tie would
     ask for all runs.
     """
@@ -181,8 +207,8 @@ def exits(
         return []
     able = everyone - set(barred) or everyone
     found: dict[int, Exit] = {}
-    for after, samples in _prefixes(runs, everyone, min(rules.seeds, rules.max_seeds)):
-        left = unresolved({key: samples[key] for key in able}, rules.confidence, examples)
+    for after, samples in _prefixes(runs, everyone, rules.first):
+        left = rules.left({key: samples[key] for key in able}, examples)
         leader, lead = left[0], _mean(samples[left[0]])
         for key in everyone:
             if key in left:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from search.stats.averages import failure_rate, interquartile_mean, mean_interval, mean_of
-from search.stats.intervals import Spread
+from search.stats.spreads import Spread
 
 
 def test_interquartile_mean_is_the_middle_half() -> None:

@@ -6,22 +6,29 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
-from search.stats.intervals import unresolved
 from search.stats.odds import probability_of_best, probability_of_improvement
+from search.stats.separation import unresolved
 
 
-def test_the_best_of_two_is_students() -> None:
-    """The difference of two means with one variance is t about the difference seen."""
-    a, b = [0.8, 0.9, 0.85], [0.82, 0.78, 0.74, 0.7]
-    df = 5
-    pooled = math.sqrt((2 * np.var(a, ddof=1) + 3 * np.var(b, ddof=1)) / df)
-    gap = (np.mean(a) - np.mean(b)) / (pooled * math.sqrt(1 / 3 + 1 / 4))
-    found = probability_of_best({"a": a, "b": b})
-    assert found["a"] == pytest.approx(stats.t.cdf(gap, df), abs=0.01)
-    assert sum(found.values()) == pytest.approx(1.0)
-    assert found == probability_of_best({"a": a, "b": b})
+def test_the_best_of_two_by_integration() -> None:
+    """Each mean is Student's t about the seeds', with a spread between its own and the common."""
+    rng = np.random.default_rng(4)
+    for _ in range(5):
+        a, b = rng.normal(0.5, 0.1, 3).tolist(), rng.normal(0.45, 0.05, 4).tolist()
+        own = np.array([np.var(a, ddof=1), np.var(b, ddof=1)])
+        pooled = (2 * own[0] + 3 * own[1]) / 5
+        errors = np.sqrt((pooled + np.array([2, 3]) * own) / np.array([3, 4]) ** 2)
+        first = stats.t(3, np.mean(a), errors[0])
+        second = stats.t(4, np.mean(b), errors[1])
+        exact, _ = integrate.quad(
+            lambda x, f=first, s=second: f.pdf(x) * s.cdf(x), -4, 5, limit=200
+        )
+        found = probability_of_best({"a": a, "b": b})
+        assert found["a"] == pytest.approx(exact, abs=0.012)
+        assert sum(found.values()) == pytest.approx(1.0)
+        assert found == probability_of_best({"a": a, "b": b})
 
 
 def test_the_best_of_several_by_integration() -> None:

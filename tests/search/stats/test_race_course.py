@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from search.stats.intervals import unresolved
 from search.stats.race_rules import Entrant, Exit, Rules, exits, next_seed
 
 RULES = Rules(seeds=2, budget=40, max_seeds=20)
@@ -42,10 +41,10 @@ def test_an_exit_is_the_first_moment_from_which_it_holds() -> None:
                 continue
             for after in range(8, len(runs) + 1):
                 samples = {key: [merit for k, merit in runs[:after] if k == key] for key in MEANS}
-                inside = one.candidate in unresolved(samples)
+                inside = one.candidate in RULES.left(samples)
                 assert not inside if after >= one.after else inside or after < one.after - 1
             before = {k: [m for key, m in runs[: one.after - 1] if key == k] for k in MEANS}
-            assert min(map(len, before.values())) < 2 or one.candidate in unresolved(before)
+            assert min(map(len, before.values())) < 2 or one.candidate in RULES.left(before)
 
 
 def test_the_last_ones_in_end_with_the_best() -> None:
