@@ -14,6 +14,7 @@ NAMES = (
     "samplers",
     "diagnostics",
     "racing",
+    "coverage",
     "startup",
 )
 

@@ -40,7 +40,7 @@ class World:
     """Configs with known true means.
 
     Attributes:
-        scores: [configs, SEEDS], a column a seed: the first explores, then come the race's, the
+        scores: [configs, seeds], a column a seed: the first explores, then come the race's, the
             promise's, and the last is the fresh one.
         means: [configs], the true ones.
         examples: of which a score is a share; None for no floor of the spread.
@@ -51,7 +51,7 @@ class World:
     examples: int | None = None
 
 
-def recorded() -> Callable[[np.random.Generator], World]:
+def recorded(seeds: int = SEEDS) -> Callable[[np.random.Generator], World]:
     """As many of the recorded configs as there are runs, others each time."""
     recording = read_recording(RECORDING)
     objective = plan_of(recording).objective
@@ -64,13 +64,13 @@ def recorded() -> Callable[[np.random.Generator], World]:
 
     def world(rng: np.random.Generator) -> World:
         rows = table[rng.choice(len(table), CONFIGS, replace=False)]
-        drawn = rng.integers(rows.shape[1], size=(CONFIGS, SEEDS))
+        drawn = rng.integers(rows.shape[1], size=(CONFIGS, seeds))
         return World(np.take_along_axis(rows, drawn, 1), rows.mean(axis=1), recording.examples)
 
     return world
 
 
-def synthetic(kind: str) -> Callable[[np.random.Generator], World]:
+def synthetic(kind: str, seeds: int = SEEDS) -> Callable[[np.random.Generator], World]:
     """Normal configs, with seeds that are `normal`, `uneven`, `skewed` or `fail`.
 
     Uneven: a config's own standard deviation is log-normal (sd 0.7 of the logarithm) about the
@@ -81,15 +81,15 @@ def synthetic(kind: str) -> Callable[[np.random.Generator], World]:
 
     def world(rng: np.random.Generator) -> World:
         centres = rng.normal(0.5, SPREAD, (CONFIGS, 1))
-        noise, means = SPREAD * rng.normal(0, 1, (CONFIGS, SEEDS)), centres
+        noise, means = SPREAD * rng.normal(0, 1, (CONFIGS, seeds)), centres
         if kind == "uneven":
             noise *= np.exp(rng.normal(0, 0.7, (CONFIGS, 1)))
         if kind == "skewed":
-            noise = SPREAD * (1 - rng.exponential(1, (CONFIGS, SEEDS)))
+            noise = SPREAD * (1 - rng.exponential(1, (CONFIGS, seeds)))
         scores = centres + noise
         if kind == "fail":
             rates = rng.uniform(0, 0.4, (CONFIGS, 1))
-            lost = rng.random((CONFIGS, SEEDS)) < rates
+            lost = rng.random((CONFIGS, seeds)) < rates
             scores, means = np.where(lost, 0.0, centres + noise / 3), centres * (1 - rates)
         return World(scores, means[:, 0])
 
@@ -173,9 +173,12 @@ def main() -> None:
         coverage(name, make)
 
 
-def worlds() -> dict[str, Callable[[np.random.Generator], World]]:
+def worlds(seeds: int = SEEDS) -> dict[str, Callable[[np.random.Generator], World]]:
     kinds = ("normal", "uneven", "skewed", "fail")
-    return {"recorded arrows4": recorded(), **{f"synthetic {k}": synthetic(k) for k in kinds}}
+    return {
+        "recorded arrows4": recorded(seeds),
+        **{f"synthetic {kind}": synthetic(kind, seeds) for kind in kinds},
+    }
 
 
 def picks(make: Callable[[np.random.Generator], World]) -> None:
