@@ -5,27 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from search.analysis.explained import BRIEFLY, bound_words, explanation
 from search.config.plan import Plan
 from search.ledger.lineage import PLACE, SETTING, learned_history
 from search.ledger.trial import Trial
 from search.stability.result import Finalist, Promise, RaceSummary, Result
 
 _ENDINGS = {
-    "separated": "the winner is ahead beyond doubt",
+    "separated": "the winner is ahead by more than seeds explain",
     "budget": "the budget is spent, and the best are not separated",
     "seeds": "every candidate that is left has all its seeds, and the best are not separated",
 }
 
 
-def result_text(plan: Plan, result: Result, trials: Mapping[int, Trial]) -> str:
+def result_text(
+    plan: Plan, result: Result, trials: Mapping[int, Trial], *, explain: bool = False
+) -> str:
     """The ranking, the winner's values, what it promises, and how lucky the search's scores were.
 
     Args:
         trials: of the run, by number.
+        explain: a line for each number says what it is.
     """
     winner, sure = trials[result.winner], f"{result.confidence:.0%}"
-    lines = [f"confirmed over fresh seeds, by robust score ({sure} bound):"]
+    lines = [f"confirmed over fresh seeds, by robust score ({bound_words(result)}):"]
     lines += _candidates(result.candidates, sure, several=len(plan.objectives) > 1)
+    if not explain:
+        lines.append(BRIEFLY)
     if result.race is not None:
         lines.append(race_line(result.race, [len(c.scores) for c in result.candidates]))
     if result.front:
@@ -36,11 +42,12 @@ def result_text(plan: Plan, result: Result, trials: Mapping[int, Trial]) -> str:
         *_winner_lines(plan, winner, trials),
         f"promised {result.objective} of one fresh seed: {result.promise.low:.3f} to "
         f"{result.promise.high:.3f} ({sure})",
-        _promise_line("winner", result.promise, result.objective),
+        _promise_line("winner", result.promise, result.objective) + _foreseen(plan, result),
         *_promise_details(result.promise, sure),
         _promise_line("reference recipe", result.reference, result.objective),
         *_promise_details(result.reference, sure),
         *_luck_lines(result, sure),
+        *(explanation(result, plan.objective) if explain else []),
     ]
     return "\n".join(lines)
 
@@ -118,6 +125,15 @@ def _promise_line(who: str, promise: Promise, objective: str) -> str:
         f"  {who:<17} valid {promise.mean:.3f} over {len(promise.scores)} more seeds ({scores}), "
         f"{test} {promise.test_mean:.3f}"
     )
+
+
+def _foreseen(plan: Plan, result: Result) -> str:
+    """What the race foresaw of the mean of the promise seeds."""
+    foreseen = result.winning.foreseen
+    if foreseen is None:
+        return ""
+    at_least = "at least" if plan.objective.maximizes else "at most"
+    return f"; foreseen: {at_least} {foreseen:.3f}"
 
 
 def _promise_details(promise: Promise, sure: str) -> list[str]:

@@ -84,8 +84,12 @@ def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict
     }
 
 
-def status_text(folder: Place | str) -> str:
-    """The same for a person."""
+def status_text(folder: Place | str, *, explain: bool = False) -> str:
+    """The same for a person.
+
+    Args:
+        explain: a line for each number of the result says what it is.
+    """
     where = place(folder)
     plan, book, result = read_plan(where), read_book(where), read_result(where)
     state, trials = _state(where, plan, book, result), book.trials
@@ -139,7 +143,7 @@ def status_text(folder: Place | str) -> str:
     if ablated:
         lines += ["", ablations_markdown(ablated)]
     elif result:
-        lines.append(result_text(plan, result, trials))
+        lines.append(result_text(plan, result, trials, explain=explain))
     else:
         lines.append("no winner yet: `trm sweep ... --resume` goes on")
     return "\n".join(lines)
@@ -161,8 +165,9 @@ def _lost(book: Book) -> list[str]:
     return lines
 
 
-def result_table(done: Run) -> str:
+def result_table(done: Run, *, explain: bool = False) -> str:
     """The confirm stage's ranking and the winner's promise."""
     result = done.best()
     assert result is not None
-    return result_text(done.plan, result, {trial.id: trial for trial in done.trials()})
+    trials = {trial.id: trial for trial in done.trials()}
+    return result_text(done.plan, result, trials, explain=explain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from search.analysis.explained import at_once
 from search.report.facts import Facts
 from search.report.race_course import course, examples_of
 from search.report.section import Panel, Picture, Section, Table
@@ -96,11 +97,21 @@ def race(facts: Facts) -> Section | None:
         "race",
         "The race",
         f"The best of the search again over fresh seeds. The robust score is the "
-        f"{result.confidence:.0%} confidence bound of the mean on the bad side, with the spread "
-        "pooled over the finalists: of two equal means the higher one is the surer. Bars are the "
-        "confidence interval of the mean.",
+        f"{result.confidence:.0%} confidence bound of the mean on the bad side: of two equal means "
+        f"the higher one is the surer. Bars are the confidence interval of the mean.{_whom(result)}",
         pictures,
     )
+
+
+def _whom(result: Result) -> str:
+    """For whom the bounds hold."""
+    if at_once(result):
+        return (
+            " Both hold for all finalists at once, and so for the one that was chosen. The middle "
+            "half is the mean of the seeds without the lowest and the highest quarter; best with, "
+            "the probability that no other finalist's mean over all seeds is better."
+        )
+    return " Each holds for a finalist by itself, and promises too much of the one that was chosen."
 
 
 def _interval(low: float | None, high: float | None) -> str:
@@ -154,7 +165,7 @@ def _says(facts: Facts, result: Result) -> str:
     race = result.race
     if race is not None and race.racing and others:
         why = {
-            "separated": "when the winner was ahead beyond doubt",
+            "separated": "when the winner was ahead by more than seeds explain",
             "budget": "with its budget spent",
             "seeds": "with every seed given that a finalist may have",
         }[race.ending]

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from search.stats.spreads import Key, mean_of_seeds, pooled_spread, shrunken_spreads
+from search.stats.spreads import Key, mean_of_seeds, shrunken_spreads
 from search.stats.student import t_quantile
 
 _LOWEST = -6.0
@@ -47,7 +47,7 @@ def unresolved(
     """
     means = {key: mean_of_seeds(scores) for key, scores in samples.items()}
     leader, *others = sorted(samples, key=lambda key: -means[key])
-    df = pooled_spread(samples).df
+    df = sum(len(scores) - 1 for scores in samples.values())
     if df == 0 or not others or len(samples[leader]) < 2:
         return [leader, *others]
     level = look_level((1 - confidence) / len(others), *looks)

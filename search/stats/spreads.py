@@ -55,8 +55,9 @@ def floored(sd: float, mean: float, examples: int | None) -> float:
 def mean_of_seeds(scores: Sequence[float]) -> float:
     """The mean of at least one finite score."""
     assert len(scores) > 0, "a candidate without seeds"
-    assert all(math.isfinite(score) for score in scores), scores
-    return math.fsum(scores) / len(scores)
+    total = math.fsum(scores)
+    assert math.isfinite(total), scores
+    return total / len(scores)
 
 
 def squares(scores: Sequence[float]) -> float:

@@ -6,10 +6,11 @@ after each. `before` is one pooled spread, one level for every look, and a bound
 for itself. Both see the same seeds.
 
 Said of each, in percent of the races: `dropped`, the best finalist is out when the race ends;
-`ever`, out at any look; `mean`, the true mean of the winner is at least its robust score; `three`,
+`mean`, the true mean of the winner is at least its robust score; `three`,
 the mean of three further seeds is; `other`, likewise for a finalist that was not chosen;
 `foreseen`, the mean of three further seeds is at least what is foreseen of it. In a tie every
-candidate is as good as the best one, and the one that is dropped most often is said.
+candidate is as good as the best one: the one that is out most often at the end is said, and `ever`,
+the one that is most often out at any look.
 """
 
 from __future__ import annotations
@@ -142,12 +143,12 @@ def by_mean(seeds: int) -> Callable[[np.random.Generator], World]:
 def race(world: World, chosen: Sequence[int], rules: Rules, robust: Robust) -> Raced:
     """Play one race of a single worker and see what holds of it."""
     samples: dict[int, list[float]] = {config: [] for config in chosen}
-    ever = dict.fromkeys(chosen, False)
+    ever, tied = dict.fromkeys(chosen, False), len(chosen) == len(world.means)
     while (
         key := next_seed({c: Entrant(s) for c, s in samples.items()}, rules, world.examples)
     ) is not None:
         samples[key].append(float(world.scores[key, 1 + len(samples[key])]))
-        if min(map(len, samples.values())) >= rules.first:
+        if tied and min(map(len, samples.values())) >= rules.first:
             left = rules.left(samples, world.examples)
             ever = {c: ever[c] or c not in left for c in chosen}
     left = rules.left(samples, world.examples)
@@ -158,7 +159,6 @@ def race(world: World, chosen: Sequence[int], rules: Rules, robust: Robust) -> R
     winner = max(able, key=lambda c: (found[c].lower, found[c].mean))
     other = next(c for c in chosen if c != winner)
     best = max(chosen, key=lambda c: world.means[c])
-    tied = len(chosen) == len(world.means)
     odds = {winner: math.nan} if tied else probability_of_best(samples, world.examples)
 
     def further(config: int) -> float:
@@ -166,7 +166,6 @@ def race(world: World, chosen: Sequence[int], rules: Rules, robust: Robust) -> R
 
     figures = {
         "dropped": best not in left,
-        "ever": ever[best],
         "mean": world.means[winner] >= found[winner].lower - 1e-12,
         "three": further(winner) >= found[winner].lower - 1e-12,
         "other": further(other) >= found[other].lower - 1e-12,
@@ -278,7 +277,7 @@ def _tie(means: Scores, sds: Scores, rule: str, first: int, budget: int) -> str:
 def _line(races: Mapping[str, Scores]) -> str:
     shares = ", ".join(
         f"{name} {_interval(100 * races[name], '.1f')}"
-        for name in ("dropped", "ever", "mean", "three", "other", "foreseen")
+        for name in ("dropped", "mean", "three", "other", "foreseen")
     )
     return (
         f"{shares}; margin {races['margin'].mean():.3f}, {races['runs'].mean():.1f} runs, regret "

@@ -1,18 +1,19 @@
 """Confirm a run's candidates by racing them over fresh seeds, with more of either if you like.
 
 Every candidate gets `--seeds` fresh seeds. Then further ones go to those that may still be the
-best, until one is ahead beyond doubt or `--budget` runs are spent. The best explored configs race,
-or those that `--trials` names; the reference recipe is always the base that the winner is held
-against. What ran before counts and is not run again; `result.json` and `best.yaml` are renewed.
+best, until one is ahead by more than seeds explain or `--budget` runs are spent. The best explored
+configs race, or those that `--trials` names; the reference recipe is always the base that the
+winner is held against. What ran before counts and is not run again; `result.json` and `best.yaml`
+are renewed.
 
   trm stability runs/mine --top 8 --seeds 3 --budget 40
   trm stability runs/mine --trials 3,17,20
   trm stability runs/mine --racing off --seeds 5
 
 How to read it: `robust` is the lower confidence bound of the mean over seeds, by which the winner
-is chosen; `IQM` the mean of the middle half of the seeds; `best` the probability that no other
-candidate has a better mean; `explored` the search's own score, which is optimistic. The promised
-interval is for one fresh seed.
+is chosen, and holds for all candidates at once; `IQM` the mean of the middle half of the seeds;
+`best` the probability that no other candidate has a better mean; `explored` the search's own score,
+which is optimistic. The promised interval is for one fresh seed. `--explain` says more.
 """
 
 from __future__ import annotations
@@ -57,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="further seeds of the winner and the reference recipe (default: as before)",
     )  # fmt: skip
     add_ray_arguments(parser)
+    parser.add_argument(
+        "--explain", action="store_true", help="say of each number of the result what it is"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -81,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             parallel=args.parallel,
             display=SweepDisplay(quiet=args.json),
         )
-        print_result(done, as_json=args.json)
+        print_result(done, as_json=args.json, explain=args.explain)
 
     return ends_well(work, limited="trm sweep ... --resume")
 

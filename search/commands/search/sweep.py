@@ -65,6 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="show the space, a few draws and what it would cost; start nothing",
     )
+    parser.add_argument(
+        "--explain", action="store_true", help="say of each number of the result what it is"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -90,12 +93,12 @@ def run(args: argparse.Namespace) -> int:
             warm_start=args.warm_start,
             display=SweepDisplay(quiet=args.json),
         )
-        print_result(done, as_json=args.json)
+        print_result(done, as_json=args.json, explain=args.explain)
 
     return ends_well(work, limited=again)
 
 
-def print_result(done: Run, *, as_json: bool) -> None:
+def print_result(done: Run, *, as_json: bool, explain: bool = False) -> None:
     """The winner, how sure we are, and what to do with it."""
     from dataclasses import asdict
 
@@ -106,7 +109,7 @@ def print_result(done: Run, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"run": str(done.folder), **asdict(result)}))
         return
-    print(result_table(done))
+    print(result_table(done, explain=explain))
     best = done.folder / "best.yaml"
     if isinstance(best, Path):
         print(f"\nwritten to {best}; train it with: trm train {best}")

@@ -15,6 +15,9 @@ import json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm status`."""
     parser.add_argument("run", metavar="RUN", help="a run folder of `trm sweep`, or its URI")
+    parser.add_argument(
+        "--explain", action="store_true", help="say of each number of the result what it is"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -22,5 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the state; returns the exit code."""
     from search.analysis.status import status, status_text
 
-    print(json.dumps(status(args.run)) if args.json else status_text(args.run))
+    print(
+        json.dumps(status(args.run)) if args.json else status_text(args.run, explain=args.explain)
+    )
     return 0

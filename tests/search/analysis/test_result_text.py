@@ -12,7 +12,7 @@ from search.stability.result import RaceSummary
     ("race", "seeds", "line"),
     [
         (RaceSummary(True, 6, 6, "separated"), [3, 3],
-         "race: 6 runs of a budget of 6; the winner is ahead beyond doubt"),
+         "race: 6 runs of a budget of 6; the winner is ahead by more than seeds explain"),
         (RaceSummary(True, 14, 5, "budget"), [6, 5, 3],
          "race: 14 runs so far, budget 5; the budget is spent, and the best are not separated"),
         (RaceSummary(True, 3, 2, "separated"), [3], "no race, there is one candidate: 3 runs"),

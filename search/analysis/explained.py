@@ -1,0 +1,55 @@
+"""What each number of a result is, in a line where it is printed."""
+
+from __future__ import annotations
+
+from search.objectives.objective import Objective
+from search.stability.result import Result
+
+BRIEFLY = (
+    "  robust: the bound of the mean that ranks; IQM: mean of the middle half of the seeds; best: "
+    "probability that its mean is the best (--explain says more)"
+)
+
+
+def at_once(result: Result) -> bool:
+    """Whether the bounds hold for all candidates at once; older result files' do not."""
+    return any(candidate.foreseen is not None for candidate in result.candidates)
+
+
+def bound_words(result: Result) -> str:
+    """What the robust scores are bounds of, and for whom they hold."""
+    sure, count = f"{result.confidence:.0%}", len(result.candidates)
+    if not at_once(result):
+        return f"{sure} bound"
+    return f"{sure} bound of the mean" + (f", for all {count} at once" if count > 1 else "")
+
+
+def explanation(result: Result, objective: Objective) -> list[str]:
+    """A line for each column and each number of a result."""
+    sure, worse = f"{result.confidence:.0%}", "less" if objective.maximizes else "more"
+    held = (
+        "for all candidates at once, so that it holds for the one that is chosen too"
+        if at_once(result)
+        else "for each candidate by itself, so that it promises too much of the one that is chosen"
+    )
+    promised = len(result.promise.scores)
+    return [
+        "what the numbers are (`trm guide statistics` has more, and how often each was right):",
+        f"  robust     with {sure} confidence the mean over all seeds is not {worse} than this; "
+        f"{held}; a failed seed counts as {objective.worst(0.0):g}",
+        "  mean       of its fresh seeds, which the search did not see",
+        f"  {sure + ' of mean':<10} where the mean over all seeds lies, likewise; no range for a "
+        "single seed",
+        "  IQM        interquartile mean: the seeds without the lowest and the highest quarter",
+        "  failed     seeds that diverged, collapsed, crashed or ran out of memory",
+        "  best       probability that no other candidate's mean over all seeds is better, by the "
+        "seeds so far",
+        "  explored   the search's own score, which chose it and is therefore optimistic",
+        "  seeds      the scores themselves",
+        f"  race       who is behind by more than seeds explain gets no more; the best is dropped "
+        f"in at most {1 - result.confidence:.0%} of such races, all looks together",
+        f"  foreseen   with {sure} confidence the mean of {promised} further seeds is not {worse} "
+        "than this, by the race's seeds alone",
+        f"  promised   where one fresh seed falls with {sure} confidence, by {promised} seeds that "
+        "took no part in the choice",
+    ]
