@@ -98,7 +98,8 @@ def race(facts: Facts) -> Section | None:
         "The race",
         f"The best of the search again over fresh seeds. The robust score is the "
         f"{result.confidence:.0%} confidence bound of the mean on the bad side: of two equal means "
-        "the higher one is the surer. Bars are the confidence interval of the mean." + _whom(result),
+        "the higher one is the surer. Bars are the confidence interval of the mean."
+        + _whom(result),
         pictures,
     )
 
