@@ -61,7 +61,7 @@ class Rung:
     Attributes:
         share: of a full run.
         by: by column, how it ranks the end.
-        best: the column with the highest correlation.
+        best: the column with the highest correlation; empty where none is defined.
         warning: one line if what the scheduler ranks by ranks badly, else empty.
     """
 
@@ -199,6 +199,7 @@ def measure(
             )
         if metric in by:
             best = max(by, key=lambda column: _estimate(by[column]))
+            best = best if by[best].best_estimate is not None else ""
             warning = _warning(share, metric, by, best, confidence)
             found.append(Rung(share, by, best, warning))
     stops = any(c.stopped for rung in found for c in rung.by.values())
@@ -277,15 +278,22 @@ def _more_is_better(plan: Plan, column: str) -> bool:
 
 
 def _estimate(correlation: Correlation) -> float:
-    return (correlation.corrected or correlation.spearman).value
+    """The correlation; below all others where it is undefined."""
+    found = correlation.best_estimate
+    return -math.inf if found is None else found.value
 
 
 def _warning(
     share: float, metric: str, by: Mapping[str, Correlation], best: str, confidence: float
 ) -> str:
     own = by[metric]
-    seen = own.corrected or own.spearman
-    if own.trials < FEWEST_TRIALS or (seen.value >= 0 and seen.high >= LEAST_CORRELATION):
+    seen = own.best_estimate
+    # What is undefined ranks neither well nor badly.
+    if (
+        seen is None
+        or own.trials < FEWEST_TRIALS
+        or (seen.value >= 0 and seen.high >= LEAST_CORRELATION)
+    ):
         return ""
     how = "the wrong way round" if seen.value < 0 else "badly"
     words = (
@@ -293,6 +301,6 @@ def _warning(
         f"{seen.value:.2f} ({confidence:.0%} interval {seen.low:.2f} to {seen.high:.2f}, "
         f"{own.trials} trials)"
     )
-    if best != metric and _estimate(by[best]) > max(seen.value, 0.0):
+    if best not in ("", metric) and _estimate(by[best]) > max(seen.value, 0.0):
         words += f"; {best} ranks best there ({_estimate(by[best]):.2f})"
     return words

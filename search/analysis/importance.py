@@ -43,6 +43,7 @@ from search.samplers.view import study_of
 from search.space.distributions import Choice, Distribution
 from search.space.space import Space
 from search.stats.forest import CELLS, decompose
+from search.stats.spreads import NO_SPREAD
 from trm.errors import UserError
 
 STAGES = ("explore", "confirm", "promise", "reference")
@@ -223,7 +224,7 @@ def _target(
     fanova = _fanova(always, kept, seed)
     for condition, group in space.groups.items():
         inside = [(s, value) for s, value in kept if all(d.name in s.params for d in group)]
-        if condition and len(inside) >= FEWEST and len({value for _, value in inside}) > 1:
+        if condition and len(inside) >= FEWEST and not _alike([value for _, value in inside]):
             there = [d for d in (*always, *group) if _varies(d, inside)]
             shares = _fanova(there, inside, seed)
             fanova |= {d.name: shares[d.name] for d in group if d.name in shares}
@@ -251,10 +252,15 @@ def _nothing(name: str, points: Sequence[tuple[Sample, float]]) -> str:
         )
     if len(points) < FEWEST:
         return f"{_configs(len(points))} ended with a {name}: at least {FEWEST} must"
-    if len({value for _, value in points}) < 2:
+    if _alike([value for _, value in points]):
         none = name == "failure" and points[0][1] == 0.0
         return "no run failed" if none else f"every config has the same {name}"
     return ""
+
+
+def _alike(values: Sequence[float]) -> bool:
+    """Whether values differ by rounding alone, as means of equal scores over seeds do."""
+    return max(values) - min(values) <= NO_SPREAD * max(1.0, abs(max(values)))
 
 
 def _varies(distribution: Distribution, points: Sequence[tuple[Sample, float]]) -> bool:

@@ -26,23 +26,24 @@ def rungs(facts: Facts) -> Section | None:
     for index, column in enumerate(columns):
         role = WINNER if column == found.metric else OTHERS[(index - 1) % len(OTHERS)]
         known = [(rung.share, rung.by[column]) for rung in found.rungs if column in rung.by]
-        estimates = [_estimate(correlation) for _, correlation in known]
+        drawn = [(at, one.best_estimate) for at, one in known]
+        defined = [(at, estimate) for at, estimate in drawn if estimate is not None]
         name = plain(column) + (" (ranks the trials)" if column == found.metric else "")
         figure.add_scatter(
             # A little apart, so that their bars do not hide each other.
-            x=[at + 0.008 * (index - (len(columns) - 1) / 2) for at, _ in known],
-            y=[one.value for one in estimates], mode="lines+markers", name=name,
+            x=[at + 0.008 * (index - (len(columns) - 1) / 2) for at, _ in defined],
+            y=[one.value for _, one in defined], mode="lines+markers", name=name,
             marker=marker(role, 9), line={"color": role.color, "dash": role.dash, "width": 1.5},
             error_y={
                 "type": "data", "symmetric": False, "thickness": 1.2, "width": 3,
-                "array": [one.high - one.value for one in estimates],
-                "arrayminus": [one.value - one.low for one in estimates],
+                "array": [one.high - one.value for _, one in defined],
+                "arrayminus": [one.value - one.low for _, one in defined],
             },
             hovertemplate="%{y:.2f} at %{x:.0%}<extra>" + plain(column) + "</extra>",
         )  # fmt: skip
         rows += [
-            (column, share(at), number(one.spearman.value), number(one.kendall.value),
-             number(_estimate(one).value), f"{one.trials:,}", f"{one.stopped:,}", f"{one.known:,}")
+            (column, share(at), _value(one.spearman), _value(one.kendall),
+             _value(one.best_estimate), f"{one.trials:,}", f"{one.stopped:,}", f"{one.known:,}")
             for at, one in known
         ]  # fmt: skip
     figure.add_hline(y=0, line={"color": INK, "width": 1, "dash": "dot"})
@@ -68,20 +69,30 @@ def rungs(facts: Facts) -> Section | None:
     )  # fmt: skip
 
 
-def _estimate(correlation: Correlation) -> RankEstimate:
-    return correlation.corrected or correlation.spearman
+def _value(estimate: RankEstimate | None) -> str:
+    return "undefined" if estimate is None else number(estimate.value)
+
+
+def _words(correlation: Correlation) -> str:
+    """The correlation, or why there is none."""
+    found = correlation.best_estimate
+    return f"undefined: {correlation.undefined}" if found is None else number(found.value, 2)
 
 
 def _says(found: Fidelity) -> str:
     if found.warnings:
         return " ".join(f"{line[0].upper()}{line[1:]}." for line in found.warnings)
+    by = [(rung.share, rung.by[found.metric]) for rung in found.rungs]
     parts = [
-        f"{number(_estimate(rung.by[found.metric]).value, 2)} at {share(rung.share)} of a run"
-        for rung in found.rungs
+        f"{number(one.best_estimate.value, 2)} at {share(at)} of a run"
+        for at, one in by
+        if one.best_estimate is not None
     ]
-    text = f"{found.metric} correlates with the end by {', '.join(parts)}."
+    text = f"{found.metric} correlates with the end by {', '.join(parts)}." if parts else ""
+    without = [f"{share(at)} of a run ({one.undefined})" for at, one in by if not one.best_estimate]
+    if without:
+        text += f" Its correlation is undefined at {', '.join(without)}."
     first = found.rungs[0]
-    if first.best != found.metric:
-        best = number(_estimate(first.by[first.best]).value, 2)
-        text += f" {first.best} ranks best at the first rung ({best})."
-    return text
+    if first.best not in ("", found.metric):
+        text += f" {first.best} ranks best at the first rung ({_words(first.by[first.best])})."
+    return text.strip()

@@ -13,6 +13,7 @@ DRAWS = 400
 """Bootstrap resamples."""
 MOST = 2000
 """Memory grows with the square of the runs, and so many leave little doubt."""
+_DECIMALS = 12
 
 
 @dataclass(frozen=True)
@@ -26,29 +27,36 @@ class RankEstimate:
 
 @dataclass(frozen=True)
 class Correlation:
-    """How early values rank the final ones.
+    """How early values rank the final ones; no estimate where that is undefined.
 
     Attributes:
         known: runs that have the early value; only so many take part as `trials` and `stopped` say.
         trials: runs that have both values.
         stopped: runs that have the early one alone.
-        spearman: rank correlation of those that have both.
-        kendall: Kendall's tau-b of the same.
+        spearman: rank correlation of those that have both; None where it is undefined.
+        kendall: Kendall's tau-b of the same, likewise.
         corrected: what Spearman's would be if nobody had been stopped; `spearman` if nobody was.
             None where the survivors do not differ in what they were selected by.
+        undefined: why there is no correlation; empty where there is one.
     """
 
     known: int
     trials: int
     stopped: int
-    spearman: RankEstimate
-    kendall: RankEstimate
+    spearman: RankEstimate | None
+    kendall: RankEstimate | None
     corrected: RankEstimate | None
+    undefined: str = ""
 
     @property
     def used(self) -> int:
         """Runs that take part."""
         return self.trials + self.stopped
+
+    @property
+    def best_estimate(self) -> RankEstimate | None:
+        """The corrected one, or Spearman's where there is no correction."""
+        return self.corrected or self.spearman
 
 
 def correlate(
@@ -63,6 +71,9 @@ def correlate(
 ) -> Correlation:
     """How `early` ranks `end`, more being better in both.
 
+    A rank correlation is undefined where one of the two is constant. Resamples of the bootstrap in
+    which it is are left out; where that is most of them, the interval is all that it can be.
+
     Args:
         early: values at a rung, `[n]`.
         end: final values, `[n]`; NaN where a run was stopped.
@@ -76,6 +87,8 @@ def correlate(
     if known > most:
         some = np.linspace(0, known - 1, most).astype(int)
         early, end, selector, groups = early[some], end[some], selector[some], groups[some]
+    # Means of equal scores over seeds may differ by rounding, and ranks would see it.
+    early, end, selector = (np.round(values, _DECIMALS) for values in (early, end, selector))
     finished = np.isfinite(end)
     found = _measure(early, end, selector, np.ones((1, len(early))))[0].tolist()
     rng = np.random.default_rng(seed)
@@ -85,11 +98,16 @@ def correlate(
     weights = rng.multinomial(count, np.full(count, 1 / count), size=draws)[:, index].astype(float)
     sample = _measure(early, end, selector, weights)
 
-    def estimate(column: int) -> RankEstimate:
+    def estimate(column: int) -> RankEstimate | None:
+        if not math.isfinite(found[column]):
+            return None
         known = sample[np.isfinite(sample[:, column]), column]
         tail = (1 - confidence) / 2
-        low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (-1.0, 1.0)
-        return RankEstimate(found[column], float(low), float(high))
+        most = 2 * len(known) > draws
+        low, high = np.quantile(known, [tail, 1 - tail]) if most else (-1.0, 1.0)
+        # Of few distinct values the resamples that are left may all be on one side.
+        value = found[column]
+        return RankEstimate(value, min(float(low), value), max(float(high), value))
 
     return Correlation(
         known=known,
@@ -97,8 +115,19 @@ def correlate(
         stopped=int((~finished).sum()),
         spearman=estimate(0),
         kendall=estimate(1),
-        corrected=estimate(2) if math.isfinite(found[2]) else None,
+        corrected=estimate(2),
+        undefined=_undefined(early[finished], end[finished]),
     )
+
+
+def _undefined(early: Values, end: Values) -> str:
+    """Why a correlation of these is undefined, else nothing."""
+    if len(early) < 2:
+        return f"{len(early)} trial{'' if len(early) == 1 else 's'} ran to the end"
+    for values, where in ((end, "at the end"), (early, "at the rung")):
+        if len(np.unique(values)) < 2:
+            return f"all {len(values)} trials have the same value {where}"
+    return ""
 
 
 def unrestricted(r_xy: float, r_xz: float, r_zy: float, ratio: float) -> float:
@@ -122,7 +151,7 @@ def unrestricted(r_xy: float, r_xz: float, r_zy: float, ratio: float) -> float:
 def _measure(early: Values, end: Values, selector: Values, weights: Values) -> Values:
     """Spearman's and Kendall's correlation, and Spearman's corrected, `[draws, 3]`.
 
-    NaN where there is no correction; 0 where a constant ranks nothing.
+    NaN where there is no correction, and where a constant ranks nothing.
 
     Args:
         weights: how often each run counts, `[draws, n]`.
@@ -170,14 +199,14 @@ def _kendall(x: Values, y: Values, weights: Values) -> Values:
         np.einsum("dn,dn->d", weights @ (a * b), weights)
         for a, b in ((signs[0], signs[1]), (signs[0], signs[0]), (signs[1], signs[1]))
     )
-    return _divided(both, np.sqrt(one * other))
+    return _ratio(both, np.sqrt(one * other))
 
 
 def _pearson(x: Values, y: Values, weights: Values) -> Values:
-    """Pearson's correlation in every weighted sample, `[draws]`; 0 where either is constant."""
+    """Pearson's correlation in every weighted sample, `[draws]`; NaN where either is constant."""
     x, y = _centred(x, weights), _centred(y, weights)
     squares = [(weights * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y))]
-    return _divided(squares[0], np.sqrt(squares[1] * squares[2]))
+    return _ratio(squares[0], np.sqrt(squares[1] * squares[2]))
 
 
 def _deviation(values: Values, weights: Values) -> Values:
@@ -190,6 +219,11 @@ def _centred(values: Values, weights: Values) -> Values:
     total = np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
     centred: Values = values - (weights * values).sum(axis=1, keepdims=True) / total
     return centred
+
+
+def _ratio(above: Values, below: Values) -> Values:
+    ratio: Values = np.where(below > 1e-12, _divided(above, below), math.nan)
+    return ratio
 
 
 def _divided(above: Values, below: Values) -> Values:

@@ -26,7 +26,6 @@ SLOW = {
 TO_COME = {
     "04-conflict-copies",
     "05-bitflip-parquet",
-    "15-constant-scores-fidelity",
 }
 """Cases whose right outcome is not there yet."""
 

@@ -57,11 +57,15 @@ def _text(found: Fidelity) -> str:
             if row.stopped and fixed is not None:
                 corrected = f"{fixed.value:>9.2f}  {_interval(fixed):<18}"
             trials = f"{row.trials}" + (f" of {row.trials + row.stopped}" if row.stopped else "")
+            if row.spearman is None or row.kendall is None:
+                lines.append(f"{rung.share:>6.1%}  {name + marks:<22}undefined: {row.undefined}")
+                continue
             lines.append(
                 f"{rung.share:>6.1%}  {name + marks:<22}{row.spearman.value:>9.2f}  "
                 f"{_interval(row.spearman):<18}{row.kendall.value:>8.2f}  {corrected}{trials}"
             )
-        lines.append(f"{'':>6}  best here: {rung.best}")
+        if rung.best:
+            lines.append(f"{'':>6}  best here: {rung.best}")
     if found.stops:
         lines.append(
             "Trials were stopped at the rungs, and those left are alike in what they were chosen "

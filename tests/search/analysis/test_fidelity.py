@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +127,74 @@ def test_seeds_of_a_config_are_not_taken_for_independent() -> None:
     assert widths[1] == pytest.approx(widths[0], rel=0.15)
 
 
-def test_a_constant_column_ranks_nothing() -> None:
-    found = correlate(np.zeros(10), np.arange(10.0), np.zeros(10), np.arange(10))
-    assert found.spearman.value == found.kendall.value == 0.0
+@pytest.mark.parametrize(
+    ("early", "end", "why"),
+    [
+        (np.zeros(10), np.arange(10.0), "all 10 trials have the same value at the rung"),
+        (np.arange(10.0), np.full(10, 0.3), "all 10 trials have the same value at the end"),
+        (np.arange(3.0), np.zeros(3), "all 3 trials have the same value at the end"),
+        (np.arange(9.0), 0.1 + 1e-17 * np.arange(9), "all 9 trials have the same value at the end"),
+        (np.arange(9.0), np.array([0.5] * 3 + [math.nan] * 6), "all 3 trials have the same value"),
+        (np.arange(9.0), np.array([0.5] + [math.nan] * 8), "1 trial ran to the end"),
+    ],
+)
+def test_what_is_undefined_says_why(early: np.ndarray, end: np.ndarray, why: str) -> None:
+    found = correlate(early, end, early, np.arange(len(early)))
+    assert (found.spearman, found.kendall, found.best_estimate) == (None, None, None)
+    assert found.undefined.startswith(why)
+
+
+def test_means_that_differ_by_rounding_are_equal() -> None:
+    """The mean of three seeds at 0.1 is another float than 0.1."""
+    end = np.array([0.1, np.mean([0.1] * 3)] * 5)
+    assert len(np.unique(end)) == 2
+    assert correlate(np.arange(10.0), end, np.arange(10.0), np.arange(10)).undefined
+
+
+def test_resamples_that_are_constant_do_not_count() -> None:
+    """One of many differs: a third of the resamples do not have it and say nothing."""
+    end = np.array([1.0] + [0.0] * 11)
+    found = correlate(np.arange(12.0)[::-1], end, np.arange(12.0), np.arange(12))
+    assert found.spearman is not None
+    assert 0 < found.spearman.low <= found.spearman.value < found.spearman.high
+
+
+def test_constant_scores_are_no_bad_ranking(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = plan()
+    rng = np.random.default_rng(5)
+    with Ledger.create(tmp_path / "run") as ledger:
+        write_plan(ledger.folder, own)
+        for number in range(20):
+            params = own.space.sample(rng)[0]
+            trial = ledger.add_trial(
+                stage="explore", params=params, config=own.space.apply(params), seed=0
+            )
+            attempt = ledger.begin_attempt(trial.id)
+            ledger.acknowledge(trial.id, attempt, row(1, 0.25, float(rng.uniform())))
+            if number % 4 == 0:
+                ledger.finish(trial.id, "pruned", 0.5)
+                continue
+            ledger.acknowledge(trial.id, attempt, row(2, 1.0, 0.5))
+            ledger.finish(trial.id, "completed", 0.5)
+    run = str(tmp_path / "run")
+    assert main(["fidelity", run]) == 0
+    shown = capsys.readouterr().out
+    assert "undefined: all 15 trials have the same value at the end" in shown
+    assert "badly" not in shown
+    assert "best here" not in shown
+    assert main(["status", run]) == 0
+    assert "early stopping" not in capsys.readouterr().out
+    assert main(["fidelity", run, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["rungs"][0]
+    assert found["by"]["exact_accuracy"]["spearman"] is None
+    assert (found["best"], found["warning"]) == ("", "")
+    assert main(["importance", run]) == 0
+    assert "every config has the same score" in capsys.readouterr().out
+    assert main(["report", run, "--out", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "Its correlation is undefined at 25" in page
 
 
 def test_a_crowd_is_thinned_rung_by_rung_and_says_so() -> None:
