@@ -132,6 +132,8 @@ def _promised(run: RunFacts) -> str:
     if run.result is None:
         return ""
     promise = run.result.promise
+    if promise.undefined:
+        return "undefined"
     return f"{promise.low:.3f} to {promise.high:.3f} ({run.result.confidence:.0%})"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from search.objectives.objective import Objective
-from search.stability.result import Result
+from search.stability.result import Finalist, Result
 
 BRIEFLY = (
     "  robust: the bound of the mean that ranks; IQM: mean of the middle half of the seeds; best: "
@@ -14,6 +16,11 @@ BRIEFLY = (
 def at_once(result: Result) -> bool:
     """Whether the bounds hold for all candidates at once; older result files' do not."""
     return any(candidate.foreseen is not None for candidate in result.candidates)
+
+
+def one_seed_each(candidates: Sequence[Finalist]) -> bool:
+    """Whether no spread between seeds can be known, nor what rests on it."""
+    return all(len(candidate.scores) < 2 for candidate in candidates)
 
 
 def bound_words(result: Result) -> str:
@@ -33,23 +40,30 @@ def explanation(result: Result, objective: Objective) -> list[str]:
         else "for each candidate by itself, so that it promises too much of the one that is chosen"
     )
     promised = len(result.promise.scores)
-    return [
+    lines = [
         "what the numbers are (`trm guide statistics` has more, and how often each was right):",
         f"  robust     with {sure} confidence the mean over all seeds is not {worse} than this; "
         f"{held}; a failed seed counts as {objective.worst(0.0):g}",
         "  mean       of its fresh seeds, which the search did not see",
-        f"  {sure + ' of mean':<10} where the mean over all seeds lies, likewise; no range for a "
-        "single seed",
+        f"  {sure + ' of mean':<10} where the mean over all seeds lies, likewise",
         "  IQM        interquartile mean: the seeds without the lowest and the highest quarter",
         "  failed     seeds that diverged, collapsed, crashed or ran out of memory",
         "  best       probability that no other candidate's mean over all seeds is better, by the "
         "seeds so far",
         "  explored   the search's own score, which chose it and is therefore optimistic",
         "  seeds      the scores themselves",
-        f"  race       who is behind by more than seeds explain gets no more; the best is dropped "
-        f"in at most {1 - result.confidence:.0%} of such races, all looks together",
-        f"  foreseen   with {sure} confidence the mean of {promised} further seeds is not {worse} "
-        "than this, by the race's seeds alone",
         f"  promised   where one fresh seed falls with {sure} confidence, by {promised} seeds that "
         "took no part in the choice",
     ]
+    if result.race is not None and result.race.racing:
+        lines.append(
+            "  race       who is behind by more than seeds explain gets no more seeds; the level "
+            f"is such that the best is dropped in {1 - result.confidence:.0%} of races, all looks "
+            "together"
+        )
+    if at_once(result):
+        lines.append(
+            f"  foreseen   with {sure} confidence the mean of {promised} further seeds is not "
+            f"{worse} than this, by the race's seeds alone"
+        )
+    return lines

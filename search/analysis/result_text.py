@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search.analysis.explained import BRIEFLY, bound_words, explanation
+from search.analysis.explained import (
+    BRIEFLY,
+    bound_words,
+    explanation,
+    one_seed_each,
+)
 from search.config.plan import Plan
 from search.ledger.lineage import PLACE, SETTING, learned_history
 from search.ledger.trial import Trial
@@ -40,8 +45,7 @@ def result_text(
         f"winner: trial {result.winner}"
         + (f", but {reservation}" if (reservation := result.winning.reservation) else ""),
         *_winner_lines(plan, winner, trials),
-        f"promised {result.objective} of one fresh seed: {result.promise.low:.3f} to "
-        f"{result.promise.high:.3f} ({sure})",
+        f"promised {result.objective} of one fresh seed: {promised_text(result)}",
         _promise_line("winner", result.promise, result.objective) + _foreseen(plan, result),
         *_promise_details(result.promise, sure),
         _promise_line("reference recipe", result.reference, result.objective),
@@ -72,6 +76,9 @@ def _candidates(candidates: Sequence[Finalist], sure: str, *, several: bool) -> 
         ]
         for c in candidates
     ]
+    if one_seed_each(candidates):
+        for row in rows:
+            row[1] = row[6] = "-"
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = ["  " + "  ".join(map(str.rjust, head, widths)) + "  seeds"]
     for candidate, row in zip(candidates, rows, strict=True):
@@ -79,6 +86,11 @@ def _candidates(candidates: Sequence[Finalist], sure: str, *, several: bool) -> 
         notes = f"  {candidate.reservation}" if candidate.reservation else ""
         notes += f"  {values_text(candidate.values)}" if several else ""
         lines.append("  " + "  ".join(map(str.rjust, row, widths)) + f"  {scores}{notes}")
+    if one_seed_each(candidates):
+        lines.append(
+            "  robust, the range of the mean and best are undefined: one seed each says nothing of "
+            "the spread between seeds; `trm stability RUN --seeds 2` runs more"
+        )
     return lines
 
 
@@ -127,6 +139,13 @@ def _promise_line(who: str, promise: Promise, objective: str) -> str:
     )
 
 
+def promised_text(result: Result) -> str:
+    """The promised interval, or why there is none."""
+    if result.promise.undefined:
+        return f"undefined: {result.promise.undefined}"
+    return f"{result.promise.low:.3f} to {result.promise.high:.3f} ({result.confidence:.0%})"
+
+
 def _foreseen(plan: Plan, result: Result) -> str:
     """What the race foresaw of the mean of the promise seeds."""
     foreseen = result.winning.foreseen
@@ -156,7 +175,9 @@ def _luck_lines(result: Result, sure: str) -> list[str]:
         )
     if result.optimism is not None:
         luck = result.optimism
-        ends = "" if luck.low is None else f" ({luck.low:+.3f} to {luck.high:+.3f}, {sure})"
+        ends = " (range undefined: one candidate, or all alike)"
+        if luck.low is not None:
+            ends = f" ({luck.low:+.3f} to {luck.high:+.3f}, {sure})"
         lines.append(
             f"explored scores less fresh seeds: {luck.mean:+.3f}{ends} over "
             f"{_count(len(result.candidates), 'candidate')}, {luck.winner:+.3f} for the winner"

@@ -100,13 +100,14 @@ def exported_config(plan: Plan, trial: Trial, result: Result | None) -> Experime
     if result is not None:
         promise = result.promise
         tree["train"] = {**tree["train"], "seed": promise.seeds[0]}
-        tree["promise"] = PromiseConfig(
-            column=result.objective,
-            mean=promise.mean,
-            low=promise.low,
-            high=promise.high,
-            confidence=result.confidence,
-        ).model_dump()
+        if not promise.undefined:
+            tree["promise"] = PromiseConfig(
+                column=result.objective,
+                mean=promise.mean,
+                low=promise.low,
+                high=promise.high,
+                confidence=result.confidence,
+            ).model_dump()
     with foreign_names():
         return experiment_from(tree)
 
@@ -164,7 +165,9 @@ def _head(plan: Plan, trial: Trial, found: Summary) -> list[str]:
             )
     if found.promise is not None:
         lines += [
-            f"promised for one fresh seed: {found.fresh_low:.4f} to {found.fresh_high:.4f} "
+            f"promised for one fresh seed: undefined: {found.promise.undefined}"
+            if found.fresh_low is None
+            else f"promised for one fresh seed: {found.fresh_low:.4f} to {found.fresh_high:.4f} "
             f"({sure} prediction interval)",
             *_value_lines(found.promise.values, found.objective),
         ]

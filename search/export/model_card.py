@@ -55,7 +55,7 @@ def _scores(found: Summary) -> list[tuple[str, str]]:
     rows = [
         ("expected score", _number(found.expected)),
         (f"its mean over all seeds ({sure} confidence)", _range(found.mean_low, found.mean_high)),
-        (f"promised for one fresh seed ({sure})", _range(found.fresh_low, found.fresh_high)),
+        (f"promised for one fresh seed ({sure})", _promised(found)),
         ("seeds", ", ".join(map(str, found.seeds))),
         ("their scores", ", ".join(map(_number, found.scores))),
     ]
@@ -81,6 +81,12 @@ def _scores(found: Summary) -> list[tuple[str, str]]:
         if c.best is not None:
             rows.append(("probability that no candidate is better", f"{c.best:.1%}"))
     return [(name, value) for name, value in rows if value]
+
+
+def _promised(found: Summary) -> str:
+    if found.promise is not None and found.promise.undefined:
+        return f"undefined: {found.promise.undefined}"
+    return _range(found.fresh_low, found.fresh_high)
 
 
 def _against(found: Summary) -> list[str]:

@@ -32,7 +32,8 @@ class Summary:
         mean_low: lower end of the confidence interval of the mean; None where it is unknown, as are
             all that follow.
         mean_high: its upper end.
-        fresh_low: lower end of the interval promised for one fresh seed.
+        fresh_low: lower end of the interval promised for one fresh seed; None where it is
+            undefined.
         fresh_high: its upper end.
         failures: how many of the seeds failed.
         failure_low: lower end of the confidence interval of the probability that a seed fails.
@@ -114,8 +115,8 @@ def findings(
         scores=over.scores if over else scores,
         mean_low=over.mean_low if over else None,
         mean_high=over.mean_high if over else None,
-        fresh_low=promise.low if promise else None,
-        fresh_high=promise.high if promise else None,
+        fresh_low=promise.low if promise and not promise.undefined else None,
+        fresh_high=promise.high if promise and not promise.undefined else None,
         failures=over.failures if over else None,
         failure_low=over.failure_low if over else None,
         failure_high=over.failure_high if over else None,

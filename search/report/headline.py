@@ -85,11 +85,15 @@ def _verdict(facts: Facts) -> str:
     result, best = facts.result, facts.best
     if result is not None:
         promise = result.promise
+        fresh = (
+            f"What a fresh seed of it reaches is undefined ({promise.undefined})"
+            if promise.undefined
+            else f"A fresh seed of it should reach {result.objective} {number(promise.low)} to "
+            f"{number(promise.high)}, with {result.confidence:.0%} confidence"
+        )
         text = (
-            f"Trial {result.winner} won. A fresh seed of it should reach {result.objective} "
-            f"{number(promise.low)} to {number(promise.high)}, with {result.confidence:.0%} "
-            f"confidence; {count(len(promise.scores), 'seed')} that took no part in the choice "
-            f"had {number(promise.mean)} on average."
+            f"Trial {result.winner} won. {fresh}; {count(len(promise.scores), 'seed')} that took "
+            f"no part in the choice had {number(promise.mean)} on average."
         )
         if _is_reference(facts):
             return text + " It is the reference recipe itself: the search found nothing better."
@@ -137,7 +141,7 @@ def _caveats(facts: Facts) -> list[str]:
     if failed and result.winning.works:
         lines.append(f"{count(failed, 'seed')} of the winner failed in the race.")
     width = result.promise.high - result.promise.low
-    if facts.objective.is_share and width > 0.3:
+    if facts.objective.is_share and width > 0.3 and not result.promise.undefined:
         lines.append(
             f"The promised interval is {number(width)} wide: {len(result.promise.scores)} seeds "
             "say little. `trm stability RUN --promise-seeds 8` narrows it."
@@ -163,9 +167,11 @@ def _figures(facts: Facts) -> list[Figure]:
     found = gap(facts)
     figures = [
         Figure(
-            f"{number(promise.low)} to {number(promise.high)}",
+            "undefined"
+            if promise.undefined
+            else f"{number(promise.low)} to {number(promise.high)}",
             f"promised {result.objective}",
-            f"of one fresh seed, {result.confidence:.0%}",
+            promise.undefined or f"of one fresh seed, {result.confidence:.0%}",
         ),
         Figure(
             number(promise.mean),

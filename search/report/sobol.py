@@ -8,6 +8,7 @@ from typing import Any
 from search.report.section import Panel, Picture, Table
 from search.report.theme import BLUE, INK, ORANGE, chart
 from search.report.words import count, folded, number, share
+from search.stats.sobol import nothing_varies
 
 StoredTree = Mapping[str, Any]
 _ROW = 40
@@ -39,6 +40,12 @@ def sobol(tree: StoredTree) -> list[Picture]:
 
 
 def _indices(title: str, panel: str, what: str, by_name: StoredTree, base: str) -> Picture:
+    if nothing_varies(by_name.values()):
+        return Picture(
+            title,
+            f"They are undefined: configs differ in {what} by no more than seeds do. From {base}",
+            [],
+        )
     names = sorted(by_name, key=lambda name: by_name[name]["total"]["value"])
     figure = chart(110 + _ROW * len(names), barmode="group", xaxis_title="share of the variance")
     for key, name, color, shape in _KINDS:

@@ -143,13 +143,19 @@ def rank(plan: Plan, book: Book, examples: int | None) -> list[Finalist]:
             )
         )
     able = [candidate.trial for candidate in found if candidate.feasible]
-    odds = probability_of_best({key: samples[key] for key in able}, examples) if able else {}
+    odds: dict[int, float | None] = dict.fromkeys(samples, 0.0)
+    if able and any(len(samples[key]) > 1 for key in able):
+        odds |= probability_of_best({key: samples[key] for key in able}, examples)
+    elif len(able) > 1:
+        odds |= dict.fromkeys(able)
+    else:
+        odds |= dict.fromkeys(able, 1.0)
     granted = rules(plan, len(chosen))
     left = granted.left({key: samples[key] for key in able}, examples) if able else []
     # A steadier one that is behind may have the better bound.
     behind = set(able) - set(left) if granted.racing else set()
     return sorted(
-        (replace(candidate, best=odds.get(candidate.trial, 0.0)) for candidate in found),
+        (replace(candidate, best=odds[candidate.trial]) for candidate in found),
         key=lambda c: (
             not c.works,
             not c.feasible,

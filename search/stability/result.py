@@ -43,7 +43,7 @@ class Finalist:
         failure_low: lower end of the confidence interval of the probability that a seed fails.
         failure_high: its upper end.
         best: probability that its true mean is the best of those that keep the constraints; 0 for
-            one that does not.
+            one that does not, None where no spread is known, as after one seed each.
         foreseen: with that confidence, again for all at once, the mean of as many further seeds as
             make the promise is not worse than this; None where that is unknown.
     """
@@ -122,6 +122,17 @@ class Promise:
     def test_mean(self) -> float:
         """Mean exact accuracy on `test`."""
         return sum(self.test) / len(self.test)
+
+    @property
+    def undefined(self) -> str:
+        """Why the seeds promise nothing of a fresh one; empty where they do."""
+        count, ends = len(self.scores), (self.low, self.high)
+        if count and self.failures == count:
+            return f"all {count} seeds failed"
+        # Without a spread the interval is a point, or the whole of a share's scale.
+        if len(set(self.scores)) == 1 and (self.low == self.high or ends == (0.0, 1.0)):
+            return f"all {count} seeds have exactly {self.scores[0]:.4g}, which shows no spread"
+        return ""
 
 
 @dataclass(frozen=True)

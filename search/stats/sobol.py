@@ -8,8 +8,9 @@ that column of B; n (d + 2) points. First order: Saltelli et al. (Computer Physi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +91,15 @@ def indices(
         )
         for i in range(found.shape[1])
     ]
+
+
+def nothing_varies(found: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether the indices are undefined: values differed by no more than seeds do.
+
+    Args:
+        found: indices as plain values, by `first` and `total`.
+    """
+    return all(one[key]["value"] == 0.0 for one in found for key in ("first", "total"))
 
 
 def noise_of(scores: Sequence[Sequence[float]]) -> float:

@@ -175,8 +175,14 @@ def _index_lines(found: Sensitivity) -> list[str]:
 
 
 def _table(head: str, found: Sensitivity, target: str) -> list[str]:
+    from dataclasses import asdict
+
+    from search.stats.sobol import nothing_varies
+
     rows: dict[str, Index] = getattr(found, target)
     width = max(map(len, rows))
+    if nothing_varies(asdict(index) for index in rows.values()):
+        return [f"{head}: undefined, for the configs differ by no more than seeds do"]
     level = f"{found.confidence:.0%} interval"
     lines = [head, f"{'':<{width}}  alone  {level:<15}  in all  {level}"]
     for name, index in sorted(rows.items(), key=lambda item: -item[1].total.value):
