@@ -28,7 +28,10 @@ def bound_words(result: Result) -> str:
     sure, count = f"{result.confidence:.0%}", len(result.candidates)
     if not at_once(result):
         return f"{sure} bound"
-    return f"{sure} bound of the mean" + (f", for all {count} at once" if count > 1 else "")
+    whom = (
+        "" if count == 1 else ", for both at once" if count == 2 else f", for all {count} at once"
+    )
+    return f"{sure} bound of the mean{whom}"
 
 
 def explanation(result: Result, objective: Objective) -> list[str]:
