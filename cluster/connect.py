@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 _QUIET = {
@@ -25,6 +26,7 @@ _QUIET = {
 }
 _MARK = "TRM_RAY_SESSION"
 _NICENESS = "RAY_worker_niceness"
+_OURS = ("cluster", "curricula", "search", "trm")
 _OBJECT_STORE_BYTES = 100_000_000
 _STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -98,9 +100,10 @@ def connected(
     folder = Path(tempfile.mkdtemp(prefix="trm-ray-", dir=_short_temporary_folder()))
     with _reaper(folder):
         try:
+            own = {**(environment or {}), _NICENESS: str(niceness), "PYTHONPATH": _path(folder)}
             with _working_directory(folder / "empty"), _signals_are_ours():
                 if address is None:
-                    _start(folder, cpus, gpus, {**(environment or {}), _NICENESS: str(niceness)})
+                    _start(folder, cpus, gpus, own)
                 else:
                     _join(address, environment or {})
             yield _cluster(local=address is None)
@@ -186,6 +189,19 @@ def _own_token(folder: Path) -> dict[str, str]:
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32), encoding="ascii")
     return {"RAY_AUTH_TOKEN_PATH": str(token)}
+
+
+def _path(folder: Path) -> str:
+    """Workers' PYTHONPATH: ours with our packages first, as they are not in another's stead."""
+    packages = folder / "packages"
+    packages.mkdir()
+    for name in _OURS:
+        spec = find_spec(name)
+        if spec is not None and spec.origin is not None:
+            (packages / name).symlink_to(Path(spec.origin).parent)
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    # Their working directory is another one.
+    return os.pathsep.join([str(packages), *(os.path.abspath(entry) for entry in given if entry)])
 
 
 @contextmanager

@@ -19,6 +19,7 @@ DRIVER = """
 import os, sys, time
 from cluster.connect import connected
 
+os.environ["PYTHONPATH"] = os.pathsep.join([".", os.getcwd()])
 with connected(
     sys.argv[1] or None, cpus=1, environment={"TRM_TEST": "yes"}, niceness=2
 ) as cluster:

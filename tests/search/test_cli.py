@@ -13,11 +13,13 @@ from search.cli import COMMANDS, GROUPS, main
 TRM = Path(sys.executable).with_name("trm")
 
 
-def run(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    *words: str, folder: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """The installed script in a process of its own."""
     return subprocess.run(
         [str(TRM), *words], capture_output=True, text=True, cwd=folder, timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
     )  # fmt: skip
 
 
@@ -130,6 +132,16 @@ def test_the_script_in_a_folder_of_the_users_own(tmp_path: Path) -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("trm: error: arows4: neither a file nor a preset: did you mean ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("path", [".", "{folder}", "/nowhere:{folder}:"])
+def test_the_script_beside_modules_of_the_users_own_on_the_path(path: str, tmp_path: Path) -> None:
+    for name in ("search.py", "trm.py", "curricula.py"):
+        (tmp_path / name).write_text("raise RuntimeError('shadowed')")
+    (tmp_path / "cluster").mkdir()
+    (tmp_path / "cluster" / "__init__.py").write_text("raise RuntimeError('shadowed')")
+    done = run("--version", folder=tmp_path, PYTHONPATH=path.format(folder=tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
