@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,21 +53,22 @@ class WandbSink:
         self.folder.mkdir(parents=True, exist_ok=True)
         online = self._config.mode == "online"
         uploaded = self._forget_unsynced(run.id)
-        opened = wandb.init(
-            entity=self._config.entity,
-            project=self._config.project,
-            dir=self.folder.parent,
-            id=run.id,
-            name=run.name[:128],
-            group=run.group[:128],
-            job_type=run.kind,
-            tags=[run.kind, *self._config.tags],
-            config={**run.config, "params": dict(run.params)},
-            mode="online" if online else "offline",
-            resume="allow",
-            reinit="create_new",
-            settings=_settings(wandb.Settings),
-        )
+        with _no_agent():
+            opened = wandb.init(
+                entity=self._config.entity,
+                project=self._config.project,
+                dir=self.folder.parent,
+                id=run.id,
+                name=run.name[:128],
+                group=run.group[:128],
+                job_type=run.kind,
+                tags=[run.kind, *self._config.tags],
+                config={**run.config, "params": dict(run.params)},
+                mode="online" if online else "offline",
+                resume="allow",
+                reinit="create_new",
+                settings=_settings(wandb.Settings),
+            )
         self._runs[run.key] = opened
         self._first_step[run.key] = opened.starting_step if online else uploaded + 1
 
@@ -108,6 +111,24 @@ class WandbSink:
         finally:
             if self._is_ours:
                 wandb.teardown()
+
+
+@contextmanager
+def _no_agent() -> Iterator[None]:
+    """A run begun within is ours, also where this process is an agent's of a W&B sweep or launch.
+
+    Such an agent's variables (`WANDB_SWEEP_ID`) make W&B choose the id of every run itself: a
+    resume would log all of them once more.
+    """
+    from wandb.sdk import wandb_setup
+
+    settings = wandb_setup.singleton().settings
+    before = settings.sweep_id, settings.launch
+    settings.sweep_id, settings.launch = None, False
+    try:
+        yield
+    finally:
+        settings.sweep_id, settings.launch = before
 
 
 def require_login() -> None:

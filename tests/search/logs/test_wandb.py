@@ -95,6 +95,36 @@ def sync(folder: Path) -> None:
     assert "Finished syncing" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"WANDB_SWEEP_ID": "abc123"},
+        {"WANDB_SWEEP_ID": "abc123", "WANDB_RUN_ID": "other", "WANDB_NAME": "other"},
+        {"WANDB_LAUNCH": "true", "WANDB_RUN_ID": "other"},
+        {"WANDB_RUN_ID": "other", "WANDB_RESUME": "must", "WANDB_RUN_GROUP": "other"},
+    ],
+)
+def test_what_an_agent_left_in_the_environment_changes_no_run(
+    variables: dict[str, str], fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for marks in ((1,), (1, 2)):
+        sink = WandbSink(tmp_path, OFFLINE)
+        sink.begin(run("4"))
+        for mark in marks:
+            sink.add("4", row(mark))
+        sink.end("4", DONE if len(marks) == 2 else None)
+        sink.close()
+    (folder,) = runs_in(tmp_path, "4")
+    records = fake.read_run(folder)
+    assert [line["_step"] for line in fake.history(records)] == [10, 20]
+    (about,) = [record.run for record in records if record.HasField("run")]
+    assert (about.run_id, about.run_group, about.sweep_id) == ("study-4", "study", "")
+    assert about.display_name == "explore-00004"
+    assert len(list((tmp_path / "wandb").glob("*run-*"))) == 1
+
+
 def test_an_offline_run_holds_it_all(
     fake: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
