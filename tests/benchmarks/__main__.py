@@ -16,6 +16,7 @@ NAMES = (
     "racing",
     "coverage",
     "startup",
+    "busy",
 )
 
 
