@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from search.config.sections import ClusterConfig
 from search.config.share import share_of
 from search.engine.changed_code import warn_of_changed_code
 from search.engine.events import Broadcast
+from search.engine.nodes import require_nodes
 from search.engine.ray_tune import run_trials
 from search.engine.source import FixedTrials, TrialSource
 from search.ledger.ledger import Ledger
@@ -96,6 +98,7 @@ class Driver:
                 returns. Unfinished trials stay unfinished.
 
         Raises:
+            UserError: a node lacks a plug-in, the run folder or our package.
             KeyboardInterrupt: stopped by the user; the same call goes on.
         """
         plan, ledger, runner = self.plan, self.ledger, self.runner
@@ -116,6 +119,10 @@ class Driver:
             if cluster.local:
                 share = shared(share, parallel, int(cluster.resources["CPU"]))
                 _warn_of_sharing(share, parallel)
+            plugins = plan.default.plugins
+            if plugins or not cluster.local:
+                folders = [os.getcwd()] if runner.path is None else runner.path
+                require_nodes(plugins, folders, ledger.folder)
             begin(parallel)
             run_trials(
                 source,

@@ -1,9 +1,9 @@
 """What a busy neighbour costs a sweep: its time alone, and beside two processes that never rest.
 
-The machine has two cores for all of it: this process and its children are pinned to two. Beside one
-busy process a core, a fair half of each core is left, so twice the time is what must be expected,
-and 2.5 times is the bound. The last line is the same with trials that give way as Ray has them do by
-default (`cluster.niceness=15`). `ROUNDS=3 python -m tests.benchmarks busy` takes medians.
+The machine has two cores for all of it: this process and its children are pinned to two. Beside
+one busy process a core, a fair half of each core is left, so twice the time is what must be
+expected, and 2.5 times is the bound. The last line is the same with trials that give way as Ray has
+them do by default (`cluster.niceness=15`). `ROUNDS=3` takes medians.
 """
 
 from __future__ import annotations

@@ -61,3 +61,32 @@ def test_the_doctor_asks_every_node(address: str, tmp_path: Path) -> None:
     assert {check["verdict"] for check in found if check["name"] == "run folder"} == {"ok"}
     assert {check["verdict"] for check in found if check["name"] == "versions"} == {"ok"}
     assert not list((tmp_path / "runs").iterdir())
+
+
+PLUGIN = """
+import os
+if os.environ.get("LACKS"):
+    raise ImportError("no such library")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_a_node_lacks_is_found_before_the_first_trial(tmp_path: Path) -> None:
+    (tmp_path / "node_plugin.py").write_text(PLUGIN)
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
+    try:
+        cluster.add_node(num_cpus=1, env_vars={"LACKS": "1"})
+        command = [TRM, "sweep", "arrows4", "--address", cluster.address, "--out",
+                   str(tmp_path / "run"), "--set", "plugins=[node_plugin]"]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=tmp_path)
+    finally:
+        cluster.shutdown()
+    assert done.returncode == 2, done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("trm: error: node ")
+    assert "'node_plugin' cannot be imported: ImportError: no such library" in line
+    assert "install it on every node" in line
+    assert all(trial.attempts == 0 for trial in read_trials(tmp_path / "run").values())
