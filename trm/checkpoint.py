@@ -152,18 +152,16 @@ def read_state(folder: Path, head: Head) -> State:
     )
 
 
-def load_checkpoint(folder: Path, trainer: Trainer, *, other_curriculum: bool = False) -> None:
+def load_checkpoint(folder: Path, trainer: Trainer, *, except_for: tuple[str, ...] = ()) -> None:
     """Restore the full state into a trainer of the same config and data.
 
     Args:
-        other_curriculum: the trainer's curriculum may be another one: it goes on from here.
+        except_for: keys, or sections as a whole, in which the trainer's config may be another.
 
     Raises:
         UserError: the checkpoint is damaged, or belongs to other data or to another config.
     """
-    _load(
-        folder, read_head(folder), trainer, except_for=("curriculum",) if other_curriculum else ()
-    )
+    _load(folder, read_head(folder), trainer, except_for)
 
 
 def resume(folder: Path, task: Task) -> Trainer:
@@ -196,10 +194,11 @@ def require_same_config(
     """
     Raises:
         UserError: `new` has another value somewhere than `old`, which `path` holds; the name of
-            the experiment and the sections `except_for` do not count.
+            the experiment and what lies below the keys `except_for` do not count.
     """
+    apart = tuple(f"{key}." for key in except_for)
     before, after = (
-        _leaves({key: value for key, value in tree.items() if key not in except_for})
+        {key: value for key, value in _leaves(tree).items() if not f"{key}.".startswith(apart)}
         for tree in (old.tree(), new.tree())
     )
     for key in [*before, *(key for key in after if key not in before)]:

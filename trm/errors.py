@@ -34,5 +34,9 @@ class CacheWarning(UserWarning):
     """Data are not kept where they should be: the command line prints the message as one line."""
 
 
+class NewRunWarning(UserWarning):
+    """There is nothing to resume: the command line prints the message as one line."""
+
+
 class RenamedWarning(FutureWarning):
     """An old name that is still accepted: the command line prints the message as one line."""

@@ -22,6 +22,7 @@ from curricula.component import nearest
 from trm.checkpoint import read_head, require_same_config, resume, save_checkpoint
 from trm.config import SECTIONS, Experiment, absolute_files, experiment_from, load_experiment
 from trm.errors import UserError
+from trm.extension import EXTENDS, extended
 from trm.lock import FileLock
 from trm.provenance import changed_plugins, plugin_provenance, provenance
 from trm.report import Report, report_json
@@ -89,6 +90,14 @@ class Training:
         return self.trainer.counters.diverged or self.trainer.counters.collapsed
 
     @property
+    def outcome(self) -> str:
+        """`completed`, `diverged` or `collapsed`."""
+        counters = self.trainer.counters
+        return (
+            "diverged" if counters.diverged else "collapsed" if counters.collapsed else "completed"
+        )
+
+    @property
     def last(self) -> dict[str, Any]:
         """The last report."""
         return self.rows[-1]
@@ -103,6 +112,7 @@ def train(
     on_begin: Callable[[Trainer, list[str]], None] | None = None,
     on_step: Callable[[float], None] | None = None,
     on_report: Callable[[Report], object] | None = None,
+    on_extended: Callable[[str], object] | None = None,
 ) -> Training:
     """Train one model from a config, with a run folder, as the command `trm train` does.
 
@@ -115,12 +125,15 @@ def train(
             one. `search.config.config.read_config` reads presets and files of a sweep: its
             `default` is an experiment.
         out: the run folder; None: `runs/NAME-train`.
-        resume: go on with the run in `out` where it stands, or begin it.
+        resume: go on with the run in `out` where it stands, or begin it. With a larger
+            `train.budget` than it was begun with, the run is extended; then `train.reports` may
+            change too.
         on_data: told what of the task's data is being made, and the share that is there.
         on_begin: told the trainer before its first step, and the plug-ins whose code has changed
             since the run was begun; None: such a change is a warning.
         on_step: told the share of the compute budget that is spent, after each step.
         on_report: told each report once it is saved.
+        on_extended: told in words what a larger budget means for the run.
 
     Raises:
         UserError: bad config; `out` holds another run, is in use, or cannot be written; one line
@@ -147,7 +160,9 @@ def train(
     try:
         task = experiment.task.build(cache_folder(), on_data)
         require_sound_task(task)
-        trainer, changed = _begin(experiment, task, folder, resume)
+        trainer, changed, said = _begin(experiment, task, folder, resume)
+        if said and on_extended is not None:
+            on_extended(said)
         if on_begin is not None:
             on_begin(trainer, changed)
         elif changed:
@@ -155,7 +170,7 @@ def train(
         _train(trainer, folder, on_step, on_report)
         if not trainer.finished:
             raise Stopped(trainer.counters.step, folder)
-        return Training(folder, trainer, tuple(_rows(folder)))
+        return Training(folder, trainer, tuple(read_rows(folder)))
     finally:
         lock.release()
 
@@ -183,25 +198,39 @@ def _experiment(config: Experiment | Mapping[str, Any] | Path | str) -> Experime
     return load_experiment(tree, folders)
 
 
-def _begin(config: Experiment, task: Task, folder: Path, again: bool) -> tuple[Trainer, list[str]]:
-    """A new run, or the one in the folder where it stands; and the plug-ins that have changed."""
+def _begin(
+    config: Experiment, task: Task, folder: Path, again: bool
+) -> tuple[Trainer, list[str], str]:
+    """A new run, or the one in the folder where it stands; the plug-ins that have changed, and
+    what a larger budget means, if it has one.
+    """
     changed: list[str] = []
+    said = ""
     recorded = folder / _CONFIG
-    if recorded.exists():
-        require_same_config(recorded, experiment_from(read_yaml(recorded)), config)
     start = latest_checkpoint(folder) if again else None
-    if start is not None:
-        trainer = resume(start, task)
-        changed = changed_plugins(read_head(start).provenance, plugin_provenance(config.plugins))
+    head = read_head(start) if start is not None else None
+    extends = head is not None and head.config.train.budget != config.train.budget
+    if recorded.exists():
+        before = experiment_from(read_yaml(recorded))
+        require_same_config(recorded, before, config, EXTENDS if extends else ())
+    if start is not None and head is not None:
+        if extends:
+            trainer, said = extended(start, head, task, config)
+        else:
+            trainer = resume(start, task)
+        changed = changed_plugins(head.provenance, plugin_provenance(config.plugins))
     else:
         trainer = Trainer(config, task)
+    if start is None or extends:
         _write(recorded, dump_yaml(config.tree()))
     # Reports past the checkpoint are made again; they must not stand twice.
-    rows = [row for row in _rows(folder) if row["mark"] <= trainer.counters.mark]
+    rows = [row for row in read_rows(folder) if row["mark"] <= trainer.counters.mark]
+    if extends:
+        rows = [row | {"progress": min(row["compute"] / trainer.budget, 1.0)} for row in rows]
     _write(folder / _REPORTS, "".join(json.dumps(row) + "\n" for row in rows))
     for partial in (folder / _CHECKPOINTS).glob(".*"):
         shutil.rmtree(partial, ignore_errors=True)
-    return trainer, changed
+    return trainer, changed, said
 
 
 def _train(
@@ -251,7 +280,7 @@ def _checkpoint(folder: Path, trainer: Trainer, origin: dict[str, str]) -> None:
         shutil.rmtree(old)
 
 
-def _rows(folder: Path) -> list[dict[str, Any]]:
+def read_rows(folder: Path) -> list[dict[str, Any]]:
     """The reports in a run folder; a line that was cut off when the process died does not count."""
     try:
         lines = (folder / _REPORTS).read_text(encoding="utf-8").splitlines()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from pathlib import Path
 
-from trm.errors import UserError
+from trm.errors import NewRunWarning, UserError
 from trm.paths import checked_path, home_path, spare_folder
 
 LOCK = "lock"
@@ -20,7 +21,7 @@ def create_folder(folder: Path, marker: str, *, resume: bool) -> None:
         folder: the run folder.
         marker: the file whose presence says that a run lives here.
         resume: go on with the run that is there, if any. A job that a queue starts again can so
-            use the same command line every time.
+            use the same command line every time. Where there is no folder, a warning says so.
 
     Raises:
         UserError: the folder holds another run or other files, or cannot be written.
@@ -30,6 +31,8 @@ def create_folder(folder: Path, marker: str, *, resume: bool) -> None:
     checked_path(folder, "--out")
     if folder.exists() and not folder.is_dir():
         raise UserError("--out", str(folder), "is a file: name a folder")
+    if resume and not folder.exists():
+        tell_of_a_new_run(folder)
     begun = (folder / marker).exists()
     if begun and not resume:
         raise UserError(
@@ -44,6 +47,13 @@ def create_folder(folder: Path, marker: str, *, resume: bool) -> None:
         raise UserError("--out", str(folder), f"cannot be made: {error.strerror}") from error
     if not os.access(folder, os.W_OK | os.X_OK) or not _can_write(folder):
         raise UserError("--out", str(folder), "cannot be written: name another folder")
+
+
+def tell_of_a_new_run(where: object) -> None:
+    """Say that there is nothing to resume, in case the place is misspelt."""
+    warnings.warn(
+        f"--resume: {where} is not there, so a new run is begun", NewRunWarning, stacklevel=3
+    )
 
 
 _MARKS = (("sweep.yaml", "run.json"), ("config.yaml", "reports.jsonl"), ("checkpoint.json",))

@@ -1,4 +1,4 @@
-"""Where a sweep's learning curves are shown live, beside the ledger."""
+"""Where learning curves are shown live, beside what keeps them."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class WandbConfig(Component):
 
 
 class LogConfig(Component):
-    """Live views of a sweep; off unless asked for. The ledger keeps every report in any case.
+    """Live views of a sweep or a training; off unless asked for.
 
-    `trm train` does not read this section: its curve is `reports.jsonl`.
+    The ledger of a sweep, and `reports.jsonl` of a training, keep every report in any case.
 
     Attributes:
         wandb: Weights & Biases.
@@ -60,3 +60,8 @@ class LogConfig(Component):
     ] = WandbConfig()
     tensorboard: bool = False
     sinks: list[AnyLogSink] = Field(default_factory=list)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is any."""
+        return self.wandb.mode != "off" or self.tensorboard or bool(self.sinks)

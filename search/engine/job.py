@@ -157,7 +157,7 @@ class TRMTraining:
                 self._experiment, self._task, old.budget, old.marks, head.resolved
             )
         # A run that goes on from another trial's checkpoint goes on with a curriculum of its own.
-        load_checkpoint(folder, self._trainer, other_curriculum=self._forks)
+        load_checkpoint(folder, self._trainer, except_for=("curriculum",) if self._forks else ())
 
     def provenance(self) -> dict[str, Any]:
         """Versions, revision, code of plug-ins, data hash and machine decisions."""

@@ -23,7 +23,7 @@ from pyarrow import fs
 from trm.blame import StorageError
 from trm.errors import UserError
 from trm.paths import checked_path
-from trm.run_folder import create_folder
+from trm.run_folder import create_folder, tell_of_a_new_run
 
 LEASE_FILE = "lease.json"
 """The object that says whose an object store's run is."""
@@ -194,6 +194,8 @@ def create_run_folder(folder: Place, marker: str, *, resume: bool) -> None:
     if isinstance(folder, Path):
         create_folder(folder, marker, resume=resume)
         return
+    if resume and not folder.exists():
+        tell_of_a_new_run(folder)
     begun = (folder / marker).exists()
     if begun and not resume:
         raise UserError(

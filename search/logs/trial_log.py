@@ -17,7 +17,7 @@ from search.ledger.trial import Trial
 from search.logs.console import warn
 from search.logs.writer import LogWriter
 
-_SECONDS_AFTER_AN_INTERRUPT = 3.0
+SECONDS_AFTER_AN_INTERRUPT = 3.0
 _GOOD = ("completed", "pruned", "stopped")
 
 
@@ -120,7 +120,7 @@ def live_logs(
     try:
         yield logs
     except (KeyboardInterrupt, SystemExit):
-        seconds = _SECONDS_AFTER_AN_INTERRUPT
+        seconds = SECONDS_AFTER_AN_INTERRUPT
         raise
     finally:
         for log in logs:

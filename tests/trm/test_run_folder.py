@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
 
-from trm.errors import UserError
+from trm.errors import NewRunWarning, UserError
 from trm.run_folder import LOCK, cache_folder, checkpoint_in, create_folder, latest_checkpoint
 
 
@@ -16,11 +17,21 @@ def refused(folder: Path, *, resume: bool = False) -> str:
 
 
 def test_a_new_folder_is_made_with_its_parents(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    create_folder(folder, "marker", resume=False)
+    assert list(folder.iterdir()) == []
     for resume in (False, True):
-        folder = tmp_path / f"a{resume}" / "b"
-        create_folder(folder, "marker", resume=resume)
-        assert list(folder.iterdir()) == []
         create_folder(folder, "marker", resume=resume)  # an empty one will do
+
+
+def test_that_there_is_nothing_to_resume_is_said(tmp_path: Path) -> None:
+    with pytest.warns(NewRunWarning, match=f"^--resume: {tmp_path}/typo is not there, so a new"):
+        create_folder(tmp_path / "typo", "marker", resume=True)
+    assert (tmp_path / "typo").is_dir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        create_folder(tmp_path / "typo", "marker", resume=True)
+        create_folder(tmp_path / "new", "marker", resume=False)
 
 
 def test_a_folder_with_a_run_is_only_for_resume(tmp_path: Path) -> None:

@@ -10,6 +10,10 @@ detectors found is printed in words; `trm diagnose DIR` says it again.
   trm train sudoku4
   trm train best.yaml --set train.seed=7 --out runs/seed7
   trm train best.yaml --set train.seed=7 --out runs/seed7 --resume
+  trm train best.yaml --set train.budget.steps=4000 --out runs/long --resume     # twice as long
+
+A larger budget extends a run, also a finished one. Where the learning rate or the curriculum
+depends on the budget, that is another run than one that was planned so long; a line says so.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +29,12 @@ from search.commands.options import a_path
 from trm.stopping import at_an_interrupt
 
 if TYPE_CHECKING:
+    from trm.report import Report
     from trm.run import Training
+    from trm.training.trainer import Trainer
+
+NOT_READ = ("search", "stability", "cluster", "ablations")
+"""Sections of a sweep's file that say nothing of one training."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--resume", action="store_true",
-        help="go on with the run in --out where it stands, or begin it; needs the same config",
+        help="go on with the run in --out where it stands, or begin it; needs the same config, but "
+        "for a larger train.budget, which extends it",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print each report as a line of JSON")
 
@@ -49,26 +60,41 @@ def run(args: argparse.Namespace) -> int:
     at_an_interrupt(_again(args, args.out))
     from search.config.config import read_config
     from search.logs.console import TrainDisplay, note
-    from trm.run import Stopped, train
+    from search.logs.training_log import training_log
+    from trm.run import Stopped, read_rows, train
 
     read = read_config(args.config, args.sets)
     config = read.default
     if read.space.searches:
         note(f"{len(read.space.parameters)} searched values are taken at their defaults")
-    if "log" in read.tree:
-        note("the log section is for sweeps alone; the curve is in reports.jsonl")
+    _say_what_is_not_read(args.sets)
     out: Path = args.out or Path("runs") / f"{config.name}-train"
+    logs = read.sections.log
     try:
-        with TrainDisplay(config.name, json_lines=args.json) as display:
+        with (
+            training_log(logs, out, config.name, config.tree()) as log,
+            TrainDisplay(config.name, json_lines=args.json) as display,
+        ):
+
+            def begin(trainer: Trainer, changed: list[str]) -> None:
+                display.begin(trainer.counters.step, changed)
+                log.begin(read_rows(out))
+
+            def report(row: Report) -> None:
+                display.show(row)
+                log.add(row)
+
             training = train(
                 config,
                 out,
                 resume=args.resume,
                 on_data=display.data,
-                on_begin=lambda trainer, changed: display.begin(trainer.counters.step, changed),
+                on_begin=begin,
                 on_step=display.moved,
-                on_report=display.show,
+                on_report=report,
+                on_extended=lambda said: print(f"trm: {said}", file=sys.stderr),
             )
+            log.end(training.outcome, training.last.get("exact_accuracy"))
     except Stopped as stop:
         at_an_interrupt(_again(args, out), f"at step {stop.step}")
         raise
@@ -79,6 +105,16 @@ def _again(args: argparse.Namespace, out: Path | None) -> str:
     sets = [word for setting in args.sets for word in ("--set", setting)]
     place = [] if out is None else ["--out", str(out)]
     return "resume with: " + shlex.join(["trm", "train", args.config, *sets, *place, "--resume"])
+
+
+def _say_what_is_not_read(sets: Sequence[str]) -> None:
+    """A setting that somebody writes on the command line is meant to do something."""
+    from search.logs.console import warn
+
+    for setting in sets:
+        section = setting.partition("=")[0].partition(".")[0].strip()
+        if section in NOT_READ:
+            warn(f"--set {setting}: does nothing here: `trm train` does not read `{section}`")
 
 
 def _diagnosis(training: Training) -> str:

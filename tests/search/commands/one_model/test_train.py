@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -19,6 +20,7 @@ from safetensors.torch import load_file
 import trm.run
 from search.cli import main
 from tests.support.plugin_folder import working_in
+from trm.errors import NewRunWarning
 from trm.report import COLUMNS, MACHINE_COLUMNS
 from trm.training.trainer import Trainer
 from trm.yaml12 import read_yaml
@@ -344,9 +346,14 @@ def test_resume_of_a_finished_run_says_how_it_ended(
     assert_same_run(tmp_path / "out", whole)
 
 
-def test_resume_begins_a_run_where_there_is_none(cli: Any, config: Config, tmp_path: Path) -> None:
+def test_resume_begins_a_run_where_there_is_none_and_says_so(
+    cli: Any, config: Config, tmp_path: Path
+) -> None:
     path = config({"train.budget.steps": 2})
-    assert cli("train", path, "--out", tmp_path / "out", "--resume").code == 0
+    line = f"--resume: {tmp_path / 'out'} is not there, so a new run is begun"
+    with pytest.warns(NewRunWarning, match=re.escape(line)):
+        result = cli("train", path, "--out", tmp_path / "out", "--resume")
+    assert result.code == 0
     assert [row["step"] for row in curve(tmp_path / "out")] == [1, 2]
 
 
