@@ -13,6 +13,8 @@ from cluster.launch.words import command, label, quoted
 
 _PORT = 6379
 _START = "trm-start.sh"
+_AUTOSCALER = "boto3>=1.28"
+"""What Ray needs on the head to ask AWS for workers."""
 _HEAD = """\
 # A sweep on AWS, written by `trm cluster aws`, for Ray's launcher (ray[default] and boto3).
 # Once, a token that the cluster asks everybody for:
@@ -83,9 +85,16 @@ def cluster(job: Job, machines: Machines, path: str = "aws.yaml") -> str:
             "~/.ray/auth_token": "~/.ray/auth_token",
             **bare_machine.copied_packages(job),
         },
+        "rsync_exclude": ["**/__pycache__"],
+        # In one piece: each command of the list has a shell of its own.
         "setup_commands": [
-            *([] if machines.python else bare_machine.install(job)),
-            bare_machine.find_code(python),
+            "\n".join(
+                [
+                    "set -e",
+                    *([] if machines.python else bare_machine.install(job, _AUTOSCALER)),
+                    bare_machine.find_code(python),
+                ]
+            )
         ],
         "head_setup_commands": [bare_machine.write_config(job), _write_start(job, python)],
         "worker_setup_commands": [],

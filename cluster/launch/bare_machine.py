@@ -20,17 +20,28 @@ def python_of(chosen: str | None) -> str:
     return quoted(chosen) if chosen else f'"{PYTHON}"'
 
 
-def install(job: Job) -> list[str]:
+def install(job: Job, *more: str) -> list[str]:
     """Commands that make an environment with what the program needs, as it is here.
 
     They can be run again.
+
+    Args:
+        more: what else pip is to install.
+
+    Raises:
+        LaunchError: nobody knows what it needs.
     """
+    if not job.requirements:
+        raise LaunchError(
+            "cluster.python", None,
+            "is missing: this copy of the program is not installed, so what it needs is not known",
+        )  # fmt: skip
     version = ".".join(platform.python_version_tuple()[:2])
     return [
         "command -v uv >/dev/null || curl -LsSf https://astral.sh/uv/install.sh | sh",
         'export PATH="$HOME/.local/bin:$PATH"',
         f'uv venv --quiet --allow-existing --python {version} "$HOME/trm-env"',
-        f'uv pip install --quiet --python "{PYTHON}" {command(*job.requirements)}',
+        f'uv pip install --quiet --python "{PYTHON}" {command(*job.requirements, *more)}',
     ]
 
 

@@ -25,6 +25,8 @@ mark=$SLURM_JOB_ID
 nodes=$SLURM_JOB_NUM_NODES
 address=$("$python" -P -m cluster.launch.node address "$SLURMD_NODENAME") || exit 1
 
+say() { echo "trm: $(date +%T) $*"; }
+
 everywhere() { # the same command once on each machine, beside the steps that run there
   srun --overlap --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 --cpu-bind=none \
     --kill-on-bad-exit=0 "$@"
@@ -49,12 +51,12 @@ driver=
 again=0     # whether to be queued again
 signalled=0
 on_limit() { # Slurm says that the time limit is near: the sweep writes its checkpoints and ends
-  echo "trm: $warning_seconds s to the time limit: stopping the sweep"
+  say "$warning_seconds s to the time limit: stopping the sweep"
   again=$requeue signalled=1
   if [ -n "$driver" ]; then kill -TERM "$driver" 2>/dev/null; fi
 }
 on_end() { # somebody wants the job to end
-  echo "trm: SIGTERM: stopping the sweep"
+  say "SIGTERM: stopping the sweep"
   again=0 signalled=1
   if [ -n "$driver" ]; then kill -TERM "$driver" 2>/dev/null; fi
 }
@@ -76,7 +78,7 @@ stopped=0
 ended $!
 code=$?
 if [ "$code" != 0 ]; then
-  echo "trm: Ray did not start on $SLURMD_NODENAME; what it said is above"
+  say "Ray did not start on $SLURMD_NODENAME; what it said is above"
 elif [ "$stopped" = 1 ]; then
   code=130
 else
@@ -86,13 +88,13 @@ else
   code=$?
 fi
 if [ "$code" != 0 ] && [ "$code" != 2 ] && ! kill -0 "$ray" 2>/dev/null; then
-  echo "trm: Ray has ended before the sweep"
+  say "Ray has ended before the sweep"
   if [ "${SLURM_RESTART_COUNT:-0}" -lt 10 ]; then again=$requeue; fi
 fi
 finish
 
 if [ "$again" = 1 ] && [ "$code" != 0 ]; then
-  echo "trm: queued again; the run goes on from its checkpoints"
+  say "queued again; the run goes on from its checkpoints"
   scontrol requeue "$SLURM_JOB_ID" && exit 0
 fi
 exit "$code"

@@ -175,7 +175,7 @@ class StabilityConfig(Component):
 
 
 class ClusterConfig(Machines):
-    """Where trials run; the keys from `nodes` on are for `trm cluster` alone.
+    """Where trials run; the keys from `nodes` to `aws` are for `trm cluster` alone.
 
     Attributes:
         address: null starts Ray on this machine and stops it afterwards; `auto` or `host:port`

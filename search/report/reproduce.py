@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from cluster.launch.settings import Machines
 from search.config.seeds import REFERENCE
 from search.export.export import BEST_FILE
 from search.ledger.book import holds_ablations
@@ -60,7 +61,8 @@ def _train(folder: Place) -> list[str]:
 
 def _without_address(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The tree without the cluster that ran it: the page is for others, who have another."""
-    cluster = {key: v for key, v in tree.get("cluster", {}).items() if key != "address"}
+    theirs = {"address", *Machines.model_fields}
+    cluster = {key: v for key, v in tree.get("cluster", {}).items() if key not in theirs}
     kept = {key: value for key, value in tree.items() if key != "cluster"}
     return {**kept, "cluster": cluster} if cluster else kept
 

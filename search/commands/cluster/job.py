@@ -113,13 +113,17 @@ def _plugins(config: Config) -> dict[str, Path]:
 
 
 def requirements() -> list[str]:
-    """What this package needs, in the versions that are installed here.
+    """What this package needs, in the versions that are installed here; nothing if it is a copy.
 
     >>> any(line.startswith("ray[default,tune]==") for line in requirements())
     True
     """
     found = []
-    for line in requires(_DISTRIBUTION) or []:
+    try:
+        lines = requires(_DISTRIBUTION) or []
+    except PackageNotFoundError:  # the code was copied here, not installed
+        return []
+    for line in lines:
         if "extra ==" in line:
             continue
         name = line.split(";")[0].split("[")[0].split(">")[0].split("=")[0].strip()
