@@ -159,8 +159,7 @@ def driving(plan: Plan, ledger: Ledger, runner: Runner) -> Iterator[Driver]:
         UserError: a log cannot be begun.
     """
     clock = WallClock(ledger.folder)
-    ledger.room.seconds = plan.sections.cluster.storage_minutes * 60.0
-    ledger.room.say = warn
+    ledger.wait_for_storage(plan.sections.cluster.storage_minutes * 60.0, warn)
     parallel = runner.parallel or plan.sections.cluster.parallel
     try:
         with live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as logs:

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import signal
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,6 +50,7 @@ from search.engine.source import TrialSource
 from search.engine.worker import TrialRunner
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
+from trm.blame import StorageError, blame
 from trm.stopping import instead_of_raising
 
 ONE_CORE = Share()
@@ -130,7 +132,9 @@ def run_trials(
             state.room = ledger.room
             state.nodes = lambda: _able_nodes(resources)
             ledger.room.stopped = lambda: state.interrupted
-            _run(key, ledger.scratch / "ray", parallel, resources)
+            # Not in the run folder: where its disk is full, Tune would fail as a whole.
+            with tempfile.TemporaryDirectory(prefix="trm-tune-") as scratch:
+                _run(key, Path(scratch, "ray"), parallel, resources)
     except Exception:
         if state.error is None:
             raise
@@ -243,6 +247,11 @@ def _run(key: str, scratch: Path, parallel: int, share: Share) -> None:
             return
         except Exception as error:
             death = _ray_error(error)
+            if execution.error is None and death is None and blame(error).culprit == "storage":
+                raise StorageError(
+                    str(scratch.parent),
+                    f"{blame(error).words}: nothing is lost: free space there, and resume",
+                ) from error
             if execution.error is not None or death is None:
                 raise
             if execution.finished or execution.check_stop():

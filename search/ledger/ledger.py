@@ -37,7 +37,6 @@ from search.ledger.room import Room
 from search.ledger.storage import LEASE_FILE, Place, Remote, place, remove_tree
 from search.ledger.trial import Row, StageName, Trial
 from search.objectives.outcome import Outcome
-from trm.blame import blame
 from trm.errors import UserError
 from trm.lock import FileLock
 
@@ -145,7 +144,8 @@ class Ledger(Book):
     def begin_attempt(self, trial_id: int) -> int:
         """The number of a new execution, from 1; reports of any earlier one are ignored."""
         if self.trials[trial_id].checkpoint is not None:
-            self.flush()  # the attempt removes all other checkpoints of the trial
+            # The attempt removes all other checkpoints of the trial.
+            self.room.until(self.flush)
         return super().begin_attempt(trial_id)
 
     def curve(self, trial_id: int) -> list[Row]:
@@ -174,6 +174,17 @@ class Ledger(Book):
             LeaseLostError: another driver has the run now.
         """
         self._journal.flush()
+
+    def wait_for_storage(self, seconds: float, say: Callable[[str], None]) -> None:
+        """From now on, wait for storage that is full, read-only or gone.
+
+        Args:
+            seconds: how long at most.
+            say: is told a line when a wait begins and when it ends.
+        """
+        self.room.seconds, self.room.say = seconds, say
+        if isinstance(self._journal, ObjectJournal):
+            self._journal.give_up_after = max(self._journal.give_up_after, seconds)
 
     def check(self) -> None:
         """Make sure that this driver can go on writing, as far as is known; costs nothing.
@@ -269,7 +280,7 @@ class Ledger(Book):
             self.compact()
             self._postponed = 0
         except OSError as error:
-            if blame(error).culprit != "storage":
+            if not self.room.of_storage(error):
                 raise
             self._postponed = self._pending + COMPACT_EVERY // 10
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from search.ledger.journal import SCHEMA_VERSION, JournalRecord, encode, segments
 from search.ledger.lease import Lease
 from search.ledger.storage import Place, Remote
+from trm.blame import StorageError
 
 FLUSH_EVERY = 3.0
 """Seconds between writes, well below the 5 in which a report must be stored."""
@@ -34,6 +35,9 @@ class ObjectJournal:
         next_sequence: the number of the next record, larger than any before it.
         lease: must be held for every write.
 
+    Attributes:
+        give_up_after: seconds for which the store may fail before the driver stops.
+
     Raises:
         OSError: the store cannot be written.
         LeaseLostError: the lease is another driver's.
@@ -51,6 +55,7 @@ class ObjectJournal:
         self._appending = threading.Lock()
         self._flushing = threading.Lock()
         self._failing_since: float | None = None
+        self.give_up_after = GIVE_UP_AFTER
         self._error: Exception | None = None
         self._closed = threading.Event()
         lease.require()
@@ -152,8 +157,13 @@ class ObjectJournal:
                 self._failing_since = None
             except OSError as error:
                 self._failing_since = self._failing_since or time.monotonic()
-                if time.monotonic() - self._failing_since >= GIVE_UP_AFTER:
-                    self._error = error
+                if time.monotonic() - self._failing_since >= self.give_up_after:
+                    self._error = StorageError(
+                        str(self.folder.parent),
+                        f"{' '.join(str(error).split())[:300]}, for more than "
+                        f"{self.give_up_after:.0f} s: all that was stored is kept: look at the "
+                        "store and the network, and resume",
+                    )
                     return
             except Exception as error:
                 self._error = error

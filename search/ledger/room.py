@@ -140,9 +140,14 @@ class Room:
             self._lose_patience(problem)
 
     def _problem_of(self, error: Exception) -> str:
-        if blame(error).culprit != "storage" or not self.seconds:
+        if not (self.seconds and self.of_storage(error)):
             raise error
         return getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+
+    def of_storage(self, error: Exception) -> bool:
+        """Whether an error is one of storage; an object store's is one of the network."""
+        culprits = ("storage", "machine") if isinstance(self.folder, Remote) else ("storage",)
+        return blame(error).culprit in culprits
 
     def _release(self) -> None:
         self.say(f"{self.folder}: takes what is written again: the sweep goes on")
