@@ -23,6 +23,7 @@ RAY_FILES = frozenset(
         "cases/test_cases",
         "cluster/test_connect",
         "search/engine/test_engine_collapse",
+        "search/engine/test_faults",
         "search/engine/test_job",
         "search/engine/test_kill",
         "search/engine/test_kill_schedulers",
