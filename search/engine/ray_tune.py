@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -55,6 +56,7 @@ from trm.stopping import instead_of_raising
 
 ONE_CORE = Share()
 NODE_LABEL = "ray.io/node-id"
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 _TUNE_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints tables at any verbosity
@@ -293,7 +295,9 @@ def _error_line(trial: Any) -> str:
     words = [line.strip() for line in lines if line.strip() and not line.startswith("Failure #")]
     cause = next((line for line in words if line.startswith("The actor is dead because")), None)
     said = cause or " ".join(words) or "the worker died"
-    return said.partition(" Some common causes")[0][:300]
+    if "error raised in its creation task" in said:  # a trace, whose last line says why
+        said = f"the worker did not start: {words[-1]}"
+    return _COLOR.sub("", said.partition(" Some common causes")[0])[:300]
 
 
 def _resources(key: str, request: Mapping[str, float], _: Any) -> PlacementGroupFactory:
