@@ -132,6 +132,16 @@ def ends_soon() -> Iterator[None]:
             _command.heard = time.monotonic()
             raise KeyboardInterrupt
 
+    report = sys.unraisablehook
+
+    def lost(found: sys.UnraisableHookArgs) -> None:
+        # Python drops what is raised in a finaliser or in a callback of its import locks.
+        if stopping() and issubclass(found.exc_type, KeyboardInterrupt):
+            tell_of_interrupt()
+            leave()
+        report(found)
+
+    sys.unraisablehook = lost
     with _handled_by(hear):
         reading, writing = socket.socketpair()
         writing.setblocking(False)
@@ -146,6 +156,7 @@ def ends_soon() -> Iterator[None]:
         try:
             yield
         finally:
+            sys.unraisablehook = report
             signal.set_wakeup_fd(-1)
             writing.detach()  # stays open: the listener ends with the process
 

@@ -119,6 +119,21 @@ def test_it_ends_whatever_the_process_is_doing(work: str, number: signal.Signals
         assert time.monotonic() - begun < 5
 
 
+def test_an_interrupt_that_python_drops_is_not_lost() -> None:
+    work = """
+class Slow:
+    def __del__(self):
+        ready()
+        time.sleep(60)
+Slow()
+time.sleep(60)
+"""
+    with running(within(work).replace("1.0, 0.3", "60.0, 0.3")) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=10) == ("", LINE)
+        assert process.returncode == 130
+
+
 def test_a_signal_that_comes_twice_is_one() -> None:
     with running(within(ORDERLY)) as process:
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):

@@ -3,9 +3,9 @@
 Values that the file leaves to a search are taken at their defaults. The run folder holds
 `config.yaml` (every value written out), `reports.jsonl` (the learning curve) and `checkpoints/`.
 
-Ctrl-C stops between two steps and saves; the command that resumes is printed. The exit code is 1
-when training diverges (a non-finite loss or gradient) or has collapsed at its end. What the failure
-detectors found is printed in words; `trm diagnose DIR` says it again.
+Ctrl-C, SIGTERM or SIGHUP stop between two steps and save; the command that resumes is printed.
+The exit code is 1 when training diverges (a non-finite loss or gradient) or has collapsed at its
+end. What the failure detectors found is printed in words; `trm diagnose DIR` says it again.
 
   trm train sudoku4
   trm train best.yaml --set train.seed=7 --out runs/seed7

@@ -13,7 +13,9 @@ run folder holds `sweep.yaml` (the sweep as resolved), `trials/` and `curves/` (
 A run on an object store (S3, Google Cloud Storage, Azure; credentials from the environment) has no
 `study.log`, and a report is stored within 5 seconds.
 
-Stopped by Ctrl-C or a crash, the same command with --resume goes on from the last checkpoints.
+Ctrl-C, SIGTERM or SIGHUP, to the command or to all its processes, stop it within ten seconds, with
+the command that resumes; `nohup` keeps it from SIGHUP. After a stop or a crash, the same command
+with --resume goes on from the last checkpoints.
 A fault of the machine ends no trial; those that one has ended all the same run again with --retry.
 """
 
