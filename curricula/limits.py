@@ -4,6 +4,8 @@ MOST_STEPS = 10**12
 """Training steps."""
 MOST_CYCLES = 1_000
 """H cycles, L cycles and layers, each; published models have at most a few dozen."""
+MOST_UPDATES = 20_000
+"""Updates of the state in one supervision step."""
 MOST_SUPERVISION = 10_000
 """Supervision steps of an example."""
 MOST_WIDTH = 65_536

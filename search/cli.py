@@ -65,6 +65,27 @@ def _told(arguments: list[str]) -> int:
         return OK
     except OSError as error:
         return _failed(error)
+    except (MemoryError, RuntimeError) as error:
+        return _out_of_memory(error)
+
+
+def _out_of_memory(error: MemoryError | RuntimeError) -> int:
+    """One line where a model or a batch did not fit; any other error is a defect of ours.
+
+    Raises:
+        RuntimeError: the error, if it says nothing of memory.
+    """
+    from trm.blame import blame
+
+    found = blame(error)
+    if not found.memory:
+        raise error
+    print(
+        f"trm: out of memory: lower train.batch_size, train.eval_batch_size or the model's sizes "
+        f"({found.words[:200]})",
+        file=sys.stderr,
+    )
+    return FAILED
 
 
 def _failed(error: OSError) -> int:

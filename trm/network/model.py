@@ -17,10 +17,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from curricula.component import Component, NameIn
-from curricula.limits import MOST_CYCLES, MOST_SUPERVISION, MOST_WIDTH
+from curricula.limits import MOST_CYCLES, MOST_SUPERVISION, MOST_UPDATES, MOST_WIDTH
 from trm.network.layers import CastedLinear, SwiGLU, rms_norm, truncated_normal_
 from trm.network.mixers import MIXERS
 from trm.network.positions import POSITIONS
+from trm.network.room import least_weights, require_room
 from trm.network.soundness import (
     require_sound_mixer,
     require_sound_rotation,
@@ -87,6 +88,11 @@ class ModelConfig(Component):
     @model_validator(mode="after")
     def _fits(self) -> ModelConfig:
         self._require_mixing()
+        if self.H_cycles * (self.L_cycles + 1) > MOST_UPDATES:
+            raise ValueError(
+                f"H_cycles {self.H_cycles} with L_cycles {self.L_cycles} are more than "
+                f"{MOST_UPDATES:,} updates of the state in a supervision step: lower one of them"
+            )
         if self.embedding_dim > self.prefix * self.hidden_size:
             raise ValueError(
                 f"puzzle_emb_ndim {self.embedding_dim} does not fit into puzzle_emb_len "
@@ -186,6 +192,9 @@ class TRM(nn.Module):
         generator: a CPU generator for the initial weights.
         dtype: type of the forward pass; parameters stay float32.
 
+    Raises:
+        UserError: its weights do not fit into this machine.
+
     Attributes:
         compiled: what stands in for `through_layers`; None is the method itself.
     """
@@ -207,6 +216,7 @@ class TRM(nn.Module):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
+        require_room(least_weights(config, seq_len, vocab_size, num_puzzle_identifiers))
         self.config = config
         self.dtype = dtype
         self.compiled: Callable[[TRM, Tensor], Tensor] | None = None

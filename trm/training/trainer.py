@@ -21,6 +21,7 @@ from trm.learning.losses import Losses, act_loss
 from trm.learning.optimizers import clip_gradients, learning_rate_factor
 from trm.network.compilation import compile_recursion
 from trm.network.model import Latent, Output
+from trm.network.room import least_weights, require_room
 from trm.report import Report
 from trm.tasks.base import Split, Task
 from trm.training.budget import budget_flops
@@ -79,6 +80,11 @@ class Trainer:
         assert list(self.marks) == sorted(set(self.marks)), self.marks
         assert self.marks[-1] == 1.0, self.marks
         seed = config.train.seed
+        if self.device.type == "cpu":
+            weights = least_weights(
+                config.model, task.seq_len, task.vocab_size, task.num_puzzle_identifiers
+            )
+            require_room(weights, copies=4)
         self.model = build_model(config, task, self.resolved, seed)
         if self.resolved.compile:
             compile_recursion(self.model)

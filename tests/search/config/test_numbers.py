@@ -35,6 +35,7 @@ REFUSED = [
     ("task.train_examples=100000000000000000000", "must be at most"),
     ("model.H_cycles=9007199254740992", "must be at most 1000"),
     ("model.L_cycles=HUGE", "must be at most 1000"),
+    ("model={H_cycles: 1000, L_cycles: 1000}", "more than 20,000 updates of the state"),
     ("model.halt_max_steps=9007199254740992", "must be at most 10000"),
     ("model.hidden_size=9223372036854775808", "must be at most 65536"),
     ("model.expansion=1e300", "must be at most 1000"),
