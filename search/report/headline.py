@@ -85,6 +85,7 @@ def _verdict(facts: Facts) -> str:
     result, best = facts.result, facts.best
     if result is not None:
         promise = result.promise
+        won = "ranks first, though it is not fit for use" if result.winning.reservation else "won"
         fresh = (
             f"What a fresh seed of it reaches is undefined ({promise.undefined})"
             if promise.undefined
@@ -92,7 +93,7 @@ def _verdict(facts: Facts) -> str:
             f"{number(promise.high)}, with {result.confidence:.0%} confidence"
         )
         text = (
-            f"Trial {result.winner} won. {fresh}; {count(len(promise.scores), 'seed')} that took "
+            f"Trial {result.winner} {won}. {fresh}; {count(len(promise.scores), 'seed')} that took "
             f"no part in the choice had {number(promise.mean)} on average."
         )
         if _is_reference(facts):

@@ -112,6 +112,7 @@ def rank(plan: Plan, book: Book, examples: int | None) -> list[Finalist]:
     scores = robust_scores(samples, confidence, bounds, examples, further)
     spreads, level = cautious_spreads(samples, examples), for_each(confidence, len(samples))
     before = _explored_scores(plan, book, chosen)
+    bottom = objective.bounds[0 if objective.maximizes else 1]
     found = []
     for key, trials in replicates.items():
         values, broken = _means(plan, book, trials)
@@ -140,6 +141,7 @@ def rank(plan: Plan, book: Book, examples: int | None) -> list[Finalist]:
                 failure_high=failing.high,
                 best=0.0,
                 foreseen=objective.merit(scores[key].foreseen) if spreads[key].df > 0 else None,
+                learned=any(score != bottom for score in own),
             )
         )
     able = [candidate.trial for candidate in found if candidate.feasible]

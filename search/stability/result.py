@@ -46,6 +46,8 @@ class Finalist:
             one that does not, None where no spread is known, as after one seed each.
         foreseen: with that confidence, again for all at once, the mean of as many further seeds as
             make the promise is not worse than this; None where that is unknown.
+        learned: whether any seed scored better than the worst that the column can be; an older
+            file does not say, and is taken to say yes.
     """
 
     trial: int
@@ -64,6 +66,7 @@ class Finalist:
     failure_high: float | None = None
     best: float | None = None
     foreseen: float | None = None
+    learned: bool = True
 
     @property
     def feasible(self) -> bool:
@@ -80,6 +83,8 @@ class Finalist:
         """Why nobody should use it, though it may rank first among its like; empty if nothing."""
         if not self.works:
             return "every seed failed"
+        if not self.learned:
+            return f"every seed scored {self.scores[0]:.3f}, the worst that there is"
         broken = [name for name, violation in self.violations.items() if violation > 0]
         return f"over fresh seeds breaks {', '.join(broken)}" if broken else ""
 

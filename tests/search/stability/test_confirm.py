@@ -152,6 +152,18 @@ def test_a_config_that_breaks_a_constraint_ranks_below_all_but_what_never_worked
     ]
 
 
+@pytest.mark.parametrize(("scores", "learned"), [([0.0] * 3, False), ([0.0, 0.0, 0.1], True)])
+def test_a_winner_that_learned_nothing_is_named_as_such(
+    plan: Plan, ledger: Ledger, scores: list[float], learned: bool
+) -> None:
+    confirm = confirm_trials(plan, ledger)
+    finish(ledger, confirm, {trial.candidate: list(scores) for trial in confirm})
+    first = rank(plan, ledger, examples=1000)[0]
+    assert (first.works, first.feasible, first.learned) == (True, True, learned)
+    said = "" if learned else "every seed scored 0.000, the worst that there is"
+    assert first.reservation == said
+
+
 def test_a_cost_on_which_all_seeds_agree_is_promised_as_it_is() -> None:
     tree = {**TREE, "search": {"objective": {"column": "parameters", "floor": 1e9}}}
     plan = planned(tree)
