@@ -15,7 +15,14 @@ from collections.abc import Sequence
 from search.commands import COMMANDS, GROUPS, module_of, parser_of
 from search.logs.plain import write_plainly
 from trm import stopping
-from trm.errors import CacheWarning, NewRunWarning, RenamedWarning, UserError
+from trm.errors import (
+    CacheWarning,
+    LockWarning,
+    NewRunWarning,
+    RenamedWarning,
+    StrayWarning,
+    UserError,
+)
 from trm.paths import give_home, leave_gone_folder
 
 RENAMED = {"study": ("ablate",), "dashboard": ("report", "--dashboard")}
@@ -115,7 +122,7 @@ def _format(
     """A warning as Python has it; one of ours as one line."""
     if issubclass(category, RenamedWarning):
         return f"trm: {message}\n"
-    if issubclass(category, (CacheWarning, NewRunWarning)):
+    if issubclass(category, (CacheWarning, LockWarning, NewRunWarning, StrayWarning)):
         return f"trm: warning: {message}\n"
     return _as_python_does(message, category, filename, lineno, line)
 

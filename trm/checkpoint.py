@@ -3,7 +3,8 @@
     weights.safetensors    live weights
     ema.safetensors        averaged weights, where EMA is on
     training.safetensors   optimiser moments, carry, generator states
-    checkpoint.json        config, machine decisions, counters, versions; `schema_version`
+    checkpoint.json        config, machine decisions, counters, versions; `schema_version`, and
+                           checksums of all files
 
 Nothing here pickles or unpickles.
 """
@@ -15,7 +16,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,13 @@ from trm.device import Resolved
 from trm.errors import UserError
 from trm.network.model import TRM
 from trm.plugins import import_plugins, plugin_names
+from trm.sums import FILES, HEAD, crc32_of, is_sound, with_sums
 from trm.tasks.base import Task
 from trm.training.build import build_model
 from trm.training.state import State, contiguous
 from trm.training.trainer import Trainer
 
 CHECKPOINT_VERSION = 1
-_HEAD = "checkpoint.json"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Head:
         marks: shares of the budget at which it reports.
         values: counters, data position and optimiser settings.
         provenance: data hash and library versions.
+        sums: checksums of the other files, by name; none in an older checkpoint.
     """
 
     config: Experiment
@@ -57,6 +59,7 @@ class Head:
     marks: tuple[float, ...]
     values: dict[str, Any]
     provenance: dict[str, Any]
+    sums: dict[str, str] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -87,7 +90,8 @@ def save_checkpoint(
         if state.ema:
             save_file(contiguous(state.ema), partial / "ema.safetensors")
         save_file(contiguous(state.training), partial / "training.safetensors")
-        (partial / _HEAD).write_text(json.dumps(head, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(with_sums(head, partial), indent=1) + "\n"
+        (partial / HEAD).write_text(text, encoding="utf-8")
         for path in partial.iterdir():
             _fsync(path)
         _fsync(partial)
@@ -113,16 +117,18 @@ def read_head(folder: Path, *, plugins: bool = False) -> Head:
     Raises:
         UserError: not a checkpoint, damaged, or written by a newer version.
     """
-    path = folder / _HEAD
+    path = folder / HEAD
     try:
         head = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{folder}: no checkpoint here ({_HEAD}: {error.strerror})") from error
-    except ValueError as error:
+        raise UserError(f"{folder}: no checkpoint here ({HEAD}: {error.strerror})") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged: not JSON") from error
     version = head.get("schema_version") if isinstance(head, dict) else None
     if version != CHECKPOINT_VERSION:
         raise UserError(f"{path}: schema_version", version, f"is not {CHECKPOINT_VERSION}")
+    if not is_sound(head):
+        raise UserError(f"{path}: damaged: its checksum differs: use another checkpoint")
     try:
         if plugins:
             import_plugins(plugin_names(head["config"]))
@@ -133,8 +139,11 @@ def read_head(folder: Path, *, plugins: bool = False) -> Head:
             tuple(head["marks"]),
             dict(head["values"]),
             {"data_hash": None, **head["provenance"]},
+            dict(head.get(FILES, {})),
         )
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(f"{path}: damaged: {_line(error)}: use another checkpoint") from error
 
 
@@ -145,9 +154,9 @@ def read_state(folder: Path, head: Head) -> State:
         UserError: a file is missing, damaged, or no safetensors file.
     """
     return State(
-        weights=_tensors(folder / "weights.safetensors"),
-        ema=_tensors(folder / "ema.safetensors") if head.config.train.ema else {},
-        training=_tensors(folder / "training.safetensors"),
+        weights=_tensors(folder / "weights.safetensors", head),
+        ema=_tensors(folder / "ema.safetensors", head) if head.config.train.ema else {},
+        training=_tensors(folder / "training.safetensors", head),
         values=head.values,
     )
 
@@ -213,9 +222,9 @@ def load_model(folder: Path, task: Task, resolved: Resolved | None = None) -> tu
     """The model to evaluate: with EMA weights where the run kept them."""
     head = read_head(folder)
     model = build_model(head.config, task, resolved or head.resolved, head.config.train.seed)
-    weights = _tensors(folder / "weights.safetensors")
+    weights = _tensors(folder / "weights.safetensors", head)
     if head.config.train.ema:
-        weights |= _tensors(folder / "ema.safetensors")
+        weights |= _tensors(folder / "ema.safetensors", head)
     with _fitting(folder):
         model.load_state_dict(weights)
     model.eval()
@@ -258,15 +267,18 @@ def _line(error: Exception) -> str:
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
-def _tensors(path: Path) -> dict[str, Any]:
+def _tensors(path: Path, head: Head) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: is missing: use another checkpoint")
     try:
-        return dict(load_file(path))
+        found = dict(load_file(path))
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"{path}: damaged, or no safetensors file ({_line(error)}): use another checkpoint"
         ) from error
+    if head.sums.get(path.name) not in (None, crc32_of(path)):
+        raise UserError(f"{path}: damaged, its checksum differs: use another checkpoint")
+    return found
 
 
 def _fsync(path: Path) -> None:

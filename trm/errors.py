@@ -38,5 +38,13 @@ class NewRunWarning(UserWarning):
     """There is nothing to resume: the command line prints the message as one line."""
 
 
+class LockWarning(UserWarning):
+    """A file system has no locks: the command line prints the message as one line."""
+
+
+class StrayWarning(UserWarning):
+    """Files that are none of a run's own lie in it: the command line prints it as one line."""
+
+
 class RenamedWarning(FutureWarning):
     """An old name that is still accepted: the command line prints the message as one line."""

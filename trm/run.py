@@ -26,7 +26,7 @@ from trm.extension import EXTENDS, extended
 from trm.lock import FileLock
 from trm.provenance import changed_plugins, plugin_provenance, provenance
 from trm.report import Report, report_json
-from trm.run_folder import LOCK, cache_folder, create_folder, latest_checkpoint
+from trm.run_folder import LOCK, cache_folder, checkpoints_in, create_folder, latest_checkpoint
 from trm.stopping import instead_of_raising
 from trm.tasks.base import Task
 from trm.tasks.soundness import require_sound_task
@@ -275,8 +275,7 @@ def _checkpoint(folder: Path, trainer: Trainer, origin: dict[str, str]) -> None:
     checkpoint = folder / _CHECKPOINTS / f"{counters.step:09d}-{counters.mark:04d}"
     if not checkpoint.exists():
         save_checkpoint(checkpoint, trainer, origin)
-    kept = sorted(path for path in checkpoint.parent.iterdir() if not path.name.startswith("."))
-    for old in kept[:-KEPT_CHECKPOINTS]:
+    for old in checkpoints_in(checkpoint.parent)[:-KEPT_CHECKPOINTS]:
         shutil.rmtree(old)
 
 

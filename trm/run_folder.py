@@ -95,11 +95,37 @@ def cache_folder() -> Path | None:
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint below `folder/checkpoints`, or None; half-written ones do not count."""
-    parent = folder / "checkpoints"
-    if not parent.is_dir():
-        return None
-    complete = sorted(path for path in parent.iterdir() if not path.name.startswith("."))
+    complete = checkpoints_in(folder / "checkpoints")
     return complete[-1] if complete else None
+
+
+def checkpoints_in(parent: Path) -> list[Path]:
+    """The checkpoints right below a folder, oldest first; what else lies there does not count."""
+    if not parent.is_dir():
+        return []
+    return sorted(
+        path for path in parent.iterdir() if _NUMBERED.fullmatch(path.name) and path.is_dir()
+    )
+
+
+_NUMBERED = re.compile(r"\d+(-\d+)*")
+_STRAYS = re.compile(
+    r"\.DS_Store|\._.*|\.localized|\.Spotlight-V100|\.fseventsd|\.Trashes|\.TemporaryItems"  # macOS
+    r"|Thumbs\.db|ehthumbs\.db|desktop\.ini|\$RECYCLE\.BIN|System Volume Information"  # Windows
+    r"|lost\+found|\.directory|\.Trash(-.*)?|\.nfs[0-9a-f]+|\.fuse_hidden.*|\.snapshots?"  # Unix
+    r"|.*~|\..*\.sw[a-p]|#.*#|\.#.*"  # editors
+    r"|@eaDir|#recycle|\.st(folder|versions|ignore)|\.syncthing\..*|\.dropbox.*",  # syncing
+    re.IGNORECASE,
+)
+
+
+def is_stray(name: str) -> bool:
+    """Whether a file's name is one that systems, editors and sync tools leave everywhere.
+
+    >>> [is_stray(name) for name in (".DS_Store", "lost+found", ".notes.txt.swp", "run.json")]
+    [True, True, True, False]
+    """
+    return _STRAYS.fullmatch(name) is not None
 
 
 def checkpoint_in(path: Path) -> Path:
@@ -120,8 +146,9 @@ def checkpoint_in(path: Path) -> Path:
 
 
 def _unused(folder: Path) -> bool:
-    """Whether a folder is empty, or holds nothing but the lock of a run that never began."""
-    return all(path.name == LOCK for path in folder.iterdir())
+    """Whether a folder holds nothing but strays and the lock of a run that never began."""
+    names = (path.name for path in folder.iterdir())
+    return all(name.partition(".")[0] == LOCK or is_stray(name) for name in names)
 
 
 def _can_write(folder: Path) -> bool:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
+from search.analysis.at_work import Work, at_work
 from search.analysis.diagnosis import count_findings, diagnose_book
 from search.analysis.fidelity import fidelity_warning
 from search.analysis.result_text import result_text, values_text
@@ -49,6 +50,7 @@ def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict
     best = best_first(plan, whole)
     front = pareto_front(plan, whole) if len(plan.objectives) > 1 else []
     compute, seconds = spent(trials)
+    work = at_work(folder, plan, book)
     return {
         "run": str(folder),
         "study": plan.run_id,
@@ -80,6 +82,7 @@ def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict
         ],
         "attempts": [asdict(one) for many in book.attempts.values() for one in many],
         "findings": count_findings(diagnose_book(book)),
+        "at_work": asdict(work) if work else None,
         "result": asdict(result) if result else None,
     }
 
@@ -105,6 +108,9 @@ def status_text(folder: Place | str, *, explain: bool = False) -> str:
         ablated = tabled(str(where), plan, book)
         wanted = f"{len(ablated.lines)} configs x {ablated.seeds} seeds"
     lines = [f"{state['study']}: {wanted} wanted, objective {judged}"]
+    work = state["at_work"]
+    if work:
+        lines.append(f"  {Work(**work).text()}")
     if state["constraints"]:
         lines.append(f"  must keep {', '.join(state['constraints'])}")
     width = max(10, *map(len, state["stages"])) if state["stages"] else 10
@@ -145,7 +151,9 @@ def status_text(folder: Place | str, *, explain: bool = False) -> str:
     elif result:
         lines.append(result_text(plan, result, trials, explain=explain))
     else:
-        lines.append("no winner yet: `trm sweep ... --resume` goes on")
+        resume = "no driver is at work; `trm sweep ... --resume` goes on"
+        goes_on = "the sweep goes on" if work else resume
+        lines.append(f"no winner yet: {goes_on}")
     return "\n".join(lines)
 
 

@@ -6,7 +6,6 @@ default experiment is stored when the run is made.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,7 +15,19 @@ from typing import TYPE_CHECKING, Any
 from curricula.component import foreign_names
 from search.config.evaluated import Evaluated
 from search.config.sections import SweepSections, sweep_sections
-from search.ledger.files import RUN_FILE, SWEEP_FILE, fields_of, read_json, write_atomically
+from search.ledger.files import (
+    RUN_FILE,
+    SPARE,
+    SWEEP_FILE,
+    DamagedFileError,
+    fields_of,
+    read_json,
+    write_atomically,
+    write_json,
+    write_spare,
+)
+from search.ledger.parquet import footer_of, part
+from search.ledger.seal import DamagedError, check_text, seal_text
 from search.ledger.storage import Place
 from search.objectives.constraint import Constraint
 from search.objectives.objective import Objective
@@ -215,11 +226,15 @@ def write_plan(folder: Place, plan: Plan) -> None:
         "provenance": provenance(),
         "recipe": plan.recipe,
         "marks": plan.marks,
+        "ledger": footer_of(part(folder / "trials", 0)).ledger,
+        "sealed": True,
     }
-    write_atomically(folder / SWEEP_FILE, dump_yaml(plan.tree))
+    text = seal_text(dump_yaml(plan.tree), plan.run_id)
+    write_spare(folder / SWEEP_FILE, text)
+    write_atomically(folder / SWEEP_FILE, text)
     # Its presence says that a run lives here, so it comes last.
     if not (folder / RUN_FILE).exists():
-        write_atomically(folder / RUN_FILE, json.dumps(head, indent=1) + "\n")
+        write_json(folder / RUN_FILE, head)
 
 
 def read_plan(folder: Place) -> Plan:
@@ -231,19 +246,44 @@ def read_plan(folder: Place) -> Plan:
     # A user's own folder may hold a file of that name; the other is written last, and ours.
     for name in (SWEEP_FILE, RUN_FILE):
         if not (folder / name).is_file():
+            if any((folder / other).is_dir() for other in ("trials", SPARE)):
+                raise DamagedFileError(folder / name, "is missing")
             raise UserError(f"{folder}: holds no sweep (no {name}): give the folder of `trm sweep`")
     path = folder / RUN_FILE
     head = read_json(path)
     with fields_of(path):
         version, run_id = int(head["schema_version"]), str(head["study"])
+        recipe = head.get("recipe")
+        marks = tuple(map(float, head["marks"])) if "marks" in head else None
+        if recipe is not None:
+            # What a plan needs of it.
+            str(recipe["name"]), int(recipe["train"]["seed"]), int(recipe["train"]["reports"])
+            float(recipe["train"]["budget"]["flops"])
     if version > RUN_VERSION:
         raise UserError(f"{path}: schema_version", version, "is newer than this program")
     path = folder / SWEEP_FILE
-    tree = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    with foreign_names():
+    tree = parse_yaml(_sound_text(path, run_id, sealed=bool(head.get("sealed"))), str(path))
+    with foreign_names(), fields_of(path):
         space, sections = Space.parse(tree), sweep_sections(tree)
-    marks = tuple(head["marks"]) if "marks" in head else None
-    return Plan(tree, space, sections, run_id, marks, head.get("recipe"))
+    return Plan(tree, space, sections, run_id, marks, recipe)
+
+
+def _sound_text(path: Place, run_id: str, *, sealed: bool) -> str:
+    """What `sweep.yaml` holds, if that is what was written in this run.
+
+    Raises:
+        DamagedFileError: it is not.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if not check_text(text, run_id) and sealed:
+            raise DamagedError("cut off, or edited: its checksum is gone")
+    except DamagedError as error:
+        what = f"is damaged, {error}; an edited or another run's has another, too"
+        raise DamagedFileError(path, what) from error
+    except ValueError as error:
+        raise DamagedFileError(path, "is damaged, no text") from error
+    return text
 
 
 def trainable_plan(folder: Place) -> Plan:

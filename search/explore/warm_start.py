@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from search.config.plan import Plan, read_plan
 from search.config.projection import project
 from search.explore.candidates import aggregated, runs_by_config
-from search.ledger.files import SWEEP_FILE, fields_of, write_atomically
+from search.ledger.files import SWEEP_FILE, fields_of, read_json, require_unlost, write_json
 from search.ledger.reader import read_curves, read_trials
 from search.ledger.storage import Place, place
 from search.ledger.trial import Row, Trial
@@ -59,18 +58,17 @@ class Warm:
     origins: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def to_json(self) -> str:
-        """All of it as text; `warm_from_json` reads it."""
-        return json.dumps({"schema_version": START_VERSION, **asdict(self)}, indent=1)
+    def tree(self) -> dict[str, Any]:
+        """All of it as plain values; `warm_of` reads it."""
+        return {"schema_version": START_VERSION, **asdict(self)}
 
 
-def warm_from_json(text: str) -> Warm:
-    """What `Warm.to_json` wrote.
+def warm_of(stored: Mapping[str, Any]) -> Warm:
+    """What `Warm.tree` gave, also once it has been JSON.
 
     Raises:
         UserError: a newer program wrote it.
     """
-    stored = json.loads(text)
     if stored["schema_version"] > START_VERSION:
         raise UserError(
             f"{START_FILE}: schema_version", stored["schema_version"], "is newer than this program"
@@ -90,7 +88,7 @@ def warm_from_json(text: str) -> Warm:
 
 def write_start(folder: Place, warm: Warm) -> None:
     """Keep in a run folder what it started from, so that a resume needs no other folder."""
-    write_atomically(folder / START_FILE, warm.to_json() + "\n")
+    write_json(folder / START_FILE, warm.tree())
 
 
 def read_start(folder: Place, plan: Plan) -> Warm:
@@ -101,11 +99,12 @@ def read_start(folder: Place, plan: Plan) -> Warm:
     """
     path = folder / START_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        tree = read_json(path)
     except FileNotFoundError:
+        require_unlost(path)
         return Warm(first=(plan.space.default()[0],))
     with fields_of(path):
-        return warm_from_json(text)
+        return warm_of(tree)
 
 
 def require_runs(folders: Iterable[str]) -> None:

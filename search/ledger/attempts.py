@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from search.ledger.journal import JournalRecord
-from search.ledger.parquet import sound, write_part
-from search.ledger.storage import Place, readable
+from search.ledger.parquet import Footer, footer_in, opened, sound, write_part
+from search.ledger.storage import Place
 
 FOLDER = "attempts"
 
@@ -78,22 +78,24 @@ def attempt_of(record: JournalRecord) -> Attempt | None:
     return Attempt(**{**known, "trial": record["t"]})
 
 
-def write_attempts(path: Place, attempts: Iterable[Attempt], sequence: int) -> None:
+def write_attempts(
+    path: Place, attempts: Iterable[Attempt], sequence: int, *, ledger: str | None = None
+) -> None:
     """Replace a file atomically: a crash leaves the old one or the new one."""
-    write_part(path, map(vars, attempts), ATTEMPTS, sequence)
+    write_part(path, map(vars, attempts), ATTEMPTS, sequence, ledger=ledger)
 
 
-def read_attempts_part(path: Place) -> tuple[list[Attempt], int]:
-    """A file's attempts, and the last log record that it contains.
+def read_attempts_part(path: Place) -> tuple[list[Attempt], Footer]:
+    """A file's attempts, and what it says of itself.
 
     Raises:
         UserError: it is damaged.
     """
-    with sound(path):
-        table = pq.read_table(readable(path))
-    names = [name for name in table.column_names if name in _NAMES]
-    found = [Attempt(**row) for row in table.select(names).to_pylist()]
-    return found, int((table.schema.metadata or {})[b"sequence"])
+    with sound(path), opened(path) as (file, sealed):
+        table = pq.read_table(file)
+        names = [name for name in table.column_names if name in _NAMES]
+        found = [Attempt(**row) for row in table.select(names).to_pylist()]
+        return found, footer_in(table, sealed)
 
 
 def repeated(attempts: Mapping[int, Sequence[Attempt]]) -> float:

@@ -8,9 +8,12 @@ from search.ledger.storage import Place, remove_tree
 def keep_only(folder: Place, trial: int, checkpoint: str | None) -> None:
     """Remove a trial's checkpoints except one (a path relative to the run folder)."""
     kept = None if checkpoint is None else folder / checkpoint
-    for attempt in (folder / "checkpoints" / str(trial)).glob("*"):
-        for path in attempt.iterdir():
-            if path != kept:
+    # What is not numbered is not ours: systems and sync tools leave files everywhere.
+    for attempt in (folder / "checkpoints" / str(trial)).glob("[0-9]*"):
+        if not attempt.name.isdigit() or not attempt.is_dir():
+            continue
+        for path in attempt.glob("[0-9]*"):
+            if path.name.isdigit() and path != kept:
                 remove_tree(path)
         if kept is None or attempt != kept.parent:
             remove_tree(attempt)

@@ -1,17 +1,17 @@
 """An append-only log of JSON lines in numbered segments: a record that was appended is on disk.
 
-`search.ledger.object_journal` writes the same segments to an object store; here both are read.
+`search.ledger.object_journal` writes the same segments to an object store, and `search.ledger.log`
+reads both.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from search.ledger.seal import seal_line
 from search.ledger.storage import Place
 from trm.errors import UserError
 
@@ -30,10 +30,12 @@ class Journal:
     Args:
         folder: where the segments are, made if absent.
         next_sequence: the number of the next record, larger than any before it.
+        ledger: whose log it is.
     """
 
-    def __init__(self, folder: Path, next_sequence: int) -> None:
+    def __init__(self, folder: Path, next_sequence: int, ledger: str | None = None) -> None:
         self.folder = folder
+        self.ledger = ledger
         self.next_sequence = next_sequence
         folder.mkdir(parents=True, exist_ok=True)
         self._closed = False
@@ -91,7 +93,7 @@ class Journal:
         path = self.folder / f"{number:06d}.jsonl"
         file = open(path, "xb", buffering=0)  # noqa: SIM115
         try:
-            self._write(file, {"schema_version": SCHEMA_VERSION, "next": self.next_sequence})
+            self._write(file, head(self.next_sequence, self.ledger))
             sync_folder(self.folder)
         except BaseException:
             file.close()
@@ -102,62 +104,28 @@ class Journal:
 
     @staticmethod
     def _write(file: BinaryIO, record: JournalRecord) -> None:
-        line = memoryview(encode(record))
+        line = memoryview(seal_line(record))
         while line:  # what is written in part is refused with a reason the next time
             line = line[file.write(line) :]
         os.fsync(file.fileno())
 
 
-def encode(record: JournalRecord) -> bytes:
-    """A record as it stands in a segment."""
-    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+def head(next_sequence: int, ledger: str | None, *, base: bool = False) -> JournalRecord:
+    """The first line of a segment whose first record has a number.
+
+    Args:
+        base: the segment tells all that was before it.
+    """
+    own: JournalRecord = {} if ledger is None else {"ledger": ledger}
+    if base:
+        own["base"] = True
+    return {"schema_version": SCHEMA_VERSION, "next": next_sequence, **own}
 
 
 def segments(folder: Place) -> list[Place]:
-    """The segments of a log, oldest first."""
-    return sorted(folder.glob("[0-9]*.jsonl"), key=lambda path: path.name)
-
-
-def read_journal(folder: Place) -> Iterator[JournalRecord]:
-    """Every complete record, in order, also while a driver appends or removes old segments.
-
-    A segment that vanishes was stored elsewhere before it was removed: read the log first and the
-    store afterwards, and nothing is missed. A segment's records end where the next one begins:
-    what a driver wrote after another had taken its lease over does not count.
-
-    Raises:
-        UserError: a line that is not the last of its segment is damaged, or a newer version of
-            this program wrote the log.
-    """
-    before: list[JournalRecord] = []
-    for path in segments(folder):
-        first, records = _read_segment(path)
-        if first is None and not records:
-            continue  # storage had no room for its first line, or it vanished
-        yield from (record for record in before if first is None or record["n"] < first)
-        before = records
-    yield from before
-
-
-def _read_segment(path: Place) -> tuple[int | None, list[JournalRecord]]:
-    """The number of a segment's first record, if it has come to be known, and its records."""
-    first, records = None, []
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return None, []
-    # What follows the last newline was never acknowledged.
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{path}:{number}: is damaged; restore it from a copy") from error
-        if "n" in record:
-            records.append(record)
-            continue
-        require_known_version(path, record["schema_version"])
-        first = record["next"]
-    return first, records
+    """The segments of a log, oldest first; what else lies there is not looked at."""
+    found = folder.glob("[0-9]*.jsonl")
+    return sorted((path for path in found if path.stem.isdigit()), key=lambda path: int(path.stem))
 
 
 def require_known_version(path: Place, version: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,12 +20,12 @@ from search.ledger.attempts import FOLDER as ATTEMPTS_FOLDER
 from search.ledger.attempts import write_attempts
 from search.ledger.book import Book, apply, note_attempt
 from search.ledger.checkpoints import is_own, keep_only
+from search.ledger.files import DamagedFileError, ledger_of
 from search.ledger.journal import Journal, JournalRecord, sync_folder
-from search.ledger.lease import Lease
+from search.ledger.lease import Lease, LeaseLostError
 from search.ledger.object_journal import ObjectJournal
 from search.ledger.parquet import BLOCK, CURVES, TRIALS, extend_curves, part, trial_row, write_part
 from search.ledger.reader import (
-    LedgerState,
     curve_of,
     existing,
     holds_ledger,
@@ -34,6 +35,8 @@ from search.ledger.reader import (
     read_trials,
 )
 from search.ledger.room import Room
+from search.ledger.spare import keep_segments, write_base
+from search.ledger.state import LedgerState
 from search.ledger.storage import LEASE_FILE, Place, Remote, place, remove_tree
 from search.ledger.trial import Row, StageName, Trial
 from search.objectives.outcome import Outcome
@@ -67,6 +70,7 @@ class Ledger(Book):
 
     Attributes:
         folder: where the run lies.
+        id: of this ledger, which its files bear.
         scratch: a local folder for what need not outlast this driver; locally the run folder.
         room: what the folder's storage takes; as it comes, nobody waits for it.
     """
@@ -75,22 +79,26 @@ class Ledger(Book):
         self.folder = folder
         self.room = Room(folder)
         self._lock = lock
-        state = LedgerState(folder)
+        # Now is the time to find damage, not hours later when the curves are extended.
+        state = LedgerState(folder, whole=isinstance(folder, Path))
         super().__init__()
+        self.id = state.ledger or uuid.uuid4().hex
         self.trials.update(state.trials)
         self.attempts.update(state.attempts)
         self._tail.update(state.tail)
         self._dirty: set[int] = state.dirty
+        self._curves_at = state.curves_at
+        self._tells_all = state.tells_all
         self._pending = state.records
         self._postponed = 0
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._journal: Journal | ObjectJournal
         if isinstance(folder, Path):
             self.scratch = folder
-            self._journal = Journal(folder / "log", state.sequence + 1)
+            self._journal = Journal(folder / "log", state.sequence + 1, self.id)
         else:
             assert isinstance(lock, Lease)
-            self._journal = ObjectJournal(folder / "log", state.sequence + 1, lock)
+            self._journal = ObjectJournal(folder / "log", state.sequence + 1, lock, self.id)
             self._temporary = tempfile.TemporaryDirectory(prefix="trm-run-")
             self.scratch = Path(self._temporary.name)
 
@@ -105,7 +113,7 @@ class Ledger(Book):
         try:
             if isinstance(path, Path):
                 path.mkdir(parents=True, exist_ok=True)
-            lock = _lock(path)
+            lock = lock_of(path)
         except OSError as error:
             raise UserError(
                 str(path),
@@ -113,6 +121,9 @@ class Ledger(Book):
                 f"cannot be written ({error.strerror or _line(error)}); choose another folder",
             ) from error
         try:
+            if not holds_ledger(path) and ledger_of(path) is not None:
+                # A run was here: its `run.json` is written only once a ledger is there.
+                raise DamagedFileError(path / "trials", "is missing")
             if holds_ledger(path):
                 raise UserError(
                     str(path),
@@ -134,7 +145,7 @@ class Ledger(Book):
                 version of this program wrote it.
         """
         path = existing(folder)
-        lock = _lock(path)
+        lock = lock_of(path)
         try:
             return cls(path, lock)
         except BaseException:
@@ -205,13 +216,27 @@ class Ledger(Book):
                 self._lock.require()
             rows = [row for trial in self._of(block) for row in self._tail.get(trial.id, ())]
             if rows:
-                extend_curves(part(self.folder / "curves", block), rows, done)
+                extend_curves(part(self.folder / "curves", block), rows, done, ledger=self.id)
+                self._curves_at[block] = done
             lost = [one for t in self._of(block) for one in self.attempts.get(t.id, ())]
             if lost:
                 # Before the trials: what they count is then on record, whenever this is cut short.
-                write_attempts(part(_made(self.folder / ATTEMPTS_FOLDER), block), lost, done)
+                write_attempts(
+                    part(_made(self.folder / ATTEMPTS_FOLDER), block), lost, done, ledger=self.id
+                )
             trials = (trial_row(trial) for trial in self._of(block))
-            write_part(part(self.folder / "trials", block), trials, TRIALS, done)
+            path = part(self.folder / "trials", block)
+            at = self._curves_at.get(block, 0)
+            write_part(
+                path, trials, TRIALS, done,
+                ledger=self.id, curves=at, attempts=done if lost else 0,
+            )  # fmt: skip
+        if self._tells_all:
+            keep_segments(self.folder, older)
+        else:
+            number = int(older[-1].stem)
+            write_base(self.folder, number, self, done, self.id)
+            self._tells_all = True
         for path in older:
             path.unlink(missing_ok=True)
         self._tail.clear()
@@ -255,6 +280,12 @@ class Ledger(Book):
         record = {"t": trial_id, **record}
         reports_one = record["k"] == "row" and record.get("checkpoint") is not None
         replaced = self.trials[trial_id].checkpoint if reports_one else None
+        if isinstance(self._lock, FileLock) and self._lock.lost:
+            self._journal.close()
+            raise LeaseLostError(
+                f"{self.folder}: its lock was taken over by another driver while this one hung; it "
+                "has stopped"
+            )
         try:
             self.room.until(partial(self._journal.append, record))
             row = apply(self.trials, record)
@@ -291,24 +322,25 @@ def _made(folder: Place) -> Place:
     return folder
 
 
-def _lock(path: Place) -> FileLock | Lease:
+def lock_of(path: Place) -> FileLock | Lease:
     return FileLock(path / "lock") if isinstance(path, Path) else Lease(path / LEASE_FILE)
 
 
 def _make_folders(path: Place) -> None:
+    ledger = uuid.uuid4().hex
     # `trials` says that a run is here, so it comes last: a creation cut short is begun anew.
     if isinstance(path, Remote):
         for name, schema in (("log", None), ("curves", CURVES), ("trials", TRIALS)):
             remove_tree(path / name)
             if schema is not None:
-                write_part(part(path / name, 0), [], schema, 0)
+                write_part(part(path / name, 0), [], schema, 0, ledger=ledger)
         return
     hidden = path / ".trials"
     for folder, schema in ((path / "log", None), (path / "curves", CURVES), (hidden, TRIALS)):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         if schema is not None:
-            write_part(part(folder, 0), [], schema, 0)
+            write_part(part(folder, 0), [], schema, 0, ledger=ledger)
     os.replace(hidden, path / "trials")
     sync_folder(path)
 

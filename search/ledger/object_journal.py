@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from search.ledger.journal import SCHEMA_VERSION, JournalRecord, encode, segments
+from search.ledger.journal import JournalRecord, head, segments
 from search.ledger.lease import Lease
+from search.ledger.seal import seal_line
 from search.ledger.storage import Place, Remote
 from trm.blame import StorageError
 
@@ -34,6 +35,7 @@ class ObjectJournal:
         folder: where the segments are.
         next_sequence: the number of the next record, larger than any before it.
         lease: must be held for every write.
+        ledger: whose log it is.
 
     Attributes:
         give_up_after: seconds for which the store may fail before the driver stops.
@@ -43,8 +45,11 @@ class ObjectJournal:
         LeaseLostError: the lease is another driver's.
     """
 
-    def __init__(self, folder: Remote, next_sequence: int, lease: Lease) -> None:
+    def __init__(
+        self, folder: Remote, next_sequence: int, lease: Lease, ledger: str | None = None
+    ) -> None:
         self.folder = folder
+        self.ledger = ledger
         self.next_sequence = next_sequence
         self._lease = lease
         older = segments(folder)
@@ -76,7 +81,7 @@ class ObjectJournal:
             raise OSError(f"{self.folder}: the log was closed by an earlier error")
         with self._appending:
             sequence = self.next_sequence
-            self._lines.append(encode({"n": sequence, **record}))
+            self._lines.append(seal_line({"n": sequence, **record}))
             self.next_sequence += 1
         return sequence
 
@@ -137,14 +142,14 @@ class ObjectJournal:
             self._thread.join()
 
     def _head(self) -> bytes:
-        return encode({"schema_version": SCHEMA_VERSION, "next": self.next_sequence})
+        return seal_line(head(self.next_sequence, self.ledger))
 
     def _begin_segment(self, stored: int) -> None:
         """Go on in a new segment with what is not stored yet."""
         with self._appending:
             waiting = self.next_sequence - 1 - stored
-            head = encode({"schema_version": SCHEMA_VERSION, "next": stored + 1})
-            self._lines = [head, *self._lines[len(self._lines) - waiting :]]
+            first = seal_line(head(stored + 1, self.ledger))
+            self._lines = [first, *self._lines[len(self._lines) - waiting :]]
         self._segment += 1
 
     def _write(self, data: bytes) -> None:

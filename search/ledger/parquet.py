@@ -1,7 +1,8 @@
 """Trials and curves as Parquet files of 256 trials each, every file replaced atomically.
 
 All rows of one trial are in one file, so a plain reader of the folder sees each row once at any
-moment. A file's metadata holds the sequence number of the last log record that it contains.
+moment. A file's metadata holds the sequence number of the last log record that it contains, and
+whose it is; checksums of all of it lie before its footer.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import fields
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, fields
 from itertools import groupby
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from search.ledger.files import COPY
+from search.ledger.files import DamagedFileError
 from search.ledger.journal import SCHEMA_VERSION, require_known_version, sync_folder
+from search.ledger.seal import DamagedError, check_parquet, seal_parquet
 from search.ledger.storage import Place, Remote, readable
-from search.ledger.trial import Row, Trial
+from search.ledger.trial import Row, StageName, Trial
+from search.objectives.outcome import Outcome
 from trm.errors import UserError
 from trm.report import COLUMNS
 
@@ -57,45 +61,92 @@ def part(folder: Place, block: int) -> Place:
 
 
 def parts(folder: Place) -> dict[int, Place]:
-    """The files that exist, block to path."""
-    found: list[Place] = sorted(folder.glob("[0-9]*.parquet"), key=lambda path: path.name)
-    return {int(path.stem) // BLOCK: path for path in found}
+    """The files that exist, block to path; what else lies there is not looked at."""
+    found = [
+        path
+        for path in folder.glob("[0-9]*.parquet")
+        if len(path.stem) >= 6 and path.stem.isdigit() and int(path.stem) % BLOCK == 0
+    ]
+    return {int(path.stem) // BLOCK: path for path in sorted(found, key=lambda p: int(p.stem))}
 
 
-def sequence_of(path: Place) -> int:
-    """The last log record that a file contains; 0 if there is no file."""
+@dataclass(frozen=True)
+class Footer:
+    """What a file says of itself.
+
+    Attributes:
+        sequence: the last log record that it contains; 0 if there is no file.
+        version: of its schema.
+        ledger: whose it is; None in a file of an older version.
+        curves: of a file of trials, the last record that their curves contained then.
+        attempts: likewise of the file of their attempts.
+        rows: how many it has.
+    """
+
+    sequence: int = 0
+    version: int = SCHEMA_VERSION
+    ledger: str | None = None
+    curves: int = 0
+    attempts: int = 0
+    rows: int = 0
+
+
+def footer_of(path: Place, *, whole: bool = False) -> Footer:
+    """What a file says of itself.
+
+    Args:
+        whole: whether to make sure that all of the file is as it was written.
+
+    Raises:
+        UserError: it is damaged, or a newer version of this program wrote it.
+    """
     try:
-        with sound(path):
-            metadata = pq.read_metadata(readable(path)).metadata or {}
+        with sound(path), opened(path, columns=whole) as (file, sealed):
+            metadata = pq.read_metadata(file)
+            footer = _footer_of(metadata.metadata or {}, metadata.num_rows, sealed)
     except FileNotFoundError:
-        return 0
-    return int(metadata[b"sequence"])
+        return Footer()
+    require_known_version(path, footer.version)
+    return footer
 
 
 def write_part(
-    path: Place, rows: Iterable[Mapping[str, Any]], schema: pa.Schema, sequence: int
+    path: Place,
+    rows: Iterable[Mapping[str, Any]],
+    schema: pa.Schema,
+    sequence: int,
+    *,
+    ledger: str | None = None,
+    curves: int = 0,
+    attempts: int = 0,
 ) -> None:
     """Replace a file atomically: a crash leaves the old one or the new one."""
     table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
-    metadata = {"schema_version": str(SCHEMA_VERSION), "sequence": str(sequence)}
-    _write(path, table.replace_schema_metadata(metadata))
+    _write(path, table, sequence, ledger, {"curves": curves, "attempts": attempts})
 
 
-def extend_curves(path: Place, rows: Sequence[Row], sequence: int) -> None:
+def extend_curves(
+    path: Place, rows: Sequence[Row], sequence: int, *, ledger: str | None = None
+) -> None:
     """Add rows to a file of curves, atomically; rows that it holds already are left out."""
     table = merge_curves(read_curve_part(path), rows).sort_by(
         [("trial", "ascending"), ("mark", "ascending")]
     )
-    metadata = {"schema_version": str(SCHEMA_VERSION), "sequence": str(sequence)}
-    _write(path, table.replace_schema_metadata(metadata))
+    _write(path, table, sequence, ledger)
 
 
 def read_curve_part(path: Place, trial: int | None = None) -> pa.Table:
-    """A file's rows, of one trial if given; no rows if there is no file."""
+    """A file's rows, of one trial if given; no rows if there is no file.
+
+    Raises:
+        UserError: it is damaged.
+    """
     filters = None if trial is None else [("trial", "=", trial)]
     try:
-        with sound(path):
-            return _conform(pq.read_table(readable(path), filters=filters))
+        # Of an object, one trial's rows are fetched alone.
+        whole = trial is None or isinstance(path, Path)
+        with sound(path), opened(path, columns=whole) as (file, _):
+            return _conform(pq.read_table(file, filters=filters))
     except FileNotFoundError:
         return CURVES.empty_table()
 
@@ -121,26 +172,37 @@ def stored_curves(
         yield trial, [*rows, *({name: row.get(name) for name in columns} for row in new)]
 
 
-def read_trial_part(path: Place) -> tuple[list[Trial], int, int]:
-    """A file's trials, the last log record that it contains, and its schema version.
+def read_trial_part(path: Place) -> tuple[list[Trial], Footer]:
+    """A file's trials, and what it says of itself.
 
     Raises:
         UserError: it is damaged, or a newer version of this program wrote it.
     """
-    with sound(path):
-        table = pq.read_table(readable(path))
-    metadata = table.schema.metadata
-    version = int(metadata[b"schema_version"])
-    require_known_version(path, version)
-    # Version 1 had no `paused` and no `findings`, which then are their defaults.
-    names = [f.name for f in fields(Trial) if f.name in table.column_names]
-    columns = table.select(names).to_pydict()
-    for name in set(_JSON).intersection(names):
-        # Parsed together, the trees share their keys: most of what they are made of.
-        columns[name] = json.loads(f"[{','.join(columns[name])}]")
-    rows = zip(*columns.values(), strict=True)
-    trials = [Trial(**dict(zip(names, row, strict=True))) for row in rows]
-    return trials, int(metadata[b"sequence"]), version
+    with sound(path), opened(path) as (file, sealed):
+        table = pq.read_table(file)
+        footer = footer_in(table, sealed)
+        require_known_version(path, footer.version)
+        # Version 1 had no `paused` and no `findings`, which then are their defaults.
+        names = [f.name for f in fields(Trial) if f.name in table.column_names]
+        columns = table.select(names).cast(pa.schema([TRIALS.field(n) for n in names])).to_pydict()
+        for name in set(_JSON).intersection(names):
+            # Parsed together, the trees share their keys: most of what they are made of.
+            columns[name] = json.loads(f"[{','.join(columns[name])}]")
+        rows = zip(*columns.values(), strict=True)
+        trials = [Trial(**dict(zip(names, row, strict=True))) for row in rows]
+        _require_trials(trials, int(path.stem))
+    return trials, footer
+
+
+def _require_trials(trials: Sequence[Trial], first: int) -> None:
+    for number, trial in enumerate(trials, start=first):
+        if trial.id != number:
+            raise DamagedError(f"trial {trial.id} stands where trial {number} belongs")
+        known = trial.outcome is None or trial.outcome in get_args(Outcome)
+        if not known or trial.stage not in get_args(StageName):
+            raise DamagedError(f"trial {number} has no known stage or outcome")
+        if not all(isinstance(tree, dict) for tree in (trial.params, trial.config)):
+            raise DamagedError(f"trial {number} has no parameters or config")
 
 
 def merge_curves(stored: pa.Table, rows: Sequence[Row]) -> pa.Table:
@@ -164,27 +226,67 @@ def trial_row(trial: Trial) -> Row:
 
 def _stored_rows(path: Place, columns: Sequence[str]) -> Iterator[Row]:
     try:
-        with sound(path):
-            file = pq.ParquetFile(readable(path))
+        with sound(path), opened(path) as (source, _):
+            file = pq.ParquetFile(source)
+            known = [name for name in columns if name in file.schema_arrow.names]
+            for batch in file.iter_batches(ROW_GROUP, columns=known):
+                yield from _conform(pa.Table.from_batches([batch]), columns).to_pylist()
     except FileNotFoundError:
         return
-    with file:
-        known = [name for name in columns if name in file.schema_arrow.names]
-        for batch in file.iter_batches(ROW_GROUP, columns=known):
-            yield from _conform(pa.Table.from_batches([batch]), columns).to_pylist()
 
 
 @contextmanager
 def sound(path: Place) -> Iterator[None]:
-    """What reads a Parquet file.
+    """What reads a file: one that cannot be read is damaged.
 
     Raises:
-        UserError: it is damaged.
+        DamagedFileError: it is damaged.
+        OSError: the machine or the store cannot read it.
     """
     try:
         yield
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path}: is damaged, not Parquet: {COPY}") from error
+    except UserError:
+        raise
+    except OSError as error:
+        if error.errno is not None or not isinstance(path, Path):
+            raise
+        raise DamagedFileError(path, "is damaged, not Parquet") from error
+    except DamagedError as error:
+        raise DamagedFileError(path, f"is damaged, {error}") from error
+    except (pa.ArrowException, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DamagedFileError(path, "is damaged, not Parquet") from error
+
+
+@contextmanager
+def opened(path: Place, *, columns: bool = True) -> Iterator[tuple[Any, bool]]:
+    """The file for pyarrow's readers, once its checksums are right, and whether it has any."""
+    with ExitStack() as stack:
+        if isinstance(path, Path):
+            file = stack.enter_context(pa.OSFile(str(path)))
+        elif columns:
+            file = pa.BufferReader(path.read_bytes())
+        else:
+            file = stack.enter_context(readable(path))
+        yield file, check_parquet(file, columns=columns)
+
+
+def footer_in(table: pa.Table, sealed: bool) -> Footer:
+    """What a file said of itself that has been read, with checksums or without."""
+    return _footer_of(table.schema.metadata or {}, table.num_rows, sealed)
+
+
+def _footer_of(found: Mapping[bytes, bytes], rows: int, sealed: bool) -> Footer:
+    if b"sealed" in found and not sealed:
+        raise DamagedError("its checksums are gone")
+    ledger = found.get(b"ledger")
+    return Footer(
+        sequence=int(found[b"sequence"]),
+        version=int(found[b"schema_version"]),
+        ledger=None if ledger is None else ledger.decode(),
+        curves=int(found.get(b"curves", b"0")),
+        attempts=int(found.get(b"attempts", b"0")),
+        rows=rows,
+    )
 
 
 def _conform(table: pa.Table, names: Sequence[str] = CURVES.names) -> pa.Table:
@@ -199,18 +301,33 @@ def _conform(table: pa.Table, names: Sequence[str] = CURVES.names) -> pa.Table:
     return pa.table(columns, schema=pa.schema(fields))
 
 
-def _write(path: Place, table: pa.Table) -> None:
-    options = {"compression": "zstd", "row_group_size": ROW_GROUP}
+def _write(
+    path: Place,
+    table: pa.Table,
+    sequence: int,
+    ledger: str | None,
+    others: Mapping[str, int] | None = None,
+) -> None:
+    metadata = {"schema_version": str(SCHEMA_VERSION), "sequence": str(sequence), "sealed": "1"}
+    if ledger is not None:
+        metadata["ledger"] = ledger
+    metadata |= {name: str(last) for name, last in (others or {}).items() if last}
+    buffer = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata(metadata),
+        buffer,
+        compression="zstd",
+        row_group_size=ROW_GROUP,
+    )
+    data = seal_parquet(buffer.getvalue().to_pybytes())
     if isinstance(path, Remote):
-        buffer = pa.BufferOutputStream()
-        pq.write_table(table, buffer, **options)
-        path.write_bytes(buffer.getvalue())
+        path.write_bytes(data)
         return
     # pyarrow's dataset reader skips names that start with a dot.
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with open(temporary, "wb") as file:
-            pq.write_table(table, file, **options)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 import pyarrow as pa
 
-from search.ledger.attempts import FOLDER as ATTEMPTS_FOLDER
-from search.ledger.attempts import Attempt, read_attempts_part
-from search.ledger.book import Book, apply, curve_columns, note_attempt, row_of
-from search.ledger.journal import SCHEMA_VERSION, read_journal
+from search.ledger.book import Book, curve_columns
+from search.ledger.files import RUN_FILE, DamagedFileError
 from search.ledger.parquet import (
     BLOCK,
     CURVES,
@@ -19,10 +16,9 @@ from search.ledger.parquet import (
     part,
     parts,
     read_curve_part,
-    read_trial_part,
-    sequence_of,
     stored_curves,
 )
+from search.ledger.state import LedgerState
 from search.ledger.storage import Place, Remote, place
 from search.ledger.trial import Row, Trial
 from trm.errors import UserError
@@ -89,50 +85,17 @@ def joined_curves(
         yield from stored_curves(part(folder / "curves", block), newer, wanted)
 
 
-class LedgerState:
-    """What log and Parquet files say together.
-
-    The log is read first: what compaction removes from it meanwhile is in the files by then.
-    """
-
-    def __init__(self, folder: Place) -> None:
-        records = list(read_journal(folder / "log"))
-        self.trials: dict[int, Trial] = {}
-        self.attempts: dict[int, list[Attempt]] = {}
-        self.tail: dict[int, list[Row]] = defaultdict(list)
-        self.dirty: set[int] = set()
-        self.records = len(records)
-        trials_at, curves_at, attempts_at = {}, {}, {}
-        for block, path in parts(folder / "trials").items():
-            trials, trials_at[block], version = read_trial_part(path)
-            self.trials.update((trial.id, trial) for trial in trials)
-            if version < SCHEMA_VERSION:
-                self.dirty.add(block)  # the next compaction writes it anew
-        for block, path in parts(folder / "curves").items():
-            curves_at[block] = sequence_of(path)
-        for block, path in parts(folder / ATTEMPTS_FOLDER).items():
-            attempts, attempts_at[block] = read_attempts_part(path)
-            for attempt in attempts:
-                self.attempts.setdefault(attempt.trial, []).append(attempt)
-        stored = [*trials_at.values(), *curves_at.values(), *attempts_at.values()]
-        self.sequence = max([0, *stored, *(record["n"] for record in records)])
-        for record in records:
-            block = record["t"] // BLOCK
-            row = row_of(record)
-            if record["n"] > trials_at.get(block, 0):
-                apply(self.trials, record)
-                self.dirty.add(block)
-            if row is not None and record["n"] > curves_at.get(block, 0):
-                self.tail[record["t"]].append(row)
-                self.dirty.add(block)
-            if record["n"] > attempts_at.get(block, 0):
-                note_attempt(self.attempts, record)
-
-
 def existing(folder: Place | str) -> Place:
+    """The place of a run, which is there.
+
+    Raises:
+        UserError: no run is there, or its trials or log are gone.
+    """
     path = place(folder).absolute()
     # An object store has no empty folders: its log is there once it holds something.
     begun = isinstance(path, Remote) or (path / "log").is_dir()
-    if not begun or not (path / "trials").is_dir():
-        raise UserError(str(path), None, "holds no run; check the path")
-    return path
+    if begun and (path / "trials").is_dir():
+        return path
+    if (path / RUN_FILE).is_file():
+        raise DamagedFileError(path / ("trials" if begun else "log"), "is missing")
+    raise UserError(str(path), None, "holds no run; check the path")

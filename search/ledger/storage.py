@@ -23,7 +23,7 @@ from pyarrow import fs
 from trm.blame import StorageError
 from trm.errors import UserError
 from trm.paths import checked_path
-from trm.run_folder import create_folder, tell_of_a_new_run
+from trm.run_folder import create_folder, is_stray, tell_of_a_new_run
 
 LEASE_FILE = "lease.json"
 """The object that says whose an object store's run is."""
@@ -201,7 +201,11 @@ def create_run_folder(folder: Place, marker: str, *, resume: bool) -> None:
         raise UserError(
             "--out", str(folder), "already holds a run: add --resume, or name another folder"
         )
-    if not begun and not resume and any(child.name != LEASE_FILE for child in folder.iterdir()):
+    if (
+        not begun
+        and not resume
+        and any(child.name != LEASE_FILE and not is_stray(child.name) for child in folder.iterdir())
+    ):
         raise UserError("--out", str(folder), "is not empty: name another folder")
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 
-from search.ledger.files import fields_of, read_json, write_atomically
+from search.ledger.files import fields_of, read_json, write_json
 from search.ledger.storage import Place
 from trm.blame import blame
 
@@ -44,7 +43,7 @@ class WallClock:
         self._saved = time.monotonic()
         tree = {"schema_version": 1, "wall_seconds": round(self.seconds, 3)}
         try:
-            write_atomically(self._path, json.dumps(tree) + "\n")
+            write_json(self._path, tree, spare=False)
         except OSError as error:
             if blame(error).culprit == "config":
                 raise

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from search.analysis.at_work import Work, at_work
 from search.config.plan import Plan, read_plan
 from search.config.seeds import REFERENCE
 from search.explore.candidates import Explored, best_first, explored, runs_by_config
@@ -88,6 +89,7 @@ class Facts:
         explored: the configs of the search that ran in whole, the best first.
         result: what its confirm stage found; None while it has not ended.
         head: `run.json`.
+        work: what a driver was doing when the page was written; None if there was none.
     """
 
     folder: Place
@@ -97,6 +99,7 @@ class Facts:
     explored: Sequence[Explored]
     result: Result | None
     head: Mapping[str, Any]
+    work: Work | None = None
 
     @property
     def trials(self) -> Mapping[int, Trial]:
@@ -190,6 +193,7 @@ def read_facts(folder: Place) -> Facts:
         explored=best_first(plan, explored(plan, book)),
         result=result,
         head=read_json(folder / RUN_FILE),
+        work=at_work(folder, plan, book),
     )
 
 

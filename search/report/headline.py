@@ -222,16 +222,19 @@ def _outcomes(counts: Counter[str]) -> str:
 def _missing(facts: Facts) -> list[str]:
     lines: list[str] = []
     if ablations_of(facts) is not None:
-        return lines
+        return lines if facts.work is None else [f"When this was written, {facts.work.text()}."]
     unfinished = sum(not trial.ended for trial in facts.trials.values())
     searched = sum(t.searches for t in facts.trials.values())
     wanted = facts.plan.wanted * facts.plan.seeds
+    if facts.work is not None:
+        lines.append(f"When this was written, {facts.work.text()}.")
     if facts.result is None:
         what = [f"{searched:,} of {wanted:,} trials are drawn"] if searched < wanted else []
         what += [f"{count(unfinished, 'trial')} unfinished"] if unfinished else []
         lines.append(
             "The confirm stage has not ended"
             + (f" ({listed(what)})" if what else "")
-            + ": no promise, no race. `trm sweep ... --resume` goes on."
+            + ": no promise, no race."
+            + ("" if facts.work else " Nobody is at work: `trm sweep ... --resume` goes on.")
         )
     return lines

@@ -5,7 +5,6 @@ They live in a run folder like a sweep's, so that they resume, extend and show i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from search.config.sections import with_section
 from search.config.seeds import ABLATION_SEEDS
 from search.engine.driver import Runner, run_further
 from search.ledger.book import Book
-from search.ledger.files import RUN_FILE, write_atomically
+from search.ledger.files import RUN_FILE, write_atomically, write_json
 from search.ledger.ledger import Ledger
 from search.ledger.reader import holds_ledger, read_book
 from search.ledger.storage import Place, create_run_folder, place
@@ -159,5 +158,5 @@ def _save(folder: Place, found: Ablations) -> None:
     tree = {"schema_version": TABLE_VERSION, **asdict(found)}
     # An older run folder has them under another name, and two tables would differ.
     name = "study" if (folder / "study.json").exists() else "ablations"
-    write_atomically(folder / f"{name}.json", json.dumps(tree, indent=1) + "\n")
+    write_json(folder / f"{name}.json", tree, own=True)
     write_atomically(folder / f"{name}.md", ablations_markdown(found) + "\n")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from search.ledger.files import fields_of, read_json, write_atomically
+from search.ledger.files import fields_of, read_json, require_unlost, write_json
 from search.ledger.storage import Place
 from search.objectives.objective import Direction
 from search.stats.race_rules import Ending
@@ -226,7 +225,7 @@ class Result:
     def save(self, folder: Place) -> None:
         """Write `result.json`."""
         tree = {"schema_version": RESULT_VERSION, **asdict(self)}
-        write_atomically(folder / RESULT_FILE, json.dumps(tree, indent=1) + "\n")
+        write_json(folder / RESULT_FILE, tree, own=True)
 
 
 def read_result(folder: Place) -> Result | None:
@@ -237,8 +236,9 @@ def read_result(folder: Place) -> Result | None:
     """
     path = folder / RESULT_FILE
     if not path.is_file():
+        require_unlost(path)
         return None
-    tree = read_json(path, _MEND)
+    tree = read_json(path, _MEND, own=True)
     with fields_of(path, _MEND):
         return _result(tree)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from search.ledger.files import fields_of, read_json, write_atomically
+from search.ledger.files import fields_of, read_json, require_unlost, write_json
 from search.ledger.storage import Place
 from search.stability.response import Response
 from search.stability.sensitivity_design import (
@@ -66,8 +65,9 @@ def read_sensitivity(folder: Place) -> dict[str, Any]:
     """
     path = folder / SENSITIVITY_FILE
     if not path.is_file():
+        require_unlost(path)
         return {}
-    tree = read_json(path, _MEND)
+    tree = read_json(path, _MEND, own=True)
     found: dict[str, Any] = {
         design: tree[design] for design in POINTS if tree.get(design) is not None
     }
@@ -81,4 +81,4 @@ def save_sensitivity(folder: Place, found: Sensitivity) -> None:
     """Put a design's result beside that of the other."""
     tree = {"schema_version": SENSITIVITY_VERSION, **read_sensitivity(folder)}
     tree[found.design] = asdict(found)
-    write_atomically(folder / SENSITIVITY_FILE, json.dumps(tree, indent=1) + "\n")
+    write_json(folder / SENSITIVITY_FILE, tree, own=True)

@@ -21,7 +21,7 @@ from search.engine.driver import Runner, driving
 from search.explore.warm_start import read_warm, require_runs, write_start
 from search.export.export import BEST_FILE, export
 from search.ledger.book import holds_ablations
-from search.ledger.files import RUN_FILE, write_atomically
+from search.ledger.files import RUN_FILE, DamagedFileError, write_atomically
 from search.ledger.ledger import Ledger
 from search.ledger.lineage import spent
 from search.ledger.reader import holds_ledger
@@ -111,6 +111,8 @@ def sweep(
             plan = replan(plan, config)
             retry_trials(ledger, again)
         else:
+            if ledger.trials:  # none is drawn before it is written
+                raise DamagedFileError(folder / RUN_FILE, "is missing")
             torch.set_num_threads(default.train.threads)
             plan = resolve_plan(config, task)
             start = read_warm(search.warm_start, plan, first)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 
 from search.ledger.checkpoints import is_own
-from search.ledger.files import read_json, write_atomically
+from search.ledger.files import TEST_FILE, read_json, write_json
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.logs.console import warn
-from search.sweep.stages import TEST_FILE
 from trm.errors import UserError
 
 RETRIED = ("crashed", "oom")
@@ -86,7 +84,7 @@ def _forget_tests(ledger: Ledger, trials: Sequence[Trial]) -> None:
     path = ledger.folder / TEST_FILE
     if not trials or not path.exists():
         return
-    known = read_json(path)
+    known = read_json(path, own=True)
     for trial in trials:
         known.pop(str(trial.id), None)
-    write_atomically(path, json.dumps(known, indent=1) + "\n")
+    write_json(path, known, own=True)

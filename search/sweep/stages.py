@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from functools import partial
@@ -17,7 +16,7 @@ from search.explore.candidates import explored
 from search.explore.explore import Explore
 from search.explore.population import Population
 from search.explore.warm_start import read_start
-from search.ledger.files import read_json, write_atomically
+from search.ledger.files import TEST_FILE, fields_of, read_json, require_unlost, write_json
 from search.ledger.ledger import Ledger
 from search.ledger.storage import local_copy
 from search.ledger.trial import Trial
@@ -37,8 +36,6 @@ from search.stability.result import Promise, Result
 from trm.checkpoint import load_model
 from trm.evaluation import evaluate, subset
 from trm.tasks.base import Task
-
-TEST_FILE = "test.json"
 
 
 class NoWinnerError(RuntimeError):
@@ -200,13 +197,14 @@ class SweepStages:
     def _test(self, trials: Sequence[Trial]) -> list[float]:
         """Exact accuracy on `test` of each trial, looked at once and then kept in `test.json`."""
         path = self.ledger.folder / TEST_FILE
-        known = read_json(path) if path.exists() else {}
+        require_unlost(path)
+        known = read_json(path, own=True) if path.is_file() else {}
         for trial in trials:
             if str(trial.id) not in known:
                 known[str(trial.id)] = self._test_one(trial)
-        text = json.dumps(known, indent=1) + "\n"
-        self.ledger.room.until(partial(write_atomically, path, text))
-        return [float(known[str(trial.id)]) for trial in trials]
+        self.ledger.room.until(partial(write_json, path, known, own=True))
+        with fields_of(path):
+            return [float(known[str(trial.id)]) for trial in trials]
 
     def _test_one(self, trial: Trial) -> float:
         """Exact accuracy of a trial's last checkpoint; a failure stands at the floor."""

@@ -23,19 +23,10 @@ SLOW = {
     "10-disk-full-once",
     "14-parallel-beyond-cores",
 }
-TO_COME = {
-    "04-conflict-copies",
-    "05-bitflip-parquet",
-}
-"""Cases whose right outcome is not there yet."""
 
 
 def _case(path: Path) -> object:
-    marks = []
-    if path.stem in SLOW:
-        marks.append(pytest.mark.slow)
-    if path.stem in TO_COME:
-        marks.append(pytest.mark.xfail(strict=False))
+    marks = [pytest.mark.slow] if path.stem in SLOW else []
     return pytest.param(path, id=path.stem, marks=marks)
 
 

@@ -17,6 +17,7 @@ from trm.checkpoint import load_checkpoint, load_model, read_head, resume, save_
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.run_folder import checkpoint_in, latest_checkpoint
+from trm.sums import damage_of
 from trm.tasks.base import Task
 from trm.training.trainer import Trainer
 
@@ -43,6 +44,15 @@ def saved(trained: Trainer, tmp_path: Path) -> Path:
     folder = tmp_path / "run" / "checkpoints" / "000000002-0001"
     save_checkpoint(folder, trained, {"torch": "x"})
     return folder
+
+
+def edit_head(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
+    """Change what `checkpoint.json` says, as of an older version, which had no checksums."""
+    path = folder / "checkpoint.json"
+    head = json.loads(path.read_text())
+    del head["crc32"], head["files"]
+    edit(head)
+    path.write_text(json.dumps(head))
 
 
 def refused(action: Callable[[], Any]) -> str:
@@ -211,6 +221,21 @@ def test_a_missing_file_is_named(file: str, saved: Path, trained: Trainer) -> No
     assert f"{file}.safetensors: is missing" in text
 
 
+@pytest.mark.parametrize("file", ["weights", "ema", "training", "checkpoint"])
+def test_a_flipped_bit_is_found(file: str, saved: Path, trained: Trainer) -> None:
+    path = next(saved.glob(f"{file}.*"))
+    whole = path.read_bytes()
+    assert damage_of(saved) is None
+    for place in range(40, len(whole), len(whole) // 15):
+        data = bytearray(whole)
+        data[place] ^= 1
+        path.write_bytes(data)
+        assert path.name in (damage_of(saved) or ""), place
+        assert "damaged" in refused(lambda: resume(saved, trained.task))
+    path.write_bytes(whole)
+    resume(saved, trained.task)
+
+
 def test_a_folder_without_checkpoint_is_named(tmp_path: Path, trained: Trainer) -> None:
     assert "no checkpoint here" in refused(lambda: read_head(tmp_path))
     assert "holds no checkpoint" in refused(lambda: checkpoint_in(tmp_path / "nowhere"))
@@ -235,10 +260,7 @@ Edit = Callable[[dict[str, Any]], Any]
     ],
 )
 def test_a_bad_head_is_refused(edit: Edit, words: str, saved: Path, trained: Trainer) -> None:
-    path = saved / "checkpoint.json"
-    head = json.loads(path.read_text())
-    edit(head)
-    path.write_text(json.dumps(head))
+    edit_head(saved, edit)
     assert words in refused(lambda: resume(saved, trained.task))
 
 
@@ -257,6 +279,10 @@ def test_tensors_of_another_model_are_refused(
     other.train_step()
     save_checkpoint(tmp_path / "other", other)
     shutil.copy(tmp_path / "other" / f"{file}.safetensors", saved)
+    if file != "training":
+        assert "checksum differs" in refused(lambda: load_model(saved, trained.task))
+    assert "checksum differs" in refused(lambda: resume(saved, trained.task))
+    edit_head(saved, dict)
     if file != "training":
         assert "do not fit together" in refused(lambda: load_model(saved, trained.task))
         assert "do not fit together" in refused(lambda: resume(saved, trained.task))

@@ -16,14 +16,13 @@ from search.config.keys import all_keys
 from search.explore.warm_start import START_FILE
 from search.export.export import BEST_FILE
 from search.guide.pages import TOPICS, WRITTEN, folder, heading
-from search.ledger.files import RUN_FILE, SWEEP_FILE
+from search.ledger.files import RUN_FILE, SPARE, SWEEP_FILE, TEST_FILE
 from search.ledger.storage import LEASE_FILE
 from search.ledger.wall_clock import TIME_FILE
 from search.logs.optuna_journal import STUDY_FILE
 from search.report.write import REPORT_FILE
 from search.stability.result import RESULT_FILE
 from search.stability.sensitivity_result import SENSITIVITY_FILE
-from search.sweep.stages import TEST_FILE
 from trm.report import COLUMNS
 from trm.yaml12 import read_yaml
 
@@ -94,7 +93,7 @@ def test_the_architecture_page_knows_every_file_of_a_run_folder() -> None:
         assert found <= known, run
     files = (
         BEST_FILE, LEASE_FILE, REPORT_FILE, RESULT_FILE, RUN_FILE, SENSITIVITY_FILE, START_FILE,
-        STUDY_FILE, SWEEP_FILE, TEST_FILE, TIME_FILE, "ablations.json", "lock",
+        STUDY_FILE, SWEEP_FILE, TEST_FILE, TIME_FILE, SPARE, "ablations.json", "lock",
     )  # fmt: skip
     assert set(files) <= known
 

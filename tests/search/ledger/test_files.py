@@ -76,7 +76,7 @@ def test_damaged_tables(folder: str, run: Path, refused: Callable[..., str]) -> 
     path = run / folder / "000000.parquet"
     path.write_bytes(b"")
     for command in ("status", "report", "diagnose"):
-        assert f"{path}: is damaged, not Parquet: restore it from a copy" in refused(command, run)
+        assert f"{path}: is damaged, empty: `trm status {run} --check`" in refused(command, run)
 
 
 def test_a_damaged_clock(run: Path, refused: Callable[..., str]) -> None:

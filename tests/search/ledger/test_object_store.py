@@ -20,10 +20,11 @@ from pyarrow import fs
 import search.ledger.lease
 import search.ledger.ledger
 import search.ledger.object_journal
-from search.ledger.journal import encode, segments
+from search.ledger.journal import segments
 from search.ledger.lease import LeaseLostError
 from search.ledger.ledger import Ledger
 from search.ledger.reader import holds_ledger, read_curves, read_trials
+from search.ledger.seal import seal_line
 from search.ledger.storage import Remote, place
 from trm.errors import UserError
 from trm.report import COLUMNS
@@ -180,7 +181,7 @@ def test_a_segment_is_written_again_until_it_is_large(
 def test_compaction_survives_a_fault_at_every_step(
     name: str, after: bool, uri: Uri, where: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("ledger", "parquet", "reader"):
+    for module in ("ledger", "parquet", "reader", "state"):
         monkeypatch.setattr(f"search.ledger.{module}.BLOCK", 2)
     real = getattr(Remote, name)
     for call in itertools.count():
@@ -300,7 +301,7 @@ def test_a_second_driver_is_refused_and_a_dead_ones_lease_is_taken_over(
         # Even what it had under way when it lost the lease does not count.
         late = [{"t": 1, "k": "row", "attempt": 1, "row": row(2), "n": n} for n in (8, 9)]
         first = segments(where / "log")[0]
-        first.write_bytes(first.read_bytes() + b"".join(map(encode, late)))
+        first.write_bytes(first.read_bytes() + b"".join(map(seal_line, late)))
         assert stored(where) == before
     assert stored(where) == before
 

@@ -15,10 +15,12 @@ from typing import BinaryIO
 
 import pytest
 
-from search.ledger.journal import Journal, JournalRecord, read_journal
+from search.ledger.journal import Journal, JournalRecord
 from search.ledger.ledger import COMPACT_EVERY, Ledger
+from search.ledger.log import read_journal
 from search.ledger.reader import read_book
 from search.ledger.room import Room
+from search.ledger.seal import seal_line
 from search.ledger.storage import write_folder
 from tests.search.ledger.test_ledger import crash, row
 from tests.support.small_disk import fill, small_disk
@@ -201,15 +203,17 @@ def test_a_compaction_without_room_is_put_off(disk: Path, monkeypatch: pytest.Mo
 def test_a_segment_without_its_first_line_hides_nothing(tmp_path: Path) -> None:
     log = tmp_path / "log"
     journal = Journal(log, 1)
-    journal.append({"k": "a", "t": 0})
+    journal.append({"k": "pause", "t": 0})
     stored = journal._file
     assert stored is not None
-    stored.write(b'{"n":2,"k":"never acknowledged","t":0}\n')
+    stored.write(seal_line({"n": 2, "k": "preempted", "t": 0}))  # never acknowledged
     journal._end_segment()
     (log / "000002.jsonl").touch()
     (log / "000003.jsonl").write_bytes(b'{"schema_ver')
-    assert journal.append({"k": "b", "t": 0}) == 2
-    assert [(one["n"], one["k"]) for one in read_journal(log)] == [(1, "a"), (2, "b")]
+    assert journal.append({"k": "pause", "t": 1}) == 2
+    found = read_journal(log)
+    assert [(one["n"], one["t"]) for one in found.records] == [(1, 0), (2, 1)]
+    assert found.damages(0) == []
 
 
 def test_a_checkpoint_that_does_not_fit_leaves_nothing(disk: Path) -> None:

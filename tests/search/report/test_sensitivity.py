@@ -180,6 +180,7 @@ def test_nothing_unsafe_and_one_seed(run: Path) -> None:
 def test_a_range_may_have_values_without_a_model(run: Path) -> None:
     """Such a note stands at the value on a logarithmic axis too."""
     tree = json.loads((run / SENSITIVITY_FILE).read_text())
+    del tree["crc32"]
     (lr,) = (one for one in tree["oat"]["responses"] if one["name"] == LR)
     lr["points"][0] |= {"scores": [], "merits": [], "reason": "too low", "failures": 0}
     lr["points"][0]["value"] = 0.01
@@ -248,6 +249,7 @@ def test_the_winner_may_have_changed(run: Path) -> None:
     assert result is not None
     other = next(c.trial for c in result.candidates if c.trial != result.winner)
     tree = json.loads((run / "result.json").read_text())
+    del tree["crc32"]
     (run / "result.json").write_text(json.dumps({**tree, "winner": other}))
     section = sensitivity(read_facts(run))
     assert section is not None

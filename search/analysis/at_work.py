@@ -1,0 +1,134 @@
+"""Whether a driver is at work in a run folder, on what, and for how long still."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.config.plan import Plan
+from search.ledger.book import Book
+from search.ledger.files import read_json
+from search.ledger.lease import read_holder
+from search.ledger.lineage import spent
+from search.ledger.storage import LEASE_FILE, Place
+from search.ledger.trial import Trial
+from search.ledger.wall_clock import TIME_FILE
+from search.logs.console import duration
+from trm.errors import UserError
+from trm.lock import lock_holder
+from trm.run_folder import LOCK
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a driver is doing.
+
+    Attributes:
+        holder: the driver, as `process 17 on elsewhere`.
+        stage: what it runs; `starting` before its first trial.
+        done: trials of the stage that have an outcome.
+        running: of those that have none, how many were begun and do not wait.
+        waiting: how many are drawn, or paused.
+        elapsed: seconds of wall time of the run, over all its drivers; None if that is not known.
+        left: seconds to the end of the whole run at its pace so far; None while there is none.
+    """
+
+    holder: str
+    stage: str
+    done: int
+    running: int
+    waiting: int
+    elapsed: float | None
+    left: float | None
+
+    def text(self) -> str:
+        """In a line.
+
+        >>> Work("process 17", "explore", 5, 2, 1, 60.0, 130.0).text()
+        'process 17 is at work: explore, 2 running, 1 waiting, 5 done; 1 min 0 s so far, about \
+2 min 10 s left'
+        """
+        words = f"{self.holder} is at work: {self.stage}"
+        if self.stage != "starting":
+            words += f", {self.running} running, {self.waiting} waiting, {self.done} done"
+        if self.elapsed is not None:
+            words += f"; {duration(self.elapsed)} so far"
+            words += ", " + (
+                f"about {duration(self.left)} left" if self.left else "time left unknown"
+            )
+        return words
+
+
+def at_work(folder: Place, plan: Plan, book: Book) -> Work | None:
+    """What the driver of a run folder is doing; None if there is none. It is not disturbed."""
+    holder = _holder(folder)
+    if not holder:
+        return None
+    trials = list(book.trials.values())
+    open_trials = [trial for trial in trials if not trial.ended]
+    last = (open_trials or trials)[-1:]
+    stage = last[0].stage if last else "starting"
+    mine = [trial for trial in trials if trial.stage == stage]
+    waiting = [trial for trial in mine if not trial.ended and (trial.paused or not trial.attempts)]
+    elapsed = _elapsed(folder)
+    return Work(
+        holder=holder,
+        stage=stage,
+        done=sum(trial.ended for trial in mine),
+        running=sum(not trial.ended for trial in mine) - len(waiting),
+        waiting=len(waiting),
+        elapsed=elapsed,
+        left=None if elapsed is None else _left(plan, book, elapsed),
+    )
+
+
+def _holder(folder: Place) -> str:
+    if isinstance(folder, Path):
+        return lock_holder(folder / LOCK)
+    try:
+        found = read_holder(folder / LEASE_FILE)
+    except UserError:
+        return ""
+    return str(found) if found is not None and found.expires > time.time() else ""
+
+
+def _elapsed(folder: Place) -> float | None:
+    """Wall time: what is stored, and what has passed since that, or since this driver came."""
+    try:
+        stored = float(read_json(folder / TIME_FILE)["wall_seconds"])
+    except (OSError, UserError, KeyError, TypeError, ValueError):
+        stored = 0.0
+    if not isinstance(folder, Path):
+        return stored or None
+    since = [path.stat().st_mtime for path in (folder / TIME_FILE, folder / LOCK) if path.exists()]
+    return stored + max(time.time() - max(since, default=time.time()), 0.0)
+
+
+def _left(plan: Plan, book: Book, elapsed: float) -> float | None:
+    """Seconds for the compute to come, at the pace so far; a trial of the search takes the mean."""
+    compute, _ = spent(book.trials)
+    if not compute or not elapsed:
+        return None
+    trials = list(book.trials.values())
+    searched = [trial for trial in trials if trial.searches]
+    confirmed = [trial for trial in trials if not trial.searches]
+    ended = [trial for trial in searched if trial.ended and trial.attempts]
+    mean = sum(trial.compute for trial in ended) / len(ended) if ended else plan.budget
+    runs = 0.0
+    if not any(trial.ablates for trial in trials):
+        if not confirmed:
+            over = sum(trial.ended for trial in searched)
+            begun = sum(min(t.compute, mean) for t in searched if not t.ended)
+            runs += max(plan.wanted * plan.seeds - over, 0) * mean - begun
+        section = plan.sections.stability
+        over = sum(trial.ended for trial in confirmed)
+        runs += max(section.runs() + 2 * section.promise_seeds - over, 0) * plan.budget
+        runs -= _begun(confirmed)
+    else:
+        runs += sum(not trial.ended for trial in confirmed) * plan.budget - _begun(confirmed)
+    return max(runs, 0.0) * elapsed / compute
+
+
+def _begun(trials: list[Trial]) -> float:
+    return sum(trial.compute for trial in trials if not trial.ended)
