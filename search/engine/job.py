@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cluster  # noqa: F401
 import curricula  # noqa: F401
 import trm  # noqa: F401
-from search.ledger.storage import local_copy, place
+from search.ledger.storage import append_text, local_copy, place
 from trm.plugins import look_in
+from trm.sums import damage_of
 
 if TYPE_CHECKING:
     from trm.config import Experiment
@@ -113,8 +114,23 @@ def build_trainer(job: Job) -> TrainingRun:
         training = getattr(importlib.import_module(module), name)(job)
     if job.checkpoint is not None:
         with local_copy(place(job.folder) / job.checkpoint) as folder:
-            training.load(folder)
+            damage = _damage(folder, job)
+            if damage is None or job.forks:
+                training.load(folder)
+                return training
+        # What it has reported is on record, and is not recorded twice when it is made again.
+        append_text(
+            place(job.folder) / "logs" / f"{job.trial}.txt",
+            f"attempt {job.attempt}: {job.checkpoint}: {damage}: begun afresh\n",
+        )
     return training
+
+
+def _damage(folder: Path, job: Job) -> str | None:
+    """What is wrong with a checkpoint, as far as it can be told without loading it."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return "is missing"
+    return damage_of(folder) if job.factory is None else None
 
 
 class TRMTraining:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,30 @@ def test_a_resumed_job_goes_on_bit_for_bit(job: Job, tmp_path: Path) -> None:
     provenance = resumed.provenance()
     assert {"torch", "data_hash", "resolved", "python"} <= provenance.keys()
     json.dumps(provenance)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove", "all"])
+def test_a_damaged_checkpoint_is_made_again_from_the_start(
+    damage: str, job: Job, tmp_path: Path
+) -> None:
+    training = build_trainer(job)
+    next(training.run())
+    folder = tmp_path / "checkpoints/4/1/1"
+    training.save(folder)
+    file = folder / "weights.safetensors"
+    if damage == "all":
+        shutil.rmtree(folder)
+    elif damage == "remove":
+        file.unlink()
+    else:
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data if damage == "flip" else data[:99])
+    again = build_trainer(dataclasses.replace(job, attempt=2, checkpoint="checkpoints/4/1/1"))
+    assert [report.mark for report in again.run()] == [1, 2]
+    noted = (tmp_path / "logs" / "4.txt").read_text()
+    assert noted.startswith("attempt 2: checkpoints/4/1/1: ")
+    assert noted.endswith(": begun afresh\n")
 
 
 def test_a_bad_config_is_the_users_error(job: Job) -> None:
