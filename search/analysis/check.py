@@ -39,7 +39,7 @@ Kind = Literal["whole", "damaged", "repeats", "ignored"]
 
 
 @dataclass(frozen=True)
-class Found:
+class FileState:
     """A file of a run folder.
 
     Attributes:
@@ -55,7 +55,7 @@ class Found:
 
 
 @dataclass
-class Check:
+class FolderCheck:
     """What a look at every file of a run folder found.
 
     Attributes:
@@ -65,11 +65,11 @@ class Check:
     """
 
     folder: Place
-    found: list[Found] = field(default_factory=list)
+    found: list[FileState] = field(default_factory=list)
     trials: Mapping[int, Trial] = field(default_factory=dict)
 
     @property
-    def damaged(self) -> list[Found]:
+    def damaged(self) -> list[FileState]:
         """What is damaged or missing."""
         return [one for one in self.found if one.kind == "damaged"]
 
@@ -99,7 +99,7 @@ class Check:
         return {"run": str(self.folder), "whole": not self.damaged, "files": files}
 
 
-def check_run(folder: Place | str) -> Check:
+def check_run(folder: Place | str) -> FolderCheck:
     """Look at every byte of a run folder, also while a driver is writing.
 
     >>> check_run(run).damaged
@@ -110,18 +110,20 @@ def check_run(folder: Place | str) -> Check:
     """
     where = place(folder).absolute()
     _require_run(where)
-    check = Check(where)
+    check = FolderCheck(where)
     _check_ledger(check)
     _check_plan(check)
     for name, look in _FILES.items():
         if (where / name).is_file():
             _look(check, where / name, partial(look, check))
         elif (where / SPARE / name).is_file():
-            check.found.append(Found(where / name, "damaged", "is missing"))
+            check.found.append(FileState(where / name, "damaged", "is missing"))
     _check_checkpoints(check)
     _check_spare(check)
     if isinstance(where, Path):
-        check.found += (Found(path, "ignored", "no part of the run") for path in strays_in(where))
+        check.found += (
+            FileState(path, "ignored", "no part of the run") for path in strays_in(where)
+        )
     return check
 
 
@@ -133,13 +135,13 @@ def _require_run(folder: Place) -> None:
         raise UserError(str(folder), None, "holds no run; check the path")
 
 
-def _check_ledger(check: Check) -> None:
+def _check_ledger(check: FolderCheck) -> None:
     state = LedgerState(check.folder, whole=True, lenient=True)
     check.trials = state.trials
     bad = {str(damage.path) for damage in state.damages}
     for damage in state.damages:
         at = "" if damage.line is None else f", line {damage.line}"
-        check.found.append(Found(damage.path, "damaged", damage.what + at))
+        check.found.append(FileState(damage.path, "damaged", damage.what + at))
     for path in parts(check.folder / "trials").values():
         if str(path) not in bad:
             _look(check, path, partial(_trials, path))
@@ -151,7 +153,7 @@ def _check_ledger(check: Check) -> None:
             _look(check, path, partial(_attempts, path))
     for path in segments(check.folder / "log"):
         if str(path) not in bad:
-            check.found.append(Found(path, "whole", "log"))
+            check.found.append(FileState(path, "whole", "log"))
 
 
 def _trials(path: Place) -> str:
@@ -179,29 +181,31 @@ def _curves(state: LedgerState, block: int, path: Place) -> str:
     return f"{table.num_rows} reports"
 
 
-def _check_plan(check: Check) -> None:
+def _check_plan(check: FolderCheck) -> None:
     try:
         plan = read_plan(check.folder)
     except DamagedFileError as error:
-        check.found.append(Found(error.path, "damaged", error.what))
+        check.found.append(FileState(error.path, "damaged", error.what))
         return
     except UserError as error:
-        check.found.append(Found(check.folder / SWEEP_FILE, "damaged", str(error)))
+        check.found.append(FileState(check.folder / SWEEP_FILE, "damaged", str(error)))
         return
-    check.found.append(Found(check.folder / RUN_FILE, "whole", plan.run_id))
-    check.found.append(Found(check.folder / SWEEP_FILE, "whole", f"{plan.wanted} trials wanted"))
+    check.found.append(FileState(check.folder / RUN_FILE, "whole", plan.run_id))
+    check.found.append(
+        FileState(check.folder / SWEEP_FILE, "whole", f"{plan.wanted} trials wanted")
+    )
 
 
-def _look(check: Check, path: Place, look: Callable[[], str]) -> None:
+def _look(check: FolderCheck, path: Place, look: Callable[[], str]) -> None:
     try:
-        check.found.append(Found(path, "whole", look()))
+        check.found.append(FileState(path, "whole", look()))
     except DamagedFileError as error:
-        check.found.append(Found(path, "damaged", error.what))
+        check.found.append(FileState(path, "damaged", error.what))
     except UserError as error:
-        check.found.append(Found(path, "damaged", str(error)))
+        check.found.append(FileState(path, "damaged", str(error)))
 
 
-def _result(check: Check) -> str:
+def _result(check: FolderCheck) -> str:
     result = read_result(check.folder)
     assert result is not None
     require_agreement(check.folder, result, check.trials)
@@ -221,38 +225,38 @@ def require_agreement(folder: Place, result: Result, trials: Mapping[int, Trial]
         raise DamagedFileError(folder / RESULT_FILE, what, remedy)
 
 
-def _tests(check: Check) -> str:
+def _tests(check: FolderCheck) -> str:
     path = check.folder / TEST_FILE
     tree = read_json(path, own=True)
     with fields_of(path):
         return f"{len([float(value) for value in tree.values()])} looks at test"
 
 
-def _sensitivity(check: Check) -> str:
+def _sensitivity(check: FolderCheck) -> str:
     return f"{', '.join(read_sensitivity(check.folder)) or 'nothing'}"
 
 
-def _start(check: Check) -> str:
+def _start(check: FolderCheck) -> str:
     plan = read_plan(check.folder)
     return f"{len(read_start(check.folder, plan).first)} first points"
 
 
-def _time(check: Check) -> str:
+def _time(check: FolderCheck) -> str:
     path = check.folder / TIME_FILE
     tree = read_json(path)
     with fields_of(path):
         return f"{float(tree['wall_seconds']):.0f} s"
 
 
-def _table(name: str) -> Callable[[Check], str]:
-    def look(check: Check) -> str:
+def _table(name: str) -> Callable[[FolderCheck], str]:
+    def look(check: FolderCheck) -> str:
         read_json(check.folder / name, own=True)
         return "the table of ablations"
 
     return look
 
 
-_FILES: dict[str, Callable[[Check], str]] = {
+_FILES: dict[str, Callable[[FolderCheck], str]] = {
     RESULT_FILE: _result,
     TEST_FILE: _tests,
     SENSITIVITY_FILE: _sensitivity,
@@ -263,11 +267,11 @@ _FILES: dict[str, Callable[[Check], str]] = {
 }
 
 
-def _check_checkpoints(check: Check) -> None:
+def _check_checkpoints(check: FolderCheck) -> None:
     found = 0
     for path in _needed(check):
         if not path.is_dir():
-            check.found.append(Found(path, "repeats", "is missing: its trial begins afresh"))
+            check.found.append(FileState(path, "repeats", "is missing: its trial begins afresh"))
             continue
         if not (path / "checkpoint.json").is_file():
             continue  # a trainer of the user's own
@@ -275,12 +279,14 @@ def _check_checkpoints(check: Check) -> None:
             damage = damage_of(copy)
         found += damage is None
         if damage is not None:
-            check.found.append(Found(path, "damaged", f"{damage}; its trial begins afresh"))
+            check.found.append(FileState(path, "damaged", f"{damage}; its trial begins afresh"))
     if found:
-        check.found.append(Found(check.folder / "checkpoints", "whole", f"{found} to go on from"))
+        check.found.append(
+            FileState(check.folder / "checkpoints", "whole", f"{found} to go on from")
+        )
 
 
-def _needed(check: Check) -> Iterator[Place]:
+def _needed(check: FolderCheck) -> Iterator[Place]:
     """The last checkpoints of trials that go on, and those of ended ones that are still there."""
     for trial in check.trials.values():
         if trial.checkpoint is None:
@@ -290,17 +296,17 @@ def _needed(check: Check) -> Iterator[Place]:
             yield path
 
 
-def _check_spare(check: Check) -> None:
+def _check_spare(check: FolderCheck) -> None:
     if not (check.folder / SPARE).is_dir():
         return
     log, damages = read_spare_log(check.folder)
     own = [damage for damage in damages if SPARE in str(damage.path)]
     for damage in own:
         what = f"{damage.what}; not needed while the rest is whole"
-        check.found.append(Found(damage.path, "damaged", what))
+        check.found.append(FileState(damage.path, "damaged", what))
     if not own and log.records:
         words = "the whole journal" if not damages else "part of the journal"
-        check.found.append(Found(check.folder / SPARE, "whole", words))
+        check.found.append(FileState(check.folder / SPARE, "whole", words))
 
 
 def _below(folder: Place, path: Place) -> str:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from search.analysis.check import Check, check_run
+from search.analysis.check import FolderCheck, check_run
 from search.explore.warm_start import START_FILE
 from search.ledger.attempts import FOLDER as ATTEMPTS
 from search.ledger.attempts import write_attempts
@@ -123,7 +123,7 @@ def repair_run(folder: Place | str) -> Repair:
     return repair
 
 
-def _mend_head(repair: Repair, check: Check) -> None:
+def _mend_head(repair: Repair, check: FolderCheck) -> None:
     """`run.json` comes first: by its id the other copies are known to be of this run."""
     for name in (RUN_FILE, SWEEP_FILE):
         for one in check_run(repair.folder).damaged:
@@ -131,7 +131,7 @@ def _mend_head(repair: Repair, check: Check) -> None:
                 _put_back(repair, one.path)
 
 
-def _mend_files(repair: Repair, check: Check) -> None:
+def _mend_files(repair: Repair, check: FolderCheck) -> None:
     for one in check.damaged:
         path = one.path
         if path.parent == repair.folder and path.name == START_FILE:
@@ -176,7 +176,7 @@ def _same(path: Place, text: str) -> bool:
         return False
 
 
-def _mend_ledger(repair: Repair, check: Check) -> None:
+def _mend_ledger(repair: Repair, check: FolderCheck) -> None:
     """Write the Parquet files anew, and begin a new segment where the log was damaged."""
     folder = repair.folder
     bad = [one.path for one in check.damaged if _is_of_ledger(folder, one.path)]
