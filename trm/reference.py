@@ -6,16 +6,22 @@ and `pretrain.py`.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from curricula.curriculum import Curriculum
 from trm.config import Experiment
+from trm.errors import UserError
 from trm.learning.halting import HaltingConfig
 from trm.network.model import ModelConfig
 from trm.tasks.base import Task
+from trm.validation import validate
 from trm.yaml12 import dump_yaml
 
 CHECKPOINT_PREFIX = "_orig_mod.model."
@@ -28,6 +34,8 @@ _WHOLE = {
     "H_init": "inner.H_init",
     "L_init": "inner.L_init",
 }
+_INITIAL = ("H_init", "L_init")
+_INTERPOLATION = re.compile(r"\$\{\.?(?:arch\.)?(\w+)\}")
 _OURS, _THEIRS = "layers.", "inner.L_level.layers."
 _SHARED_KEYS = (
     "hidden_size",
@@ -57,8 +65,17 @@ def import_state_dict(reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def export_state_dict(state: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
-    """Our state dict in the reference's names; `CHECKPOINT_PREFIX` makes them a checkpoint's."""
+def export_state_dict(
+    state: Mapping[str, Tensor], prefix: str = "", forward_dtype: torch.dtype | None = None
+) -> dict[str, Tensor]:
+    """Our state dict in the reference's names; `CHECKPOINT_PREFIX` makes them a checkpoint's.
+
+    Args:
+        forward_dtype: of the reference's arch config, see `forward_dtype`. Its loader assigns what
+            it reads, and a carry that starts from initial states in float32 makes the whole model
+            compute in float32, whatever the config says; None leaves them as they are, which
+            nothing that is loaded there should be.
+    """
 
     def name_of(ours: str) -> str:
         if ours in _WHOLE:
@@ -67,30 +84,76 @@ def export_state_dict(state: Mapping[str, Tensor], prefix: str = "") -> dict[str
             return _THEIRS + ours.removeprefix(_OURS)
         return f"inner.{ours}"
 
-    return {prefix + name_of(ours): tensor for ours, tensor in state.items()}
+    return {
+        prefix + name_of(ours): tensor.to(forward_dtype)
+        if forward_dtype is not None and ours in _INITIAL
+        else tensor
+        for ours, tensor in state.items()
+    }
+
+
+def forward_dtype(config: Experiment, precision: str | None = None) -> str:
+    """The reference's `forward_dtype` of an experiment, a name of torch's.
+
+    Args:
+        precision: what `train.precision: auto` came to; None is bfloat16, which it is on a GPU, and
+            the reference needs one.
+    """
+    given = config.train.precision
+    found = (precision or "bfloat16") if given == "auto" else given
+    return "float32" if found == "float32" else "bfloat16"
 
 
 def model_config(arch: Mapping[str, Any]) -> ModelConfig:
-    """Our model config from a reference arch config, its own defaults filled in."""
+    """Our model config from a reference arch config, its own defaults filled in.
+
+    Interpolations of keys of its own, as the reference's `puzzle_emb_ndim: ${.hidden_size}`, are
+    resolved.
+
+    Raises:
+        UserError: an interpolation of anything else, or a value that no model can have.
+    """
+    arch = {key: _interpolated(arch, key) for key in arch}
+    for key in ("expansion", "rope_theta", "rms_norm_eps"):
+        if key in arch and not isinstance(arch[key], (int, float)):
+            raise UserError(f"arch.{key}", arch[key], "must be a number")
     mlp_t = bool(arch.get("mlp_t", False))
     positions = arch.get("pos_encodings", "rope")
     values = {key: arch[key] for key in _SHARED_KEYS if key in arch}
     if not arch.get("puzzle_emb_ndim", 0):
         # Without an embedding the reference ignores the length of its prefix.
         values["puzzle_emb_len"] = 0
-    return ModelConfig(
-        **values,
-        expansion=float(arch.get("expansion", 4)),
-        mixer="mlp_t" if mlp_t else "attention",
-        pos_encodings="none" if mlp_t and positions == "rope" else positions,
-        puzzle_emb_ndim=arch.get("puzzle_emb_ndim", 0),
-        rope_theta=float(arch.get("rope_theta", 10_000.0)),
-        rms_norm_eps=float(arch.get("rms_norm_eps", 1e-5)),
-    )
+    values |= {
+        "expansion": float(arch.get("expansion", 4)),
+        "mixer": "mlp_t" if mlp_t else "attention",
+        "pos_encodings": "none" if mlp_t and positions == "rope" else positions,
+        "puzzle_emb_ndim": arch.get("puzzle_emb_ndim", 0),
+        "rope_theta": float(arch.get("rope_theta", 10_000.0)),
+        "rms_norm_eps": float(arch.get("rms_norm_eps", 1e-5)),
+    }
+    return validate(ModelConfig, values, "arch")
 
 
-def arch_config(config: Experiment) -> dict[str, Any]:
-    """The reference's arch config of an experiment, as `config/arch/*.yaml` holds it."""
+def _interpolated(arch: Mapping[str, Any], key: str, through: tuple[str, ...] = ()) -> Any:
+    """A value of the arch config, or what it refers to in the same file."""
+    value = arch[key]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    found = _INTERPOLATION.fullmatch(value.strip())
+    other = found.group(1) if found else ""
+    if other not in arch or other in (key, *through):
+        raise UserError(
+            f"arch.{key}", value, "refers to nothing that this file holds: write the value itself"
+        )
+    return _interpolated(arch, other, (*through, key))
+
+
+def arch_config(config: Experiment, precision: str | None = None) -> dict[str, Any]:
+    """The reference's arch config of an experiment, as `config/arch/*.yaml` holds it.
+
+    Args:
+        precision: as of `forward_dtype`.
+    """
     model = config.model
     arch = {
         "name": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1",
@@ -106,7 +169,7 @@ def arch_config(config: Experiment) -> dict[str, Any]:
         "expansion": model.expansion,
         "puzzle_emb_ndim": model.embedding_dim,
         "pos_encodings": model.positions,
-        "forward_dtype": "float32" if config.train.precision == "float32" else "bfloat16",
+        "forward_dtype": forward_dtype(config, precision),
         "mlp_t": model.mixer == "mlp_t",
         "puzzle_emb_len": model.puzzle_emb_len,
         "no_ACT_continue": model.no_ACT_continue,
@@ -118,8 +181,12 @@ def arch_config(config: Experiment) -> dict[str, Any]:
     return arch
 
 
-def inexpressible(config: Experiment) -> list[str]:
-    """Settings of an experiment that the reference's code cannot express, one line each."""
+def inexpressible(config: Experiment, precision: str | None = None) -> list[str]:
+    """Settings of an experiment that the reference's code cannot express, one line each.
+
+    Args:
+        precision: as of `forward_dtype`.
+    """
     found = []
 
     def note(key: str, value: object, instead: object) -> None:
@@ -132,6 +199,11 @@ def inexpressible(config: Experiment) -> list[str]:
     note("halting.name", config.halting.name, "threshold")
     if isinstance(config.halting, HaltingConfig):
         note("halting.threshold", config.halting.threshold, 0.5)
+        if config.halting.eval_threshold is not None:
+            found.append(
+                f"halting.eval_threshold {config.halting.eval_threshold}: the reference evaluates "
+                "at full depth"
+            )
     for key, value, theirs in (
         ("mixer", config.model.mixer, ("attention", "mlp_t")),
         ("pos_encodings", config.model.positions, ("rope", "learned", "none")),
@@ -146,6 +218,17 @@ def inexpressible(config: Experiment) -> list[str]:
         found.append("model.no_ACT_continue false: the reference's code fails with it")
     if config.loss.loss_type != "stablemax_cross_entropy":
         found.append(f"loss.loss_type {config.loss.loss_type}: the reference's code fails with it")
+    augment = getattr(config.task, "augment", False)
+    if augment:
+        found.append(
+            f"task.augment {str(augment).lower()}: the reference augments when its data are "
+            "built, not while it trains"
+        )
+    if config.train.precision == "auto" and precision is None:
+        found.append(
+            "train.precision auto: decided by machine; the reference has forward_dtype, here "
+            f"{forward_dtype(config)}"
+        )
     still = Curriculum()
     for part in Curriculum.model_fields:
         value = getattr(config.curriculum, part)
@@ -155,19 +238,52 @@ def inexpressible(config: Experiment) -> list[str]:
     return found
 
 
-def overrides(config: Experiment, task: Task, steps: int) -> list[str]:
-    """The overrides for `pretrain.py` that make the same run: `steps` steps of the same recipe.
+@dataclass(frozen=True)
+class Epochs:
+    """How long the reference trains, in the whole epochs that it counts.
 
-    The reference counts epochs over its puzzles (groups), one example of each; its total steps are
-    epochs * puzzles / batch size. `eval_interval` must divide `epochs`.
+    Attributes:
+        epochs: in all.
+        interval: between two evaluations; it divides `epochs`.
+        steps: that are trained. Of the puzzles between two evaluations the last ones, which fill no
+            batch, are dropped.
+    """
+
+    epochs: int
+    interval: int
+    steps: int
+
+
+def epochs_of(config: Experiment, puzzles: int, steps: int) -> Epochs:
+    """The whole epochs whose steps are nearest to `steps`, with as many evaluations as they can.
+
+    Args:
+        puzzles: groups of the training set, one example of each an epoch.
+    """
+    batch = config.train.batch_size
+    wanted = steps * batch / puzzles
+    found = []
+    for evaluations in range(1, config.train.reports + 1):
+        least = math.ceil(batch / puzzles)
+        for interval in {math.floor(wanted / evaluations), math.ceil(wanted / evaluations)}:
+            # An interval that fills no batch trains nothing.
+            whole = max(interval, least)
+            trained = evaluations * (whole * puzzles // batch)
+            found.append(Epochs(evaluations * whole, whole, trained))
+    return min(found, key=lambda one: (abs(one.steps - steps), one.interval))
+
+
+def overrides(config: Experiment, task: Task, steps: int) -> list[str]:
+    """The overrides for `pretrain.py` that make the same run: about `steps` steps of the recipe.
+
+    The reference counts whole epochs over its puzzles (groups), one example of each: `epochs_of`.
     """
     train, optimizer = config.train, config.optimizer
-    epochs = steps * train.batch_size / len(task.split("train"))
-    interval = max(round(epochs / train.reports), 1)
+    found = epochs_of(config, len(task.split("train")), steps)
     values: dict[str, Any] = {
         "global_batch_size": train.batch_size,
-        "epochs": max(round(epochs / interval), 1) * interval,
-        "eval_interval": interval,
+        "epochs": found.epochs,
+        "eval_interval": found.interval,
         "lr": optimizer.lr,
         "lr_min_ratio": optimizer.lr_min_ratio,
         "lr_warmup_steps": optimizer.lr_warmup_steps,
@@ -184,16 +300,34 @@ def overrides(config: Experiment, task: Task, steps: int) -> list[str]:
     return [f"{key}={value}" for key, value in values.items()]
 
 
-def reference_file(config: Experiment, task: Task, steps: int, name: str = "trm_best") -> str:
-    """The arch YAML as text, with the command that trains it and what it cannot say as comments."""
+def reference_file(
+    config: Experiment, task: Task, steps: int, name: str = "trm_best", precision: str | None = None
+) -> str:
+    """The arch YAML as text, with the command that trains it and what it cannot say as comments.
+
+    Args:
+        precision: as of `forward_dtype`.
+    """
+    given = overrides(config, task, steps)
     lines = [
         f"save this as config/arch/{name}.yaml of the reference repository, then:",
         f"  python pretrain.py arch={name} 'data_paths=[YOUR_DATA]' 'evaluators=[]' \\",
-        *(f"    {override} \\" for override in overrides(config, task, steps)[:-1]),
-        f"    {overrides(config, task, steps)[-1]}",
+        *(f"    {override} \\" for override in given[:-1]),
+        f"    {given[-1]}",
     ]
-    missing = inexpressible(config)
+    missing = [*_length(config, len(task.split("train")), steps), *inexpressible(config, precision)]
     if missing:
         lines += ["NOT expressible there, so that run will differ:", *(f"  {m}" for m in missing)]
     head = "".join(f"# {line}\n" for line in lines)
-    return head + dump_yaml(arch_config(config))
+    return head + dump_yaml(arch_config(config, precision))
+
+
+def _length(config: Experiment, puzzles: int, steps: int) -> list[str]:
+    """How much longer or shorter the reference trains, else nothing."""
+    found = epochs_of(config, puzzles, steps)
+    if found.steps == steps:
+        return []
+    return [
+        f"train.budget {steps:,} steps: the reference trains {found.steps:,}, for it counts whole "
+        f"epochs of {puzzles / config.train.batch_size:,.4g} steps"
+    ]

@@ -61,7 +61,7 @@ def explanation(result: Result, objective: Objective) -> list[str]:
     if result.race is not None and result.race.racing:
         lines.append(
             "  race       who is behind by more than seeds explain gets no more seeds; the level "
-            f"is such that the best is dropped in {1 - result.confidence:.0%} of races, all looks "
+            f"is set for dropping the best in {1 - result.confidence:.0%} of races, all looks "
             "together"
         )
     if at_once(result):

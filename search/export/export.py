@@ -58,7 +58,9 @@ def export(
     head = "".join(f"# {line}\n" for line in _head(plan, trial, found))
     if format == "reference":
         task = task or _task_of(config)
-        return head + reference_file(config, task, round(plan.budget / step_flops(config, task)))
+        steps = round(plan.budget / step_flops(config, task))
+        precision = found.machine.get("precision")
+        return head + reference_file(config, task, steps, precision=precision)
     assert format == "trm", format
     return f"{head}# train it with `trm train THIS_FILE`\n{dump_yaml(config.tree())}"
 

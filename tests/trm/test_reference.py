@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from trm.config import Experiment, experiment_from
+from trm.errors import UserError
 from trm.network.model import TRM, ModelConfig
 from trm.reference import (
     CHECKPOINT_PREFIX,
     arch_config,
+    epochs_of,
     export_state_dict,
+    forward_dtype,
     import_state_dict,
     inexpressible,
     model_config,
@@ -165,17 +171,49 @@ def test_overrides_are_keys_of_the_references_config(task: Task) -> None:
     assert (values["epochs"], values["eval_interval"]) == (10, 2)
 
 
-@pytest.mark.parametrize("steps", [1, 7, 53, 1_000, 12_345])
-@pytest.mark.parametrize("reports", [1, 3, 10])
-def test_the_reference_trains_as_long_and_accepts_the_interval(
-    task: Task, steps: int, reports: int
-) -> None:
-    config = experiment(train={"batch_size": 8, "reports": reports})
-    values = as_values(overrides(config, task, steps))
-    assert values["epochs"] % values["eval_interval"] == 0
-    epochs = steps * 8 / 40
-    # At most half an interval off: both are whole numbers of epochs.
-    assert abs(values["epochs"] - epochs) <= max(values["eval_interval"] / 2, 1)
+def loops_of(epochs: int, interval: int, puzzles: int, batch: int) -> int:
+    """Steps that the reference's loops take, counted batch by batch."""
+    total, taken = int(epochs * puzzles * 1.0 / batch), 0
+    for _ in range(epochs // interval):
+        left = interval * puzzles
+        while left >= batch:
+            left -= batch
+            taken += taken < total
+    return taken
+
+
+def test_the_steps_are_those_of_the_references_loops() -> None:
+    rng = np.random.default_rng(0)
+    off = []
+    for _ in range(300):
+        puzzles, batch = int(rng.integers(1, 400)), int(rng.integers(1, 200))
+        steps, reports = int(rng.integers(1, 500)), int(rng.integers(1, 12))
+        config = experiment(train={"batch_size": batch, "reports": reports})
+        found = epochs_of(config, puzzles, steps)
+        assert found.epochs % found.interval == 0
+        assert found.epochs // found.interval <= reports
+        assert found.steps == loops_of(found.epochs, found.interval, puzzles, batch) >= 1
+        # One more or one less whole epoch without an evaluation between would be no nearer.
+        for epochs in (round(steps * batch / puzzles) + d for d in (-1, 0, 1)):
+            if epochs * puzzles >= batch:
+                alone = loops_of(epochs, epochs, puzzles, batch)
+                assert abs(found.steps - steps) <= abs(alone - steps)
+        off.append(abs(found.steps - steps) <= max(1, puzzles / batch / 2 + 1))
+    assert np.mean(off) > 0.95
+
+
+@pytest.mark.parametrize(("steps", "puzzles", "batch"), [(40, 1000, 16), (225, 15_346, 64)])
+def test_another_length_is_said(steps: int, puzzles: int, batch: int) -> None:
+    config = experiment(train={"batch_size": batch, "reports": 4})
+    task = config.task.build()
+    found = epochs_of(config, puzzles, steps)
+    assert found.steps != steps
+    sized = task.split("train")
+    many = type("Sized", (), {"__len__": lambda self: puzzles})()
+    task.split = lambda name: many if name == "train" else sized  # type: ignore[method-assign]
+    text = reference_file(config, task, steps)
+    assert f"train.budget {steps} steps: the reference trains {found.steps}, " in text
+    assert "train.budget" not in reference_file(config, task, found.steps)
 
 
 def test_no_average_is_no_average(task: Task) -> None:
@@ -196,6 +234,8 @@ def test_no_average_is_no_average(task: Task) -> None:
         ("model", "swiglu_multiple", {"swiglu_multiple": 32}),
         ("model", "carry_latent", {"carry_latent": False}),
         ("model", "one_step_gradient", {"one_step_gradient": True}),
+        ("halting", "eval_threshold", {"eval_threshold": 0.5}),
+        ("task", "augment", {**TASK, "augment": True}),
         (
             "curriculum",
             "depth",
@@ -206,16 +246,16 @@ def test_no_average_is_no_average(task: Task) -> None:
 def test_what_the_reference_cannot_say_is_named(
     section: str, key: str, values: dict[str, Any], task: Task
 ) -> None:
-    assert inexpressible(experiment()) == []
-    config = experiment(**{section: values})
-    (line,) = inexpressible(config)
+    assert inexpressible(experiment(), "float32") == []
+    config = experiment_from({"task": TASK, section: values})
+    (line,) = inexpressible(config, "float32")
     assert line.startswith(f"{section}.{key} ")
-    assert line in reference_file(config, task, 100)
+    assert line in reference_file(config, task, 100, precision="float32")
 
 
 def test_the_file_is_an_arch_config_with_its_command(task: Task) -> None:
     config = experiment(model={"mixer": "mlp_t"}, train={"batch_size": 8})
-    text = reference_file(config, task, 100, name="mine")
+    text = reference_file(config, task, 100, name="mine", precision="bfloat16")
     assert yaml.safe_load(text) == arch_config(config)
     assert model_config(yaml.safe_load(text)).mixer == "mlp_t"
     comments = "".join(line for line in text.splitlines(True) if line.startswith("#"))
@@ -224,3 +264,128 @@ def test_the_file_is_an_arch_config_with_its_command(task: Task) -> None:
     for override in overrides(config, task, 100):
         assert override in comments
     assert "NOT expressible" not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "decided", "written", "said"),
+    [
+        ("auto", None, "bfloat16", True),
+        ("auto", "float32", "float32", False),
+        ("auto", "bfloat16", "bfloat16", False),
+        ("float32", "bfloat16", "float32", False),
+        ("bfloat16", None, "bfloat16", False),
+    ],
+)
+def test_the_forward_dtype_is_what_was_trained_with(
+    given: str, decided: str | None, written: str, said: bool
+) -> None:
+    config = experiment(train={"precision": given})
+    assert forward_dtype(config, decided) == written
+    assert arch_config(config, decided)["forward_dtype"] == written
+    assert (
+        any(line.startswith("train.precision") for line in inexpressible(config, decided)) == said
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_a_checkpoints_initial_states_have_the_forward_dtype(dtype: torch.dtype) -> None:
+    model = TRM(
+        ModelConfig.model_validate(SMALL),
+        seq_len=4,
+        vocab_size=9,
+        generator=torch.Generator().manual_seed(0),
+    )
+    state = model.state_dict()
+    exported = export_state_dict(state, CHECKPOINT_PREFIX, forward_dtype=dtype)
+    for name, tensor in exported.items():
+        initial = name.endswith(("H_init", "L_init"))
+        assert tensor.dtype == (dtype if initial else torch.float32), name
+    # What a carry of this dtype becomes where a row is reset, in the reference's own words.
+    carry = torch.zeros(1, 4, 16, dtype=dtype)
+    first = exported[f"{CHECKPOINT_PREFIX}inner.H_init"]
+    assert torch.where(torch.tensor([[[True]]]), first, carry).dtype == dtype
+    assert export_state_dict(state)["inner.H_init"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("written", ["${.hidden_size}", "${hidden_size}", "${arch.hidden_size}"])
+def test_an_interpolation_of_the_same_file_is_resolved(written: str) -> None:
+    text = yaml.safe_dump({**ARCH, "puzzle_emb_ndim": written})
+    assert model_config(yaml.safe_load(text)) == model_config(ARCH)
+    chained = {**ARCH, "H_cycles": "${.L_cycles}", "L_cycles": "${.L_layers}"}
+    assert (model_config(chained).H_cycles, model_config(chained).L_cycles) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"puzzle_emb_ndim": "${.width}"}, "arch.puzzle_emb_ndim: '${.width}' refers to nothing"),
+        ({"puzzle_emb_ndim": "${.puzzle_emb_ndim}"}, "refers to nothing that this file holds"),
+        ({"puzzle_emb_ndim": "${oc.env:HOME}"}, "refers to nothing that this file holds"),
+        ({"hidden_size": "${.num_heads}", "num_heads": "${.hidden_size}"}, "refers to nothing"),
+        ({"hidden_size": "wide"}, "arch.hidden_size: 'wide' must be a whole number"),
+        ({"expansion": "four"}, "arch.expansion: 'four' must be a number"),
+        ({"num_heads": 7}, "arch"),
+        ({"pos_encodings": "sinusoidal"}, "arch"),
+        ({"H_cycles": 0}, "arch.H_cycles"),
+    ],
+)
+def test_an_arch_that_is_none_is_refused_in_a_line(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        model_config({**ARCH, **changes})
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+WITHOUT_EFFECT = (
+    "schema_version", "name", "plugins", "task.", "diagnostics.", "train.device", "train.threads",
+    "train.compile", "train.valid_examples", "train.eval_batch_size", "train.budget.minutes",
+    "train.budget.flops", "train.budget.steps", "train.reports", "curriculum.name",
+    "curriculum.feedback_every",
+)  # fmt: skip
+"""Keys that change nothing of a training, its data aside, or that `steps` stands for."""
+OTHERS = {
+    "model.mixer": "mlp_t", "model.pos_encodings": "learned", "model.num_heads": 4,
+    "model.puzzle_emb_ndim": 20, "model.carry_latent": False, "model.one_step_gradient": True,
+    "model.no_ACT_continue": False, "loss.loss_type": "softmax_cross_entropy",
+    "optimizer.name": "adamw", "optimizer.grad_clip": 1.0, "train.ema": None,
+    "train.precision": "float32", "halting.eval_threshold": 0.4,
+}  # fmt: skip
+
+
+def test_no_key_of_a_training_is_lost_without_a_word(task: Task) -> None:
+    """Another value of any of them changes the arch config, an override, or is said."""
+    base = experiment().tree()
+
+    def seen(config: Experiment) -> tuple[object, ...]:
+        return (
+            arch_config(config, "bfloat16"),
+            overrides(config, task, 50),
+            inexpressible(config, "bfloat16"),
+        )
+
+    tried = 0
+    for path, value in _leaves(base):
+        if path.startswith(WITHOUT_EFFECT) or path.startswith("curriculum."):
+            continue
+        other = OTHERS.get(path)
+        if path not in OTHERS:
+            assert isinstance(value, (int, float)), path
+            other = 2 * value if value else 1
+            other = value / 2 if isinstance(value, float) and value else other
+        changed = deepcopy(base)
+        section, key = path.split(".")[0], path.split(".")[-1]
+        changed[section][key] = other
+        if path == "loss.continue_weight":
+            # It has a meaning only with the loss that the reference's code fails with.
+            changed["model"]["no_ACT_continue"] = False
+        assert seen(experiment_from(changed)) != seen(experiment()), path
+        tried += 1
+    assert tried > 30
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
