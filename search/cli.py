@@ -96,11 +96,23 @@ def _out_of_memory(error: MemoryError | RuntimeError) -> int:
 
 
 def _failed(error: OSError) -> int:
-    """One line for a file that the system refuses; what names no file is a defect of ours.
+    """One line for storage that is full, or a file that the system refuses; else it is a defect.
 
     Raises:
         OSError: the error, if it names none.
     """
+    from trm.blame import blame
+
+    found = blame(error)
+    if found.culprit == "storage":
+        where = "" if error.filename is None else f"{error.filename}: "
+        line = " ".join(f"{where}{error.strerror or error}".split())
+        print(
+            f"trm: {line}: nothing that was stored is lost: free space there or make it writable, "
+            "and run it again; --resume goes on with a run",
+            file=sys.stderr,
+        )
+        return FAILED
     if error.filename is None:
         raise error
     path = error.filename if isinstance(error.filename, str) else os.fsdecode(error.filename)
