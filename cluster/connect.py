@@ -25,6 +25,8 @@ _QUIET = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
 }
 _MARK = "TRM_RAY_SESSION"
+_STARTS = 3
+"""Times that Ray is started, if it fails."""
 _NICENESS = "RAY_worker_niceness"
 _OURS = ("cluster", "curricula", "search", "trm")
 _OBJECT_STORE_BYTES = 100_000_000
@@ -86,7 +88,8 @@ def connected(
         timeout: seconds to wait for an answer from `host:port`.
 
     Raises:
-        ClusterError: the address is malformed, of the client protocol, or nobody answers there.
+        ClusterError: the address is malformed, of the client protocol, or nobody answers there; or
+            Ray does not start here.
     """
     os.environ.update({key: os.environ.get(key, value) for key, value in _QUIET.items()})
     if address is not None:
@@ -156,22 +159,44 @@ def _start(
     before = {key: os.environ.get(key) for key in environment}
     os.environ.update(environment)
     try:
-        ray.init(
-            address="local",
-            num_cpus=cpus,
-            num_gpus=gpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _temp_dir=str(folder),
-        )
+        for left in reversed(range(_STARTS)):
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    num_gpus=gpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    _temp_dir=str(folder),
+                )
+                break
+            # Ray gives its servers half a minute (ray 2.60), which a busy machine may not have.
+            except Exception as error:
+                ray.shutdown()
+                if not left:
+                    raise _no_start(error) from error
     finally:
         for key, value in before.items():
             if value is None:
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
+
+
+def _no_start(error: Exception) -> ClusterError:
+    reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+    try:
+        from resource import RLIMIT_NOFILE, getrlimit
+
+        files = f" (ulimit -n says {getrlimit(RLIMIT_NOFILE)[0]}, Ray wants 256 or more)"
+    except ImportError:
+        files = ""
+    return ClusterError(
+        f"Ray does not start on this machine: {reason} It may be too busy, or short of memory or "
+        f"of open files{files}: `trm doctor` looks; nothing is lost, run the same again"
+    )
 
 
 def _own_token(folder: Path) -> dict[str, str]:

@@ -65,6 +65,7 @@ def ends_well(work: Callable[[], None], *, limited: str = "") -> int:
     Returns:
         The exit code: 0 done, 1 failed at run time.
     """
+    from cluster.connect import ClusterError
     from search.engine.guilt import NoNodeError
     from search.ledger.lease import LeaseLostError
     from search.sweep.stages import LimitReachedError, NoWinnerError
@@ -72,7 +73,7 @@ def ends_well(work: Callable[[], None], *, limited: str = "") -> int:
 
     try:
         work()
-    except (NoWinnerError, LeaseLostError) as error:
+    except (NoWinnerError, LeaseLostError, ClusterError) as error:
         print(f"trm: {error}", file=sys.stderr)
         return 1
     except (LimitReachedError, NoNodeError, StorageError) as error:

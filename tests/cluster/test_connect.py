@@ -207,3 +207,15 @@ def test_a_home_that_cannot_be_written_has_no_token_of_ray(
     assert len(token.read_text()) == 64
     monkeypatch.setenv("RAY_AUTH_TOKEN", "mine")
     assert _own_token(tmp_path) == {}
+
+
+@pytest.mark.slow
+def test_a_ray_that_does_not_start_is_one_line(hostile: Path) -> None:
+    shell = f"ulimit -n 40; exec {sys.executable} {hostile / 'bin' / 'driver.py'} '' end"
+    done = subprocess.run(
+        ["bash", "-c", shell], cwd=hostile, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 1
+    line = done.stderr.strip().splitlines()[-1]
+    assert "Ray does not start on this machine" in line
+    assert "ulimit -n says 40" in line

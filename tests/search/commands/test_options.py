@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import pytest
 
+from cluster.connect import ClusterError
 from search.commands.options import ends_well, resuming
 from search.ledger.lease import LeaseLostError
 from search.sweep.stages import LimitReachedError, NoWinnerError
@@ -18,6 +19,7 @@ from trm.errors import UserError
     [
         (NoWinnerError("no trial completed"), 1, "trm: no trial completed"),
         (LeaseLostError("another driver has it"), 1, "trm: another driver has it"),
+        (ClusterError("Ray does not start"), 1, "trm: Ray does not start"),
         (LimitReachedError("2 h are spent: go on"), 1, "trm: 2 h are spent: go on with: trm x"),
     ],
 )
