@@ -145,8 +145,10 @@ def _bounds(metadata: Sequence[Any], text: str) -> Iterator[str]:
             case annotated_types.MaxLen(max_length=count):
                 limits["most"] = count
     if {">=", "<="} <= limits.keys():
-        yield f" from {limits.pop('>='):g} to {limits.pop('<='):g}"
-    yield ",".join(f" {sign} {limits[sign]:g}" for sign in (">=", ">", "<=", "<") if sign in limits)
+        yield f" from {_short(limits.pop('>='))} to {_short(limits.pop('<='))}"
+    yield ",".join(
+        f" {sign} {_short(limits[sign])}" for sign in (">=", ">", "<=", "<") if sign in limits
+    )
     least, most = limits.get("least", 0), limits.get("most")
     if text.startswith(("list", "mapping")) and (least or most):
         yield f" of {least}" if least == most else f" of at least {least}"
@@ -162,3 +164,13 @@ def is_union(kind: Any) -> bool:
 def is_section(kind: Any) -> TypeGuard[type[BaseModel]]:
     """Whether an annotation is a section's class."""
     return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _short(limit: float) -> str:
+    """A limit in digits; as a power where those are many.
+
+    >>> _short(1_048_576), _short(0.5), _short(10**12)
+    ('1048576', '0.5', '1e+12')
+    """
+    exact = isinstance(limit, int) and limit < 10**9
+    return str(limit) if exact else f"{limit:g}"

@@ -92,7 +92,7 @@ class LearningSamplerConfig(SamplerConfig):
         n_startup_trials: draws from the prior before the model is used.
     """
 
-    n_startup_trials: int = Field(default=10, ge=1)
+    n_startup_trials: int = Field(default=10, ge=1, le=1_000_000)
 
     def propose(
         self, history: History, space: Space, seed: int, trials: int, attempt: int = 0

@@ -66,7 +66,7 @@ class MedianConfig(RungConfig):
     name: Literal["median"] = "median"
     grace: float = Field(default=0.25, gt=0.0, lt=1.0)
     decisions: int = Field(default=6, ge=1, le=100)
-    min_trials: int = Field(default=5, ge=1)
+    min_trials: int = Field(default=5, ge=1, le=1_000_000)
 
     def build(self, slow_start: bool, mode: Mode = "max") -> Median:
         grace = max(self.grace, SLOW_START_SHARE if slow_start else 0.0)

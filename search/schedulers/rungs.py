@@ -120,8 +120,8 @@ class GeometricConfig(RungConfig):
             learning-rate decay is searched).
     """
 
-    eta: float = Field(default=3.0, ge=2.0, allow_inf_nan=False)
-    min_share: float = Field(default=1 / 9, gt=0.0, lt=1.0)
+    eta: float = Field(default=3.0, ge=2.0, le=100.0)
+    min_share: float = Field(default=1 / 9, ge=1e-4, lt=1.0)
 
     def geometric(self, slow_start: bool) -> tuple[float, ...]:
         """The rungs."""

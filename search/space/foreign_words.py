@@ -5,6 +5,7 @@ Nothing here is ever taken as a distribution: the line says what to write instea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,6 +33,13 @@ SECTIONS = {
 """Sections of other tools' files, and what does their work here."""
 
 
+_OTHER_KIND = re.compile(
+    r"must be (a number|a finite number|a whole number|true or false|text|a section)"
+    r"|is unknown|unknown name"
+)
+"""What a complaint says of a value of the wrong kind."""
+
+
 def explained(tree: Mapping[str, Any], complaint: str) -> str | None:
     """The line for a complaint about a value that another tool takes for a range, if it is one.
 
@@ -49,6 +57,8 @@ def explained(tree: Mapping[str, Any], complaint: str) -> str | None:
         nested = isinstance(value, Mapping) and complaint.startswith((path + ".", path + "["))
         if not nested and not complaint.startswith(path + ":"):
             continue
+        if not isinstance(value, Mapping) and not _OTHER_KIND.search(complaint):
+            continue  # a list or a text may stand there, and another one than this
         if (ours := in_our_words(value, whole)) is not None:
             shown = flow_yaml(value) if len(str(value)) < 120 else f"{str(value)[:117]}..."
             return f"{path}: {shown} is no range here: {ours} (words: {', '.join(WORDS)})"

@@ -47,6 +47,10 @@ REFUSED = [
     ("train.budget={minutes: 1e300}", "must be at most 1e+07"),
     ("stability.candidates=HUGE", "must be at most"),
     ("cluster.parallel=HUGE", "must be at most"),
+    ("search.scheduler={name: hyperband, eta: 1e300}", "must be at most 100"),
+    ("search.scheduler={name: hyperband, min_share: 5e-324}", "must be at least 0.0001"),
+    ("search.scheduler={name: median, min_trials: HUGE}", "must be at most"),
+    ("search.sampler={name: tpe, n_startup_trials: HUGE}", "must be at most"),
     ("search.sampler={name: tpe, n_ei_candidates: HUGE}", "must be at most"),
 ]  # fmt: skip
 

@@ -11,6 +11,7 @@ from search.config.config import read_config
 from search.space.foreign_values import read_foreign
 from search.space.foreign_words import in_our_words
 from search.space.space import Space
+from trm.device import resolve
 from trm.errors import UserError
 from trm.yaml12 import flow_yaml, parse_value
 
@@ -159,6 +160,27 @@ def test_another_fault_keeps_its_own_line() -> None:
     tree = {"task": "arrows", "model": {"hidden_size": "wide"}, "train": {"batch_size": 8}}
     with pytest.raises(UserError, match="hidden_size: 'wide' must be a whole number"):
         read_config(tree)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        ("task.box", [3, 99], "task.box: [3, 99] is not supported"),
+        ("task.file", "a,b", "a,b: there is no such file"),
+        ("train.device", "cuda,cpu", "'cuda,cpu' is no torch device"),
+    ],
+)
+def test_a_list_or_text_where_one_may_stand_keeps_its_own_line(
+    path: str, value: Any, line: str
+) -> None:
+    def used() -> None:
+        config = read_config({"task": {"name": "sudoku"}}, [f"{path}={flow_yaml(value)}"]).default
+        resolve(config.train)
+        config.task.build(None)
+
+    with pytest.raises(UserError) as caught:
+        used()
+    assert line in str(caught.value)
 
 
 @pytest.mark.parametrize(
