@@ -29,6 +29,8 @@ from pathlib import Path
 VARIABLE = "TRM_RAY_JOB"
 """The variable of the environment that holds the mark."""
 _OBJECT_STORE_BYTES = 100_000_000
+_ENDING = "ending"
+"""The file that says that `end` of another process has come."""
 _REFUSALS = 3
 """How often in a row, some seconds apart, a head's machine says that it is gone."""
 _PATIENCE_SECONDS = 120.0
@@ -131,8 +133,8 @@ def start(
         )
     try:
         code = child.wait() if head else _beside_its_head(child, address)
-        if code < 0 and not folder.exists():
-            return 0  # by `end`, from another process
+        if code < 0 and (not folder.exists() or (folder / _ENDING).exists()):
+            return 0
         if code:
             # Where all is well, what it says is advice that does not fit a cluster of a job's own.
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-30:]
@@ -171,6 +173,8 @@ def end(mark: str) -> int:
         How many processes that were.
     """
     folder, killed = folder_of(mark), set[int]()
+    if folder.exists():
+        (folder / _ENDING).touch()
     deadline = time.monotonic() + 10.0
     while (pids := list(_belonging(mark, folder))) and time.monotonic() < deadline:
         for pid in pids:

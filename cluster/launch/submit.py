@@ -73,9 +73,9 @@ def submit(job: Job, machines: Machines, address: str) -> str:
         LaunchError: nobody answers or takes jobs there, or a key does not fit.
     """
     line = entrypoint(job, machines)
-    # It tells of its upload in lines that are for its own developers.
-    logging.getLogger("ray").setLevel(logging.WARNING)
     client = _client(address)
+    # Ray tells of its upload in lines that are for its own developers.
+    logging.getLogger("ray").setLevel(logging.WARNING)
     with shipped(job) as folder:
         try:
             return str(client.submit_job(entrypoint=line, runtime_env={"working_dir": str(folder)}))

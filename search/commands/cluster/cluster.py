@@ -110,6 +110,8 @@ def _submit(job: Job, machines: Machines, address: str) -> int:
 
     name, where = submit(job, machines, address), shlex.quote(address)
     print(f"submitted as {name}; the run folder is {job.out}")
+    if machines.secrets:
+        print(f"it needs these variables in the head's environment: {', '.join(machines.secrets)}")
     print(f"watch it with: ray job logs {name} --follow --address {where}")
     print(f"stop it with: ray job stop {name} --address {where}")
     return 0

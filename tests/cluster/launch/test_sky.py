@@ -92,3 +92,27 @@ def test_what_does_not_fit_is_refused(section: dict[str, Any], out: str, message
 def test_data_of_this_machine_is_refused() -> None:
     with pytest.raises(LaunchError, match=r"task.file: '/data/x.csv' is on this machine"):
         task(job(paths={"task.file": "/data/x.csv"}), machines())
+
+
+@pytest.mark.slow
+def test_skypilot_takes_it(tmp_path: Path) -> None:
+    chosen = os.environ.get("TRM_SKY_PYTHON")
+    if chosen is None:
+        pytest.skip("needs TRM_SKY_PYTHON, a Python with skypilot 0.14")
+    wanted = machines(nodes=2, gpus_per_node=1, gpu="L4", spot=True, sky={"infra": "gcp"})
+    path = tmp_path / "sky.yaml"
+    # Folders of this machine and buckets are looked at when a task is launched.
+    path.write_text(task(job(packages={}), wanted))
+    code = (
+        "import sky, sys, yaml; tree = yaml.safe_load(open(sys.argv[1]));"
+        "secrets = dict.fromkeys(tree['secrets'], 'x');"
+        "made = sky.Task.from_yaml_config({**tree, 'secrets': secrets});"
+        "print(made.num_nodes, next(iter(made.resources)).use_spot);"
+        "tree['resources']['use_spott'] = True; sky.Task.from_yaml_config(tree)"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [chosen, "-c", code, str(path)], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1:] == ["2 True"], done.stderr
+    assert "use_spott" in done.stderr
