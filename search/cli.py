@@ -23,7 +23,7 @@ from trm.errors import (
     StrayWarning,
     UserError,
 )
-from trm.paths import give_home, leave_gone_folder
+from trm.files.paths import give_home, leave_gone_folder
 
 RENAMED = {"study": ("ablate",), "dashboard": ("report", "--dashboard")}
 """What stands for the commands that there were, which are still accepted."""

@@ -28,9 +28,9 @@ from trm.blame import StorageError, blame
 from trm.config import Experiment, experiment_from
 from trm.device import Resolved
 from trm.errors import UserError
+from trm.files.sums import FILES, HEAD, crc32_of, is_sound, with_sums
 from trm.network.model import TRM
 from trm.plugins import import_plugins, plugin_names
-from trm.sums import FILES, HEAD, crc32_of, is_sound, with_sums
 from trm.tasks.base import Task
 from trm.training.build import build_model
 from trm.training.state import State, contiguous

@@ -14,11 +14,11 @@ from curricula.curriculum import AnyCurriculum
 from curricula.published import CustomCurriculum
 from trm.diagnostics import AnyDiagnostics, defaults
 from trm.errors import UserError
+from trm.files.paths import checked_path, home_path
 from trm.learning.halting import AnyHalting, HaltingConfig
 from trm.learning.losses import LossConfig
 from trm.learning.optimizers import OPTIMIZERS, AdamAtan2Config, OptimizerConfig
 from trm.network.model import ModelConfig
-from trm.paths import checked_path, home_path
 from trm.plugins import import_plugins, plugin_names
 from trm.tasks import TASKS
 from trm.tasks.base import TaskConfig

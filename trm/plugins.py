@@ -16,8 +16,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from trm.errors import UserError
-from trm.paths import working_folders
-from trm.run_folder import run_folder_of
+from trm.files.paths import working_folders
+from trm.files.run_folder import run_folder_of
 
 GROUP = "trm.plugins"
 """The group of entry points by which an installed package names its plug-in modules."""

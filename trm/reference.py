@@ -18,11 +18,11 @@ from torch import Tensor
 from curricula.curriculum import Curriculum
 from trm.config import Experiment
 from trm.errors import UserError
+from trm.files.yaml12 import dump_yaml
 from trm.learning.halting import HaltingConfig
 from trm.network.model import ModelConfig
 from trm.tasks.base import Task
 from trm.validation import validate
-from trm.yaml12 import dump_yaml
 
 CHECKPOINT_PREFIX = "_orig_mod.model."
 """What compilation and the loss head put before the names in a saved checkpoint."""

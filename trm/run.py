@@ -23,15 +23,21 @@ from trm.checkpoint import read_head, require_same_config, resume, save_checkpoi
 from trm.config import SECTIONS, Experiment, absolute_files, experiment_from, load_experiment
 from trm.errors import UserError
 from trm.extension import EXTENDS, extended
-from trm.lock import FileLock
+from trm.files.lock import FileLock
+from trm.files.run_folder import (
+    LOCK,
+    cache_folder,
+    checkpoints_in,
+    create_folder,
+    latest_checkpoint,
+)
+from trm.files.yaml12 import dump_yaml, read_yaml
 from trm.provenance import changed_plugins, plugin_provenance, provenance
 from trm.report import Report, report_json
-from trm.run_folder import LOCK, cache_folder, checkpoints_in, create_folder, latest_checkpoint
 from trm.stopping import instead_of_raising
 from trm.tasks.base import Task
 from trm.tasks.soundness import require_sound_task
 from trm.training.trainer import Trainer
-from trm.yaml12 import dump_yaml, read_yaml
 
 KEPT_CHECKPOINTS = 2
 CHECKPOINT_SECONDS = 600.0

@@ -11,9 +11,9 @@ from trm.checkpoint import Head, load_model, read_head, require_same_data
 from trm.device import resolve
 from trm.evaluation import Evaluation, Thinking, score, subset, think
 from trm.evaluation import solve as think_through
+from trm.files.run_folder import cache_folder, checkpoint_in
 from trm.learning.halting import logit_threshold
 from trm.network.model import TRM
-from trm.run_folder import cache_folder, checkpoint_in
 from trm.tasks.base import Progress, Split, SplitName, Task, Tokens
 
 

@@ -16,8 +16,8 @@ from search.ledger.trial import Trial
 from search.ledger.wall_clock import TIME_FILE
 from search.logs.console import duration
 from trm.errors import UserError
-from trm.lock import lock_holder
-from trm.run_folder import LOCK
+from trm.files.lock import lock_holder
+from trm.files.run_folder import LOCK
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from search.ledger.wall_clock import TIME_FILE
 from search.stability.result import RESULT_FILE, Result, read_result
 from search.stability.sensitivity_result import SENSITIVITY_FILE, read_sensitivity
 from trm.errors import UserError
-from trm.sums import damage_of
+from trm.files.sums import damage_of
 
 Kind = Literal["whole", "damaged", "repeats", "ignored"]
 

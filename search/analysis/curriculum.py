@@ -13,13 +13,13 @@ from curricula.preview import Preview, PreviewPoint, always, preview
 from curricula.stage import Slice, Stage
 from trm.config import Experiment, load_experiment
 from trm.errors import UserError
+from trm.files.yaml12 import read_yaml
 from trm.learning.optimizers import learning_rate_factor
 from trm.report import ReportRow
 from trm.tasks.base import Task
 from trm.training.budget import budget_flops
 from trm.training.curriculum import begin_course, full_stage
 from trm.training.flops import step_flops
-from trm.yaml12 import read_yaml
 
 NUMBERS = {
     "H_cycles": "H cycles",

@@ -77,7 +77,7 @@ def _trained(folder: Path) -> Diagnosis:
         rows = head.values["counters"].get("history", [])
         return Diagnosis(None, "", tuple(diagnose(rows, head.config.diagnostics)))
     from trm.config import experiment_from
-    from trm.yaml12 import read_yaml
+    from trm.files.yaml12 import read_yaml
 
     if not (folder / "reports.jsonl").is_file():
         raise UserError(

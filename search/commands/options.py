@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trm.errors import UserError
-from trm.paths import checked_path, home_path
+from trm.files.paths import checked_path, home_path
 
 
 def a_path(text: str) -> Path:

@@ -14,9 +14,9 @@ from search.space.foreign_words import explained
 from search.space.space import Space, Tree
 from trm.config import Experiment, experiment_from, variant
 from trm.errors import UserError
-from trm.paths import working_folders
+from trm.files.paths import working_folders
+from trm.files.yaml12 import read_yaml
 from trm.plugins import import_plugins, plugin_names
-from trm.yaml12 import read_yaml
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from search.config.sections import SweepSections
 from search.space.foreign_words import SECTIONS as SECTIONS_OF_OTHERS
 from trm.config import SECTIONS, absolute_files, set_value
 from trm.errors import RenamedWarning, UserError
-from trm.paths import checked_path
-from trm.yaml12 import parse_value, read_yaml
+from trm.files.paths import checked_path
+from trm.files.yaml12 import parse_value, read_yaml
 
 
 def load_tree(source: str | Path, sets: Iterable[str] = ()) -> dict[str, Any]:

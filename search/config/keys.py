@@ -23,7 +23,7 @@ from search.config.key_types import Value, is_section, registry_of, type_text, u
 from search.config.sections import SweepSections
 from trm.config import Experiment
 from trm.diagnostics import diagnostics_class
-from trm.yaml12 import flow_yaml
+from trm.files.yaml12 import flow_yaml
 
 Model = type[BaseModel]
 

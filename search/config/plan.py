@@ -35,10 +35,10 @@ from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import EarlyStoppingConfig, Mode, Scheduler, starts_slowly
 from search.space.space import Space, Tree
 from trm.errors import UserError
+from trm.files.yaml12 import dump_yaml, parse_yaml
 from trm.provenance import provenance
 from trm.report import even_marks
 from trm.validation import validate
-from trm.yaml12 import dump_yaml, parse_yaml
 
 if TYPE_CHECKING:
     from trm.config import Experiment

@@ -17,8 +17,8 @@ import cluster  # noqa: F401
 import curricula  # noqa: F401
 import trm  # noqa: F401
 from search.ledger.storage import append_text, local_copy, place
+from trm.files.sums import damage_of
 from trm.plugins import look_in
-from trm.sums import damage_of
 
 if TYPE_CHECKING:
     from trm.config import Experiment
@@ -201,7 +201,7 @@ _tasks: dict[tuple[str, str | None], Task] = {}
 
 def _task(section: str, cache_folder: str | None, experiment: Experiment) -> Task:
     """A task's data, built once per worker process; only the last task is kept."""
-    from trm import run_folder
+    from trm.files import run_folder
 
     key = (section, cache_folder)
     if key not in _tasks:

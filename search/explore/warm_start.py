@@ -22,7 +22,7 @@ from search.samplers.history import PastTrial
 from search.schedulers.rungs import highest
 from search.space.space import Params
 from trm.errors import UserError
-from trm.paths import home_path
+from trm.files.paths import home_path
 
 START_FILE = "warm_start.json"
 START_VERSION = 1

@@ -18,12 +18,12 @@ from search.ledger.trial import Trial
 from search.stability.result import Result, read_result
 from trm.config import Experiment, PromiseConfig, experiment_from
 from trm.errors import UserError
+from trm.files.run_folder import cache_folder
+from trm.files.yaml12 import dump_yaml
 from trm.reference import reference_file
-from trm.run_folder import cache_folder
 from trm.tasks import TASKS
 from trm.tasks.base import Task
 from trm.training.flops import step_flops
-from trm.yaml12 import dump_yaml
 
 FORMATS = {"trm": ".yaml", "reference": ".yaml", "json": ".json", "card": ".md"}
 """How a file of each format is named."""

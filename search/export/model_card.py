@@ -8,7 +8,7 @@ from typing import Any
 from search.config.plan import Plan
 from search.export.summary import Summary
 from trm.config import Experiment
-from trm.yaml12 import dump_yaml
+from trm.files.yaml12 import dump_yaml
 
 _STANDINGS = {
     "winner": "The winner of its sweep. The figures are over fresh seeds that took no part in "

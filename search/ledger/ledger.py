@@ -41,7 +41,7 @@ from search.ledger.storage import LEASE_FILE, Place, Remote, place, remove_tree
 from search.ledger.trial import Row, StageName, Trial
 from search.objectives.outcome import Outcome
 from trm.errors import UserError
-from trm.lock import FileLock
+from trm.files.lock import FileLock
 
 __all__ = [
     "Ledger",

@@ -22,8 +22,8 @@ from pyarrow import fs
 
 from trm.blame import StorageError
 from trm.errors import UserError
-from trm.paths import checked_path
-from trm.run_folder import create_folder, is_stray, tell_of_a_new_run
+from trm.files.paths import checked_path
+from trm.files.run_folder import create_folder, is_stray, tell_of_a_new_run
 
 LEASE_FILE = "lease.json"
 """The object that says whose an object store's run is."""
@@ -186,7 +186,7 @@ def _connect(text: str) -> Place:
 
 
 def create_run_folder(folder: Place, marker: str, *, resume: bool) -> None:
-    """`trm.run_folder.create_folder` for any place.
+    """`trm.files.run_folder.create_folder` for any place.
 
     Raises:
         UserError: the folder holds another run or other files, or cannot be written.

@@ -17,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from search.logs.optuna_journal import STUDY_FILE
 from trm.errors import UserError
-from trm.paths import checked_path
+from trm.files.paths import checked_path
 
 StartResponse = Callable[..., Any]
 Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]

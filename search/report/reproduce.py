@@ -17,7 +17,7 @@ from search.ledger.storage import Place, Remote
 from search.report.facts import Facts
 from search.report.section import Code, Picture, Section, Table
 from search.report.words import count
-from trm.yaml12 import dump_yaml
+from trm.files.yaml12 import dump_yaml
 
 
 def reproduce(facts: Facts) -> Section:

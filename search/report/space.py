@@ -11,7 +11,7 @@ from search.report.section import Code, Panel, Picture, Section, Table
 from search.report.theme import FAINT, GREEN, VERMILION, WINNER, Role, chart, faded, marker
 from search.report.words import count, listed, plain, short
 from search.space.distributions import Range
-from trm.yaml12 import dump_yaml
+from trm.files.yaml12 import dump_yaml
 
 _ROW = 34
 GOOD = Role(GREEN, "diamond", "solid")

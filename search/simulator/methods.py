@@ -16,7 +16,7 @@ from search.simulator.simulator import SeedSplit, Simulated, confirm_runs, plan_
 from search.simulator.virtual_clock import ClockName
 from trm.config import set_value
 from trm.errors import UserError
-from trm.yaml12 import parse_value
+from trm.files.yaml12 import parse_value
 
 SETTABLE = ("search", "stability")
 RANDOM_SEARCH = "random search"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trm.yaml12 import parse_value
+from trm.files.yaml12 import parse_value
 
 _KINDS = {
     "uniform": "uniform float real double interval scalar floatrange uniformfloat quniform "

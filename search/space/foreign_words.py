@@ -11,7 +11,7 @@ from typing import Any
 
 from search.space.distributions import WORDS
 from search.space.foreign_values import Found, read_foreign
-from trm.yaml12 import flow_yaml
+from trm.files.yaml12 import flow_yaml
 
 SECTIONS = {
     "parameters": "write each range where its key stands, as in "

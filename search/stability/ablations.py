@@ -28,7 +28,7 @@ from search.ledger.trial import Trial
 from search.stability.ablation_arms import ABLATION, arms, seeded
 from search.stability.ablation_table import Ablations, ablations_markdown, tabled
 from trm.errors import UserError
-from trm.run_folder import cache_folder
+from trm.files.run_folder import cache_folder
 
 TABLE_VERSION = 1
 

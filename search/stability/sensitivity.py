@@ -38,7 +38,7 @@ from search.stability.sensitivity_design import (
 from search.stability.sensitivity_result import Sensitivity, read_sensitivity, save_sensitivity
 from search.stats.sobol import Index, indices, noise_of
 from trm.evaluation import subset
-from trm.run_folder import cache_folder
+from trm.files.run_folder import cache_folder
 
 __all__ = [
     "Budget",

@@ -11,7 +11,7 @@ from pathlib import Path
 from cluster.doctor import Check, machine_checks
 from search.ledger.storage import Place, place
 from trm.errors import UserError
-from trm.run_folder import cache_folder
+from trm.files.run_folder import cache_folder
 
 PACKAGE = "trm-search"
 HERE = ""

@@ -18,7 +18,7 @@ from search.space.distributions import Choice, Distribution, option_name
 from search.space.space import Params, Space
 from search.stability.result import read_result
 from trm.errors import UserError
-from trm.paths import home_path
+from trm.files.paths import home_path
 
 KEY = "search.first"
 

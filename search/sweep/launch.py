@@ -34,7 +34,7 @@ from search.sweep.retry import parse_retry, retry_trials
 from search.sweep.run import Run
 from search.sweep.stages import LimitReachedError, NoWinnerError, SweepStages
 from trm.errors import UserError
-from trm.run_folder import cache_folder
+from trm.files.run_folder import cache_folder
 from trm.tasks.base import Task
 
 __all__ = ["LimitReachedError", "NoWinnerError", "Run", "stability", "sweep"]

@@ -17,7 +17,7 @@ from search.config.file import load_tree
 from search.space.space import Space
 from tests.benchmarks.side_by_side import compare
 from trm.config import experiment_from, set_value
-from trm.run_folder import cache_folder
+from trm.files.run_folder import cache_folder
 from trm.training.trainer import Trainer
 
 ARROWS = Space.parse(load_tree("arrows5")).default()[1]

@@ -77,7 +77,7 @@ def train(task_name: str, arm: str, seed: int, path: Path) -> None:
     from search.config.file import load_tree
     from search.space.space import Space
     from trm.config import experiment_from, set_value
-    from trm.run_folder import cache_folder
+    from trm.files.run_folder import cache_folder
     from trm.training.budget import budget_flops
     from trm.training.trainer import Trainer
 

@@ -5,7 +5,7 @@
 import sys
 from search.config.config import read_config
 from search.sweep.dry_run import dry_run, text
-from trm.run_folder import cache_folder
+from trm.files.run_folder import cache_folder
 config, cores = read_config("arrows4"), int(sys.argv[1])
 for parallel in (cores, 32 * cores):
     found = dry_run(config, parallel=parallel, build=lambda one: one.task.build(cache_folder(), None))

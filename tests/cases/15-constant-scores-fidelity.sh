@@ -11,7 +11,7 @@ from search.config.plan import write_plan
 from search.config.resolve import resolve_plan
 from search.ledger.ledger import Ledger
 from trm.report import COLUMNS
-from trm.run_folder import cache_folder
+from trm.files.run_folder import cache_folder
 config = read_config("arrows4")
 plan = resolve_plan(config, config.default.task.build(cache_folder()))
 folder = Path(sys.argv[1]) / "r"; zero = {"int": 0, "float": 0.0, "bool": False}; rng = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import pytest
 
 from search.cli import main
 from tests.support.small_disk import fill, small_disk
-from trm.yaml12 import dump_yaml
+from trm.files.yaml12 import dump_yaml
 
 Tiny = Callable[..., dict[str, Any]]
 

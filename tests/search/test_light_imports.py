@@ -34,7 +34,7 @@ SINGLE = (
     "trm.provenance",
     "trm.report",
     "trm.tasks",
-    "trm.yaml12",
+    "trm.files.yaml12",
 )
 
 PROGRAM = """

@@ -62,7 +62,7 @@ msvcrt.locking = lambda file, mode, size: fcntl.flock(file, fcntl.LOCK_EX | fcnt
 """
 PROGRAM = """
 from search.cli import main
-import trm.lock
+import trm.files.lock
 for name in ("fcntl", "resource"):
     try:
         exec(f"import {name}", {"__name__": "trm.anything"})

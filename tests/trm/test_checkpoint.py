@@ -16,8 +16,8 @@ import trm.checkpoint
 from trm.checkpoint import load_checkpoint, load_model, read_head, resume, save_checkpoint
 from trm.config import experiment_from
 from trm.errors import UserError
-from trm.run_folder import checkpoint_in, latest_checkpoint
-from trm.sums import damage_of
+from trm.files.run_folder import checkpoint_in, latest_checkpoint
+from trm.files.sums import damage_of
 from trm.tasks.base import Task
 from trm.training.trainer import Trainer
 

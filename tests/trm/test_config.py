@@ -9,7 +9,7 @@ import pytest
 from curricula.component import foreign_names
 from trm.config import Experiment, experiment_from, load_experiment, set_value, variant
 from trm.errors import UserError
-from trm.yaml12 import dump_yaml, read_yaml
+from trm.files.yaml12 import dump_yaml, read_yaml
 
 TinyTree = Callable[..., dict[str, Any]]
 

@@ -11,8 +11,8 @@ import torch
 
 from tests.conftest import Tiny
 from trm.errors import UserError
+from trm.files.yaml12 import read_yaml
 from trm.run import Stopped, Training, train
-from trm.yaml12 import read_yaml
 
 STEADY = {"optimizer.lr_min_ratio": 1.0, "train.ema": 0.9}
 """Nothing that depends on the budget."""

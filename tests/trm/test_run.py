@@ -18,10 +18,10 @@ from search.cli import main
 from search.config.config import read_config
 from trm.config import experiment_from
 from trm.errors import UserError
+from trm.files.yaml12 import dump_yaml, read_yaml
 from trm.report import MACHINE_COLUMNS, Report
 from trm.run import Stopped, train
 from trm.training.trainer import Trainer
-from trm.yaml12 import dump_yaml, read_yaml
 
 Tiny = Callable[..., dict[str, Any]]
 

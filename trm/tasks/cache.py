@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.errors import CacheWarning
-from trm.paths import spare_folder
+from trm.files.paths import spare_folder
 from trm.tasks.base import Split, SplitName
 
 FORMAT = 1

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from search.commands.options import a_path, a_place, positive
 from trm.errors import UserError
-from trm.paths import write_output
+from trm.files.paths import write_output
 
 if TYPE_CHECKING:
     from cluster.launch.job import Job

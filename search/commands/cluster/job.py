@@ -13,8 +13,8 @@ from cluster.launch.job import Job, is_uri
 from cluster.launch.settings import Machines
 from search.config.config import Config, read_config
 from search.config.file import preset_or_path
-from trm.paths import checked_path, home_path
-from trm.yaml12 import dump_yaml
+from trm.files.paths import checked_path, home_path
+from trm.files.yaml12 import dump_yaml
 
 PACKAGES = ("cluster", "curricula", "search", "trm")
 _DISTRIBUTION = "trm-search"

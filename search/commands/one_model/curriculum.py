@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.commands.options import a_path
 from trm.errors import UserError
-from trm.paths import checked_path, write_output
+from trm.files.paths import checked_path, write_output
 
 if TYPE_CHECKING:
     from curricula.preview import Change, Preview
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from search.analysis.curriculum_text import summary
     from search.config.config import read_config
     from search.logs.console import note, task_progress
-    from trm.run_folder import cache_folder
+    from trm.files.run_folder import cache_folder
 
     if args.out and args.out.suffix.lower() not in FORMATS:
         raise UserError("--out", str(args.out), f"must end in one of {', '.join(FORMATS)}")

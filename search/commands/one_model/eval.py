@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and print; returns the exit code."""
     from search.logs.console import task_progress
     from trm.evaluation import score, subset
-    from trm.run_folder import cache_folder
+    from trm.files.run_folder import cache_folder
     from trm.solver import load
     from trm.tasks.base import IGNORE
 

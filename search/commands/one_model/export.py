@@ -21,7 +21,7 @@ from pathlib import Path
 from search.commands.options import a_path
 from search.logs.plain import write_exactly
 from trm.errors import UserError
-from trm.paths import write_output
+from trm.files.paths import write_output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         return _list()
     from search.config.config import read_config
     from search.logs.console import task_progress
-    from trm.run_folder import cache_folder
+    from trm.files.run_folder import cache_folder
 
     config = read_config(args.config, args.sets).default
     with task_progress() as progress:

@@ -124,7 +124,7 @@ def _dry_run(args: argparse.Namespace) -> int:
     from search.config.config import read_config
     from search.logs.console import task_progress
     from search.sweep.dry_run import dry_run, text
-    from trm.run_folder import cache_folder
+    from trm.files.run_folder import cache_folder
 
     config = read_config(args.config, args.sets)
     if args.trials is not None:

@@ -18,7 +18,7 @@ from search.ledger.trial import Trial
 from search.space.distributions import Choice, Range
 from search.space.space import Space
 from tests.support.planned import checked
-from trm.yaml12 import dump_yaml
+from trm.files.yaml12 import dump_yaml
 
 TREE: dict[str, Any] = {
     "name": "planted",

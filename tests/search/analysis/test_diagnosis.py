@@ -21,8 +21,8 @@ from tests.support.planned import planned
 from trm.detectors import DETECTORS
 from trm.detectors.detector import Detector, Finding
 from trm.errors import UserError
+from trm.files.run_folder import latest_checkpoint
 from trm.run import train
-from trm.run_folder import latest_checkpoint
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from search.cli import main
-from trm.yaml12 import dump_yaml
+from trm.files.yaml12 import dump_yaml
 
 SUDOKU = {
     "name": "sudoku", "box": [2, 2], "blanks": 4,

@@ -25,8 +25,8 @@ from tests.support.planned import planned
 from tests.support.plugin_folder import working_in
 from trm.config import Experiment
 from trm.errors import UserError
-from trm.run_folder import run_folder_of
-from trm.yaml12 import dump_yaml
+from trm.files.run_folder import run_folder_of
+from trm.files.yaml12 import dump_yaml
 
 READING = ("status", "report", "importance", "fidelity", "diagnose", "export")
 PLUGIN = """

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from search.config.file import load_tree, presets
 from search.config.json_schema import json_schema
 from trm.config import set_value
-from trm.yaml12 import parse_yaml
+from trm.files.yaml12 import parse_yaml
 
 SCHEMA = json_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)

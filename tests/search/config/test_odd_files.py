@@ -10,7 +10,7 @@ import pytest
 
 from search.cli import main
 from search.config.config import read_config
-from trm.yaml12 import read_yaml
+from trm.files.yaml12 import read_yaml
 
 GOOD = "task: {name: arrows, size: 4}\nmodel: {hidden_size: 32}\n"
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -10,7 +10,7 @@ from search.config.sections import SweepSections, sweep_sections
 from search.space.space import Space
 from trm.config import experiment_from
 from trm.errors import UserError
-from trm.yaml12 import dump_yaml
+from trm.files.yaml12 import dump_yaml
 
 
 def refused(tree: dict[str, Any]) -> str:

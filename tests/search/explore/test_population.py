@@ -23,10 +23,10 @@ from tests.support.planned import checked, planned
 from trm.checkpoint import save_checkpoint
 from trm.config import experiment_from
 from trm.errors import UserError
+from trm.files.yaml12 import dump_yaml, read_yaml
 from trm.report import MACHINE_COLUMNS
 from trm.training.curriculum import begin_course, full_stage
 from trm.training.trainer import Trainer
-from trm.yaml12 import dump_yaml, read_yaml
 
 TREE: dict[str, Any] = {
     "name": "learned",

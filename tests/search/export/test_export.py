@@ -10,9 +10,9 @@ from search.space.space import Space
 from tests.support.folders import RUNS_V1
 from tests.support.planned import checked
 from trm.config import experiment_from
+from trm.files.yaml12 import parse_value
 from trm.reference import arch_config, inexpressible, model_config, overrides, reference_file
 from trm.tasks.arrows import ArrowsConfig
-from trm.yaml12 import parse_value
 
 
 @pytest.mark.parametrize("name", sorted(presets()))

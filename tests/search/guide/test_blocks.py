@@ -18,10 +18,10 @@ from search.guide.pages import folder
 from search.space.space import Space
 from tests.support.blocks import Block, blocks, command_lines
 from trm.config import experiment_from
+from trm.files.yaml12 import parse_yaml
 from trm.tasks import TASKS
 from trm.tasks.sudoku.generator import dig, grids
 from trm.tasks.sudoku.grid import Box
-from trm.yaml12 import parse_yaml
 
 ROOT = Path(__file__).parents[3]
 DATA = ROOT / "tests/data/run_v1"

@@ -9,7 +9,7 @@ import pytest
 from search.cli import main
 from search.guide.pages import folder
 from tests.support.blocks import blocks, command_lines
-from trm.yaml12 import dump_yaml, parse_yaml
+from trm.files.yaml12 import dump_yaml, parse_yaml
 
 BLOCKS = list(blocks(folder() / "clusters.md"))
 [SECTION] = [block for block in BLOCKS if block.language == "yaml"]

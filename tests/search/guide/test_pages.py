@@ -23,8 +23,8 @@ from search.logs.optuna_journal import STUDY_FILE
 from search.report.write import REPORT_FILE
 from search.stability.result import RESULT_FILE
 from search.stability.sensitivity_result import SENSITIVITY_FILE
+from trm.files.yaml12 import read_yaml
 from trm.report import COLUMNS
-from trm.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[3]
 DATA = ROOT / "tests/data/run_v1"

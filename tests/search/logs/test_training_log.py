@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from search.cli import main
 from tests.conftest import Tiny
-from trm.yaml12 import dump_yaml
+from trm.files.yaml12 import dump_yaml
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from search.report.write import REPORT_FILE, sections
 from search.stability.result import read_result
 from tests.support.bred import TREE as BRED
 from tests.support.reported import LR, MARKS, TREE, curve, quality
-from trm.yaml12 import dump_yaml
+from trm.files.yaml12 import dump_yaml
 
 Uri = Callable[[str], str]
 

@@ -28,7 +28,7 @@ from tests.support.browser import CHROMIUM
 from tests.support.folders import RUNS_V1
 from tests.support.reported import BUDGET, TREE, made
 from trm.errors import UserError
-from trm.yaml12 import parse_yaml
+from trm.files.yaml12 import parse_yaml
 
 
 @pytest.fixture(scope="module")

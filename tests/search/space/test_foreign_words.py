@@ -13,7 +13,7 @@ from search.space.foreign_words import in_our_words
 from search.space.space import Space
 from trm.device import resolve
 from trm.errors import UserError
-from trm.yaml12 import flow_yaml, parse_value
+from trm.files.yaml12 import flow_yaml, parse_value
 
 LOG = "{loguniform: [1.0e-05, 0.01]}"
 LINE = "{uniform: [0.1, 0.5]}"

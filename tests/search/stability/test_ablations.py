@@ -24,7 +24,7 @@ from tests.support.folders import ROOT
 from tests.support.toy_training import SWEPT
 from trm.config import experiment_from
 from trm.errors import UserError
-from trm.yaml12 import dump_yaml
+from trm.files.yaml12 import dump_yaml
 
 TREE: dict[str, Any] = {
     "name": "ablated",

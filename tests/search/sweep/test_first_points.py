@@ -12,7 +12,7 @@ from search.explore.warm_start import distinct
 from search.sweep.first_points import resolve_first
 from trm.config import experiment_from
 from trm.errors import UserError
-from trm.yaml12 import dump_yaml
+from trm.files.yaml12 import dump_yaml
 
 TREE: dict[str, Any] = {
     "task": {"name": "arrows", "size": 3, "visited": [2, 4]},

@@ -16,7 +16,7 @@ from search.ledger.reader import read_trials
 from search.ledger.wall_clock import TIME_FILE
 from search.stability.result import read_result
 from trm.config import experiment_from
-from trm.yaml12 import dump_yaml, read_yaml
+from trm.files.yaml12 import dump_yaml, read_yaml
 
 TINY: dict[str, Any] = {
     "name": "judged",

@@ -21,9 +21,9 @@ from search.ledger.reader import read_trials
 from search.stability.result import read_result
 from search.sweep.run import Run
 from trm.config import experiment_from
+from trm.files.yaml12 import parse_value, read_yaml
 from trm.report import MACHINE_COLUMNS
 from trm.training.trainer import Trainer
-from trm.yaml12 import parse_value, read_yaml
 
 TINY = """
 name: tiny

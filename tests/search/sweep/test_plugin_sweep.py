@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.plugin_folder import EXAMPLES, install
-from trm.yaml12 import parse_yaml
+from trm.files.yaml12 import parse_yaml
 
 TRM = Path(sys.executable).with_name("trm")
 INSTALLED = "parity_task"

@@ -109,7 +109,7 @@ SECOND_HALF = """
 import json, sys
 from pathlib import Path
 from trm.checkpoint import read_head, resume, save_checkpoint
-from trm.run_folder import cache_folder
+from trm.files.run_folder import cache_folder
 for folder in map(Path, sys.argv[1:]):
     task = read_head(folder / "middle").config.task.build(cache_folder())
     trainer = resume(folder / "middle", task)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from curricula.limits import MOST_EXAMPLES, MOST_SEED
-from trm.paths import home_path
+from trm.files.paths import home_path
 from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import cached_splits, file_hash
 from trm.tasks.sudoku import grid, hub, symmetry

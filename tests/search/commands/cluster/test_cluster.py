@@ -15,7 +15,7 @@ from search.cli import main
 from search.commands.cluster.cluster import FORMS
 from search.commands.start.guide import page
 from search.config.config import read_config
-from trm.yaml12 import dump_yaml
+from trm.files.yaml12 import dump_yaml
 
 ALL: dict[str, Any] = {
     "nodes": 2, "cpus_per_node": 4, "memory_gb_per_node": 8, "storage": "s3://mine/runs",

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from trm.config import experiment_from
+from trm.files.yaml12 import read_yaml
 from trm.report import MACHINE_COLUMNS
-from trm.yaml12 import read_yaml
 
 PUZZLE, SOLUTION = "12.4341221434.21", "1234341221434321"
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from trm.config import experiment_from
+from trm.files.yaml12 import read_yaml
 from trm.tasks import TASKS
-from trm.yaml12 import read_yaml
 
 
 def test_it_lists_every_task_with_its_settings(cli: Any) -> None:

@@ -21,9 +21,9 @@ import trm.run
 from search.cli import main
 from tests.support.plugin_folder import working_in
 from trm.errors import NewRunWarning
+from trm.files.yaml12 import read_yaml
 from trm.report import COLUMNS, MACHINE_COLUMNS
 from trm.training.trainer import Trainer
-from trm.yaml12 import read_yaml
 
 Config = Callable[..., Path]
 TRM = Path(sys.executable).with_name("trm")
@@ -235,7 +235,7 @@ def test_another_run_is_not_written_over(
 def test_a_folder_in_use_is_refused(
     refused: Callable[..., str], config: Config, tmp_path: Path
 ) -> None:
-    from trm.lock import FileLock
+    from trm.files.lock import FileLock
 
     (tmp_path / "out").mkdir()
     lock = FileLock(tmp_path / "out" / "lock")
@@ -275,7 +275,7 @@ def undisturbed(
     tiny: Callable[..., dict[str, Any]], cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
     """The YAML file and the folder of a run that nothing stopped."""
-    from trm.yaml12 import dump_yaml
+    from trm.files.yaml12 import dump_yaml
 
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "long.yaml").write_text(dump_yaml(tiny(LONG)))

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 
 from trm.errors import NewRunWarning, UserError
-from trm.paths import checked_path, home_path, spare_folder
+from trm.files.paths import checked_path, home_path, spare_folder
 
 LOCK = "lock"
 """The file that a run's process holds locked."""

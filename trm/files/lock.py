@@ -12,7 +12,7 @@ import weakref
 from pathlib import Path
 
 from trm.errors import LockWarning, UserError
-from trm.heartbeat import Heartbeat, HeldError, holder_of, newest_holding
+from trm.files.heartbeat import Heartbeat, HeldError, holder_of, newest_holding
 
 _HELD_BY_ANOTHER = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 """What the systems say where a lock is taken; anything else is that there are no locks here."""
@@ -24,7 +24,7 @@ class FileLock:
     """An exclusive `flock`, held from construction until `release` or the end of the process.
 
     On Windows, where it has not been tried, it is a lock of `msvcrt`. A file system without locks
-    gets a file that is renewed (`trm.heartbeat`), and one warning.
+    gets a file that is renewed (`trm.files.heartbeat`), and one warning.
 
     Children do not keep it alive: the descriptor is closed on exec (Python's default) and, for
     children that never exec, right after fork.

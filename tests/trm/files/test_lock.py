@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-import trm.heartbeat
+import trm.files.heartbeat
 from trm.errors import LockWarning, UserError
-from trm.heartbeat import newest_holding
-from trm.lock import FileLock, lock_holder
+from trm.files.heartbeat import newest_holding
+from trm.files.lock import FileLock, lock_holder
 
 HOLD = """
 import os, subprocess, sys, time
 from pathlib import Path
-from trm.lock import FileLock
+from trm.files.lock import FileLock
 lock = FileLock(Path(sys.argv[1]))
 child = os.fork()
 if child == 0:
@@ -87,7 +87,7 @@ def test_who_only_looks_keeps_nobody_from_taking_it(tmp_path: Path) -> None:
 LOOK = """
 import sys
 from pathlib import Path
-from trm.lock import lock_holder
+from trm.files.lock import lock_holder
 print(flush=True)
 while True:
     lock_holder(Path(sys.argv[1]))
@@ -110,7 +110,7 @@ except OSError as error:
     assert error.errno == errno.{code}
 else:
     raise SystemExit("flock works")
-from trm.lock import FileLock
+from trm.files.lock import FileLock
 from trm.errors import UserError
 try:
     lock = FileLock(Path(sys.argv[1]))
@@ -184,8 +184,8 @@ def test_a_holder_that_hung_is_outlasted_and_knows(
     def no_locks(descriptor: int) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr("trm.lock._lock", no_locks)
-    monkeypatch.setattr(trm.heartbeat, "DURATION", 0.2)
+    monkeypatch.setattr("trm.files.lock._lock", no_locks)
+    monkeypatch.setattr(trm.files.heartbeat, "DURATION", 0.2)
     path = tmp_path / "lock"
     with pytest.warns(LockWarning, match="has no locks"):
         first = FileLock(path)

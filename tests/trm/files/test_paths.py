@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trm.errors import UserError
-from trm.paths import checked_path, home_path, spare_folder, working_folders, write_output
+from trm.files.paths import checked_path, home_path, spare_folder, working_folders, write_output
 
 
 def refused(path: Path | str, key: str = "--out") -> str:

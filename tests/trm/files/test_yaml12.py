@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from trm.errors import UserError
-from trm.yaml12 import dump_yaml, parse_value, read_yaml
+from trm.files.yaml12 import dump_yaml, parse_value, read_yaml
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from trm.errors import UserError
-from trm.yaml_nodes import yaml_value
+from trm.files.yaml_nodes import yaml_value
 
 MOST_BYTES = 16 * 2**20
 """Of a file; a larger one is no config."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trm.errors import NewRunWarning, UserError
-from trm.run_folder import LOCK, cache_folder, checkpoint_in, create_folder, latest_checkpoint
+from trm.files.run_folder import LOCK, cache_folder, checkpoint_in, create_folder, latest_checkpoint
 
 
 def refused(folder: Path, *, resume: bool = False) -> str:

@@ -1,0 +1,1 @@
+"""Files: paths that people give, run folders, locks, checksums and YAML."""
