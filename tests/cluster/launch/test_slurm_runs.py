@@ -16,7 +16,7 @@ from search.cli import main
 from search.ledger.reader import holds_ledger, read_curves, read_trials
 from tests.conftest import TREE
 from tests.support.slurm_cluster import Slurm, missing, slurm_cluster
-from trm.yaml12 import dump_yaml
+from trm.files.yaml12 import dump_yaml
 
 pytestmark = [
     pytest.mark.slow,

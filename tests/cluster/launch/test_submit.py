@@ -22,7 +22,7 @@ from cluster.launch.submit import CONFIG, entrypoint, shipped, submit
 from search.ledger.reader import read_trials
 from tests.conftest import TREE
 from tests.support.launched import HOSTILE, job, machines
-from trm.yaml12 import dump_yaml
+from trm.files.yaml12 import dump_yaml
 
 ROOT = Path(__file__).parents[3]
 
