@@ -73,14 +73,18 @@ def submit(job: Job, machines: Machines, address: str) -> str:
         LaunchError: nobody answers or takes jobs there, or a key does not fit.
     """
     line = entrypoint(job, machines)
+    from ray.exceptions import RayError
+
     client = _client(address)
     # Ray tells of its upload in lines that are for its own developers.
-    logging.getLogger("ray").setLevel(logging.WARNING)
+    logging.disable(logging.INFO)
     with shipped(job) as folder:
         try:
             return str(client.submit_job(entrypoint=line, runtime_env={"working_dir": str(folder)}))
-        except (RuntimeError, ValueError, OSError) as error:
+        except (RayError, RuntimeError, ValueError, OSError) as error:
             raise LaunchError("--address", address, f"refuses the job: {_line(error)}") from error
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def _client(address: str) -> Any:
@@ -89,6 +93,8 @@ def _client(address: str) -> Any:
         raise LaunchError(
             "--address", address, "must be the dashboard's address, as in http://head:8265"
         )
+    from ray.exceptions import RayError
+
     try:
         from ray.job_submission import JobSubmissionClient
 
@@ -97,7 +103,7 @@ def _client(address: str) -> Any:
         raise LaunchError(
             "trm cluster submit", None, "needs ray[default]: pip install 'trm-search[cluster]'"
         ) from error
-    except (RuntimeError, ConnectionError, ValueError, OSError) as error:
+    except (RayError, RuntimeError, ValueError, OSError) as error:
         raise LaunchError(
             "--address", address,
             f"does not take jobs ({_line(error)}): check it, that the head has ray[default], and "
