@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.launch.commented_yaml import dump
@@ -22,6 +22,7 @@ TREES = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(max_size=6), TREES, max_size=4))
 def test_it_reads_as_what_it_was(tree: dict[str, Any]) -> None:
     assert yaml.safe_load(dump(tree, {})) == tree

@@ -81,7 +81,7 @@ def test_a_worker_ends_after_its_head() -> None:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         code = (
             "import subprocess, sys; from cluster.launch import node;"
-            "node._REFUSALS = 2; child = subprocess.Popen(['sleep', '60']);"
+            "node._REFUSALS = 1; child = subprocess.Popen(['sleep', '60']);"
             "print('up', flush=True);"
             "print(node._beside_its_head(child, sys.argv[1])); child.kill()"
         )
@@ -90,7 +90,7 @@ def test_a_worker_ends_after_its_head() -> None:
         )
         assert worker.stdout is not None
         assert worker.stdout.readline() == "up\n"
-        time.sleep(2.5)
+        time.sleep(1.5)
         assert worker.poll() is None
     assert worker.communicate(timeout=20)[0] == "0\n"
 

@@ -84,7 +84,7 @@ def test_no_value_becomes_a_command(value: str, tmp_path: Path) -> None:
             "SLURM_NODEID": "0",
         }  # fmt: skip
         for name in ("srun", "scontrol"):
-            (tmp_path / name).write_text("#!/bin/bash\nsleep 1\n")
+            (tmp_path / name).write_text("#!/bin/bash\nsleep 0.1\n")
             (tmp_path / name).chmod(0o755)
         subprocess.run(["bash", str(path)], env=environment, cwd=tmp_path, timeout=30, check=True)
         calls = [part.split("\0") for part in wrote.read_text().split("END\0")]

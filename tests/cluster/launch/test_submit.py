@@ -52,9 +52,10 @@ def test_no_value_becomes_a_command(value: str, own: bool, tmp_path: Path) -> No
         (tmp_path / name).chmod(0o755)
     wanted = machines(python=str(tmp_path / "python")) if own else machines()
     line = entrypoint(job(f"s3://mine/{value}", options=("--set", value)), wanted)
-    # No parent of this shell has loaded Ray, so it is the python3 of the path.
+    # Its parent is another shell, which has not loaded Ray: so it is the python3 of the path.
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    subprocess.run(["sh", "-c", line], cwd=tmp_path, env=environment, check=True)
+    words = ["sh", "-c", 'sh -c "$1"; exit "$?"', "sh", line]
+    subprocess.run(words, cwd=tmp_path, env=environment, check=True)
     assert wrote.read_bytes().decode().split("\0")[:-1] == [
         "-m", "search.cli", "sweep", CONFIG, "--set", value, "--out", f"s3://mine/{value}",
         "--resume", "--address", "auto",
