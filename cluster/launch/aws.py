@@ -7,7 +7,7 @@ from typing import Any
 from cluster.launch import bare_machine
 from cluster.launch.commented_yaml import dump
 from cluster.launch.errors import LaunchError
-from cluster.launch.job import Job, require_bucket, require_reachable
+from cluster.launch.job import LaunchJob, require_bucket, require_reachable
 from cluster.launch.settings import Machines
 from cluster.launch.words import command, label, quoted
 
@@ -38,7 +38,7 @@ _COMMENTS = {
 }
 
 
-def cluster(job: Job, machines: Machines, path: str = "aws.yaml") -> str:
+def cluster(job: LaunchJob, machines: Machines, path: str = "aws.yaml") -> str:
     """The text of the file for `ray up`.
 
     Args:
@@ -123,7 +123,7 @@ def _head(machines: Machines, path: str) -> str:
     return _HEAD.format(up=command("ray", "up", path), start="\n".join(start), path=shown)
 
 
-def _write_start(job: Job, python: str) -> str:
+def _write_start(job: LaunchJob, python: str) -> str:
     text = "\n".join([
         "export RAY_AUTH_MODE=token",
         f"exec {bare_machine.start(job, python, f'127.0.0.1:{_PORT}')}",
@@ -132,7 +132,7 @@ def _write_start(job: Job, python: str) -> str:
     return f"printf '%s' {quoted(text)} > \"$HOME/{_START}\""
 
 
-def _check(job: Job, machines: Machines) -> None:
+def _check(job: LaunchJob, machines: Machines) -> None:
     settings = machines.aws
     require_bucket(job, "and the machines of AWS do not see it")
     require_reachable(job, [], "put it in a bucket")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 
 from cluster.launch.errors import LaunchError
-from cluster.launch.job import Job
+from cluster.launch.job import LaunchJob
 from cluster.launch.words import command, quoted
 
 PYTHON = "$HOME/trm-env/bin/python"
@@ -20,7 +20,7 @@ def python_of(chosen: str | None) -> str:
     return quoted(chosen) if chosen else f'"{PYTHON}"'
 
 
-def install(job: Job, *more: str) -> list[str]:
+def install(job: LaunchJob, *more: str) -> list[str]:
     """Commands that make an environment with what the program needs, as it is here.
 
     They can be run again.
@@ -55,12 +55,12 @@ def find_code(python: str) -> str:
     return f'echo "$HOME/trm-code" > "$({python} -c {quoted(place)})/trm-code.pth"'
 
 
-def write_config(job: Job) -> str:
+def write_config(job: LaunchJob) -> str:
     """A command that writes the job's file into the home folder."""
     return f"printf '%s' {quoted(job.text)} > \"$HOME/{CONFIG}\""
 
 
-def start(job: Job, python: str, address: str) -> str:
+def start(job: LaunchJob, python: str, address: str) -> str:
     """A command that runs the program.
 
     Args:
@@ -73,7 +73,7 @@ def start(job: Job, python: str, address: str) -> str:
     )
 
 
-def copied_packages(job: Job) -> dict[str, str]:
+def copied_packages(job: LaunchJob) -> dict[str, str]:
     """Folders to copy, from where they go to on a machine to where they are here.
 
     Raises:

@@ -14,7 +14,7 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True)
-class Job:
+class LaunchJob:
     """A program that drives a Ray cluster, begins a run or goes on with it, and ends.
 
     Attributes:
@@ -30,7 +30,7 @@ class Job:
         packages: folders with the program's code, by their import names.
         requirements: what pip installs for it, with versions.
 
-    >>> job = Job("mine", ("-m", "mine"), "/srv/a.yaml", "", (), "/srv/runs/mine")
+    >>> job = LaunchJob("mine", ("-m", "mine"), "/srv/a.yaml", "", (), "/srv/runs/mine")
     >>> job.words("/srv/a.yaml", AUTO)[:4]
     ['-P', '-m', 'mine', '/srv/a.yaml']
     """
@@ -70,7 +70,7 @@ def is_uri(text: str) -> bool:
     return re.match(r"[a-z][a-z0-9+.-]*://", text) is not None
 
 
-def require_bucket(job: Job, why: str) -> None:
+def require_bucket(job: LaunchJob, why: str) -> None:
     """
     Raises:
         LaunchError: the run folder is no URI, or one of a local file system.
@@ -81,7 +81,7 @@ def require_bucket(job: Job, why: str) -> None:
         )  # fmt: skip
 
 
-def require_reachable(job: Job, mounts: Sequence[str], remedy: str) -> None:
+def require_reachable(job: LaunchJob, mounts: Sequence[str], remedy: str) -> None:
     """
     Args:
         mounts: folders that the nodes have.

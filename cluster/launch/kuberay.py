@@ -10,7 +10,7 @@ import yaml
 
 from cluster.launch.commented_yaml import dump
 from cluster.launch.errors import LaunchError
-from cluster.launch.job import AUTO, Job, below, is_uri, require_reachable
+from cluster.launch.job import AUTO, LaunchJob, below, is_uri, require_reachable
 from cluster.launch.operator_rules import broken_rule
 from cluster.launch.settings import KuberaySettings, Machines
 from cluster.launch.words import command, label, quoted
@@ -28,7 +28,7 @@ _SPOT_TAINTS = (
 _LARGEST_CONFIG = 1_000_000
 
 
-def manifest(job: Job, machines: Machines, path: str = "rayjob.yaml") -> str:
+def manifest(job: LaunchJob, machines: Machines, path: str = "rayjob.yaml") -> str:
     """The text of the file for `kubectl apply -f`.
 
     Args:
@@ -81,7 +81,7 @@ _COMMENTS = {
 }
 
 
-def _check(job: Job, machines: Machines) -> None:
+def _check(job: LaunchJob, machines: Machines) -> None:
     settings = machines.kuberay
     if settings.image is None:
         raise LaunchError(
@@ -132,7 +132,7 @@ def _check(job: Job, machines: Machines) -> None:
     require_reachable(job, mounts, "put it on the shared volume (cluster.kuberay.claim)")
 
 
-def _config_map(job: Job, machines: Machines) -> Tree:
+def _config_map(job: LaunchJob, machines: Machines) -> Tree:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -145,7 +145,7 @@ def _metadata(name: str, settings: KuberaySettings) -> Tree:
     return {"name": name, **({"namespace": settings.namespace} if settings.namespace else {})}
 
 
-def _ray_job(job: Job, machines: Machines) -> Tree:
+def _ray_job(job: LaunchJob, machines: Machines) -> Tree:
     settings = machines.kuberay
     python = machines.python or "python"
     spec: Tree = {
@@ -189,7 +189,7 @@ def _ray_job(job: Job, machines: Machines) -> Tree:
     }
 
 
-def _pod(job: Job, machines: Machines, *, head: bool) -> Tree:
+def _pod(job: LaunchJob, machines: Machines, *, head: bool) -> Tree:
     settings = machines.kuberay
     mounts: list[Tree] = [{"name": "memory", "mountPath": "/dev/shm"}]
     volumes: list[Tree] = [{"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}]

@@ -7,7 +7,7 @@ from typing import Any
 from cluster.launch import bare_machine
 from cluster.launch.commented_yaml import dump
 from cluster.launch.errors import LaunchError
-from cluster.launch.job import Job, require_bucket, require_reachable
+from cluster.launch.job import LaunchJob, require_bucket, require_reachable
 from cluster.launch.settings import Machines
 from cluster.launch.words import command, label
 
@@ -54,7 +54,7 @@ exit "$code"
 """
 
 
-def task(job: Job, machines: Machines, path: str = "sky.yaml") -> str:
+def task(job: LaunchJob, machines: Machines, path: str = "sky.yaml") -> str:
     """The text of the file for `sky jobs launch`.
 
     Args:
@@ -91,14 +91,14 @@ def task(job: Job, machines: Machines, path: str = "sky.yaml") -> str:
     return head + dump(tree, _COMMENTS)
 
 
-def _setup(job: Job, machines: Machines) -> str:
+def _setup(job: LaunchJob, machines: Machines) -> str:
     own = [] if machines.python else bare_machine.install(job)
     python = bare_machine.python_of(machines.python)
     lines = ["set -e", *own, bare_machine.find_code(python), bare_machine.write_config(job)]
     return "\n".join(lines) + "\n"
 
 
-def _check(job: Job, machines: Machines) -> None:
+def _check(job: LaunchJob, machines: Machines) -> None:
     require_bucket(job, "and the machines of a cloud do not see it")
     require_reachable(
         job, list(machines.sky.mounts), "put it in a bucket and mount that with cluster.sky.mounts"

@@ -8,12 +8,12 @@ from importlib import resources
 from pathlib import PurePosixPath
 
 from cluster.launch.errors import LaunchError
-from cluster.launch.job import Job, is_uri
+from cluster.launch.job import LaunchJob, is_uri
 from cluster.launch.settings import Machines
 from cluster.launch.words import command, label, quoted
 
 
-def script(job: Job, machines: Machines) -> str:
+def script(job: LaunchJob, machines: Machines) -> str:
     """The text of the script for `sbatch`.
 
     Raises:
@@ -46,7 +46,7 @@ def script(job: Job, machines: Machines) -> str:
     return "".join(filled)
 
 
-def _check(job: Job, machines: Machines) -> None:
+def _check(job: LaunchJob, machines: Machines) -> None:
     for key, value in (("the config", job.file), ("cluster.storage", job.out)):
         if any(ord(letter) < 32 for letter in value):
             raise LaunchError(key, value, "holds a line break or another control character")
@@ -61,7 +61,7 @@ def _check(job: Job, machines: Machines) -> None:
         )
 
 
-def _directives(job: Job, machines: Machines) -> Iterator[str]:
+def _directives(job: LaunchJob, machines: Machines) -> Iterator[str]:
     settings = machines.slurm
     yield f"#SBATCH --job-name={label(job.name)}"
     yield f"#SBATCH --nodes={machines.nodes}"

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cluster.launch.errors import LaunchError
-from cluster.launch.job import AUTO, Job, is_uri, require_reachable
+from cluster.launch.job import AUTO, LaunchJob, is_uri, require_reachable
 from cluster.launch.settings import Machines
 from cluster.launch.words import command
 
@@ -26,10 +26,10 @@ _FIND_PYTHON = (
 )
 
 
-def entrypoint(job: Job, machines: Machines) -> str:
+def entrypoint(job: LaunchJob, machines: Machines) -> str:
     """The command line that the head runs, in the folder that was shipped.
 
-    >>> job = Job("mine", ("-m", "mine"), "", "", (), "s3://b/mine")
+    >>> job = LaunchJob("mine", ("-m", "mine"), "", "", (), "s3://b/mine")
     >>> entrypoint(job, Machines(python="/opt/trm/bin/python"))
     '/opt/trm/bin/python -m mine trm-sweep.yaml --out s3://b/mine --resume --address auto'
 
@@ -50,7 +50,7 @@ def entrypoint(job: Job, machines: Machines) -> str:
 
 
 @contextmanager
-def shipped(job: Job) -> Iterator[Path]:
+def shipped(job: LaunchJob) -> Iterator[Path]:
     """A folder with the program's packages and its config, and nothing else."""
     with tempfile.TemporaryDirectory(prefix="trm-submit-") as scratch:
         for name, source in job.packages.items():
@@ -63,7 +63,7 @@ def shipped(job: Job) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def submit(job: Job, machines: Machines, address: str) -> str:
+def submit(job: LaunchJob, machines: Machines, address: str) -> str:
     """Send the job to a cluster; returns the name by which the cluster knows it.
 
     Args:

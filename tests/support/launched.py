@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cluster.launch.job import Job
+from cluster.launch.job import LaunchJob
 from cluster.launch.settings import Machines
 from trm.validation import validate
 
@@ -16,7 +16,7 @@ HOSTILE = (
 """What a value must not be able to do."""
 
 
-def job(out: str = "s3://mine/runs/first", **changes: Any) -> Job:
+def job(out: str = "s3://mine/runs/first", **changes: Any) -> LaunchJob:
     values: dict[str, Any] = {
         "name": "first",
         "program": ("-m", "search.cli", "sweep"),
@@ -27,7 +27,7 @@ def job(out: str = "s3://mine/runs/first", **changes: Any) -> Job:
         "packages": {"trm": Path("/opt/trm")},
         "requirements": ("ray[default,tune]==2.60.0", "torch==2.13.0"),
     }
-    return Job(**{**values, **changes})
+    return LaunchJob(**{**values, **changes})
 
 
 def machines(**section: Any) -> Machines:

@@ -23,7 +23,7 @@ from trm.errors import UserError
 from trm.files.paths import write_output
 
 if TYPE_CHECKING:
-    from cluster.launch.job import Job
+    from cluster.launch.job import LaunchJob
     from cluster.launch.settings import Machines
 
 FORMS = {
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _text(form: str, job: Job, machines: Machines, path: str) -> str:
+def _text(form: str, job: LaunchJob, machines: Machines, path: str) -> str:
     if form == "slurm":
         from cluster.launch.slurm import script
 
@@ -105,7 +105,7 @@ def _text(form: str, job: Job, machines: Machines, path: str) -> str:
     return cluster(job, machines, path)
 
 
-def _submit(job: Job, machines: Machines, address: str) -> int:
+def _submit(job: LaunchJob, machines: Machines, address: str) -> int:
     from cluster.launch.submit import submit
 
     name, where = submit(job, machines, address), shlex.quote(address)

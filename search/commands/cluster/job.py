@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-from cluster.launch.job import Job, is_uri
+from cluster.launch.job import LaunchJob, is_uri
 from cluster.launch.settings import Machines
 from search.config.config import Config, read_config
 from search.config.file import preset_or_path
@@ -23,7 +23,7 @@ _EXTRAS = {"ray": "ray[default,tune]"}
 
 def sweep_job(
     source: str, sets: Sequence[str], *, out: str | None, trials: int | None, ships: bool
-) -> tuple[Job, Machines]:
+) -> tuple[LaunchJob, Machines]:
     """The job that `trm sweep` of a config is, and the machines that its file asks for.
 
     Args:
@@ -44,7 +44,7 @@ def sweep_job(
     if not ships:
         options += [word for one in sets for word in ("--set", one)]
         options += [] if trials is None else ["--trials", str(trials)]
-    job = Job(
+    job = LaunchJob(
         name=config.default.name,
         program=("-m", "search.cli", "sweep"),
         file=source if is_preset else str(path.absolute()),
