@@ -39,7 +39,7 @@ class NewRunWarning(UserWarning):
 
 
 class LockWarning(UserWarning):
-    """A file system has no locks: the command line prints the message as one line."""
+    """Storage has no locks, or weaker ones: the command line prints the message as one line."""
 
 
 class StrayWarning(UserWarning):

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -21,6 +21,8 @@ INTERRUPTED = 130
 """The exit code of a command that a signal has stopped."""
 STOP_SECONDS = 8.0
 """From the first signal to the end of the process, whatever it is doing: who asks waits ten."""
+LAST_SECONDS = 1.0
+"""How long a process that leaves takes, at most, for what was to be done before."""
 SAME_SECONDS = 1.0
 """A further signal within this time is the first one again: `timeout` sends each of them twice."""
 
@@ -72,8 +74,36 @@ def stopping() -> bool:
     return _command.heard is not None
 
 
+_last_acts: list[Callable[[], None]] = []
+
+
+def before_leaving(act: Callable[[], None]) -> None:
+    """Have something small done, in a thread of its own, when this process leaves where it stands.
+
+    Args:
+        act: what it raises is lost; the process does not wait for it beyond `LAST_SECONDS`.
+    """
+    _last_acts.append(act)
+
+
+def forget_before_leaving(act: Callable[[], None]) -> None:
+    """Take back what `before_leaving` was given."""
+    _last_acts.remove(act)
+
+
+def _do_last() -> None:
+    for act in list(_last_acts):
+        with suppress(Exception):
+            act()
+
+
 def leave() -> NoReturn:
     """End this process where it stands: nothing that waits at its exit holds it up."""
+    if _last_acts:
+        acting = threading.Thread(target=_do_last, daemon=True)
+        with suppress(RuntimeError):  # at the end of an interpreter there are no new threads
+            acting.start()
+            acting.join(LAST_SECONDS)
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream.isatty():

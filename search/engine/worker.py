@@ -22,8 +22,8 @@ import ray
 from ray.tune import Trainable
 
 from search.engine.job import Job, TrainingRun, build_trainer
-from search.ledger.checkpoints import keep_only
 from search.ledger.storage import append_text, place, remove_tree, write_folder
+from search.ledger.trial import keep_only
 from trm.blame import Blame, StorageError, blame, links_of
 from trm.report import Report
 

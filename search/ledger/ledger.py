@@ -19,7 +19,6 @@ from types import TracebackType
 from search.ledger.attempts import FOLDER as ATTEMPTS_FOLDER
 from search.ledger.attempts import write_attempts
 from search.ledger.book import Book, apply, note_attempt
-from search.ledger.checkpoints import is_own, keep_only
 from search.ledger.files import DamagedFileError, ledger_of
 from search.ledger.journal import Journal, JournalRecord, sync_folder
 from search.ledger.lease import Lease, LeaseLostError
@@ -38,7 +37,7 @@ from search.ledger.room import Room
 from search.ledger.spare import keep_segments, write_base
 from search.ledger.state import LedgerState
 from search.ledger.storage import LEASE_FILE, Place, Remote, place, remove_tree
-from search.ledger.trial import Row, StageName, Trial
+from search.ledger.trial import Row, StageName, Trial, is_own, keep_only
 from search.objectives.outcome import Outcome
 from trm.errors import UserError
 from trm.files.lock import FileLock

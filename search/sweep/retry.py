@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from search.ledger.checkpoints import is_own
 from search.ledger.files import TEST_FILE, read_json, write_json
 from search.ledger.ledger import Ledger
-from search.ledger.trial import Trial
+from search.ledger.trial import Trial, is_own
 from search.logs.console import warn
 from trm.errors import UserError
 

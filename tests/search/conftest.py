@@ -3,9 +3,12 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 from pyarrow.fs import S3FileSystem
 
@@ -24,6 +27,14 @@ def ray_cluster() -> Iterator[Cluster]:
 def s3_server() -> Iterator[str]:
     """The address of an S3 server on this machine, and credentials for it in the environment."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request
+    put_object, one_at_a_time = S3Response.put_object, threading.Lock()
+
+    def put_at_once(self: S3Response) -> Any:
+        # moto looks at a condition first and stores afterwards; a store does both at once.
+        with one_at_a_time:
+            return put_object(self)
+
+    S3Response.put_object = put_at_once  # type: ignore[method-assign]
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -35,6 +46,7 @@ def s3_server() -> Iterator[str]:
     os.environ |= mine
     yield f"{host}:{port}"
     server.stop()
+    S3Response.put_object = put_object  # type: ignore[method-assign]
     for name, value in before.items():
         if value is None:
             del os.environ[name]

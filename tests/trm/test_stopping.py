@@ -234,3 +234,37 @@ def test_a_later_ctrl_c_is_raised_where_nobody_ends_the_process(
 
     with pytest.raises(KeyboardInterrupt):
         twice()
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        ("print('done', flush=True)", "done\n"),
+        ("print('done', flush=True); time.sleep(60)", "done\n"),
+        ("1 / 0", ""),
+        ("sys.exit(3)", ""),
+    ],
+    ids=["quick", "endless", "failing", "exiting"],
+)
+def test_something_small_is_done_before_a_process_leaves(act: str, said: str) -> None:
+    work = f"""
+def act(): {act}
+def never(): print("never", flush=True)
+stopping.before_leaving(act)
+stopping.before_leaving(never)
+stopping.forget_before_leaving(never)
+while True:
+    try:
+        ready()
+        time.sleep(60)
+    except KeyboardInterrupt:
+        pass
+"""
+    with running(within(work)) as process:
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        printed, complained = process.communicate(timeout=20)
+        assert printed.replace("ready\n", "") == said
+        assert complained == LINE
+        assert process.returncode == 130
+        assert time.monotonic() - begun < 4

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,11 +17,23 @@ import search.ledger.lease
 from search.ledger.lease import Lease, LeaseLostError, read_holder
 from search.ledger.storage import Remote, place
 from trm.errors import UserError
+from trm.stopping import _do_last
 
 
-@pytest.fixture
-def file(uri: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Remote:
+def without_obstore(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("obstore", "obstore.exceptions", "obstore.store"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.fixture(params=["conditional", "plain"])
+def file(
+    request: pytest.FixtureRequest, uri: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> Remote:
     monkeypatch.setattr(search.ledger.lease, "SETTLE", 0.05)
+    if request.param == "plain":
+        without_obstore(monkeypatch)
+    else:
+        pytest.importorskip("obstore")
     found = place(uri("run")) / "lease.json"
     assert isinstance(found, Remote)
     return found
@@ -96,6 +110,8 @@ def test_the_renewing_thread_finds_out(file: Remote, monkeypatch: pytest.MonkeyP
 def test_of_two_that_start_together_the_later_writer_has_it(
     file: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    without_obstore(monkeypatch)
+
     def another_writes(seconds: float) -> None:
         write(file)
 
@@ -104,6 +120,47 @@ def test_of_two_that_start_together_the_later_writer_has_it(
         with pytest.raises(UserError, match="process 17 on elsewhere"):
             Lease(file)
     assert json.loads(file.read_text())["token"] == "other"
+
+
+def test_a_process_that_leaves_leaves_a_lease_that_soon_ends(file: Remote) -> None:
+    lease = Lease(file)
+    _do_last()
+    holder = read_holder(file)
+    assert holder is not None
+    assert 0 < holder.expires - time.time() <= search.ledger.lease.PARTING
+
+    # Nothing is written from here on.
+    def write_on() -> None:
+        with pytest.raises(LeaseLostError, match="taken over"):
+            lease.require()
+
+    writing = threading.Thread(target=write_on, daemon=True)
+    writing.start()
+    with pytest.raises(UserError, match="is in use"):
+        Lease(file)
+    time.sleep(max(holder.expires - time.time(), 0.0) + 0.05)
+    heir = Lease(file)
+    assert writing.is_alive()
+    # Only a test goes on.
+    lease._busy.release()
+    writing.join()
+    with pytest.raises(LeaseLostError, match="taken over"):
+        lease.check()
+    for one in (lease, heir):
+        one.release()
+    assert not file.exists()
+    _do_last()
+
+
+def test_who_leaves_does_not_touch_what_another_took_over(file: Remote) -> None:
+    lease = Lease(file)
+    write(file)
+    before = file.read_text()
+    _do_last()
+    assert file.read_text() == before
+    lease._busy.release()
+    lease.release()
+    assert file.read_text() == before
 
 
 def test_a_lease_that_expired_unnoticed_is_renewed_if_nobody_took_it(file: Remote) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ import search.ledger.lease
 import search.ledger.ledger
 import search.ledger.object_journal
 from search.ledger.journal import segments
-from search.ledger.lease import LeaseLostError
+from search.ledger.lease import LeaseLostError, read_holder
 from search.ledger.ledger import Ledger
 from search.ledger.reader import holds_ledger, read_curves, read_trials
 from search.ledger.seal import seal_line
@@ -410,6 +411,62 @@ def test_a_driver_killed_at_any_moment_loses_nothing_stored(where: Remote) -> No
             assert trial.mark == len(marks)
     assert_unique(where)
     assert ds.dataset((where / "trials").path, filesystem=where.filesystem).count_rows() > last
+
+
+def begun_driver(where: Remote, program: str = DRIVER) -> subprocess.Popen[str]:
+    """A driver that has stored something."""
+    driver = subprocess.Popen(
+        [sys.executable, "-c", program, str(where)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert driver.stdout is not None
+    assert driver.stdout.readline().startswith("open")
+    assert driver.stdout.readline().startswith("stored")
+    return driver
+
+
+def test_a_driver_that_hung_writes_nothing_more_once_another_has_the_run(where: Remote) -> None:
+    driver = begun_driver(where)
+    driver.send_signal(signal.SIGSTOP)
+    time.sleep(2.1)
+    with Ledger.open(where) as ledger:
+        fill(ledger, 1, 2)
+        ledger.flush()
+        before, log = stored(where), [path.read_bytes() for path in segments(where / "log")]
+        driver.send_signal(signal.SIGCONT)
+        _, said = driver.communicate(timeout=60)
+        assert driver.returncode == 1
+        assert f"taken over by process {os.getpid()}" in said
+        ledger.flush()
+        assert stored(where) == before
+        assert [path.read_bytes() for path in segments(where / "log")][-1] == log[-1]
+        fill(ledger, 1, 1)
+    assert_unique(where)
+
+
+LEAVING = f"""
+import time
+from search.ledger.ledger import Ledger
+from trm import stopping
+stopping.STOP_SECONDS = 0.3
+Ledger.close = lambda self: time.sleep(60)  # as with a store that takes nothing
+with stopping.ends_soon():
+    exec({DRIVER.replace("2.0, 0.5", "30.0, 5.0")!r})
+"""
+
+
+def test_a_driver_that_leaves_where_it_stands_leaves_a_lease_that_soon_ends(where: Remote) -> None:
+    driver = begun_driver(where, LEAVING)
+    driver.terminate()
+    driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    holder = read_holder(where / "lease.json")
+    assert holder is not None
+    assert holder.pid == driver.pid
+    assert holder.expires - time.time() <= search.ledger.lease.PARTING
+    time.sleep(max(holder.expires - time.time(), 0.0))
+    with Ledger.open(where) as ledger:
+        assert ledger.trials
 
 
 @pytest.fixture(autouse=True)
