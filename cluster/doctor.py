@@ -130,6 +130,9 @@ def _torch() -> Iterator[Check]:
     cuda = torch.version.cuda
     built = f"CUDA {cuda}" if cuda else "built without CUDA"
     driver = shutil.which("nvidia-smi")
+    if torch.backends.mps.is_available():
+        yield _apple_gpu()
+        return
     if not torch.cuda.is_available():
         if cuda and driver:
             remedy = "the driver is older than this CUDA, or no GPU is let in: see `nvidia-smi`"
@@ -161,6 +164,23 @@ def _gpu(index: int) -> Check:
     if free < whole / 2:
         return Check(name, "note", found, "another process holds the rest: see `nvidia-smi`")
     return Check(name, "ok", found)
+
+
+def _apple_gpu() -> Check:
+    import torch
+
+    try:
+        kind = torch.backends.mps.get_name()
+        most = torch.mps.recommended_max_memory()
+        one = torch.ones(64, 64, device="mps")
+        right = bool((one @ one == 64).all())
+    except (RuntimeError, TypeError) as error:
+        remedy = "set train.device: cpu"
+        return Check("gpu", "bad", f"Apple's does not compute: {_line(error)}", remedy)
+    found = f"{kind} (mps), float32 alone, {most / _GIB:.1f} GiB that all trials at once share"
+    if not right:
+        return Check("gpu", "bad", f"{found}, computes wrong products", "set train.device: cpu")
+    return Check("gpu", "ok", found)
 
 
 def _cores() -> Check:

@@ -20,13 +20,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from curricula.component import shown
 from trm.blame import StorageError, blame
 from trm.config import Experiment, experiment_from
-from trm.device import Resolved
+from trm.device import Resolved, is_here, require_here, resolve
 from trm.errors import UserError
 from trm.files.sums import FILES, HEAD, crc32_of, is_sound, with_sums
 from trm.network.model import TRM
@@ -177,9 +178,11 @@ def resume(folder: Path, task: Task) -> Trainer:
     """A trainer that goes on where the checkpoint stands, with its config and decisions.
 
     Raises:
-        UserError: the checkpoint is damaged, or belongs to other data.
+        UserError: the checkpoint is damaged, belongs to other data, or to a device that is not
+            here.
     """
     head = read_head(folder)
+    require_here(head.resolved, folder)
     trainer = Trainer(head.config, task, head.budget, head.marks, head.resolved)
     _load(folder, head, trainer)
     return trainer
@@ -219,9 +222,17 @@ def require_same_config(
 
 
 def load_model(folder: Path, task: Task, resolved: Resolved | None = None) -> tuple[TRM, Head]:
-    """The model to evaluate: with EMA weights where the run kept them."""
+    """The model to evaluate: with EMA weights where the run kept them.
+
+    Args:
+        resolved: where to; None is the run's own device, or the best one if that is not here.
+    """
     head = read_head(folder)
-    model = build_model(head.config, task, resolved or head.resolved, head.config.train.seed)
+    if resolved is None:
+        resolved = head.resolved
+        if not is_here(torch.device(resolved.device)):
+            resolved = resolve(head.config.train.model_copy(update={"device": "auto"}))
+    model = build_model(head.config, task, resolved, head.config.train.seed)
     weights = _tensors(folder / "weights.safetensors", head)
     if head.config.train.ema:
         weights |= _tensors(folder / "ema.safetensors", head)

@@ -15,7 +15,7 @@ class Resolved:
     """What `auto` came to mean.
 
     Attributes:
-        device: torch device, as `cpu` or `cuda:0`.
+        device: torch device, as `cpu`, `cuda:0` or `mps`.
         device_name: what the hardware calls itself.
         precision: `float32` or `bfloat16`, the forward pass's type; parameters stay float32.
         threads: CPU threads of one training.
@@ -45,18 +45,59 @@ def resolve(train: TrainConfig, key: str = "train.device") -> Resolved:
     """
     name = train.device
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = _best(train)
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(key, name, "is no torch device: use auto, cpu or cuda") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UserError(key, name, "is not supported: use auto, cpu or cuda")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(key, name, "is no torch device: use auto, cpu, cuda or mps") from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UserError(key, name, "is not supported: use auto, cpu, cuda or mps")
+    if not is_here(device):
         raise UserError(key, name, "is not there: use auto or cpu")
+    if device.type == "mps" and (lacking := _beyond_mps(train)):
+        raise UserError(key, name, f"does not have {lacking}, or use cpu")
     on_gpu = device.type == "cuda"
     precision = train.precision
     if precision == "auto":
         precision = "bfloat16" if on_gpu and torch.cuda.is_bf16_supported() else "float32"
-    hardware = torch.cuda.get_device_name(device) if on_gpu else "cpu"
-    return Resolved(str(device), hardware, precision, train.threads, train.compile)
+    return Resolved(str(device), _hardware(device), precision, train.threads, train.compile)
+
+
+def is_here(device: torch.device) -> bool:
+    """Whether this machine, and this build of torch, have the device."""
+    if device.type == "cuda":
+        return (device.index or 0) < torch.cuda.device_count()
+    if device.type == "mps":
+        return not device.index and torch.backends.mps.is_available()
+    return device.type == "cpu"
+
+
+def require_here(resolved: Resolved, path: object) -> None:
+    """
+    Raises:
+        UserError: the run of the checkpoint at `path` is on a device that is not here.
+    """
+    if not is_here(torch.device(resolved.device)):
+        raise UserError(
+            f"{path}: its run is on {resolved.device!r} ({resolved.device_name}), which is not "
+            "here: resume it where that is, or start a new run"
+        )
+
+
+def _best(train: TrainConfig) -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() and not _beyond_mps(train) else "cpu"
+
+
+def _beyond_mps(train: TrainConfig) -> str:
+    """What a training asks for that is not offered on an Apple GPU, with the remedy."""
+    if train.precision == "bfloat16":
+        return "train.precision: bfloat16: set it to auto"
+    return "train.compile: true: set it to false" if train.compile else ""
+
+
+def _hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return torch.backends.mps.get_name() if device.type == "mps" else "cpu"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from trm.learning.halting import HaltingRule, logit_threshold
 from trm.learning.losses import TOKEN_LOSSES, LossConfig
+from trm.network.float64 import in_float64
 from trm.network.model import TRM, Output
 from trm.tasks.base import IGNORE, Split, Task
 
@@ -100,7 +101,8 @@ def solve(
                 batch_stops.append(rule.stops(output, had, model.config).cpu())
         assert output is not None
         counted = (labels != IGNORE).sum(1).clamp(min=1)
-        losses.append((token_loss(output.logits, labels).double().sum(1) / counted).float().cpu())
+        summed = in_float64(token_loss(output.logits, labels)).sum(1)
+        losses.append((summed / counted.to(summed.device)).float().cpu())
         answers.append(torch.stack(batch_answers))
         halts.append(torch.stack(batch_halts))
         if rule is not None:

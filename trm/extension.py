@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trm.checkpoint import Head, load_checkpoint
 from trm.config import Experiment
+from trm.device import require_here
 from trm.errors import UserError
 from trm.learning.optimizers import learning_rate_factor
 from trm.tasks.base import Task
@@ -48,6 +49,7 @@ def extended(checkpoint: Path, head: Head, task: Task, config: Experiment) -> tu
     progress = counters["compute"] / budget
     met = [mark * share for mark in head.marks[: counters["mark"]]]
     to_come = [mark for mark in config.train.marks if mark > progress * (1.0 + 1e-9)]
+    require_here(head.resolved, checkpoint)
     trainer = Trainer(config, task, budget, (*met, *to_come), head.resolved)
     load_checkpoint(checkpoint, trainer, except_for=EXTENDS)
     trainer.counters.warmup_progress *= share

@@ -164,7 +164,7 @@ def load(
     Sets this process's thread count to the run's own: results depend on it bit for bit.
 
     Args:
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto`, `cpu`, `cuda` or `mps`.
         progress: told what of the task's data is being made, and the share that is there.
         key: what an error names as the place where the device was chosen.
 
@@ -189,7 +189,9 @@ def load(
     folder = checkpoint_in(Path(path))
     head = read_head(folder, plugins=True)
     task = head.config.task.build(cache_folder(), progress)
-    resolved = resolve(head.config.train.model_copy(update={"device": device}), key)
+    # Nothing is compiled here, so a device that compiles nothing will do.
+    chosen = {"device": device, "compile": False}
+    resolved = resolve(head.config.train.model_copy(update=chosen), key)
     torch.set_num_threads(resolved.threads)
     model, _ = load_model(folder, task, resolved)
     return Solver(folder, head, task, model, torch.device(resolved.device))

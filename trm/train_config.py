@@ -60,9 +60,10 @@ class TrainConfig(Component):
             it off.
         seed: of initial weights, order, augmentation and exploration, never of the split.
         precision: of the forward pass; `auto` is bfloat16 on CUDA devices and float32
-            elsewhere.
-        device: `auto` is CUDA if there is any, else the CPU; or any name of torch, such as
-            `cuda:1`.
+            elsewhere. `mps` has float32 alone.
+        device: `cpu`, `cuda`, `cuda:1` and so on, or `mps`, an Apple GPU; `auto` is CUDA if there
+            is any, else `mps` unless `precision` or `compile` ask for what it does not have, else
+            the CPU. `mps` was tried on a stand-in that computes on the CPU, not on an Apple GPU.
         threads: CPU threads of one training.
         compile: whether the network `f`, one level of the recursion, runs as compiled graphs,
             in training and in its evaluations (`trm eval` and `trm solve` compile nothing).

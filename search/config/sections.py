@@ -182,7 +182,8 @@ class ClusterConfig(Machines):
             joins a cluster that is already up.
         parallel: trials that run at once; null is as many as the cluster has room for.
         cpus_per_trial: CPU cores of a trial; null is `train.threads`.
-        gpus_per_trial: GPUs of a trial, parts of one included; null is one if there are any.
+        gpus_per_trial: GPUs of a trial, parts of one included; null is one if there are any. An
+            Apple GPU does not count: all trials at once share it.
         storage_minutes: how long a sweep waits for a run folder's storage that is full, read-only
             or gone, before it ends so that it can be resumed; 0 is not at all.
         niceness: how far trials give way to other programs of this machine, from 0 (no more than

@@ -13,7 +13,7 @@ def share_of(plan: Plan) -> Share:
     section = plan.sections.cluster
     gpus = section.gpus_per_trial
     if gpus is None:
-        gpus = 1.0 if torch.cuda.is_available() else 0.0
+        gpus = 1.0 if torch.cuda.is_available() else 0.0  # Ray counts no Apple GPU
     return Share(section.cpus_per_trial or plan.evaluated["train"]["threads"], gpus)
 
 

@@ -25,6 +25,7 @@ from search.schedulers.scheduler import EarlyStoppingConfig, Scheduler, starts_s
 from search.space.space import Space
 from search.sweep.first_points import resolve_first
 from trm.config import Experiment
+from trm.device import resolve
 from trm.errors import UserError
 from trm.tasks.base import Task
 from trm.training.flops import step_flops
@@ -49,8 +50,9 @@ class SweepCost:
         total: of the whole sweep.
         parallel: trials at once.
         room: of those, how many run at full speed on this machine; the wall time assumes so many.
-            Neither a cluster at an address nor GPUs are looked at: all of them.
+            Neither a cluster at an address nor CUDA's GPUs are looked at: all of them.
         cores: that this machine has.
+        one_gpu: whether they all share an Apple GPU: in the time of one.
     """
 
     flops_per_trial: float
@@ -63,6 +65,7 @@ class SweepCost:
     parallel: int
     room: int
     cores: int
+    one_gpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,10 +205,8 @@ def text(found: DryRun) -> str:
 def _at_once(estimate: SweepCost) -> str:
     if estimate.room == estimate.parallel:
         return f"{estimate.parallel} at once"
-    return (
-        f"{estimate.parallel} at once on {estimate.cores} cores, no sooner than with "
-        f"{estimate.room}"
-    )
+    where = "an Apple GPU" if estimate.one_gpu else f"{estimate.cores} cores"
+    return f"{estimate.parallel} at once on {where}, no sooner than with {estimate.room}"
 
 
 def _short(draw: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,9 +227,11 @@ def _estimate(plan: Plan, task: Task, asked: int | None, address: str | None) ->
     each = share_of(plan)
     room = default_parallel({"CPU": cores(), "GPU": torch.cuda.device_count()}, each)
     parallel = asked or plan.sections.cluster.parallel or room
-    if address or plan.sections.cluster.address or each.gpus:
+    away = bool(address or plan.sections.cluster.address)
+    if away or each.gpus:
         room = parallel
-    room = min(room, parallel)
+    on_apple = not away and torch.device(resolve(plan.default.train).device).type == "mps"
+    room = 1 if on_apple else min(room, parallel)
     devices = devices_of(each)
     steps = max(round(plan.budget / step_flops(plan.default, task)), 1)
     return SweepCost(
@@ -242,6 +245,7 @@ def _estimate(plan: Plan, task: Task, asked: int | None, address: str | None) ->
         parallel=parallel,
         room=room,
         cores=cores(),
+        one_gpu=on_apple,
     )
 
 

@@ -7,8 +7,6 @@ from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import torch
-
 from search.config.limits import Meter
 from search.config.plan import Plan
 from search.engine.source import FixedTrials, Verdict
@@ -218,7 +216,7 @@ class SweepStages:
             self.task.split("test"),
             steps=head.config.model.halt_max_steps,
             batch_size=head.config.train.eval_batch_size,
-            device=torch.device(head.resolved.device),
+            device=model.H_init.device,
             loss=head.config.loss,
         ).exact_accuracy
 

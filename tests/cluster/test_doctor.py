@@ -12,6 +12,7 @@ import pytest
 
 from cluster.doctor import Check, machine_checks
 from cluster.node_checks import _alike, _shared
+from tests.support.apple_gpu import apple_gpu, has_apple_gpu
 
 PROGRAM = """
 import dataclasses, json, resource, sys
@@ -86,3 +87,16 @@ def test_nodes_must_agree_on_versions_and_on_the_run_folder(tmp_path: Path) -> N
     assert other.found == "ray 2.59.0, the driver has 2.60.0"
     assert _shared(True, tmp_path).verdict == "ok"
     assert "shared disk" in _shared(False, tmp_path).remedy
+
+
+def test_an_apple_gpu_is_named_and_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with apple_gpu(monkeypatch):
+        (gpu,) = (c for c in machine_checks("trm-search", tmp_path) if c.name == "gpu")
+    assert gpu.text() == (
+        "ok    gpu: Imaginary M9 (mps), float32 alone, 12.0 GiB that all trials at once share"
+    )
+    has_apple_gpu(monkeypatch)  # says that it is there, and computes nothing
+    (gpu,) = (c for c in machine_checks("trm-search", tmp_path) if c.name == "gpu")
+    assert gpu.verdict == "bad"
+    assert gpu.found.startswith("Apple's does not compute: Could not run")
+    assert gpu.remedy == "set train.device: cpu"

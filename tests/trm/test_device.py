@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from trm.device import Resolved, resolve
+from tests.support.apple_gpu import NAME, has_apple_gpu
+from trm.device import Resolved, is_here, resolve
 from trm.errors import UserError
 from trm.train_config import TrainConfig
 
@@ -58,3 +61,43 @@ def test_a_device_that_cannot_be_used_is_refused(
         resolve(TrainConfig(device=device))
     with pytest.raises(UserError, match=r"^--device: "):
         resolve(TrainConfig(device=device), "--device")
+
+
+def test_auto_with_an_apple_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    has_apple_gpu(monkeypatch)
+    expected = Resolved("mps", NAME, "float32", 3)
+    assert resolve(TrainConfig(threads=3)) == expected
+    assert resolve(TrainConfig(threads=3, device="mps", precision="float32")) == expected
+    assert resolve(TrainConfig(device="mps:0")).device == "mps:0"
+    assert resolve(TrainConfig(device="cpu")).device == "cpu"
+    gpus(monkeypatch, 1)
+    assert resolve(TrainConfig()).device == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"precision": "bfloat16"}, "train.precision: bfloat16: set it to auto, or use cpu"),
+        ({"compile": True}, "train.compile: true: set it to false, or use cpu"),
+    ],
+)
+def test_auto_leaves_an_apple_gpu_alone_that_cannot_do_it(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], words: str
+) -> None:
+    has_apple_gpu(monkeypatch)
+    assert resolve(TrainConfig(**given)).device == "cpu"
+    with pytest.raises(UserError, match=f"^train.device: 'mps' does not have {words}$"):
+        resolve(TrainConfig(device="mps", **given))
+
+
+def test_an_apple_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus(monkeypatch, 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UserError, match="'mps' is not there: use auto or cpu"):
+        resolve(TrainConfig(device="mps"))
+    assert not is_here(torch.device("mps"))
+    has_apple_gpu(monkeypatch)
+    with pytest.raises(UserError, match="'mps:1' is not there"):
+        resolve(TrainConfig(device="mps:1"))
+    with pytest.raises(UserError, match="'cuda' is not there"):
+        resolve(TrainConfig(device="cuda"))

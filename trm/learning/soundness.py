@@ -14,6 +14,7 @@ from trm.learning.optimizers import OptimizerConfig
 from trm.network.model import ModelConfig, Output
 from trm.tasks.base import IGNORE
 
+CPU = torch.device("cpu")
 _ROWS, _CELLS, _VOCAB = 3, 4, 5
 
 
@@ -26,7 +27,7 @@ def few_logits(scale: float = 1.0) -> tuple[Tensor, Tensor]:
     return logits, labels
 
 
-def require_sound_loss(name: str, scale: float = 1.0) -> None:
+def require_sound_loss(name: str, scale: float = 1.0, device: torch.device = CPU) -> None:
     """Try a token loss on a few cells.
 
     Raises:
@@ -34,7 +35,7 @@ def require_sound_loss(name: str, scale: float = 1.0) -> None:
             a finite gradient.
     """
     component = f"loss {name!r}"
-    logits, labels = few_logits(scale)
+    logits, labels = (tensor.to(device) for tensor in few_logits(scale))
     logits.requires_grad_()
     with working(component, "on a few cells"):
         loss = TOKEN_LOSSES[name](logits, labels)
@@ -68,7 +69,9 @@ def few_outputs(batch: int = 4) -> tuple[Output, Tensor]:
     return Output(logits, q[0], q[1]), torch.arange(1, batch + 1, dtype=torch.int32)
 
 
-def require_sound_halting(rule: HaltingRule, config: ModelConfig, batch: int = 4) -> None:
+def require_sound_halting(
+    rule: HaltingRule, config: ModelConfig, batch: int = 4, device: torch.device = CPU
+) -> None:
     """Ask a halting rule about a few rows.
 
     Raises:
@@ -76,6 +79,8 @@ def require_sound_halting(rule: HaltingRule, config: ModelConfig, batch: int = 4
     """
     component = f"halting rule {rule.name!r}"
     output, steps = few_outputs(batch)
+    parts = (output.logits, output.q_halt, output.q_continue)
+    output, steps = Output(*(tensor.to(device) for tensor in parts)), steps.to(device)
     for ask in (rule.wants_to_halt, rule.stops):
         with working(component, "on a few rows"), torch.no_grad():
             found: Any = ask(output, steps, config)
@@ -86,7 +91,7 @@ def require_sound_halting(rule: HaltingRule, config: ModelConfig, batch: int = 4
         )  # fmt: skip
 
 
-def require_sound_optimizer(config: OptimizerConfig) -> None:
+def require_sound_optimizer(config: OptimizerConfig, device: torch.device = CPU) -> None:
     """Build an optimiser for a few weights, and let it step a few times.
 
     Raises:
@@ -96,7 +101,7 @@ def require_sound_optimizer(config: OptimizerConfig) -> None:
     if type(config).build is not OptimizerConfig.build:
         return  # it needs a whole model
     component = f"optimizer {config.name!r}"
-    weights = nn.Parameter(torch.linspace(-1.0, 1.0, 6).view(2, 3))
+    weights = nn.Parameter(torch.linspace(-1.0, 1.0, 6).view(2, 3).to(device))
     before = weights.detach().clone()
     # A searched rate may be too low to show in weights of this size.
     with working(component, "to be built for a few weights"):

@@ -7,7 +7,9 @@ import torch
 
 from trm.config import Experiment
 from trm.device import Resolved
+from trm.network.float64 import has_float64
 from trm.network.model import TRM
+from trm.network.soundness import require_sound_mixer
 from trm.tasks.base import Task
 
 WEIGHTS, EXPLORATION, NOISE = 0, 3, 5
@@ -15,8 +17,12 @@ WEIGHTS, EXPLORATION, NOISE = 0, 3, 5
 
 
 def build_model(config: Experiment, task: Task, resolved: Resolved, seed: int) -> TRM:
-    """A freshly initialised model for a task, on the resolved device."""
-    return TRM(
+    """A freshly initialised model for a task, on the resolved device.
+
+    Raises:
+        Fault: its mixer or its positions do not work, there or at all.
+    """
+    model = TRM(
         config.model,
         seq_len=task.seq_len,
         vocab_size=task.vocab_size,
@@ -24,6 +30,9 @@ def build_model(config: Experiment, task: Task, resolved: Resolved, seed: int) -
         generator=random_stream(seed, WEIGHTS),
         dtype=resolved.dtype,
     ).to(resolved.device)
+    if not has_float64(model.H_init.device):
+        require_sound_mixer(model)  # it was tried on the CPU alone
+    return model
 
 
 def random_stream(seed: int, stream: int) -> torch.Generator:

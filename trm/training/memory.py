@@ -15,6 +15,8 @@ def reset_peak(device: torch.device) -> None:
     """Begin to measure: a process that trains one run after another has a peak for each."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+    elif device.type == "mps":
+        torch.mps.empty_cache()
     else:
         with suppress(OSError):  # not Linux, or not allowed: the peak is then the process's own
             (_PROC / "clear_refs").write_text("5")
@@ -23,13 +25,17 @@ def reset_peak(device: torch.device) -> None:
 def peak_memory(device: torch.device) -> float:
     """Bytes at the peak since `reset_peak`.
 
-    On CUDA what torch's allocator handed out, as `torch.cuda.max_memory_allocated` counts it. On a
-    CPU the process's resident set (`VmHWM` of proc(5)), the interpreter and its libraries included;
-    where the system cannot reset it, the peak of the process's whole life; on Windows, where
-    Python's library does not count it, 0.
+    On CUDA what torch's allocator handed out, as `torch.cuda.max_memory_allocated` counts it. On an
+    Apple GPU, where nothing counts a peak, what Metal holds for the process now
+    (`torch.mps.driver_allocated_memory`): freed blocks stay in torch's cache until `reset_peak`
+    empties it. On a CPU the process's resident set (`VmHWM` of proc(5)), the interpreter and its
+    libraries included; where the system cannot reset it, the peak of the process's whole life; on
+    Windows, where Python's library does not count it, 0.
     """
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
+    if device.type == "mps":
+        return float(torch.mps.driver_allocated_memory())
     with suppress(OSError):
         for line in (_PROC / "status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from trm.diagnostics import DiagnosticsConfig
+from trm.network.float64 import in_float64
 from trm.network.model import TRM, Latent
 from trm.tasks.base import IGNORE, Split
 
@@ -66,16 +67,16 @@ def probe(
                 x = model.embed(inputs, identifiers).float()
                 latent = _run(model, model.fresh_latent(len(x)), x, steps)
             radii = spectral_radius(model, latent, x, config.radius_iterations)
-            radius = float(radii.quantile(0.5))
-    exact = {multiple: float(right.double().mean()) for multiple, right in deep.exact.items()}
-    fitted = float(seen.exact[1].double().mean())
+            radius = float(radii.cpu().quantile(0.5))
+    exact = {multiple: float(in_float64(right).mean()) for multiple, right in deep.exact.items()}
+    fitted = float(in_float64(seen.exact[1]).mean())
     return Probes(
         trainset_exact_accuracy=fitted,
         train_gap=fitted - exact[1],
         residual_H=_finite(deep.residual_H[1]),
         residual_L=_finite(deep.residual_L[1]),
         late_residual=_finite(deep.residual_H[config.beyond]),
-        settled=float((deep.residual_H[config.beyond] < config.settle_below).double().mean()),
+        settled=float(in_float64(deep.residual_H[config.beyond] < config.settle_below).mean()),
         exact_accuracy_2x=exact.get(2),
         exact_accuracy_4x=exact.get(4),
         exact_accuracy_8x=exact.get(8),
@@ -165,7 +166,10 @@ def spectral_radius(model: TRM, latent: Latent, x: Tensor, iterations: int) -> T
         after = model.transition(Latent(z_H, z_L), x.detach())
     generator = torch.Generator().manual_seed(_START)
     v_H, v_L = (
-        torch.randn(z.shape[1:], generator=generator, dtype=torch.float64).to(z).expand_as(z)
+        torch.randn(z.shape[1:], generator=generator, dtype=torch.float64)
+        .to(z.dtype)  # before the device, which may have no float64
+        .to(z.device)
+        .expand_as(z)
         for z in (z_H, z_L)
     )
     growths = []
@@ -234,5 +238,5 @@ def _eager(model: TRM) -> Iterator[None]:
 
 
 def _finite(values: Tensor) -> float | None:
-    mean = float(values.double().mean())
+    mean = float(in_float64(values).mean())
     return mean if math.isfinite(mean) else None

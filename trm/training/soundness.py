@@ -8,10 +8,12 @@ import torch
 
 from trm.config import Experiment
 from trm.learning.soundness import (
+    CPU,
     require_sound_halting,
     require_sound_loss,
     require_sound_optimizer,
 )
+from trm.network.float64 import has_float64
 from trm.network.model import TRM, ModelConfig
 from trm.tasks.base import Task
 from trm.tasks.soundness import require_sound_task
@@ -20,10 +22,14 @@ _last: ref[Task] | None = None
 """The task that was found sound last: a worker trains trial after trial on the same one."""
 
 
-def require_sound(config: Experiment, task: Task) -> None:
+def require_sound(config: Experiment, task: Task, device: torch.device = CPU) -> None:
     """Check an experiment's task, loss, halting rule and optimiser; a model checks its own parts.
 
     Of the task `train` and `valid` alone: nothing that trains reads `test`.
+
+    Args:
+        device: where the parts are to work. Where it has no float64 they are tried on it, as what
+            works elsewhere may not; else on the CPU.
 
     Raises:
         Fault: one line naming the component, what it gave and the remedy.
@@ -32,14 +38,14 @@ def require_sound(config: Experiment, task: Task) -> None:
     if _last is None or _last() is not task:
         require_sound_task(task, ("train", "valid"))
         _last = ref(task)
-    require_sound_parts(config)
+    require_sound_parts(config, CPU if has_float64(device) else device)
 
 
-def require_sound_parts(config: Experiment) -> None:
-    """The same without the task."""
-    require_sound_loss(config.loss.loss_type)
-    require_sound_halting(config.halting, config.model)
-    require_sound_optimizer(config.optimizer)
+def require_sound_parts(config: Experiment, device: torch.device = CPU) -> None:
+    """The same without the task, on that device."""
+    require_sound_loss(config.loss.loss_type, device=device)
+    require_sound_halting(config.halting, config.model, device=device)
+    require_sound_optimizer(config.optimizer, device)
 
 
 def require_sound_model(config: ModelConfig, task: Task) -> None:

@@ -70,17 +70,17 @@ class Trainer:
         marks: Sequence[float] | None = None,
         resolved: Resolved | None = None,
     ) -> None:
-        require_sound(config, task)
-        self.config = config
-        self.task = task
         self.resolved = resolved or resolve(config.train)
         self.device = torch.device(self.resolved.device)
+        require_sound(config, task, self.device)
+        self.config = config
+        self.task = task
         self.budget = budget_flops(config, task) if budget is None else budget
         self.marks = tuple(marks) if marks is not None else config.train.marks
         assert list(self.marks) == sorted(set(self.marks)), self.marks
         assert self.marks[-1] == 1.0, self.marks
         seed = config.train.seed
-        if self.device.type == "cpu":
+        if self.device.type in ("cpu", "mps"):  # an Apple GPU shares the machine's memory
             weights = least_weights(
                 config.model, task.seq_len, task.vocab_size, task.num_puzzle_identifiers
             )

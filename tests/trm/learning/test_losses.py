@@ -85,6 +85,25 @@ def test_stablemax_gradients_by_finite_differences() -> None:
     torch.autograd.gradcheck(lambda x: stablemax_cross_entropy(x, labels), logits.requires_grad_())
 
 
+@pytest.mark.parametrize("vocab", [5, 11, 1000])
+@pytest.mark.parametrize("scale", [0.1, 3.0, 30.0, 1e3, 1e6, 1e10])
+def test_stablemax_without_float64_is_off_by_a_bounded_share(
+    vocab: int, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = 100_000 // vocab
+    logits = (scale * torch.randn(rows, vocab, generator=seeded())).requires_grad_()
+    labels = torch.randint(vocab, (rows,), generator=seeded(1))
+    exact = stablemax_cross_entropy(logits, labels)
+    (slope,) = torch.autograd.grad(exact.sum(), logits)
+    monkeypatch.setattr("trm.network.float64.has_float64", lambda _: False)
+    narrow = stablemax_cross_entropy(logits, labels)
+    (narrow_slope,) = torch.autograd.grad(narrow.sum(), logits)
+    assert (exact.dtype, narrow.dtype) == (torch.float64, torch.float32)
+    assert float(((narrow - exact).abs() / (1 + exact)).detach().max()) <= 2e-6
+    # A gradient is a difference of two parts, each at most 1.
+    assert float((narrow_slope - slope).abs().max()) <= 1e-6
+
+
 def output(logits: Tensor, q: list[float], cont: list[float] | None = None) -> Output:
     halt = torch.tensor(q, requires_grad=True)
     other = torch.tensor(cont if cont is not None else [0.0] * len(q), requires_grad=True)

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from tests.support.apple_gpu import has_apple_gpu
 from trm.training.memory import peak_memory, reset_peak
 
 CPU = torch.device("cpu")
@@ -32,3 +33,14 @@ def test_on_cuda_the_allocator_counts() -> None:
     before = peak_memory(device)
     del_me = torch.ones(BLOCK // 4, device=device)
     assert peak_memory(device) - before >= del_me.numel() * 4
+
+
+def test_on_an_apple_gpu_metal_counts_from_an_empty_cache_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    has_apple_gpu(monkeypatch)
+    emptied: list[bool] = []
+    monkeypatch.setattr(torch.mps, "empty_cache", lambda: emptied.append(True))
+    reset_peak(torch.device("mps"))
+    assert emptied == [True]
+    assert peak_memory(torch.device("mps")) == 3 << 20
