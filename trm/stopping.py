@@ -20,9 +20,9 @@ from typing import Any, NoReturn
 INTERRUPTED = 130
 """The exit code of a command that a signal has stopped."""
 STOP_SECONDS = 8.0
-"""From the first signal to the end of the process, whatever it is doing: who asks waits ten."""
+"""From the first signal until the process leaves, whatever it is doing: who asks waits ten."""
 LAST_SECONDS = 1.0
-"""How long a process that leaves takes, at most, for what was to be done before."""
+"""How long a process that leaves takes, at most, for what it was given to do before."""
 SAME_SECONDS = 1.0
 """A further signal within this time is the first one again: `timeout` sends each of them twice."""
 

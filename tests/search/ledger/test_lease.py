@@ -152,6 +152,32 @@ def test_a_process_that_leaves_leaves_a_lease_that_soon_ends(file: Remote) -> No
     _do_last()
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["holder", "other"])
+def test_drivers_with_and_without_obstore_respect_each_other(
+    first: bool, uri: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("obstore")
+    monkeypatch.setattr(search.ledger.lease, "SETTLE", 0.05)
+    file = place(uri("run")) / "lease.json"
+    assert isinstance(file, Remote)
+
+    def take(*, plain: bool) -> Lease:
+        with monkeypatch.context() as patch:
+            if plain:
+                without_obstore(patch)
+            return Lease(file)
+
+    for expires in (None, time.time() - 1):
+        if expires is not None:
+            write(file, expires=expires)
+        lease = take(plain=not first)
+        with pytest.raises(UserError, match="is in use by"):
+            take(plain=first)
+        lease.require()
+        lease.release()
+        assert not file.exists()
+
+
 def test_who_leaves_does_not_touch_what_another_took_over(file: Remote) -> None:
     lease = Lease(file)
     write(file)
