@@ -186,14 +186,18 @@ def test_training_losses_and_halting(golden: Golden) -> None:
     _, _, ours = trained(golden, torch.float32)
     _, _, exact = trained(golden, torch.float64)
     for t, (mine, true) in enumerate(zip(ours, exact, strict=True)):
-        for name in ("loss", "lm", "halt"):
+        names = ("loss", "lm", "halt")
+        # One number's rounding may be small by chance, on one processor and not on the next.
+        rounding = max(abs(getattr(mine, name) - getattr(true, name)) for name in names)
+        for name in names:
             stored = {"lm": "lm_loss", "halt": "q_halt_loss"}.get(name, name)
             reference = float(golden.data[f"train/{stored}/{t}"])
-            rounding = abs(getattr(mine, name) - getattr(true, name))
             bound = max(LOSS_BOUND * abs(reference), ROUNDING_FACTOR * rounding)
             assert abs(getattr(mine, name) - reference) <= bound, (t, name)
             assert abs(getattr(true, name) - reference) <= bound, (t, name)
-            assert t > 0 or rounding <= LOSS_BOUND * abs(reference)
+            assert t > 0 or abs(getattr(mine, name) - getattr(true, name)) <= (
+                LOSS_BOUND * abs(reference)
+            )
         assert torch.equal(mine.halted, golden.tensor(f"train/halted/{t}"))
         assert torch.equal(mine.steps, golden.tensor(f"train/steps/{t}"))
 
