@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cluster.connect import ClusterError, _own_token, connected
+from tests.support.hangups import HEARD
 
 DRIVER = """
 import os, sys, time
@@ -57,7 +58,7 @@ def hostile(tmp_path: Path) -> Path:
         (tmp_path / name).write_text("raise SystemExit('a module of the user shadows ours')")
     # Started like the console script: from a folder of its own, which is first on the path.
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "driver.py").write_text(DRIVER)
+    (tmp_path / "bin" / "driver.py").write_text(HEARD + DRIVER)
     return tmp_path
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import shutil
@@ -13,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import trm.checkpoint
+from tests.support.heads import edit_old_head
 from trm.checkpoint import load_checkpoint, load_model, read_head, resume, save_checkpoint
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -44,15 +44,6 @@ def saved(trained: Trainer, tmp_path: Path) -> Path:
     folder = tmp_path / "run" / "checkpoints" / "000000002-0001"
     save_checkpoint(folder, trained, {"torch": "x"})
     return folder
-
-
-def edit_head(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
-    """Change what `checkpoint.json` says, as of an older version, which had no checksums."""
-    path = folder / "checkpoint.json"
-    head = json.loads(path.read_text())
-    del head["crc32"], head["files"]
-    edit(head)
-    path.write_text(json.dumps(head))
 
 
 def refused(action: Callable[[], Any]) -> str:
@@ -260,7 +251,7 @@ Edit = Callable[[dict[str, Any]], Any]
     ],
 )
 def test_a_bad_head_is_refused(edit: Edit, words: str, saved: Path, trained: Trainer) -> None:
-    edit_head(saved, edit)
+    edit_old_head(saved, edit)
     assert words in refused(lambda: resume(saved, trained.task))
 
 
@@ -282,7 +273,7 @@ def test_tensors_of_another_model_are_refused(
     if file != "training":
         assert "checksum differs" in refused(lambda: load_model(saved, trained.task))
     assert "checksum differs" in refused(lambda: resume(saved, trained.task))
-    edit_head(saved, dict)
+    edit_old_head(saved, dict)
     if file != "training":
         assert "do not fit together" in refused(lambda: load_model(saved, trained.task))
         assert "do not fit together" in refused(lambda: resume(saved, trained.task))

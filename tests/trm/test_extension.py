@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import Tiny
+from tests.support.heads import edit_head
 from trm.errors import UserError
 from trm.files.yaml12 import read_yaml
 from trm.run import Stopped, Training, train
@@ -105,10 +105,8 @@ def test_what_cannot_be_extended_is_one_line(tiny: Tiny, tmp_path: Path) -> None
         with pytest.raises(UserError, match=words):
             longer(tiny(changes), tmp_path / "out")
     assert len((tmp_path / "out" / "reports.jsonl").read_text().splitlines()) == 2
-    head = tmp_path / "out" / "checkpoints" / "000000020-0002" / "checkpoint.json"
-    tree = json.loads(head.read_text())
-    tree["values"]["counters"]["diverged"] = True
-    head.write_text(json.dumps(tree))
+    last = tmp_path / "out" / "checkpoints" / "000000020-0002"
+    edit_head(last, lambda head: head["values"]["counters"].update(diverged=True))
     with pytest.raises(UserError, match=r"^train.budget: the run has diverged at step 20"):
         longer(tiny({"train.budget.steps": 40}), tmp_path / "out")
 

@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
 
+from tests.support.hangups import HEARD
 from trm.stopping import instead_of_raising
 
+Running = subprocess.Popen[str]
 BEGIN = """
 import os, signal, sys, time
 from trm import stopping
@@ -46,12 +48,13 @@ def within(work: str) -> str:
 
 
 @contextmanager
-def running(program: str, **how: object) -> Iterator[subprocess.Popen[str]]:
+def running(program: str, begin: str = HEARD, under: Sequence[str] = ()) -> Iterator[Running]:
     """The program, once it is ready."""
-    process: subprocess.Popen[str] = subprocess.Popen(  # type: ignore[call-overload]
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, start_new_session=True, **how,
+    process = subprocess.Popen(
+        [*under, sys.executable, "-c", begin + program], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
+    assert process.stdout is not None
     try:
         assert process.stdout.readline() == "ready\n"
         yield process
@@ -161,10 +164,8 @@ def test_a_second_sigterm_does_not_disturb_the_end() -> None:
 
 
 def test_nohup_outlives_a_hangup() -> None:
-    with running(
-        within("ready()\ntime.sleep(1)\nprint('done', flush=True)"),
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
-    ) as process:
+    program = within("ready()\ntime.sleep(1)\nprint('done', flush=True)")
+    with running(program, begin="", under=["nohup"]) as process:
         process.send_signal(signal.SIGHUP)
         assert process.communicate(timeout=10) == ("done\n", "")
         assert process.returncode == 0
@@ -197,7 +198,7 @@ def test_a_terminal_that_has_gone_holds_nothing_up() -> None:
     reading, writing = os.pipe()
     program = within("os.dup2(int(sys.argv[1]), 2)\nready()\ntime.sleep(60)")
     process = subprocess.Popen(
-        [sys.executable, "-c", program, str(writing)], stdout=subprocess.PIPE,
+        [sys.executable, "-c", HEARD + program, str(writing)], stdout=subprocess.PIPE,
         pass_fds=[writing], text=True,
     )  # fmt: skip
     os.close(writing)

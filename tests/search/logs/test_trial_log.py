@@ -315,7 +315,7 @@ def test_an_interrupt_does_not_wait_for_a_log_that_hangs(
             free.wait(30)
 
     monkeypatch.setattr(module, "sinks", lambda *_: [Hanging(tmp_path)])
-    monkeypatch.setattr(module, "_SECONDS_AFTER_AN_INTERRUPT", 0.2)
+    monkeypatch.setattr(module, "SECONDS_AFTER_AN_INTERRUPT", 0.2)
 
     def interrupted() -> None:
         with (

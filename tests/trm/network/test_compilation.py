@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 import trm.network.compilation
+from tests.support.heads import edit_old_head
 from trm.checkpoint import load_model, read_head, resume, save_checkpoint
 from trm.config import experiment_from
 from trm.errors import UserError
@@ -232,10 +233,11 @@ def test_a_checkpoint_from_before_there_was_compile_still_loads(
     tiny: TinyTree, task: Task, tmp_path: Path
 ) -> None:
     save_checkpoint(tmp_path / "old", trainer(tiny, task, **{"train.compile": False}))
-    path = tmp_path / "old" / "checkpoint.json"
-    head = json.loads(path.read_text())
-    del head["resolved"]["compile"], head["config"]["train"]["compile"]
-    path.write_text(json.dumps(head))
+
+    def without_compile(head: dict[str, Any]) -> None:
+        del head["resolved"]["compile"], head["config"]["train"]["compile"]
+
+    edit_old_head(tmp_path / "old", without_compile)
     assert not read_head(tmp_path / "old").resolved.compile
     assert resume(tmp_path / "old", task).model.compiled is None
 

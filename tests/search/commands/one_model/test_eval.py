@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.heads import edit_head
 from trm.config import experiment_from
 from trm.files.yaml12 import read_yaml
 from trm.report import MACHINE_COLUMNS
@@ -145,9 +146,7 @@ def test_data_that_changed_since_is_refused_unless_a_file_is_given(
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(sorted((sudoku_run / "checkpoints").iterdir())[-1], copy)
-    head = json.loads((copy / "checkpoint.json").read_text())
-    head["provenance"]["data_hash"] = "0" * 64
-    (copy / "checkpoint.json").write_text(json.dumps(head))
+    edit_head(copy, lambda head: head["provenance"].update(data_hash="0" * 64))
     assert "was trained on other data" in refused("eval", copy)
     (tmp_path / "puzzles.txt").write_text(PUZZLE + "\n")
     assert cli("eval", copy, "--data", tmp_path / "puzzles.txt").code == 0
