@@ -20,3 +20,5 @@ MOST_THREADS = 256
 """CPU threads of one training: what the largest machines have; far more end the process."""
 MOST_FLOPS = 1e30
 """Training FLOPs of a run; 1e26 is more than any model has had."""
+MOST_RATE = 1e12
+"""Learning rates and weight decay: ablations that are to diverge have been run at 1e9."""

@@ -132,13 +132,14 @@ def _mend_head(repair: Repair, check: FolderCheck) -> None:
 
 
 def _mend_files(repair: Repair, check: FolderCheck) -> None:
-    for one in check.damaged:
-        path = one.path
+    for path in (one.path for one in check.damaged):
         if path.parent == repair.folder and path.name == START_FILE:
             _put_back(repair, path)
         elif path.parent == repair.folder and path.name in _AGAIN:
             if not _put_back(repair, path):
-                _set_aside(repair, path)
+                # A second copy that is left would have the file count as lost.
+                for one in (path, path.parent / SPARE / path.name):
+                    _set_aside(repair, one)
                 repair.done.append(f"{path.name}: set aside; {_AGAIN[path.name]}")
         elif path.parent.parent.parent == repair.folder / "checkpoints" and path.exists():
             _set_aside(repair, path)

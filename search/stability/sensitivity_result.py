@@ -15,7 +15,6 @@ from search.stability.sensitivity_design import (
 from search.stats.sobol import Index
 
 SENSITIVITY_FILE = "sensitivity.json"
-_MEND = "remove it: `trm sensitivity RUN` writes it again from the runs that are there"
 SENSITIVITY_VERSION = 1
 
 
@@ -67,11 +66,11 @@ def read_sensitivity(folder: Place) -> dict[str, Any]:
     if not path.is_file():
         require_unlost(path)
         return {}
-    tree = read_json(path, _MEND, own=True)
+    tree = read_json(path, own=True)
     found: dict[str, Any] = {
         design: tree[design] for design in POINTS if tree.get(design) is not None
     }
-    with fields_of(path, _MEND):
+    with fields_of(path):
         for values in found.values():
             Sensitivity(**values)
     return found

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import nn
 
 from curricula.component import Component
-from curricula.limits import MOST_STEPS
+from curricula.limits import MOST_RATE, MOST_STEPS
 from trm.network.model import TRM
 
 
@@ -44,14 +44,14 @@ class OptimizerConfig(Component):
     """
 
     name: str
-    lr: float = Field(default=1e-4, gt=0.0, le=1e6)
+    lr: float = Field(default=1e-4, gt=0.0, le=MOST_RATE)
     lr_min_ratio: float = Field(default=1.0, ge=0.0, le=1.0)
     lr_warmup_steps: int = Field(default=2000, ge=0, le=MOST_STEPS)
     beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
     beta2: float = Field(default=0.95, ge=0.0, lt=1.0)
-    weight_decay: float = Field(default=1.0, ge=0.0, le=1e6)
-    puzzle_emb_lr: float = Field(default=1e-4, ge=0.0, le=1e6)
-    puzzle_emb_weight_decay: float = Field(default=1.0, ge=0.0, le=1e6)
+    weight_decay: float = Field(default=1.0, ge=0.0, le=MOST_RATE)
+    puzzle_emb_lr: float = Field(default=1e-4, ge=0.0, le=MOST_RATE)
+    puzzle_emb_weight_decay: float = Field(default=1.0, ge=0.0, le=MOST_RATE)
     grad_clip: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
 
     def build(self, model: TRM) -> OptimizerSet:

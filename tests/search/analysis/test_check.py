@@ -15,6 +15,7 @@ from search.analysis.check import check_run
 from search.analysis.repair import repair_run
 from search.analysis.status import status
 from search.cli import main
+from search.ledger.files import SPARE
 from search.ledger.ledger import Ledger
 from search.ledger.reader import read_book, read_curves
 from tests.support.damaged import DAMAGES, files_of, finished_run, many, unfinished_run
@@ -266,3 +267,20 @@ def test_a_stray_is_ignored_with_one_warning(stray: str, run: Path, finished: Pa
     with Ledger.open(run) as ledger:
         ledger.compact()
     assert path.exists()
+
+
+@pytest.mark.parametrize("name", ["result.json", "sensitivity.json"])
+@pytest.mark.parametrize("there", [True, False])
+def test_what_no_copy_holds_is_set_aside_and_no_longer_missed(
+    name: str, there: bool, run: Path
+) -> None:
+    places = (run / name, run / SPARE / name)
+    (run / SPARE).mkdir(exist_ok=True)
+    for place in places:
+        place.write_text("{")
+    if not there:
+        places[0].unlink()
+    repair = repair_run(run)
+    assert repair.whole, repair.text()
+    assert not any(place.exists() for place in places)
+    assert [path.read_text() for path in run.glob(f"replaced-*/**/{name}")] == ["{"] * (1 + there)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from search.cli import main
 from search.config.file import load_tree
 from search.config.sections import sweep_sections
+from search.ledger.files import run_of
 from search.ledger.reader import read_trials
+from search.ledger.seal import seal_json, seal_text
 from tests.support.folders import ABLATIONS_V1
 from trm.errors import RenamedWarning, UserError
 
@@ -45,7 +48,7 @@ def test_both_sections_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_an_old_run_folder_shows_and_goes_on_to_the_same_bytes(
+def test_an_old_run_folder_shows_and_goes_on_to_the_same_bytes_and_their_checksums(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -64,9 +67,12 @@ def test_an_old_run_folder_shows_and_goes_on_to_the_same_bytes(
         "`trm study` is called `trm ablate` now", "the section study is called ablations now",
     ]  # fmt: skip
     assert capsys.readouterr().out == table
-    for name in ("sweep.yaml", "run.json", "study.md"):
+    for name in ("run.json", "study.md"):
         assert (run / name).read_bytes() == (ABLATIONS_V1 / name).read_bytes()
+    sealed = seal_text((ABLATIONS_V1 / "sweep.yaml").read_text(), run_of(run))
+    assert (run / "sweep.yaml").read_text() == sealed
     text = (ABLATIONS_V1 / "study.json").read_text()
-    assert (run / "study.json").read_text() == text.replace(': "run"', f': "{run.absolute()}"')
+    tree = json.loads(text.replace(': "run"', f': "{run.absolute()}"'))
+    assert (run / "study.json").read_text() == seal_json(tree, run_of(run))
     assert not list(run.glob("ablations.*"))
     assert {trial.stage for trial in read_trials(run).values()} == {"study"}

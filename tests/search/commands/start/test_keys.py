@@ -18,7 +18,7 @@ def test_a_section_is_its_keys(capsys: pytest.CaptureFixture[str]) -> None:
         "    how much to train",
         "",
         "train.budget.steps",
-        "    integer > 0, or null; default null",
+        "    integer > 0, <= 1e+12, or null; default null",
     ]
 
 
