@@ -7,6 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 from search.engine.collapse import collapse_reason
@@ -213,6 +214,8 @@ class Execution:
         """End an attempt for what may be its node's fault, or the trial's own after all."""
         trial, _ = self.live[name]
         worker = self._worker(name)
+        if of_node and not worker.node and len(able := list(self.nodes())) == 1:
+            worker = replace(worker, node=able[0])  # it died before it said where, but where else
         became_bad = self.guilt.fault(trial, worker.node, of_node=of_node)
         self._leave(name, cause, reason)
         if self.guilt.guilty(trial):

@@ -53,9 +53,12 @@ class Guilt:
         """An attempt met a fault, which is not on record yet; whether its node became bad by it.
 
         Args:
+            node: empty if it is not known: then nobody but the trial is counted against.
             of_node: whether the node may be at fault.
         """
         self._trials[trial.id] = self.faults(trial) + 1
+        if not node:
+            return False
         self._places[trial.id].add(node)
         if not of_node:
             return False
@@ -99,9 +102,9 @@ def leave_out(worker: Worker, reason: str, others: Collection[str]) -> None:
         NoNodeError: there are none.
     """
     line = (
-        f"node {worker.host or '(unknown)'}: {IN_A_ROW} faults in a row, the last: {reason[:300]}"
+        f"node {worker.host or worker.node}: {IN_A_ROW} faults in a row, the last: {reason[:300]}"
     )
-    if worker.node and others:
+    if others:
         warn(f"{line}; it gets no more trials, which go on elsewhere")
         return
     raise NoNodeError(

@@ -59,6 +59,9 @@ class ToyTraining:
             raise ValueError("a wilful\ncrash")
         if "oom" in self.config:
             raise MemoryError("a wilful lack of memory")
+        self.diverged = self.config["lr"] > 1
+        if not self.config.keys() & {"die", "eat"}:
+            return  # one that writes nothing needs no folder
         died = place(self.job.folder) / f"died-{self.job.trial}"
         if "die" in self.config and (self.config["die"] == "always" or not died.exists()):
             append_text(died, "")
@@ -69,7 +72,6 @@ class ToyTraining:
             while len(eaten) < 20 * self.config["eat"]:
                 eaten.append(b"\x01" * 50_000_000)
                 time.sleep(0.05)
-        self.diverged = self.config["lr"] > 1
 
     def report(self) -> Report:
         values: dict[str, Any] = {name: _ZERO[column.kind] for name, column in COLUMNS.items()}

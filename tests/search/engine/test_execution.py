@@ -235,6 +235,36 @@ def test_without_another_node_the_run_ends_and_no_trial_does(ledger: Ledger) -> 
     assert sum(map(len, ledger.attempts.values())) == IN_A_ROW
 
 
+def test_workers_that_die_before_they_say_where_end_no_sweep(ledger: Ledger) -> None:
+    for seed in range(6, 9):
+        ledger.add_trial(stage="explore", params={}, config={}, seed=seed)
+    run = execution(ledger)
+    run.nodes = lambda: ["one", "other"]
+    for number in range(3 * IN_A_ROW):
+        assert isinstance(run.suggest(f"w{number}"), Job)
+        run.on_death(f"w{number}", "killed")
+    assert not run.guilt.bad
+    assert not run.stopping
+    assert not any(trial.ended for trial in ledger.trials.values())
+    for number in range(4):
+        job = start(run, f"x{number}", "one")
+        run.on_message(f"x{number}", report(job.attempt, 1, last=True))
+        run.on_end(f"x{number}")
+    assert {trial.outcome for trial in ledger.trials.values()} == {"completed"}
+
+
+def test_where_there_is_one_node_a_worker_that_never_said_was_there(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.nodes = lambda: ["n"]
+    for number in range(IN_A_ROW - 1):
+        run.suggest(f"w{number}")
+        run.on_death(f"w{number}", "killed")
+    run.suggest("last")
+    with pytest.raises(NoNodeError, match="node n: 4 faults in a row, the last: killed; no other"):
+        run.on_death("last", "killed")
+    assert ledger.trials[0].outcome is None
+
+
 def test_a_trial_that_meets_faults_under_every_driver_is_given_up(ledger: Ledger) -> None:
     for _ in range(EVERYWHERE // IN_A_ROW):
         run = execution(ledger)

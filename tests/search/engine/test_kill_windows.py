@@ -24,7 +24,8 @@ import search.ledger.ledger
 import search.logs.optuna_journal
 from search.config.plan import Plan
 from search.engine.events import NoEvents
-from search.engine.execution import MAX_DEATHS, Execution
+from search.engine.execution import Execution
+from search.engine.guilt import IN_A_ROW
 from search.engine.job import Job
 from search.engine.worker import TrialRunner
 from search.ledger.journal import Journal
@@ -110,7 +111,8 @@ def opened(folder: Path) -> Iterator[Ledger]:
 def play(killable: Any, plan: Plan, ledger: Ledger, parallel: int, dice: random.Random) -> Any:
     """Run the whole sweep with real workers' logic, one message at a time; its result.
 
-    A worker's death, unlike the driver's, is noticed: one in ten dies with a report on its lips.
+    A worker's death, unlike the driver's, is noticed: one in ten dies with a report on its lips,
+    but not so many in a row that trial or node would be blamed.
     """
 
     def job(trial: Trial, attempt: int) -> Job:
@@ -123,6 +125,7 @@ def play(killable: Any, plan: Plan, ledger: Ledger, parallel: int, dice: random.
     execution = Execution(stages, ledger, NoEvents(), job)
     workers: dict[str, TrialRunner] = {}
     names = map(str, range(10**9))
+    in_a_row = 0
     while True:
         while len(workers) < parallel:
             name = next(names)
@@ -138,11 +141,15 @@ def play(killable: Any, plan: Plan, ledger: Ledger, parallel: int, dice: random.
         # Each worker has a global generator of its own.
         random.seed(execution.live[name][0].seed)
         message = json.loads(workers[name].step()["message"])
-        deaths = execution.deaths[execution.live[name][0].id]
-        if parallel > 1 and deaths < MAX_DEATHS and dice.random() < 0.1:
+        faults = max(in_a_row, execution.guilt.faults(execution.live[name][0])) + 1
+        if parallel > 1 and faults < IN_A_ROW and dice.random() < 0.1:
+            in_a_row += 1
             execution.on_death(name, "killed")
             del workers[name]
-        elif execution.on_message(name, message) != "continue":
+            continue
+        if message["kind"] == "report":
+            in_a_row = 0
+        if execution.on_message(name, message) != "continue":
             execution.on_end(name)
             del workers[name]
 
