@@ -235,5 +235,9 @@ def _empty_device_cache() -> None:
 
 def _share_of_device() -> float:
     """The part of a GPU that Ray gave this process; 1 where it has whole ones, or none."""
-    share = ray.get_runtime_context().get_assigned_resources().get("GPU", 1.0)
+    context = ray.get_runtime_context()
+    # Ray tells it to its workers alone, and a runner may be driven in any process.
+    if context.worker.mode != ray.WORKER_MODE:
+        return 1.0
+    share = context.get_assigned_resources().get("GPU", 1.0)
     return float(share) if 0.0 < share < 1.0 else 1.0

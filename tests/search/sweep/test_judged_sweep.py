@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +93,11 @@ def test_a_front_without_a_config_is_said(
 ) -> None:
     run = tmp_path / "broken"
     shutil.copytree(finished, run)
-    tree = json.loads((run / "result.json").read_text())
-    for candidate in tree["candidates"]:
-        candidate["violations"] = {"parameters <= 8000": 0.5}
-    (run / "result.json").write_text(json.dumps({**tree, "front": []}))
+    result = read_result(run)
+    assert result is not None
+    broken = {"parameters <= 8000": 0.5}
+    unfit = [replace(candidate, violations=broken) for candidate in result.candidates]
+    replace(result, candidates=unfit, front=[]).save(run)
     assert main(["export", str(run), "--front", str(tmp_path / "front")]) == 2
     assert "the front is empty" in capsys.readouterr().err
     assert not (tmp_path / "front").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from search.cli import main
+from search.ledger.files import TEST_FILE, read_json
 from search.ledger.ledger import Ledger
 from search.ledger.reader import read_book
 from search.sweep.retry import parse_retry, retry_trials
@@ -45,7 +45,7 @@ def test_by_outcome_from_the_last_checkpoint(ledger: Ledger) -> None:
     assert (first.outcome, first.mark, first.checkpoint) == (None, 2, "checkpoints/0/1/2")
     assert (afresh.outcome, afresh.mark, afresh.checkpoint) == (None, 1, None), "it was gone"
     assert ledger.trials[2].outcome == "oom"
-    assert json.loads((Path(str(ledger.folder)) / "test.json").read_text()) == {"1": 0.5}
+    assert read_json(ledger.folder / TEST_FILE, own=True) == {"1": 0.5}
     kept = read_book(ledger.folder).attempts[0][-1]
     assert (kept.outcome, kept.cause) == ("crashed", "retried")
     assert kept.reason == "OSError: [Errno 28] No space left on device"
