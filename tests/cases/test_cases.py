@@ -14,14 +14,18 @@ NOT_HERE = 77
 """A script's exit code where it cannot run: no root, no network."""
 
 SLOW = {
+    "01-yaml-merge-keys",
     "02-yaml-odd-input",
     "03-null-search-warm-start",
     "04-conflict-copies",
     "05-bitflip-parquet",
+    "07-int-range-huge",
     "08-sigterm-to-the-group",
     "09-broken-worker-eats-the-sweep",
     "10-disk-full-once",
+    "13-words-of-other-tools",
     "14-parallel-beyond-cores",
+    "15-constant-scores-fidelity",
 }
 
 

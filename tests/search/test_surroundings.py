@@ -55,6 +55,7 @@ def commands(
     return json.loads(done.stdout.splitlines()[-1]), done
 
 
+@pytest.mark.slow
 def test_a_user_without_home_and_name(tmp_path: Path, tiny: Tiny) -> None:
     (tmp_path / "c.yaml").write_text(json.dumps(tiny()))
     (tmp_path / "scratch").mkdir()

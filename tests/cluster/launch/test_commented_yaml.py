@@ -22,7 +22,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(st.dictionaries(st.text(max_size=6), TREES, max_size=4))
 def test_it_reads_as_what_it_was(tree: dict[str, Any]) -> None:
     assert yaml.safe_load(dump(tree, {})) == tree

@@ -223,8 +223,17 @@ def failing(name: str, call: int) -> Iterator[tuple[str, Any]]:
         yield f"{name}[{call}] {'after' if after else 'before'}", function
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["reopened", "compacted-again"])
-@pytest.mark.parametrize("name", ["replace", "fsync", "unlink"])
+@pytest.mark.parametrize(
+    ("name", "again"),
+    [
+        pytest.param("replace", False, id="replace-reopened"),
+        pytest.param("unlink", True, id="unlink-compacted-again"),
+        pytest.param("replace", True, id="replace-compacted-again", marks=pytest.mark.slow),
+        pytest.param("unlink", False, id="unlink-reopened", marks=pytest.mark.slow),
+        pytest.param("fsync", False, id="fsync-reopened", marks=pytest.mark.slow),
+        pytest.param("fsync", True, id="fsync-compacted-again", marks=pytest.mark.slow),
+    ],
+)
 def test_compaction_survives_a_fault_at_every_step(
     name: str, again: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,7 @@ def test_a_model_beyond_the_machine_is_a_line(
     assert said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_batch_beyond_the_memory_is_a_line(tmp_path: Path) -> None:
     """In a process of its own, whose memory is bounded."""
     code = (
