@@ -130,7 +130,7 @@ def _is(word: str, process: psutil.Process) -> bool:
 @pytest.mark.parametrize(
     ("scheduler", "kills"),
     [
-        ("halving", ["pausing", "worker"]),
+        pytest.param("halving", ["pausing", "worker"], marks=pytest.mark.slow),
         pytest.param("asha", ["both"], marks=pytest.mark.slow),
         *(
             pytest.param(name, [*RANDOM, *CHOSEN, *(PAUSES if name == "halving" else ())], id=name,

@@ -54,7 +54,7 @@ def test_a_damaged_sensitivity_is_refused_before_any_run(
     for command in ("report", "sensitivity"):
         line = refused(command, run)
         assert f"{run}/sensitivity.json: is damaged" in line
-        assert "remove it" in line
+        assert "--repair" in line
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"schema_version": "x", "study": "s"}'])
