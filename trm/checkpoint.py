@@ -29,6 +29,7 @@ from trm.blame import StorageError, blame
 from trm.config import Experiment, experiment_from
 from trm.device import Resolved, is_here, require_here, resolve
 from trm.errors import UserError
+from trm.files.replace import sync
 from trm.files.sums import FILES, HEAD, crc32_of, is_sound, with_sums
 from trm.network.model import TRM
 from trm.plugins import import_plugins, plugin_names
@@ -94,10 +95,10 @@ def save_checkpoint(
         text = json.dumps(with_sums(head, partial), indent=1) + "\n"
         (partial / HEAD).write_text(text, encoding="utf-8")
         for path in partial.iterdir():
-            _fsync(path)
-        _fsync(partial)
+            sync(path)
+        sync(partial)
         os.replace(partial, folder)
-        _fsync(folder.parent)
+        sync(folder.parent)
     except Exception as error:
         shutil.rmtree(partial, ignore_errors=True)
         found = blame(error)
@@ -290,13 +291,3 @@ def _tensors(path: Path, head: Head) -> dict[str, Any]:
     if head.sums.get(path.name) not in (None, crc32_of(path)):
         raise UserError(f"{path}: damaged, its checksum differs: use another checkpoint")
     return found
-
-
-def _fsync(path: Path) -> None:
-    if os.name == "nt":  # which syncs what is open for writing, and opens no folders
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -24,6 +24,7 @@ from trm.config import SECTIONS, Experiment, absolute_files, experiment_from, lo
 from trm.errors import UserError
 from trm.extension import EXTENDS, extended
 from trm.files.lock import FileLock
+from trm.files.replace import replacing
 from trm.files.run_folder import (
     LOCK,
     cache_folder,
@@ -295,10 +296,8 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a file as a whole."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 @contextmanager

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from search.ledger.seal import DamagedError, open_json, seal_json
 from search.ledger.storage import Place, Remote
 from trm.errors import UserError
+from trm.files.replace import replacing
 
 SWEEP_FILE = "sweep.yaml"
 RUN_FILE = "run.json"
@@ -137,19 +137,11 @@ def fields_of(path: Place, remedy: str | None = None) -> Iterator[None]:
         raise DamagedFileError(path, "is damaged, fields are missing or wrong", remedy) from error
 
 
-def write_atomically(path: Place, text: str) -> None:
+def write_atomically(path: Place, content: str | bytes) -> None:
     """Replace a file's content; a crash leaves the old or the new."""
+    data = content.encode() if isinstance(content, str) else content
     if isinstance(path, Remote):
-        path.write_bytes(text.encode())
+        path.write_bytes(data)
         return
-    partial = path.with_name(f".{path.name}.tmp")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(data)

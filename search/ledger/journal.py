@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from search.ledger.seal import seal_line
 from search.ledger.storage import Place
 from trm.errors import UserError
+from trm.files.replace import sync
 
 SCHEMA_VERSION = 2
 
@@ -94,7 +95,7 @@ class Journal:
         file = open(path, "xb", buffering=0)  # noqa: SIM115
         try:
             self._write(file, head(self.next_sequence, self.ledger))
-            sync_folder(self.folder)
+            sync(self.folder)
         except BaseException:
             file.close()
             with suppress(OSError):
@@ -135,14 +136,3 @@ def require_known_version(path: Place, version: int) -> None:
     """
     if version > SCHEMA_VERSION:
         raise UserError(str(path), version, "is a newer schema_version; update trm-search")
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the folder's names (after a file was made, renamed or removed)."""
-    if os.name == "nt":  # which opens no folders
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

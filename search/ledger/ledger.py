@@ -20,7 +20,7 @@ from search.ledger.attempts import FOLDER as ATTEMPTS_FOLDER
 from search.ledger.attempts import write_attempts
 from search.ledger.book import Book, apply, note_attempt
 from search.ledger.files import DamagedFileError, ledger_of
-from search.ledger.journal import Journal, JournalRecord, sync_folder
+from search.ledger.journal import Journal, JournalRecord
 from search.ledger.lease import Lease, LeaseLostError
 from search.ledger.object_journal import ObjectJournal
 from search.ledger.parquet import BLOCK, CURVES, TRIALS, extend_curves, part, trial_row, write_part
@@ -41,6 +41,7 @@ from search.ledger.trial import Row, StageName, Trial, is_own, keep_only
 from search.objectives.outcome import Outcome
 from trm.errors import UserError
 from trm.files.lock import FileLock
+from trm.files.replace import sync
 
 __all__ = [
     "Ledger",
@@ -341,7 +342,7 @@ def _make_folders(path: Place) -> None:
         if schema is not None:
             write_part(part(folder, 0), [], schema, 0, ledger=ledger)
     os.replace(hidden, path / "trials")
-    sync_folder(path)
+    sync(path)
 
 
 def _line(error: OSError) -> str:

@@ -8,9 +8,8 @@ whose it is; checksums of all of it lie before its footer.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from itertools import groupby
 from pathlib import Path
@@ -19,13 +18,14 @@ from typing import Any, get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from search.ledger.files import DamagedFileError
-from search.ledger.journal import SCHEMA_VERSION, require_known_version, sync_folder
+from search.ledger.files import DamagedFileError, write_atomically
+from search.ledger.journal import SCHEMA_VERSION, require_known_version
 from search.ledger.seal import DamagedError, check_parquet, seal_parquet
-from search.ledger.storage import Place, Remote, readable
+from search.ledger.storage import Place, readable
 from search.ledger.trial import Row, StageName, Trial
 from search.objectives.outcome import Outcome
 from trm.errors import UserError
+from trm.files.replace import sync
 from trm.report import COLUMNS
 
 BLOCK = 256
@@ -320,19 +320,6 @@ def _write(
         row_group_size=ROW_GROUP,
     )
     data = seal_parquet(buffer.getvalue().to_pybytes())
-    if isinstance(path, Remote):
-        path.write_bytes(data)
-        return
-    # pyarrow's dataset reader skips names that start with a dot.
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    write_atomically(path, data)
+    if isinstance(path, Path):
+        sync(path.parent)

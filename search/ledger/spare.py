@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import errno
 import gzip
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from search.ledger.book import Book
-from search.ledger.files import SPARE
-from search.ledger.journal import JournalRecord, head, segments, sync_folder
+from search.ledger.files import SPARE, write_atomically
+from search.ledger.journal import JournalRecord, head, segments
 from search.ledger.log import Damage, Log, Segment, joined, read_segment
 from search.ledger.seal import seal_line
 from search.ledger.storage import Place
 from search.ledger.trial import Row
+from trm.files.replace import sync
 from trm.report import COLUMNS
 
 _SUFFIX = ".jsonl.gz"
@@ -34,9 +34,9 @@ def keep_segments(folder: Place, older: Sequence[Place]) -> None:
         target.mkdir(parents=True, exist_ok=True)
     for path in older:
         data = gzip.compress(path.read_bytes(), 4, mtime=0)
-        _store(target / f"{path.stem}{_SUFFIX}", data)
+        write_atomically(target / f"{path.stem}{_SUFFIX}", data)
     if isinstance(target, Path) and older:
-        sync_folder(target)
+        sync(target)
 
 
 def write_base(folder: Place, number: int, book: Book, last: int, ledger: str | None) -> None:
@@ -54,7 +54,7 @@ def write_base(folder: Place, number: int, book: Book, last: int, ledger: str | 
     target = folder / SPARE / "log"
     if isinstance(target, Path):
         target.mkdir(parents=True, exist_ok=True)
-    _store(target / f"{number:06d}{_SUFFIX}", gzip.compress(b"".join(lines), 4, mtime=0))
+    write_atomically(target / f"{number:06d}{_SUFFIX}", gzip.compress(b"".join(lines), 4, mtime=0))
 
 
 def _told(book: Book, number: int, rows: Sequence[Row]) -> Iterator[JournalRecord]:
@@ -111,14 +111,3 @@ def spare_segments(folder: Place) -> list[Place]:
     found = (folder / SPARE / "log").glob(f"[0-9]*{_SUFFIX}")
     own = (path for path in found if path.name.removesuffix(_SUFFIX).isdigit())
     return sorted(own, key=lambda path: int(path.name.removesuffix(_SUFFIX)))
-
-
-def _store(path: Place, data: bytes) -> None:
-    if not isinstance(path, Path):
-        path.write_bytes(data)
-        return
-    partial = path.with_name(f".{path.name}.tmp")
-    partial.write_bytes(data)
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)

@@ -17,7 +17,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-ROUNDS = int(os.environ.get("ROUNDS", "1"))
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
 CORES = 2
 BOUND = 2.5
 CONFIG = """
@@ -40,20 +40,21 @@ def main() -> None:
         home = Path(folder)
         (home / "busy.yaml").write_text(CONFIG)
         seconds(home, "data", 0)  # makes the task's data
-        alone, beside, yielding = ([] for _ in range(3))  # type: ignore[var-annotated]
+        alone, beside = [], []
         for number in range(ROUNDS):
             alone.append(seconds(home, f"alone{number}", 0))
+            print(f"{f'alone, round {number + 1} of {ROUNDS}':<42} {alone[-1]:6.1f} s", flush=True)
             beside.append(seconds(home, f"beside{number}", 0, neighbours=CORES))
-            yielding.append(seconds(home, f"yielding{number}", 15, neighbours=CORES))
-    base = statistics.median(alone)
-    print(f"alone                                      {base:6.1f} s")
-    for what, times in (("", beside), (", niceness 15", yielding)):
-        found = statistics.median(times)
-        print(
-            f"{f'beside {CORES} busy processes{what}':<42} {found:6.1f} s, {found / base:.2f} times"
-        )
-    if statistics.median(beside) > BOUND * base:
+            say(f"beside {CORES} busy processes", beside[-1], alone[-1])
+        base, found = statistics.median(alone), statistics.median(beside)
+        say("medians", found, base)
+        say("niceness 15", seconds(home, "yielding", 15, neighbours=CORES), base)
+    if found > BOUND * base:
         sys.exit(f"a sweep beside a busy neighbour takes more than {BOUND} times its time")
+
+
+def say(what: str, found: float, base: float) -> None:
+    print(f"{what:<42} {found:6.1f} s, {found / base:.2f} times", flush=True)
 
 
 def seconds(home: Path, name: str, niceness: int, neighbours: int = 0) -> float:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from trm.errors import CacheWarning
 from trm.files.paths import spare_folder
+from trm.files.replace import replacing
 from trm.tasks.base import Split, SplitName
 
 FORMAT = 1
@@ -135,12 +136,6 @@ def _read(path: Path) -> Arrays | None:
 def _write(path: Path, arrays: Arrays) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=".npz")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    os.close(descriptor)
+    with replacing(path, Path(temporary)) as file:
+        np.savez(file, allow_pickle=False, **arrays)
