@@ -26,10 +26,15 @@ def test_the_old_stands_until_the_new_is_whole(tmp_path: Path) -> None:
 def test_a_block_that_raises_changes_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b"old")
-    for partial in (None, tmp_path / "elsewhere"):
-        with pytest.raises(KeyboardInterrupt), replacing(path, partial) as file:
+
+    def write_half(partial: Path | None) -> None:
+        with replacing(path, partial) as file:
             file.write(b"half")
             raise KeyboardInterrupt
+
+    for partial in (None, tmp_path / "elsewhere"):
+        with pytest.raises(KeyboardInterrupt):
+            write_half(partial)
         assert path.read_bytes() == b"old"
         assert os.listdir(tmp_path) == ["a.json"]
 
