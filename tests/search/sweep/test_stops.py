@@ -1,10 +1,11 @@
-"""SIGTERM to a sweep's whole process group at random moments, each time followed by the line."""
+"""Signals to all processes of what trains at once, each time followed by the line that goes on."""
 
 from __future__ import annotations
 
 import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ train: {batch_size: 32, budget: {steps: 150}, reports: 10, ema: 0.95}
 search: {trials: 4, scheduler: none, objective: cell_accuracy}
 stability: {candidates: 2, seeds: 2, promise_seeds: 2}
 """
+TRM = str(Path(sys.executable).with_name("trm"))
 MOMENTS = ("start-up",) * 3 + ("explore",) * 3 + ("confirm",) * 2 + ("promise",) * 2
 STOP_SECONDS = 10.0
 
@@ -54,14 +56,13 @@ def running(run: Path, stage: str) -> bool:
 def test_ten_stops_lose_nothing(tmp_path: Path) -> None:
     config, run = tmp_path / "stopped.yaml", tmp_path / "run"
     config.write_text(CONFIG)
-    trm = str(Path(sys.executable).with_name("trm"))
     words = ["sweep", str(config), "--out", str(run), "--resume"]
     environment = {**os.environ, "TRM_CACHE": str(tmp_path / "cache")}
     moments = random.Random(0)
     seen: dict[tuple[int, int], int] = {}
     for number, stage in enumerate(MOMENTS):
         driver = subprocess.Popen(
-            [trm, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [TRM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True, env=environment,
         )  # fmt: skip
         end = time.monotonic() + 200
@@ -94,7 +95,7 @@ def test_ten_stops_lose_nothing(tmp_path: Path) -> None:
             if trial.outcome is None and trial.checkpoint:
                 assert (run / trial.checkpoint / "checkpoint.json").is_file()
             assert trial.outcome in (None, "completed"), trial
-    done = subprocess.run([trm, *words], capture_output=True, text=True, env=environment)
+    done = subprocess.run([TRM, *words], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     now = rows(run)
     assert seen.items() <= now.items()
@@ -107,3 +108,71 @@ def test_ten_stops_lose_nothing(tmp_path: Path) -> None:
         == list(range(1, trial.mark + 1))
         for trial in trials
     )
+
+
+def hears() -> None:
+    """A child of `nohup`, as the tests may be, ignores a hangup, and so would a driver."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the config, as `stopped.yaml`, and a finished sweep of it, as `run`."""
+    folder = tmp_path_factory.mktemp("stopped")
+    (folder / "stopped.yaml").write_text(CONFIG)
+    done = subprocess.run(
+        [TRM, "sweep", "stopped.yaml", "--out", "run"], cwd=folder, capture_output=True, text=True,
+        env={**os.environ, "TRM_CACHE": str(folder / "cache")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("what", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("words", "out"),
+    [
+        (["sweep", "stopped.yaml", "--out", "anew"], "anew"),
+        (["ablate", "stopped.yaml", "--seeds", "2", "--set", "ablations={named: {slow: "
+          "{optimizer.lr: 1.0e-4}}}", "--out", "ablated"], "ablated"),
+        (["stability", "run", "--seeds", "3", "--budget", "6"], "run"),
+        (["sensitivity", "run", "--params", "optimizer.lr", "--points", "3"], "run"),
+    ],
+    ids=["sweep", "ablate", "stability", "sensitivity"],
+)  # fmt: skip
+def test_every_signal_ends_every_command_that_trains(
+    home: Path, tmp_path: Path, words: list[str], out: str, what: signal.Signals
+) -> None:
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    environment = {**os.environ, "TRM_CACHE": str(tmp_path / "cache")}
+    run, before = tmp_path / out, len(rows(tmp_path / out))
+    driver = subprocess.Popen(
+        [TRM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True, env=environment, cwd=tmp_path, preexec_fn=hears,
+    )  # fmt: skip
+    end = time.monotonic() + 120
+    while driver.poll() is None and len(rows(run)) == before and time.monotonic() < end:
+        time.sleep(0.1)
+    seen = rows(run)
+    assert driver.poll() is None, driver.communicate()
+    there = psutil.Process(driver.pid).children(recursive=True)
+    begun = time.monotonic()
+    os.killpg(driver.pid, what)
+    printed, errors = driver.communicate(timeout=100)
+    assert (driver.returncode, printed) == (130, ""), errors
+    assert time.monotonic() - begun < STOP_SECONDS
+    _, left = psutil.wait_procs(there, timeout=5)
+    assert not left
+    now = rows(run)
+    assert len(seen) > before
+    assert seen.items() <= now.items(), "an acknowledged report was lost"
+    line = errors.splitlines()[-1].partition(" with: ")[2]
+    assert shlex.split(line)[:2] == ["trm", words[0]]
+    done = subprocess.run(
+        [TRM, *shlex.split(line)[1:]], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert now.items() <= rows(run).items()
+    assert all(trial.ended for trial in read_trials(run).values())
