@@ -56,6 +56,15 @@ def add_ray_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_retry(parser: argparse.ArgumentParser) -> None:
+    """`--retry`."""
+    parser.add_argument(
+        "--retry", action="append", default=[], metavar="WHICH",
+        help="with --resume: run failed trials again, `crashed`, `oom` or a trial's number; "
+        "may be repeated",
+    )  # fmt: skip
+
+
 def ends_well(work: Callable[[], None], *, limited: str = "") -> int:
     """Do the work of a command; an end that is no defect becomes one line on stderr.
 

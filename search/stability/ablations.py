@@ -19,6 +19,7 @@ from search.config.resolve import refuse_changes, replan, resolve_plan
 from search.config.sections import with_section
 from search.config.seeds import ABLATION_SEEDS
 from search.engine.driver import Runner, run_further
+from search.engine.retry import parse_retry, retry_trials
 from search.ledger.book import Book
 from search.ledger.files import RUN_FILE, write_atomically, write_json
 from search.ledger.ledger import Ledger
@@ -40,6 +41,7 @@ def ablate(
     out: Place | str | None = None,
     seeds: int | None = None,
     resume: bool = False,
+    retry: Iterable[str] = (),
     runner: Runner | None = None,
 ) -> Ablations:
     """Run a file's ablations, and write `ablations.json` and `ablations.md`.
@@ -56,12 +58,14 @@ def ablate(
         out: the run folder; `runs/NAME-ablations` if None.
         seeds: runs of each arm, instead of the file's number; more than before extend a run folder.
         resume: go on with the run folder `out`, with the ablations of the file.
+        retry: on resume, failed runs to run again from their last checkpoints: `crashed`, `oom` or
+            their numbers.
 
     Raises:
         UserError: bad input; nothing has been started.
         KeyboardInterrupt: stopped by the user; `resume=True` goes on.
     """
-    runner = runner or Runner()
+    runner, again = runner or Runner(), parse_retry(retry, resume=resume)
     config = _asked(read_config(source, sets), seeds)
     arms(config)
     default = config.default
@@ -76,6 +80,7 @@ def ablate(
             _require_ablations(folder, ledger)
             refuse_changes(plan, config.tree)
             plan = replan(plan, config)
+            retry_trials(ledger, again)
         else:
             torch.set_num_threads(default.train.threads)
             plan = resolve_plan(config, task)

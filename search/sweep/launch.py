@@ -18,6 +18,7 @@ from search.config.plan import Plan, read_plan, trainable_plan, write_plan
 from search.config.resolve import refuse_changes, replan, resolve_plan, with_stability
 from search.config.share import devices_of
 from search.engine.driver import Runner, driving
+from search.engine.retry import parse_retry, retry_trials
 from search.explore.warm_start import read_warm, require_runs, write_start
 from search.export.export import BEST_FILE, export
 from search.ledger.book import holds_ablations
@@ -30,7 +31,6 @@ from search.logs.terminal import SweepDisplay
 from search.logs.trial_log import require_logs
 from search.stability.confirm import finalists
 from search.sweep.first_points import resolve_first
-from search.sweep.retry import parse_retry, retry_trials
 from search.sweep.run import Run
 from search.sweep.stages import LimitReachedError, NoWinnerError, SweepStages
 from trm.errors import UserError
@@ -82,9 +82,7 @@ def sweep(
         KeyboardInterrupt: stopped by the user; `resume=True` goes on.
     """
     display = display or SweepDisplay(quiet=True)
-    again = parse_retry(retry)
-    if again and not resume:
-        raise UserError("--retry", str(again[0]), "needs --resume: it is of a run that is there")
+    again = parse_retry(retry, resume=resume)
     config = read_config(source, sets)
     runner = Runner(address, parallel, display).with_folders(config.folders)
     if trials is not None:

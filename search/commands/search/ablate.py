@@ -15,6 +15,7 @@ ledger; the base is the file's default values.
   trm ablate arrows4-ablations
   trm ablate my.yaml --seeds 3 --out runs/mine
   trm ablate my.yaml --seeds 8 --out runs/mine --resume
+  trm ablate my.yaml --out runs/mine --resume --retry crashed
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ from __future__ import annotations
 import argparse
 import json
 
-from search.commands.options import a_place, add_ray_arguments, ends_well, positive, resuming
+from search.commands.options import (
+    a_place,
+    add_ray_arguments,
+    add_retry,
+    ends_well,
+    positive,
+    resuming,
+)
 from trm.stopping import at_an_interrupt
 
 
@@ -47,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true",
         help="go on with the run folder --out, with more seeds or ablations if the file has them",
     )  # fmt: skip
+    add_retry(parser)
     add_ray_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -71,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
             out=args.out,
             seeds=args.seeds,
             resume=args.resume,
+            retry=args.retry,
             runner=Runner(address=args.address, parallel=args.parallel, display=display),
         )
         print(json.dumps(asdict(found)) if args.json else ablations_markdown(found))

@@ -27,7 +27,14 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.commands.options import a_place, add_ray_arguments, ends_well, positive, resuming
+from search.commands.options import (
+    a_place,
+    add_ray_arguments,
+    add_retry,
+    ends_well,
+    positive,
+    resuming,
+)
 from trm.stopping import at_an_interrupt
 
 if TYPE_CHECKING:
@@ -52,11 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run folder, a path or a URI (default: runs/NAME)",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument(
-        "--retry", action="append", default=[], metavar="WHICH",
-        help="with --resume: run failed trials again, `crashed`, `oom` or a trial's number; "
-        "may be repeated",
-    )  # fmt: skip
+    add_retry(parser)
     parser.add_argument(
         "--warm-start", action="append", default=[], metavar="RUN", type=a_place,
         help="an earlier run that tells a new one what it can; may be repeated",

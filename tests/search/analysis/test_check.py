@@ -18,6 +18,7 @@ from search.cli import main
 from search.ledger.files import SPARE
 from search.ledger.ledger import Ledger
 from search.ledger.reader import read_book, read_curves
+from search.ledger.storage import Place, place
 from tests.support.damaged import DAMAGES, files_of, finished_run, many, unfinished_run
 from tests.support.folders import RUNS_V1
 from trm.errors import UserError
@@ -46,7 +47,7 @@ def run(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
-def facts(folder: Path) -> dict[str, Any]:
+def facts(folder: Place) -> dict[str, Any]:
     """Every number that a run folder tells."""
     book = read_book(folder)
     return {
@@ -93,7 +94,38 @@ def test_damage_is_a_line_or_does_no_harm_and_is_mended(
         shutil.rmtree(folder)
 
 
-def said(folder: Path) -> tuple[str | None, dict[str, Any] | None]:
+@pytest.mark.slow
+@pytest.mark.parametrize("state", ["finished", "unfinished"])
+def test_a_run_in_a_bucket_is_checked_and_mended_too(
+    state: str,
+    count: int,
+    request: pytest.FixtureRequest,
+    uri: Callable[[str], str],
+    tmp_path: Path,
+) -> None:
+    whole: Path = request.getfixturevalue(state)
+    before = facts(whole)
+    for number, _, rng in many(40):
+        name = rng.choice(["cut", "empty", "flip", "remove", "scramble", "zero"])
+        here = Path(shutil.copytree(whole, tmp_path / str(number)))
+        path = rng.choice([path for path in files_of(here) if path.stat().st_size])
+        about = f"{name} of {path.relative_to(here)} ({number})"
+        DAMAGES[name](path, rng)
+        folder = place(uri(str(number)))
+        for file in (path for path in here.rglob("*") if path.is_file() and path.name != "lock"):
+            (folder / str(file.relative_to(here))).write_bytes(file.read_bytes())
+        unwritten = path.parent == here / "log"
+        line, found = said(folder)
+        named = line is not None and (path.name in line or path.parent.name in line)
+        assert (found == before or unwritten) if line is None else named, about
+        assert line is None or check_run(folder).damaged, about
+        repair = repair_run(folder)
+        assert repair.whole, f"{about}: {repair.text()}"
+        assert facts(folder) == before or unwritten, about
+        assert check_run(folder).damaged == [], about
+
+
+def said(folder: Place) -> tuple[str | None, dict[str, Any] | None]:
     """The one line of a refusal, or the numbers."""
     try:
         return None, facts(folder)
@@ -274,13 +306,13 @@ def test_a_stray_is_ignored_with_one_warning(stray: str, run: Path, finished: Pa
 def test_what_no_copy_holds_is_set_aside_and_no_longer_missed(
     name: str, there: bool, run: Path
 ) -> None:
-    places = (run / name, run / SPARE / name)
+    copies = (run / name, run / SPARE / name)
     (run / SPARE).mkdir(exist_ok=True)
-    for place in places:
-        place.write_text("{")
+    for copy in copies:
+        copy.write_text("{")
     if not there:
-        places[0].unlink()
+        copies[0].unlink()
     repair = repair_run(run)
     assert repair.whole, repair.text()
-    assert not any(place.exists() for place in places)
+    assert not any(copy.exists() for copy in copies)
     assert [path.read_text() for path in run.glob(f"replaced-*/**/{name}")] == ["{"] * (1 + there)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from search.cli import main
+from search.engine.retry import parse_retry, retry_trials
 from search.ledger.files import TEST_FILE, read_json
 from search.ledger.ledger import Ledger
 from search.ledger.reader import read_book
-from search.sweep.retry import parse_retry, retry_trials
 from tests.search.ledger.test_ledger import row
 from tests.support.folders import RUNS_V1
 from trm.errors import UserError
@@ -88,6 +88,7 @@ def test_a_stretch_whose_parent_is_gone_stays_as_it_is(
 
 def test_it_needs_a_run_to_go_on_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
-    assert main(["sweep", "arrows4", "--out", str(out), "--retry", "crashed"]) == 2
-    assert "--retry: 'crashed' needs --resume" in capsys.readouterr().err
+    for command in ("sweep", "ablate"):
+        assert main([command, "arrows4", "--out", str(out), "--retry", "crashed"]) == 2
+        assert "--retry: 'crashed' needs --resume" in capsys.readouterr().err
     assert not out.exists()

@@ -14,14 +14,17 @@ RETRIED = ("crashed", "oom")
 """Outcomes that a machine may have caused; what a config computes, it would compute again."""
 
 
-def parse_retry(words: Iterable[str]) -> tuple[str | int, ...]:
+def parse_retry(words: Iterable[str], *, resume: bool = True) -> tuple[str | int, ...]:
     """What is to be run again: outcomes and trials' ids, each word one or several with commas.
 
     >>> parse_retry(["crashed,oom", "7"])
     ('crashed', 'oom', 7)
 
+    Args:
+        resume: whether a run is gone on with, without which nothing can be run again.
+
     Raises:
-        UserError: neither.
+        UserError: neither, or no run is gone on with.
     """
     found: list[str | int] = []
     for word in (part.strip() for text in words for part in text.split(",")):
@@ -31,6 +34,8 @@ def parse_retry(words: Iterable[str]) -> tuple[str | int, ...]:
             found.append(word)
         else:
             raise UserError("--retry", word, f"must be {' or '.join(RETRIED)}, or a trial's number")
+    if found and not resume:
+        raise UserError("--retry", str(found[0]), "needs --resume: it is of a run that is there")
     return tuple(found)
 
 
