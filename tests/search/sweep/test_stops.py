@@ -137,7 +137,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["sweep", "stopped.yaml", "--out", "anew"], "anew"),
         (["ablate", "stopped.yaml", "--seeds", "2", "--set", "ablations={named: {slow: "
           "{optimizer.lr: 1.0e-4}}}", "--out", "ablated"], "ablated"),
-        (["stability", "run", "--seeds", "3", "--budget", "6"], "run"),
+        (["stability", "run", "--seeds", "5"], "run"),
         (["sensitivity", "run", "--params", "optimizer.lr", "--points", "3"], "run"),
     ],
     ids=["sweep", "ablate", "stability", "sensitivity"],
