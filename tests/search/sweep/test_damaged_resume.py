@@ -25,8 +25,8 @@ model: {mixer: mlp_t, hidden_size: 16, num_heads: 2, L_layers: 1, H_cycles: 1, L
         expansion: 1.0, swiglu_multiple: 16, puzzle_emb_len: 1, halt_max_steps: 2}
 optimizer: {name: adamw, lr_warmup_steps: 5, lr: {loguniform: [1e-3, 1e-2]}}
 train: {batch_size: 16, budget: {steps: 60}, reports: 6, ema: null}
-search: {trials: 3, scheduler: none, objective: cell_accuracy}
-stability: {candidates: 1, seeds: 1, promise_seeds: 1}
+search: {trials: 2, scheduler: none, objective: cell_accuracy}
+stability: {candidates: 2, seeds: 2, promise_seeds: 2}
 """
 
 
