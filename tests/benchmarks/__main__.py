@@ -17,6 +17,7 @@ NAMES = (
     "coverage",
     "startup",
     "busy",
+    "scale",
 )
 
 
