@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+THROTTLE = Path("/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device")
+"""Where the kernel takes how fast a disk may write (cgroup v1)."""
+
 
 @contextmanager
 def small_disk(where: Path, size: str) -> Iterator[Path]:
@@ -38,3 +41,37 @@ def fill(folder: Path, leave: int = 0) -> Path:
     if leave:
         os.truncate(filler, max(filler.stat().st_size - leave, 0))
     return filler
+
+
+@contextmanager
+def block_disk(where: Path, size: str) -> Iterator[Path]:
+    """The same on a block device of its own, in a file, which can be slowed.
+
+    Args:
+        size: as `truncate` takes it, as in `64M`.
+    """
+    folder, image = where / "disk", where / "disk.img"
+    folder.mkdir()
+    for words in (
+        ["truncate", "-s", size, str(image)],
+        ["mkfs.ext4", "-q", "-F", "-m", "0", str(image)],
+        ["mount", "-o", "loop,noatime", str(image), str(folder)],
+    ):
+        if os.geteuid() or subprocess.run(words, capture_output=True).returncode:
+            pytest.skip("needs root, ext4 and loop devices, to mount a small disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextmanager
+def slowed(folder: Path, bytes_per_second: int) -> Iterator[None]:
+    """Let a block disk write no faster, for everybody."""
+    device = os.stat(folder).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    THROTTLE.write_text(f"{number} {bytes_per_second}")
+    try:
+        yield
+    finally:
+        THROTTLE.write_text(f"{number} 0")
