@@ -34,6 +34,7 @@ RAY_FILES = frozenset(
         "search/stability/test_sensitivity",
         "search/sweep/test_judged_sweep",
         "search/sweep/test_launch",
+        "search/sweep/test_stop",
         "search/sweep/test_stops",
         "search/sweep/test_uri_sweep",
         "search/test_surroundings",

@@ -23,7 +23,9 @@ from trm.checkpoint import read_head, require_same_config, resume, save_checkpoi
 from trm.config import SECTIONS, Experiment, absolute_files, experiment_from, load_experiment
 from trm.errors import UserError
 from trm.extension import EXTENDS, extended
+from trm.files.driver_note import LocalFiles
 from trm.files.lock import FileLock
+from trm.files.presence import Presence, present
 from trm.files.replace import replacing
 from trm.files.run_folder import (
     LOCK,
@@ -123,9 +125,8 @@ def train(
 ) -> Training:
     """Train one model from a config, with a run folder, as the command `trm train` does.
 
-    A signal (Ctrl-C, SIGTERM, SIGHUP) stops between two steps and saves; a second Ctrl-C is obeyed
-    at once.
-    Outside of the main thread signals are left alone.
+    A signal (Ctrl-C, SIGTERM, SIGHUP) or `trm stop` stops between two steps and saves; a second
+    Ctrl-C is obeyed at once. Outside of the main thread signals are left alone.
 
     Args:
         config: an experiment, its tree of plain values, or the path of a YAML file that holds
@@ -165,19 +166,21 @@ def train(
     create_folder(folder, _CONFIG, resume=resume)
     lock = FileLock(folder / LOCK)
     try:
-        task = experiment.task.build(cache_folder(), on_data)
-        require_sound_task(task)
-        trainer, changed, said = _begin(experiment, task, folder, resume)
-        if said and on_extended is not None:
-            on_extended(said)
-        if on_begin is not None:
-            on_begin(trainer, changed)
-        elif changed:
-            warnings.warn(f"plug-ins have other code now: {', '.join(changed)}", stacklevel=2)
-        _train(trainer, folder, on_step, on_report)
-        if not trainer.finished:
-            raise Stopped(trainer.counters.step, folder)
-        return Training(folder, trainer, tuple(read_rows(folder)))
+        with present(LocalFiles(folder)) as presence:
+            task = experiment.task.build(cache_folder(), on_data)
+            require_sound_task(task)
+            trainer, changed, said = _begin(experiment, task, folder, resume)
+            if said and on_extended is not None:
+                on_extended(said)
+            if on_begin is not None:
+                on_begin(trainer, changed)
+            elif changed:
+                warnings.warn(f"plug-ins have other code now: {', '.join(changed)}", stacklevel=2)
+            presence.tell("running")
+            _train(trainer, folder, presence, on_step, on_report)
+            if not trainer.finished:
+                raise Stopped(trainer.counters.step, folder)
+            return Training(folder, trainer, tuple(read_rows(folder)))
     finally:
         lock.release()
 
@@ -243,10 +246,11 @@ def _begin(
 def _train(
     trainer: Trainer,
     folder: Path,
+    presence: Presence,
     on_step: Callable[[float], None] | None,
     on_report: Callable[[Report], object] | None,
 ) -> None:
-    """Train to the end, or until a signal asks to stop."""
+    """Train to the end, or until somebody asks to stop."""
     origin = provenance(trainer.config.plugins)
     saved = time.monotonic()
 
@@ -263,7 +267,7 @@ def _train(
             unsaved = time.monotonic() - saved
             if unsaved > CHECKPOINT_SECONDS or (trainer.at_mark and unsaved > LOST_SECONDS):
                 save()
-            return stop()
+            return stop() or presence.asked
 
         for report in trainer.run(between_steps):
             curve.write(report_json(report) + "\n")

@@ -31,7 +31,7 @@ class _Command:
     """What this process's command says when it is interrupted, and whether it has been."""
 
     def __init__(self) -> None:
-        self.line = ""
+        self.line = self.resume = ""
         self.told = False
         self.heard: float | None = None
         self.lock = threading.Lock()
@@ -52,6 +52,7 @@ def at_an_interrupt(line: str, where: str = "") -> None:
     Args:
         where: how far it has come, as in `at step 7`.
     """
+    _command.resume = line
     _command.line = f"{where and f' {where}'}; {line}"
 
 
@@ -67,6 +68,22 @@ def tell_of_interrupt() -> None:
             return  # the terminal has gone
         finally:
             _command.lock.release()
+
+
+def resume_line() -> str:
+    """What an interrupted command of this process would say of how to go on; empty if nothing."""
+    return _command.resume
+
+
+def interrupt_this() -> None:
+    """Have this process stop as at a signal; from any thread."""
+    # Where nobody handles SIGTERM (a notebook), it would end the process where it stands.
+    handled = callable(signal.getsignal(signal.SIGTERM))
+    number = signal.SIGTERM if handled else signal.SIGINT
+    if os.name == "nt":
+        signal.raise_signal(number)
+    else:
+        os.kill(os.getpid(), number)
 
 
 def stopping() -> bool:
@@ -92,7 +109,7 @@ def forget_before_leaving(act: Callable[[], None]) -> None:
 
 
 def _do_last() -> None:
-    for act in list(_last_acts):
+    for act in reversed(list(_last_acts)):
         with suppress(Exception):
             act()
 

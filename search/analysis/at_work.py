@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.config.plan import Plan
+from search.engine.presence import holder_of_run
 from search.ledger.book import Book
 from search.ledger.files import read_json
-from search.ledger.lease import read_holder
 from search.ledger.lineage import spent
-from search.ledger.storage import LEASE_FILE, Place
+from search.ledger.storage import Place
 from search.ledger.trial import Trial
 from search.ledger.wall_clock import TIME_FILE
 from search.logs.console import duration
 from trm.errors import UserError
-from trm.files.lock import lock_holder
 from trm.files.run_folder import LOCK
 
 
@@ -62,7 +61,7 @@ class Work:
 
 def at_work(folder: Place, plan: Plan, book: Book) -> Work | None:
     """What the driver of a run folder is doing; None if there is none. It is not disturbed."""
-    holder = _holder(folder)
+    holder = holder_of_run(folder)
     if not holder:
         return None
     trials = list(book.trials.values())
@@ -81,16 +80,6 @@ def at_work(folder: Place, plan: Plan, book: Book) -> Work | None:
         elapsed=elapsed,
         left=None if elapsed is None else _left(plan, book, elapsed),
     )
-
-
-def _holder(folder: Place) -> str:
-    if isinstance(folder, Path):
-        return lock_holder(folder / LOCK)
-    try:
-        found = read_holder(folder / LEASE_FILE)
-    except UserError:
-        return ""
-    return str(found) if found is not None and found.expires > time.time() else ""
 
 
 def _elapsed(folder: Place) -> float | None:

@@ -43,6 +43,7 @@ GROUPS = {
     },
     "cluster": {
         "cluster": "start a sweep by Slurm, Kubernetes, a cloud, or on a cluster that is up",
+        "stop": "ask the driver at work in a run folder for a clean end, from any machine",
     },
 }
 """Commands by the job that they are for."""

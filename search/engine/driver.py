@@ -25,6 +25,7 @@ from search.logs.console import warn
 from search.logs.terminal import SweepDisplay
 from search.logs.trial_log import TrialLog, live_logs
 from trm.errors import UserError
+from trm.files.presence import Presence
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Driver:
         share: what each trial gets.
         parallel: trials at once as far as somebody has said it; None takes what the cluster has
             room for.
+        presence: says that it is at work.
     """
 
     plan: Plan
@@ -82,6 +84,7 @@ class Driver:
     logs: Sequence[TrialLog]
     share: Share
     parallel: int | None
+    presence: Presence
 
     def run(
         self,
@@ -124,6 +127,7 @@ class Driver:
                 folders = [os.getcwd()] if runner.path is None else runner.path
                 require_nodes(plugins, folders, ledger.folder)
             begin(parallel)
+            self.presence.tell("running")
             run_trials(
                 source,
                 ledger,
@@ -150,7 +154,7 @@ def _warn_of_sharing(share: Share, parallel: int) -> None:
 
 
 @contextmanager
-def driving(plan: Plan, ledger: Ledger, runner: Runner) -> Iterator[Driver]:
+def driving(plan: Plan, ledger: Ledger, runner: Runner, presence: Presence) -> Iterator[Driver]:
     """Open a run folder's logs, and count its time; both are closed at the end.
 
     The logs take in what they lack of trials that ended earlier, whether or not anything runs.
@@ -163,13 +167,19 @@ def driving(plan: Plan, ledger: Ledger, runner: Runner) -> Iterator[Driver]:
     parallel = runner.parallel or plan.sections.cluster.parallel
     try:
         with live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as logs:
-            yield Driver(plan, ledger, runner, clock, logs, share_of(plan), parallel)
+            yield Driver(plan, ledger, runner, clock, logs, share_of(plan), parallel, presence)
     finally:
         clock.save()
 
 
 def run_further(
-    plan: Plan, ledger: Ledger, trials: Sequence[Trial], stage: str, floor: float, runner: Runner
+    plan: Plan,
+    ledger: Ledger,
+    trials: Sequence[Trial],
+    stage: str,
+    floor: float,
+    runner: Runner,
+    presence: Presence,
 ) -> None:
     """Run those of the trials that have no outcome yet; looking at finished ones needs no Ray.
 
@@ -186,6 +196,6 @@ def run_further(
     display = runner.display
     display.maximizes = plan.objective.maximizes
     display.stage(stage, len(trials), len(trials) - len(waiting))
-    with driving(plan, ledger, runner) as driver, display:
+    with driving(plan, ledger, runner, presence) as driver, display:
         driver.run(FixedTrials(waiting, plan.objective, floor))
     ledger.flush()

@@ -22,6 +22,7 @@ from pyarrow import fs
 
 from trm.blame import StorageError
 from trm.errors import UserError
+from trm.files.driver_note import NOTES
 from trm.files.paths import checked_path
 from trm.files.run_folder import create_folder, is_stray, tell_of_a_new_run
 
@@ -204,7 +205,10 @@ def create_run_folder(folder: Place, marker: str, *, resume: bool) -> None:
     if (
         not begun
         and not resume
-        and any(child.name != LEASE_FILE and not is_stray(child.name) for child in folder.iterdir())
+        and any(
+            child.name not in {LEASE_FILE, *NOTES} and not is_stray(child.name)
+            for child in folder.iterdir()
+        )
     ):
         raise UserError("--out", str(folder), "is not empty: name another folder")
 

@@ -19,6 +19,7 @@ from search.config.resolve import refuse_changes, replan, resolve_plan
 from search.config.sections import with_section
 from search.config.seeds import ABLATION_SEEDS
 from search.engine.driver import Runner, run_further
+from search.engine.presence import present_in
 from search.engine.retry import parse_retry, retry_trials
 from search.ledger.book import Book
 from search.ledger.files import RUN_FILE, write_atomically, write_json
@@ -72,27 +73,29 @@ def ablate(
     folder = place(out) if out else Path("runs") / f"{default.name}-ablations"
     create_run_folder(folder, RUN_FILE, resume=resume)
     folder = folder.absolute()
-    with runner.display.preparing() as progress:
-        task = default.task.build(cache_folder(), progress)
-    with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
-        if (folder / RUN_FILE).exists():
-            plan = read_plan(folder)
-            _require_ablations(folder, ledger)
-            refuse_changes(plan, config.tree)
-            plan = replan(plan, config)
-            retry_trials(ledger, again)
-        else:
-            torch.set_num_threads(default.train.threads)
-            plan = resolve_plan(config, task)
-        trials = ablation_trials(plan, ledger)
-        write_plan(folder, plan)
-        runner.check(plan.sections.cluster)
-        runner = runner.with_folders(config.folders)
-        try:
-            run_further(plan, ledger, trials, "ablations", plan.objective.worst(task.floor), runner)
-        finally:
-            found = tabled(str(folder), plan, ledger)
-            _save(folder, found)
+    with present_in(folder) as presence:
+        with runner.display.preparing() as progress:
+            task = default.task.build(cache_folder(), progress)
+        with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
+            if (folder / RUN_FILE).exists():
+                plan = read_plan(folder)
+                _require_ablations(folder, ledger)
+                refuse_changes(plan, config.tree)
+                plan = replan(plan, config)
+                retry_trials(ledger, again)
+            else:
+                torch.set_num_threads(default.train.threads)
+                plan = resolve_plan(config, task)
+            trials = ablation_trials(plan, ledger)
+            write_plan(folder, plan)
+            runner.check(plan.sections.cluster)
+            runner = runner.with_folders(config.folders)
+            try:
+                floor = plan.objective.worst(task.floor)
+                run_further(plan, ledger, trials, "ablations", floor, runner, presence)
+            finally:
+                found = tabled(str(folder), plan, ledger)
+                _save(folder, found)
     return found
 
 

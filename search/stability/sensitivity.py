@@ -14,6 +14,7 @@ import numpy as np
 
 from search.config.plan import Plan, trainable_plan
 from search.engine.driver import Runner, run_further
+from search.engine.presence import present_in
 from search.ledger.book import Book
 from search.ledger.ledger import Ledger
 from search.ledger.storage import Place, place
@@ -71,15 +72,17 @@ def sensitivity(
     # What is found goes beside what the file holds: a damaged one is refused before any run.
     read_sensitivity(where)
     runner.check(plan.sections.cluster)
-    with runner.display.preparing() as progress:
-        task = plan.default.task.build(cache_folder(), progress)
-    examples = len(subset(task.split("valid"), plan.default.train.valid_examples))
-    with Ledger.open(where) as ledger:
-        winner = winner_of(where, ledger)
-        trials = design_trials(plan, ledger, winner, request)
-        run_further(plan, ledger, trials, "sensitivity", plan.objective.worst(task.floor), runner)
-        found = analyse(plan, ledger, winner, request, examples)
-    save_sensitivity(where, found)
+    with present_in(where) as presence:
+        with runner.display.preparing() as progress:
+            task = plan.default.task.build(cache_folder(), progress)
+        examples = len(subset(task.split("valid"), plan.default.train.valid_examples))
+        with Ledger.open(where) as ledger:
+            winner = winner_of(where, ledger)
+            trials = design_trials(plan, ledger, winner, request)
+            floor = plan.objective.worst(task.floor)
+            run_further(plan, ledger, trials, "sensitivity", floor, runner, presence)
+            found = analyse(plan, ledger, winner, request, examples)
+        save_sensitivity(where, found)
     return found
 
 

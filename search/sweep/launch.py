@@ -18,6 +18,7 @@ from search.config.plan import Plan, read_plan, trainable_plan, write_plan
 from search.config.resolve import refuse_changes, replan, resolve_plan, with_stability
 from search.config.share import devices_of
 from search.engine.driver import Runner, driving
+from search.engine.presence import present_in
 from search.engine.retry import parse_retry, retry_trials
 from search.explore.warm_start import read_warm, require_runs, write_start
 from search.export.export import BEST_FILE, export
@@ -34,6 +35,7 @@ from search.sweep.first_points import resolve_first
 from search.sweep.run import Run
 from search.sweep.stages import LimitReachedError, NoWinnerError, SweepStages
 from trm.errors import UserError
+from trm.files.presence import Presence
 from trm.files.run_folder import cache_folder
 from trm.tasks.base import Task
 
@@ -98,27 +100,28 @@ def sweep(
     require_runs([] if begun else search.warm_start)
     create_run_folder(folder, RUN_FILE, resume=resume)
     folder = folder.absolute()
-    with display.preparing() as progress:
-        task = default.task.build(cache_folder(), progress)
-    require_trainable(config, task)
-    with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
-        _refuse_ablations(ledger)
-        if (folder / RUN_FILE).exists():
-            plan = read_plan(folder)
-            refuse_changes(plan, config.tree)
-            plan = replan(plan, config)
-            retry_trials(ledger, again)
-        else:
-            if ledger.trials:  # none is drawn before it is written
-                raise DamagedFileError(folder / RUN_FILE, "is missing")
-            torch.set_num_threads(default.train.threads)
-            plan = resolve_plan(config, task)
-            start = read_warm(search.warm_start, plan, first)
-            for line in start.notes:
-                display.note(f"warm start from {line}")
-            write_start(folder, start)
-        write_plan(folder, plan)
-        _finish(plan, ledger, task, runner, explore=True)
+    with present_in(folder) as presence:
+        with display.preparing() as progress:
+            task = default.task.build(cache_folder(), progress)
+        require_trainable(config, task)
+        with Ledger.open(folder) if holds_ledger(folder) else Ledger.create(folder) as ledger:
+            _refuse_ablations(ledger)
+            if (folder / RUN_FILE).exists():
+                plan = read_plan(folder)
+                refuse_changes(plan, config.tree)
+                plan = replan(plan, config)
+                retry_trials(ledger, again)
+            else:
+                if ledger.trials:  # none is drawn before it is written
+                    raise DamagedFileError(folder / RUN_FILE, "is missing")
+                torch.set_num_threads(default.train.threads)
+                plan = resolve_plan(config, task)
+                start = read_warm(search.warm_start, plan, first)
+                for line in start.notes:
+                    display.note(f"warm start from {line}")
+                write_start(folder, start)
+            write_plan(folder, plan)
+            _finish(plan, ledger, task, runner, presence, explore=True)
     return Run(folder)
 
 
@@ -177,13 +180,14 @@ def stability(
     section |= {key: value for key, value in asked.items() if value is not None}
     plan = with_stability(plan, section)
     runner.check(plan.sections.cluster)
-    with display.preparing() as progress:
-        task = plan.default.task.build(cache_folder(), progress)
-    with Ledger.open(folder) as ledger:
-        _refuse_ablations(ledger)
-        finalists(plan, ledger)
-        write_plan(folder, plan)
-        _finish(plan, ledger, task, runner, explore=False)
+    with present_in(folder) as presence:
+        with display.preparing() as progress:
+            task = plan.default.task.build(cache_folder(), progress)
+        with Ledger.open(folder) as ledger:
+            _refuse_ablations(ledger)
+            finalists(plan, ledger)
+            write_plan(folder, plan)
+            _finish(plan, ledger, task, runner, presence, explore=False)
     return Run(folder)
 
 
@@ -195,9 +199,11 @@ def _refuse_ablations(ledger: Ledger) -> None:
         )
 
 
-def _finish(plan: Plan, ledger: Ledger, task: Task, runner: Runner, *, explore: bool) -> None:
+def _finish(
+    plan: Plan, ledger: Ledger, task: Task, runner: Runner, presence: Presence, *, explore: bool
+) -> None:
     """Run every stage that is not done yet, and write what came of them."""
-    with driving(plan, ledger, runner) as driver:
+    with driving(plan, ledger, runner, presence) as driver:
         meter = Meter(
             limits=plan.sections.search.limits,
             budget=plan.budget,

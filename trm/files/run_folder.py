@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 from trm.errors import NewRunWarning, UserError
+from trm.files.driver_note import NOTES
 from trm.files.paths import checked_path, home_path, spare_folder
 
 LOCK = "lock"
@@ -146,9 +147,9 @@ def checkpoint_in(path: Path) -> Path:
 
 
 def _unused(folder: Path) -> bool:
-    """Whether a folder holds nothing but strays and the lock of a run that never began."""
+    """Whether a folder holds nothing but strays, and lock and note of a run that never began."""
     names = (path.name for path in folder.iterdir())
-    return all(name.partition(".")[0] == LOCK or is_stray(name) for name in names)
+    return all(name.partition(".")[0] == LOCK or name in NOTES or is_stray(name) for name in names)
 
 
 def _can_write(folder: Path) -> bool:
