@@ -147,7 +147,7 @@ def score(thinking: Thinking, task: Task, split: Split, halt_threshold: float = 
     """
     counted = split.labels != IGNORE
     right = (thinking.answers == split.labels) | ~counted
-    exact = right.all(axis=2)
+    exact = exact_by_step(thinking, task, split)
     last = right[-1] & counted
     blank = task.unknown(split.inputs) & counted
     threshold = float(np.log(halt_threshold / (1.0 - halt_threshold)))
@@ -174,6 +174,26 @@ def score(thinking: Thinking, task: Task, split: Split, halt_threshold: float = 
         q_max=float(q.max()),
         latency=thinking.seconds / len(split),
     )
+
+
+def exact_by_step(thinking: Thinking, task: Task, split: Split) -> NDArray[np.bool_]:
+    """Which puzzles have a right answer after each supervision step, bool `[T, n]`."""
+    judged = [task.right(split.inputs, split.labels, answers) for answers in thinking.answers]
+    return np.stack(judged)
+
+
+@torch.no_grad()
+def right_rows(task: Task, inputs: Tensor, labels: Tensor, logits: Tensor) -> Tensor | None:
+    """Which rows of a batch the task's rules call right, bool `[batch]` on the logits' device.
+
+    None where a right answer equals its label, which whoever asks compares without leaving the
+    device. The rules are NumPy's: a task with many answers waits for every batch to reach the CPU.
+    """
+    if not task.many_answers:
+        return None
+    answers = logits.argmax(-1).to(torch.int32).cpu().numpy()
+    found = task.right(inputs.cpu().numpy(), labels.cpu().numpy(), answers)
+    return torch.from_numpy(found).to(logits.device)
 
 
 def auc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:

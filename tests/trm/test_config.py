@@ -10,6 +10,7 @@ from curricula.component import foreign_names
 from trm.config import Experiment, experiment_from, load_experiment, set_value, variant
 from trm.errors import UserError
 from trm.files.yaml12 import dump_yaml, read_yaml
+from trm.tasks import TASKS
 
 TinyTree = Callable[..., dict[str, Any]]
 
@@ -139,9 +140,9 @@ def stages(*changes: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             "task", None,
-            "task: null must be a section with a `name`; known: arrows, sudoku, mixture",
+            f"task: null must be a section with a `name`; known: {', '.join(TASKS)}",
         ),
-        ("task", {}, "task: needs a `name`; known: arrows, sudoku, mixture"),
+        ("task", {}, f"task: needs a `name`; known: {', '.join(TASKS)}"),
         ("task.name", "arows", "task.name: unknown name 'arows': did you mean arrows?"),
         ("task.name", ["arrows"], "task.name: unknown name ['arrows']: did you mean arrows?"),
         (

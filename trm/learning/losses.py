@@ -93,7 +93,8 @@ class Losses:
         lm: token loss, summed over the batch.
         halt: halting loss, summed over the batch, without its weight.
         cont: continue loss likewise; 0 without the continue head.
-        exact: rows with every labelled cell right, bool `[batch]`.
+        exact: rows whose answer is right: every labelled cell, unless the task's rules decide;
+            bool `[batch]`.
     """
 
     total: Tensor
@@ -111,20 +112,23 @@ def act_loss(
     *,
     halt_weight: float | None = None,
     weights: Tensor | None = None,
+    exact: Tensor | None = None,
 ) -> Losses:
     """Token loss (mean over each row's labelled cells) plus weighted binary cross-entropies of q.
 
-    The halting target is whether the row is exactly right (arXiv 2510.04871, figure 3).
+    The halting target is whether the row is right (arXiv 2510.04871, figure 3).
 
     Args:
         labels: `[batch, seq_len]`, tokens or `IGNORE`.
         target_continue: targets of the continue head `[batch]`; None leaves that loss out.
         halt_weight: weight of the halting loss instead of the config's, as a curriculum has it.
         weights: what each row's loss counts in `total`, `[batch]`; None: 1.
+        exact: which rows are right, bool `[batch]`; None: those that equal their label.
     """
     counted = labels != IGNORE
-    right = (output.logits.detach().argmax(-1) == labels) | ~counted
-    exact = right.all(dim=-1)
+    if exact is None:
+        right = (output.logits.detach().argmax(-1) == labels) | ~counted
+        exact = right.all(dim=-1)
     per_cell = TOKEN_LOSSES[config.loss_type](output.logits, labels)
     lm = per_cell.sum(-1) / counted.sum(-1).clamp(min=1)
     halt = F.binary_cross_entropy_with_logits(

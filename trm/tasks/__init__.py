@@ -7,10 +7,16 @@
 from trm.tasks.arrows import ArrowsConfig
 from trm.tasks.base import TaskConfig
 from trm.tasks.mixture import MixtureConfig
+from trm.tasks.sequences.permutations import PermutationsConfig
+from trm.tasks.sequences.pointers import PointersConfig
+from trm.tasks.sequences.recall import RecallConfig
 from trm.tasks.sudoku import SudokuConfig
 
 TASKS: dict[str, type[TaskConfig]] = {
     "arrows": ArrowsConfig,
     "sudoku": SudokuConfig,
+    "pointers": PointersConfig,
+    "permutations": PermutationsConfig,
+    "recall": RecallConfig,
     "mixture": MixtureConfig,
 }

@@ -77,12 +77,23 @@ class Task(ABC):
     have the same rules and symmetries where their grids are equal too; None is like no other."""
     augments: bool = False
     """Whether `augment` changes anything."""
+    many_answers: bool = False
+    """Whether a puzzle may have several right answers: `verify` then says in training, halting and
+    exact accuracy which are; else the label is the only one."""
     symbols: str = ""
     """A character for each token, in their order; empty where people write tokens as numbers."""
 
     @abstractmethod
     def split(self, name: SplitName) -> Split:
         """One split's examples, the same on every call."""
+
+    @property
+    def beyond(self) -> Split | None:
+        """Examples beyond the range of difficulty that is trained; reported apart, never mixed in.
+
+        None where there are none. Searches, early stopping and the confirm stage do not read them.
+        """
+        return None
 
     def source_of(self, name: SplitName) -> NDArray[np.int32]:
         """The index in `sources` of each example of a split, int32 `[n]`."""
@@ -108,6 +119,16 @@ class Task(ABC):
     @abstractmethod
     def verify(self, inputs: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         """Whether each answer `[n, seq_len]` solves its input, from the rules alone; `[n]`."""
+
+    def right(self, inputs: Tokens, labels: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+        """Whether each answer `[n, seq_len]` counts as right in training and evaluation; `[n]`.
+
+        With `many_answers` where the rules take it, else where it equals the label in every cell
+        that is not `IGNORE`.
+        """
+        if self.many_answers:
+            return self.verify(inputs, answers)
+        return np.asarray(((answers == labels) | (labels == IGNORE)).all(axis=1))
 
     def unknown(self, inputs: Tokens) -> NDArray[np.bool_]:
         """The cells `[n, seq_len]` whose answer does not stand in the input; all, unless told."""
@@ -165,7 +186,7 @@ class Task(ABC):
         """Hex digest of every split's arrays: equal hashes mean equal data."""
         from trm.tasks.cache import SPLITS, data_hash
 
-        return data_hash({name: self.split(name) for name in SPLITS})
+        return data_hash({name: self.split(name) for name in SPLITS}, self.beyond)
 
 
 class TaskConfig(Component):

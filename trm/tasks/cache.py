@@ -29,6 +29,7 @@ FORMAT = 1
 """Part of every key: raise it when the layout of the files changes."""
 
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+_BEYOND = "beyond"
 _FIELDS = ("inputs", "labels", "difficulty", "puzzle_identifiers")
 
 Arrays = dict[str, NDArray[Any]]
@@ -97,6 +98,30 @@ def cached_splits(
     return {s: Split(*(arrays[f"{s}.{f}"] for f in _FIELDS)) for s in SPLITS}
 
 
+def cached_drawing(
+    folder: Path | None,
+    name: str,
+    key: Mapping[str, Any],
+    build: Callable[[], tuple[Mapping[SplitName, Split], Split | None]],
+) -> tuple[dict[SplitName, Split], Split | None]:
+    """The three splits of `build()` and what lies beyond their range, through `cached_arrays`."""
+
+    def flat() -> Arrays:
+        splits, beyond = build()
+        parts: dict[str, Split] = {s: splits[s] for s in SPLITS}
+        if beyond is not None:
+            parts[_BEYOND] = beyond
+        return {f"{s}.{f}": getattr(split, f) for s, split in parts.items() for f in _FIELDS}
+
+    arrays = cached_arrays(folder, name, key, flat)
+
+    def part(s: str) -> Split:
+        return Split(*(arrays[f"{s}.{f}"] for f in _FIELDS))
+
+    beyond = part(_BEYOND) if f"{_BEYOND}.{_FIELDS[0]}" in arrays else None
+    return {s: part(s) for s in SPLITS}, beyond
+
+
 def make_split(inputs: NDArray[Any], labels: NDArray[Any], difficulty: NDArray[Any]) -> Split:
     """A split of a task with one kind of puzzle, its arrays cast to the contract's types."""
     return Split(
@@ -107,12 +132,19 @@ def make_split(inputs: NDArray[Any], labels: NDArray[Any], difficulty: NDArray[A
     )
 
 
-def data_hash(splits: Mapping[SplitName, Split]) -> str:
-    """Hex digest of every array of every split, shapes and types included."""
+def data_hash(splits: Mapping[SplitName, Split], beyond: Split | None = None) -> str:
+    """Hex digest of every array of every split, shapes and types included.
+
+    Args:
+        beyond: the examples beyond the trained range, where there are any.
+    """
     digest = hashlib.sha256()
-    for s in SPLITS:
+    parts: dict[str, Split] = {s: splits[s] for s in SPLITS}
+    if beyond is not None:
+        parts[_BEYOND] = beyond
+    for s, split in parts.items():
         for f in _FIELDS:
-            array = np.ascontiguousarray(getattr(splits[s], f))
+            array = np.ascontiguousarray(getattr(split, f))
             digest.update(f"{s}.{f} {array.dtype.str} {array.shape}\n".encode())
             digest.update(array.data)
     return digest.hexdigest()

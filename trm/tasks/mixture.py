@@ -94,6 +94,8 @@ class MixtureTask(Task):
 
     Difficulty is each task's own. Units need not agree: examples are ranked within their source.
 
+    Nothing lies beyond its range: what is beyond one task's may be within another's.
+
     The floor is the tasks' mean, weighted by their share of `valid`, as the score itself is.
     """
 
@@ -115,6 +117,7 @@ class MixtureTask(Task):
         floors = [task.floor for task in tasks.values()]
         self.floor = float(np.average(floors, weights=valid))
         self.augments = any(task.augments for task in tasks.values())
+        self.many_answers = any(task.many_answers for task in tasks.values())
 
     def split(self, name: SplitName) -> Split:
         return self._splits[name]
@@ -152,6 +155,13 @@ class MixtureTask(Task):
         right = np.zeros(len(inputs), dtype=np.bool_)
         for place, rows in self._placement.split(inputs):
             right[rows] = place.task.verify(place.lower(inputs[rows]), place.lower(answers[rows]))
+        return right
+
+    def right(self, inputs: Tokens, labels: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+        right = np.zeros(len(inputs), dtype=np.bool_)
+        for place, rows in self._placement.split(inputs):
+            own = (place.lower(tokens[rows]) for tokens in (inputs, labels, answers))
+            right[rows] = place.task.right(*own)
         return right
 
     def unknown(self, inputs: Tokens) -> NDArray[np.bool_]:

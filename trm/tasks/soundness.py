@@ -35,11 +35,14 @@ def require_sound_task(
     component = f"task {getattr(task, 'name', type(task).__name__)!r}"
     with working(component, "when its data is looked at"):
         splits = {name: task.split(name) for name in names}
-        for name, split in splits.items():
+        parts: dict[str, Split] = {str(name): split for name, split in splits.items()}
+        if len(splits) == len(SPLITS) and task.beyond is not None:
+            parts["beyond"] = task.beyond
+        for name, split in parts.items():
             _require_arrays(f"{component}, {name}", task, split)
-        _require_apart(component, splits, many)
-        _require_apart_by_symmetry(component, task, splits, few)
-        for name, split in splits.items():
+        _require_apart(component, parts, many)
+        _require_apart_by_symmetry(component, task, parts, few)
+        for name, split in parts.items():
             _require_rules(f"{component}, {name}", task, split, few)
         _require_augmentation(component, task, splits["train"], few)
         if len(splits) == len(SPLITS):
@@ -95,7 +98,7 @@ def _require_tokens(where: str, tokens: Tokens, vocab: int, ignored: bool = Fals
     )  # fmt: skip
 
 
-def _require_apart(component: str, splits: Mapping[SplitName, Split], many: int) -> None:
+def _require_apart(component: str, splits: Mapping[str, Split], many: int) -> None:
     rows = {}
     for name, split in splits.items():
         kinds = split.puzzle_identifiers[:many, None]
@@ -105,7 +108,7 @@ def _require_apart(component: str, splits: Mapping[SplitName, Split], many: int)
 
 
 def _require_apart_by_symmetry(
-    component: str, task: Task, splits: Mapping[SplitName, Split], few: int
+    component: str, task: Task, splits: Mapping[str, Split], few: int
 ) -> None:
     keys = {}
     for name, split in splits.items():
@@ -119,7 +122,7 @@ def _require_apart_by_symmetry(
     _require_disjoint(component, keys, "symmetry-equivalent")
 
 
-def _require_disjoint(component: str, keys: Mapping[SplitName, set[bytes]], how: str) -> None:
+def _require_disjoint(component: str, keys: Mapping[str, set[bytes]], how: str) -> None:
     for one, other in combinations(keys, 2):
         shared = len(keys[one] & keys[other])
         require(
@@ -186,7 +189,7 @@ def _require_hash(component: str, task: Task, splits: Mapping[SplitName, Split])
     if home.__module__.startswith("trm.tasks."):
         return
     require(
-        task.data_hash == data_hash(splits), f"{component}, data_hash",
+        task.data_hash == data_hash(splits, task.beyond), f"{component}, data_hash",
         "is not the hash of its arrays, so that other data could pass for these",
         "leave it out: Task has it",
     )  # fmt: skip

@@ -69,6 +69,7 @@ class Examiner:
         with self._evaluated():
             return probe(
                 self.model,
+                self.task,
                 config,
                 valid=subset(self._valid, config.examples),
                 train=subset(self.task.split("train"), config.examples),

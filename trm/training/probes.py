@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from trm.diagnostics import DiagnosticsConfig
+from trm.evaluation import right_rows
 from trm.network.float64 import in_float64
 from trm.network.model import TRM, Latent
-from trm.tasks.base import IGNORE, Split
+from trm.tasks.base import IGNORE, Split, Task
 
 _START = 20_201
 """Seed of the power iteration's start vectors."""
@@ -41,6 +42,7 @@ class Probes:
 
 def probe(
     model: TRM,
+    task: Task,
     config: DiagnosticsConfig,
     *,
     valid: Split,
@@ -58,8 +60,8 @@ def probe(
         batch_size: puzzles at once.
     """
     with _eager(model):
-        deep = _deepen(model, config, valid, steps, config.beyond, batch_size, device)
-        seen = _deepen(model, config, train, steps, 1, batch_size, device)
+        deep = _deepen(model, task, config, valid, steps, config.beyond, batch_size, device)
+        seen = _deepen(model, task, config, train, steps, 1, batch_size, device)
         radius = None
         if config.radius_examples:
             inputs, _, identifiers = _tensors(valid, 0, config.radius_examples, device)
@@ -97,6 +99,7 @@ class _Depths:
 @torch.no_grad()
 def _deepen(
     model: TRM,
+    task: Task,
     config: DiagnosticsConfig,
     split: Split,
     steps: int,
@@ -113,9 +116,12 @@ def _deepen(
             before = latent
             latent, output = model(latent, inputs, identifiers)
             if step % steps == 0 and step // steps in multiples:
-                right = (output.logits.argmax(-1) == labels) | (labels == IGNORE)
+                judged = right_rows(task, inputs, labels, output.logits)
+                if judged is None:
+                    right = (output.logits.argmax(-1) == labels) | (labels == IGNORE)
+                    judged = right.all(-1)
                 values = (
-                    right.all(-1),
+                    judged,
                     residual(before.z_H, latent.z_H),
                     residual(before.z_L, latent.z_L),
                 )

@@ -14,7 +14,7 @@ from torch import Tensor
 from curricula.stage import Depth, Stage
 from trm.config import Experiment
 from trm.device import Resolved, resolve
-from trm.evaluation import Evaluation
+from trm.evaluation import Evaluation, right_rows
 from trm.learning.ema import EMA
 from trm.learning.halting import begin, continue_target, halt, refill, wants_to_halt
 from trm.learning.losses import Losses, act_loss
@@ -182,6 +182,7 @@ class Trainer:
             self._continue_target(latent, steps),
             halt_weight=stage.halt_weight,
             weights=loss_weights(stage, steps, halted),
+            exact=right_rows(self.task, carry.inputs, carry.labels, output.logits),
         )
         loss = self._learn(losses, compute)
         if loss is None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from search.commands.options import a_path, positive, probability
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trm.evaluation import Evaluation
+    from trm.solver import Solver
     from trm.tasks.base import Task
 
 
@@ -31,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--split", choices=["train", "valid", "test"], default="valid",
-        help="which examples of the task (default: valid; test is for final numbers)",
+        help="which examples of the task (default: valid; test is for final numbers); those beyond "
+        "the trained range stand apart, where a task has them",
     )  # fmt: skip
     parser.add_argument("--data", type=a_path, metavar="FILE",
         help="puzzles of a file instead: of `trm tasks --write`, or as the task has them",
@@ -54,10 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print; returns the exit code."""
     from search.logs.console import task_progress
-    from trm.evaluation import score, subset
+    from trm.evaluation import exact_by_step, score, subset
     from trm.files.run_folder import cache_folder
     from trm.solver import load
-    from trm.tasks.base import IGNORE
 
     with task_progress() as progress:
         solver = load(args.checkpoint, args.device, progress=progress, key="--device")
@@ -71,12 +72,17 @@ def run(args: argparse.Namespace) -> int:
     threshold = args.halt_threshold or solver.halt_threshold
     thinking = solver.think(split, args.steps, args.halt_threshold)
     result = score(thinking, task, split, threshold)
-    right = (thinking.answers == split.labels) | (split.labels == IGNORE)
-    by_step = [float(share) for share in right.all(axis=2).mean(axis=1)]
-    exact = right[-1].all(axis=1)
+    judged = exact_by_step(thinking, task, split)
+    by_step = [float(share) for share in judged.mean(axis=1)]
+    exact = judged[-1]
     by_source = {} if args.data else _by_source(task, task.source_of(args.split), exact)
+    beyond = None if args.data else _beyond(solver, args)
     if args.json:
-        more = {"exact_accuracy_by_source": by_source} if by_source else {}
+        more: dict[str, Any] = {"exact_accuracy_by_source": by_source} if by_source else {}
+        if beyond is not None:
+            more["beyond"] = asdict(beyond.result) | {
+                "exact_accuracy_by_difficulty": beyond.by_difficulty
+            }
         print(json.dumps(asdict(result) | {"exact_accuracy_by_step": by_step} | more))
     else:
         how = (
@@ -88,7 +94,34 @@ def run(args: argparse.Namespace) -> int:
         if by_source:
             shares = "  ".join(f"{name}:{share:.3f}" for name, share in by_source.items())
             print(f"  exact by source  {shares}")
+        if beyond is not None:
+            print(f"{beyond.result.examples:,} puzzles beyond the trained range")
+            print(f"  exact accuracy  {beyond.result.exact_accuracy:.4f}")
+            shares = "  ".join(f"{at}:{share:.3f}" for at, share in beyond.by_difficulty.items())
+            print(f"  exact by difficulty  {shares}")
     return 0
+
+
+@dataclass(frozen=True)
+class _Beyond:
+    """What a model does with puzzles beyond the range that it was trained on."""
+
+    result: Evaluation
+    by_difficulty: dict[str, float]
+
+
+def _beyond(solver: Solver, args: argparse.Namespace) -> _Beyond | None:
+    from trm.evaluation import exact_by_step, score, subset
+
+    split = subset(solver.task.beyond, args.examples) if solver.task.beyond else None
+    if split is None:
+        return None
+    thinking = solver.think(split, args.steps, args.halt_threshold)
+    result = score(thinking, solver.task, split, args.halt_threshold or solver.halt_threshold)
+    right = exact_by_step(thinking, solver.task, split)[-1]
+    levels = sorted({float(level) for level in split.difficulty})
+    shares = {f"{level:g}": float(right[split.difficulty == level].mean()) for level in levels}
+    return _Beyond(result, shares)
 
 
 def _by_source(task: Task, source: NDArray[np.int32], exact: NDArray[np.bool_]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from search.commands.options import a_path, positive
 from trm.errors import UserError
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from trm.tasks.base import SplitName, Task, Tokens
+    from trm.tasks.base import Split, SplitName, Task, Tokens
+
+BEYOND = "beyond"
+"""What the command line calls the examples beyond the trained range."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="override one value, as in task.seed=3; may be repeated",
     )  # fmt: skip
     parser.add_argument(
-        "--split", choices=["train", "valid", "test"], default="valid",
-        help="which examples (default: valid)",
+        "--split", choices=["train", "valid", "test", "beyond"], default="valid",
+        help="which examples (default: valid); beyond are those beyond the trained range of "
+        "difficulty, where a task has them",
     )  # fmt: skip
     parser.add_argument(
         "--show", type=positive, default=1, metavar="N", help="examples to show (default: 1)"
@@ -57,9 +61,13 @@ def run(args: argparse.Namespace) -> int:
     config = read_config(args.config, args.sets).default
     with task_progress() as progress:
         task = config.task.build(cache_folder(), progress)
+    if args.split == BEYOND and task.beyond is None:
+        raise UserError(
+            "--split", BEYOND, f"names no examples of this {task.name}: its config has no beyond"
+        )
     if args.write:
         _write(args.write, task, args.split)
-        print(f"{len(task.split(args.split)):,} {args.split} examples written to {args.write}")
+        print(f"{len(_part(task, args.split)):,} {args.split} examples written to {args.write}")
     else:
         _preview(task, args.split, args.show)
     return 0
@@ -79,7 +87,15 @@ def _list() -> int:
     return 0
 
 
-def _preview(task: Task, chosen: SplitName, examples: int) -> None:
+def _part(task: Task, name: str) -> Split:
+    """A split by what the command line calls it."""
+    if name == BEYOND:
+        assert task.beyond is not None
+        return task.beyond
+    return task.split(cast("SplitName", name))
+
+
+def _preview(task: Task, chosen: str, examples: int) -> None:
     rows, columns = task.grid_shape
     print(f"{task.name}: {rows} x {columns} cells, {task.vocab_size} tokens, {task.data_hash[:12]}")
     names: tuple[SplitName, ...] = ("train", "valid", "test")
@@ -92,7 +108,9 @@ def _preview(task: Task, chosen: SplitName, examples: int) -> None:
             here = source == index
             summary = _summary(task, split.inputs[here], split.difficulty[here])
             print(f"  {name:<5} {label:<{width}} {summary}")
-    split = task.split(chosen)
+    if task.beyond is not None:
+        print(f"  {BEYOND} {_summary(task, task.beyond.inputs, task.beyond.difficulty)}")
+    split = _part(task, chosen)
     for index, label in enumerate(_labels(task, chosen)[:examples]):
         source_label = f"  {label}" if label else ""
         print(f"\n{chosen}:{index}{source_label}  difficulty {split.difficulty[index]:.2f}")
@@ -112,17 +130,17 @@ def _summary(task: Task, inputs: Tokens, difficulty: NDArray[np.float32]) -> str
     )
 
 
-def _labels(task: Task, name: SplitName) -> list[str]:
+def _labels(task: Task, name: str) -> list[str]:
     """Each example's source, empty where the task has no several."""
     if not task.sources:
-        return [""] * len(task.split(name))
-    return [task.sources[index] for index in task.source_of(name)]
+        return [""] * len(_part(task, name))
+    return [task.sources[index] for index in task.source_of(cast("SplitName", name))]
 
 
-def _write(path: Path, task: Task, name: SplitName) -> None:
+def _write(path: Path, task: Task, name: str) -> None:
     from trm.tasks.token_file import write_split
 
     try:
-        write_split(path, task.split(name), _labels(task, name) if task.sources else None)
+        write_split(path, _part(task, name), _labels(task, name) if task.sources else None)
     except OSError as error:
         raise UserError("--write", str(path), f"cannot be written: {error.strerror}") from error

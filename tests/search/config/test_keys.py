@@ -82,7 +82,7 @@ def test_types_and_defaults_are_those_of_the_models() -> None:
         "train.batch_size": ("integer from 1 to 1048576", "768"),
         "train.ema": ("number >= 0, < 1, or null", "0.999"),
         "train.budget": ("section", "{steps: 60000}"),
-        "task": ("section: arrows | sudoku | mixture", "required"),
+        "task": ("section: " + " | ".join(TASKS), "required"),
         "search.seeds": ("integer from 1 to 1000", "1"),
         "search.sampler": ("section: " + " | ".join(SAMPLERS), "tpe"),
         "log.wandb.mode": ("off | online | offline", "'off'"),

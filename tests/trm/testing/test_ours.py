@@ -14,6 +14,7 @@ from trm.learning.optimizers import OPTIMIZERS
 from trm.network.mixers import MIXERS
 from trm.network.positions import POSITIONS
 from trm.tasks import TASKS
+from trm.tasks.drawn import DrawnConfig
 from trm.testing import (
     check_detector,
     check_halting,
@@ -27,9 +28,11 @@ from trm.testing import (
 SIZES = {"train_examples": 60, "valid_examples": 12, "test_examples": 12}
 ARROWS = {"name": "arrows", "size": 3, "visited": [2, 4], "augment": True, **SIZES}
 SUDOKU = {"name": "sudoku", "box": [2, 2], "blanks": 6, **SIZES}
+DRAWN = [name for name, kind in TASKS.items() if issubclass(kind, DrawnConfig)]
 TASK_SECTIONS: list[dict[str, Any]] = [
     ARROWS,
     SUDOKU,
+    *({"name": name, "beyond_examples": 12, **SIZES} for name in DRAWN),
     {"name": "mixture", "tasks": {"a": ARROWS, "s": SUDOKU}},
 ]
 

@@ -116,7 +116,7 @@ def test_a_probe_is_what_longer_evaluations_say(make: Make) -> None:
     config = DiagnosticsConfig(examples=20, beyond=4, settle_below=0.2)
     valid, train = subset(trainer.task.split("valid"), 20), subset(trainer.task.split("train"), 20)
     options: dict[str, Any] = {"batch_size": 7, "device": trainer.device}
-    found = probe(trainer.model, config, valid=valid, train=train, steps=3, **options)
+    found = probe(trainer.model, trainer.task, config, valid=valid, train=train, steps=3, **options)
     answers = solve(trainer.model, valid, steps=12, **options).answers
     right = ((answers == valid.labels) | (valid.labels == IGNORE)).all(axis=2).mean(axis=1)
     assert found.exact_accuracy_2x == pytest.approx(right[5])

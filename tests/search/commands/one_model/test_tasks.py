@@ -127,3 +127,34 @@ def test_a_mixture_trains_evaluates_and_solves(
     weight = "curriculum.sources.weights={smal: 1}"
     message = refused("train", path, "--set", weight, "--out", tmp_path / "other")
     assert message.startswith("curriculum.sources.weights.smal: no such source: did you mean small")
+
+
+POINTERS = {
+    "name": "pointers", "cells": 5, "shape": "map", "hops": [1, 3], "beyond": 4,
+    "beyond_examples": 9, "train_examples": 150, "valid_examples": 20,
+    "test_examples": 20,
+}  # fmt: skip
+
+
+def test_what_lies_beyond_the_trained_range_stands_apart(
+    cli: Any, refused: Callable[..., str], config: Callable[..., Path], tmp_path: Path
+) -> None:
+    path, file, out = config({"task": POINTERS}), tmp_path / "beyond.csv", tmp_path / "out"
+    result = cli("tasks", path, "--split", "beyond", "--show", "1")
+    assert [line.split()[:2] for line in result.out.splitlines()[1:5]] == [
+        ["train", "150"], ["valid", "20"], ["test", "20"], ["beyond", "9"],
+    ]  # fmt: skip
+    assert "beyond:0  difficulty 4.00" in result.out
+    assert cli("tasks", path, "--split", "beyond", "--write", file).code == 0
+    assert [row["difficulty"] for row in csv.DictReader(file.open())] == ["4"] * 9
+    none = refused("tasks", path, "--split", "beyond", "--set", "task.beyond=null")
+    assert none == "--split: 'beyond' names no examples of this pointers: its config has no beyond"
+    assert cli("train", path, "--out", out).code == 0
+    row = json.loads(cli("eval", out, "--json").out)
+    assert row["examples"] == 20
+    assert row["beyond"]["examples"] == 9
+    assert row["beyond"]["exact_accuracy_by_difficulty"] == {"4": row["beyond"]["exact_accuracy"]}
+    shown = cli("eval", out).out
+    assert "9 puzzles beyond the trained range\n  exact accuracy  0." in shown
+    assert "  exact by difficulty  4:0." in shown
+    assert "beyond" not in json.loads(cli("eval", out, "--data", file, "--json").out)

@@ -1,0 +1,150 @@
+"""What every drawn task keeps, whatever its rules are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from curricula.component import by_name
+from trm.errors import UserError
+from trm.tasks import TASKS
+from trm.tasks.base import IGNORE
+from trm.tasks.cache import SPLITS
+from trm.tasks.drawn import DrawnConfig, DrawnTask
+
+NAMES = sorted(name for name, kind in TASKS.items() if issubclass(kind, DrawnConfig))
+SIZES = {
+    "train_examples": 120, "valid_examples": 20, "test_examples": 20, "beyond_examples": 16
+}  # fmt: skip
+
+
+def config(name: str, **keys: Any) -> DrawnConfig:
+    made = by_name(TASKS, {"name": name, **SIZES, **keys})
+    assert isinstance(made, DrawnConfig)
+    return made
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def task(request: pytest.FixtureRequest) -> DrawnTask:
+    made = config(request.param).build()
+    assert isinstance(made, DrawnTask)
+    return made
+
+
+def test_puzzles_are_read_as_they_are_shown(task: DrawnTask) -> None:
+    for row in task.split("valid").inputs:
+        assert np.array_equal(task.parse(task.show(row)), row)
+
+
+def test_an_answer_is_shown_where_it_is_asked_for(task: DrawnTask) -> None:
+    split = task.split("valid")
+    for given, label in zip(split.inputs, split.labels, strict=True):
+        whole = np.where(label == IGNORE, 0, label).astype(np.int32)
+        assert task.show(label, given) == task.show(whole, given)
+        assert task.show(label, given).count("[") == int(task.unknown(given[None]).sum())
+
+
+def test_labels_are_right_and_a_change_of_any_answered_cell_is_not_the_label(
+    task: DrawnTask,
+) -> None:
+    split = task.split("valid")
+    assert task.verify(split.inputs, split.labels).all()
+    ignored = np.where(split.labels == IGNORE, 0, split.labels).astype(np.int32)
+    assert task.verify(split.inputs, ignored).all()
+    for cell in range(task.seq_len):
+        due = split.labels[:, cell] != IGNORE
+        wrong = ignored.copy()
+        wrong[:, cell] = 0
+        assert not task.verify(split.inputs[due], wrong[due]).any()
+
+
+def test_no_difficulty_is_beyond_its_range(task: DrawnTask) -> None:
+    made = config(task.name)
+    for name in SPLITS:
+        assert set(task.split(name).difficulty.astype(int)) <= set(made.trained)
+    assert task.beyond is not None
+    assert set(task.beyond.difficulty.astype(int)) == set(made.further)
+
+
+def test_the_set_beyond_is_apart_cached_and_part_of_the_hash(
+    task: DrawnTask, tmp_path: Path
+) -> None:
+    made = config(task.name)
+    written, read = made.build(tmp_path), made.build(tmp_path)
+    assert task.beyond is not None
+    for other in (written, read):
+        assert other.beyond is not None
+        assert np.array_equal(other.beyond.inputs, task.beyond.inputs)
+        assert other.data_hash == task.data_hash
+    keys = set(task.symmetry_keys(task.beyond.inputs, task.beyond.labels))
+    for name in SPLITS:
+        split = task.split(name)
+        assert not keys & set(task.symmetry_keys(split.inputs, split.labels))
+    none = made.model_copy(update={"beyond": None}).build()
+    assert none.beyond is None
+    assert none.data_hash != task.data_hash
+
+
+def test_rows_that_are_no_puzzle_cost_no_error(task: DrawnTask) -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.integers(task.vocab_size, size=(50, task.seq_len), dtype=np.int32)
+    answers = rng.integers(task.vocab_size, size=inputs.shape, dtype=np.int32)
+    assert task.verify(inputs, answers).shape == (50,)
+    assert task.unknown(inputs).shape == inputs.shape
+
+
+def test_what_is_no_puzzle_is_refused_in_one_line(task: DrawnTask) -> None:
+    text = task.show(task.split("valid").inputs[0])
+    first = text.split()[0]
+    for bad in ("", "0", text + " 1", text.replace(first, "x#", 1), text.replace(first, "!", 1)):
+        with pytest.raises(UserError) as error:
+            task.parse(bad)
+        assert "\n" not in str(error.value).replace(bad, "")
+    empty = " ".join("." for _ in range(task.seq_len))
+    with pytest.raises(UserError, match=r"needs|asks"):
+        task.parse(empty)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_more_examples_than_puzzles_is_an_error(name: str) -> None:
+    few = {"pointers": {"cells": 3, "hops": [1, 1], "beyond": None}}.get(name)
+    if few is None:
+        pytest.skip("has too many puzzles to run out of them quickly")
+    with pytest.raises(UserError, match="different puzzles found: lower train_examples") as error:
+        config(name, **few).build()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "message"),
+    [
+        ("pointers", {"hops": [0, 3]}, r"hops \[0, 3\] must be \[low, high\] with 1 <="),
+        ("pointers", {"hops": [1, 9]}, r"<= 8"),
+        ("pointers", {"beyond": 6}, "beyond 6 must be more than 6"),
+        ("pointers", {"cells": 2}, "greater than or equal to 3"),
+        ("permutations", {"degree": 6}, "less than or equal to 5"),
+        ("permutations", {"length": [4, 2]}, r"length \[4, 2\] must be"),
+        ("permutations", {"letters": "odd"}, "letters"),
+        ("recall", {"pairs": [2, 17]}, r"pairs \[2, 17\] must be"),
+        ("recall", {"beyond": 17}, "beyond 17 must be more than 6"),
+        ("recall", {"queries": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_bounds(name: str, keys: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValidationError, ValueError), match=message):
+        config(name, **keys)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_moving_keeps_a_puzzle_a_puzzle(name: str) -> None:
+    task = config(name, augment=True).build()
+    assert isinstance(task, DrawnTask)
+    split = task.split("train")
+    inputs, labels = task.augment(split.inputs, split.labels, np.random.default_rng(3))
+    assert task.verify(inputs, labels).all()
+    assert [task.problem(row) for row in inputs] == [None] * len(inputs)
+    assert (inputs != split.inputs).any(axis=1).mean() > 0.3

@@ -1,0 +1,1 @@
+"""Tasks in which several answers may be right: the rules decide."""

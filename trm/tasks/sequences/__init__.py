@@ -1,0 +1,1 @@
+"""Tasks over a row of tokens, in which what stands far away decides."""

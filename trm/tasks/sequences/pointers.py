@@ -1,0 +1,135 @@
+"""Follow pointers for k hops: each cell names the next one, and the answer marks the last."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from trm.tasks.base import IGNORE, Tokens
+from trm.tasks.drawn import (
+    NOTHING,
+    NOTHING_WORD,
+    DrawnConfig,
+    DrawnTask,
+    least_and_most,
+    least_image,
+    up_to,
+)
+
+_MARK = 2
+_FIRST = 3
+"""The token of the first cell's name."""
+_MOST_CELLS = 64
+
+
+class PointersConfig(DrawnConfig):
+    """Follow pointers for k hops from a marked cell; mark the cell where they end.
+
+    Attributes:
+        cells: how many cells there are, each with a pointer to one.
+        shape: what the pointers are: one `cycle` through all cells, a `permutation`, or any `map`.
+        hops: least and most hops, which is the difficulty; every number between is drawn equally
+            often.
+        beyond: most hops of the set beyond the trained range; null makes none.
+    """
+
+    name: Literal["pointers"] = "pointers"
+    cells: int = Field(default=8, ge=3, le=_MOST_CELLS)
+    shape: Literal["cycle", "permutation", "map"] = "cycle"
+    hops: list[int] = Field(default=[1, 6], min_length=2, max_length=2)
+    beyond: int | None = 7
+
+    @model_validator(mode="after")
+    def _in_bounds(self) -> PointersConfig:
+        assert self.further is not None
+        return self
+
+    @property
+    def trained(self) -> range:
+        return least_and_most("hops", self.hops, 1, self.cells)
+
+    @property
+    def further(self) -> range:
+        return up_to(self.beyond, self.trained, self.cells)
+
+    def rules(self) -> DrawnTask:
+        return PointersTask(self)
+
+
+class PointersTask(DrawnTask):
+    """Three rows: where each cell points, the marked start, and a mark for each hop.
+
+    Difficulty is the number of hops. The symmetries are rotations: each cell moves on by the same
+    number of places, and so do the names. Any other renaming of the cells keeps the rules too, but
+    all cycles are alike under it, so that no splits could be kept apart.
+    """
+
+    name = "pointers"
+
+    def __init__(self, config: PointersConfig) -> None:
+        self.cells = config.cells
+        self.shape = config.shape
+        self.vocabulary = f"pointers {config.cells} {config.shape}"
+        self.words = ("?", NOTHING_WORD, "@", *(str(k + 1) for k in range(config.cells)))
+        self.vocab_size = len(self.words)
+        self.seq_len = 3 * config.cells
+        self.grid_shape = (3, config.cells)
+
+    def draw(self, difficulty: int, count: int, rng: np.random.Generator) -> Tokens:
+        n, rows = self.cells, np.arange(count)
+        order = rng.permuted(np.tile(np.arange(n), (count, 1)), axis=1)
+        pointers = order
+        if self.shape == "map":
+            pointers = rng.integers(n, size=(count, n))
+        if self.shape == "cycle":
+            pointers = np.empty_like(order)
+            pointers[rows[:, None], order] = np.roll(order, -1, axis=1)
+        puzzles = np.full((count, 3, n), NOTHING, dtype=np.int32)
+        puzzles[:, 0] = pointers + _FIRST
+        puzzles[rows, 1, rng.integers(n, size=count)] = _MARK
+        puzzles[:, 2, :difficulty] = _MARK
+        return puzzles.reshape(count, -1)
+
+    def answer(self, inputs: Tokens) -> Tokens:
+        n = self.cells
+        grids = inputs.reshape(-1, 3, n)
+        pointers = np.clip(grids[:, 0] - _FIRST, 0, n - 1)
+        rows, here = np.arange(len(grids)), (grids[:, 1] == _MARK).argmax(axis=1)
+        hops = (grids[:, 2] == _MARK).sum(axis=1)
+        for hop in range(n):
+            here = np.where(hop < hops, pointers[rows, here], here)
+        labels = np.full(grids.shape, IGNORE, dtype=np.int32)
+        labels[:, 1] = NOTHING
+        labels[rows, 1, here] = _MARK
+        return labels.reshape(inputs.shape)
+
+    def problem(self, puzzle: Tokens) -> str | None:
+        pointers, start, clock = puzzle.reshape(3, self.cells)
+        if (pointers < _FIRST).any():
+            return f"needs a number from 1 to {self.cells} in each cell of the first row"
+        if sorted(start) != [NOTHING] * (self.cells - 1) + [_MARK]:
+            return "needs one @ and else . in the second row: where to start"
+        hops = int((clock == _MARK).sum())
+        if not hops or clock.tolist() != [_MARK] * hops + [NOTHING] * (self.cells - hops):
+            return "needs an @ for each hop and then . in the third row"
+        return None
+
+    def symmetry_keys(self, inputs: Tokens, labels: Tokens) -> list[bytes]:
+        images = [self._rotated(inputs, np.full(len(inputs), by)) for by in range(self.cells)]
+        return [row.tobytes() for row in least_image(images)]
+
+    def move(self, inputs: Tokens, rng: np.random.Generator) -> Tokens:
+        return self._rotated(inputs, rng.integers(self.cells, size=len(inputs)))
+
+    def _rotated(self, inputs: Tokens, by: NDArray[np.int64]) -> Tokens:
+        n = self.cells
+        grids = inputs.reshape(-1, 3, n)
+        source = (np.arange(n) - by[:, None]) % n
+        names, rows = grids[:, 0] - _FIRST, np.arange(len(grids))[:, None]
+        moved = grids.copy()
+        moved[:, 0] = (names[rows, source] + by[:, None]) % n + _FIRST
+        moved[:, 1] = grids[:, 1][rows, source]
+        return moved.reshape(inputs.shape)
