@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.folders import ROOT
+from tests.support.keeper import groups_of
 from tests.support.namespaces import Lan, Machine, lan
 
 PORT = 6379
@@ -109,6 +110,11 @@ class Laboratory:
     def until_alive(self, *names: str, seconds: float = 120.0) -> float:
         """Wait until Ray has these nodes; says how long that took."""
         return until(lambda: names_in(names, self.alive()), seconds, f"{names} join: {self.folder}")
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all machines so far."""
+        text = (groups_of(self.lan.prefix) / "cpu.stat").read_text()
+        return int(text.split()[1]) / 1e6
 
     def close(self) -> None:
         """End the commands."""

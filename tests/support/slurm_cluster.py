@@ -1,13 +1,12 @@
 """A Slurm cluster of this machine alone: its own ports and files, a namespace for each node.
 
-Needs root, Slurm, munge, iproute2 and util-linux (Debian: slurm-wlm munge slurmctld slurmd).
+Needs Slurm and munge (Debian: slurm-wlm munge slurmctld slurmd), and what machines need.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -16,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.launch.node import free_port
+from tests.support import namespaces
+from tests.support.namespaces import Machine, lan
 
 _NET = "10.213.77"
-_PROGRAMS = ("slurmctld", "slurmd", "sbatch", "scontrol", "munged", "ip", "unshare", "nsenter")
+_PROGRAMS = ("slurmctld", "slurmd", "sbatch", "scontrol", "munged")
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,11 @@ class Slurm:
     """
     Attributes:
         folder: seen by all nodes; their /tmp and /dev/shm are their own.
-        inside: the process of each node whose namespaces are the node.
     """
 
     folder: Path
     environment: Mapping[str, str]
-    inside: Mapping[str, int]
+    nodes: Mapping[str, Machine]
 
     def run(self, *words: str, check: bool = True) -> str:
         """The output of a command of Slurm."""
@@ -42,7 +42,7 @@ class Slurm:
 
     def on(self, node: str, *words: str) -> list[str]:
         """The words of a command that runs on a node."""
-        return ["nsenter", "--target", str(self.inside[node]), "--all", *words]
+        return self.nodes[node].on(*words)
 
     def state(self, job: str) -> str:
         """A job's state, as `RUNNING`; `ENDED` once Slurm has none."""
@@ -51,15 +51,16 @@ class Slurm:
 
 def missing() -> str:
     """What keeps a cluster from being made; empty if nothing does."""
-    if os.name != "posix" or os.geteuid() != 0:
-        return "needs root, for namespaces"
-    absent = [name for name in _PROGRAMS if shutil.which(name) is None]
-    return f"needs {', '.join(absent)}" if absent else ""
+    return namespaces.missing(*_PROGRAMS)
 
 
 @contextmanager
 def slurm_cluster(folder: Path, nodes: int = 2) -> Iterator[Slurm]:
-    """A controller and nodes named `sl1`, `sl2`, ..., of a core each."""
+    """A controller and nodes named `sl1`, `sl2`, ..., of a core each.
+
+    Args:
+        folder: is removed at the end.
+    """
     names = [f"sl{index + 1}" for index in range(nodes)]
     folder.mkdir(exist_ok=True)
     (folder / "state").mkdir()
@@ -71,43 +72,29 @@ def slurm_cluster(folder: Path, nodes: int = 2) -> Iterator[Slurm]:
         "CgroupPlugin=cgroup/v1\nCgroupMountpoint=/sys/fs/cgroup\nCgroupAutomount=no\n"
     )
     environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
-    started: list[subprocess.Popen[bytes]] = []
-    bridge = "trmslurm"
-    try:
-        _munge()
-        _ip("link", "add", bridge, "type", "bridge")
-        _ip("addr", "add", f"{_NET}.1/24", "dev", bridge)
-        _ip("link", "set", bridge, "up")
-        inside = {}
-        for index, name in enumerate(names):
-            _ip("netns", "add", f"trm{name}")
-            peer = ("peer", "name", "eth0", "netns", f"trm{name}")
-            _ip("link", "add", f"v{name}", "type", "veth", *peer)
-            _ip("link", "set", f"v{name}", "master", bridge, "up")
-            for words in (
-                ("addr", "add", f"{_NET}.{index + 2}/24", "dev", "eth0"),
-                ("link", "set", "eth0", "up"), ("link", "set", "lo", "up"),
-                ("route", "add", "default", "via", f"{_NET}.1"),
-            ):  # fmt: skip
-                _ip("-n", f"trm{name}", *words)
-            (folder / f"spool-{name}").mkdir()
-            child = _node(folder, name, environment)
-            started.append(child)
-            inside[name] = _child_of(child.pid)
-        log = open(folder / "controller.out", "wb")  # noqa: SIM115
-        words = ["slurmctld", "-D", "-f", str(folder / "slurm.conf")]
-        started.append(subprocess.Popen(words, env=environment, stdout=log, stderr=log))
-        slurm = Slurm(folder, environment, inside)
-        _until_idle(slurm, nodes)
-        yield slurm
-    finally:
-        for child in started:
-            child.send_signal(signal.SIGTERM if child is started[-1] else signal.SIGKILL)
-        for child in started:
-            child.wait(30)
-        for name in names:
-            subprocess.run(["ip", "netns", "delete", f"trm{name}"], capture_output=True)
-        subprocess.run(["ip", "link", "delete", bridge], capture_output=True)
+    controller = None
+    _munge()
+    with lan(folder, _NET) as network:
+        try:
+            inside = {}
+            for index, name in enumerate(names):
+                (folder / f"spool-{name}").mkdir()
+                inside[name] = network.boot(
+                    index + 1, name,
+                    ["slurmd", "-D", "-N", name, "-f", str(folder / "slurm.conf")],
+                    environment=environment, private=("/tmp", "/dev/shm"),
+                    mounts={"/etc/hosts": str(folder / "hosts")},
+                )  # fmt: skip
+            log = open(folder / "controller.out", "wb")  # noqa: SIM115
+            words = ["slurmctld", "-D", "-f", str(folder / "slurm.conf")]
+            controller = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
+            slurm = Slurm(folder, environment, inside)
+            _until_idle(slurm, nodes)
+            yield slurm
+        finally:
+            if controller is not None:
+                controller.terminate()
+                controller.wait(30)
 
 
 def _configuration(folder: Path, host: str, names: list[str]) -> str:
@@ -132,29 +119,6 @@ def _configuration(folder: Path, host: str, names: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _node(folder: Path, name: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    script = (
-        f"hostname {name}; mount -t tmpfs none /tmp; mount -t tmpfs none /dev/shm; "
-        f"mount --bind {folder}/hosts /etc/hosts; "
-        f"exec slurmd -D -N {name} -f {folder}/slurm.conf"
-    )
-    words = ["nsenter", f"--net=/run/netns/trm{name}", "unshare", "--uts", "--pid", "--fork"]
-    words += ["--mount", "--mount-proc", "--kill-child=SIGKILL", "bash", "-c", script]
-    log = open(folder / f"{name}.out", "wb")  # noqa: SIM115
-    return subprocess.Popen(words, env={**environment}, stdout=log, stderr=log, cwd="/")
-
-
-def _child_of(pid: int) -> int:
-    """The first process in the namespaces that `unshare` makes."""
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if found := path.read_text().split():
-            return int(found[0])
-        time.sleep(0.05)
-    raise TimeoutError("no process in the namespaces")
-
-
 def _until_idle(slurm: Slurm, nodes: int) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -171,7 +135,3 @@ def _munge() -> None:
     Path("/run/munge").mkdir(exist_ok=True)
     shutil.chown("/run/munge", "munge")
     subprocess.run(["runuser", "-u", "munge", "--", "munged"], check=True)
-
-
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
