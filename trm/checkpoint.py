@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ from trm.training.state import State, contiguous
 from trm.training.trainer import Trainer
 
 CHECKPOINT_VERSION = 1
+MOST_NAMES = 100_000
+"""Names of tokens or puzzle identifiers that a checkpoint keeps; more would outweigh a model."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Head:
         values: counters, data position and optimiser settings.
         provenance: data hash and library versions.
         sums: checksums of the other files, by name; none in an older checkpoint.
+        vocabulary: the name of each token, where the task's data decides; none otherwise.
+        identifiers: the name of each puzzle identifier, likewise; none if they are very many.
     """
 
     config: Experiment
@@ -62,6 +67,8 @@ class Head:
     values: dict[str, Any]
     provenance: dict[str, Any]
     sums: dict[str, str] = field(default_factory=dict)
+    vocabulary: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
 
 
 def save_checkpoint(
@@ -82,6 +89,7 @@ def save_checkpoint(
         "marks": list(trainer.marks),
         "values": state.values,
         "provenance": {"data_hash": trainer.task.data_hash, **(provenance or {})},
+        **_names(trainer.task),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
@@ -142,6 +150,8 @@ def read_head(folder: Path, *, plugins: bool = False) -> Head:
             dict(head["values"]),
             {"data_hash": None, **head["provenance"]},
             dict(head.get(FILES, {})),
+            tuple(head.get("vocabulary", ())),
+            tuple(head.get("identifiers", ())),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, UserError):
@@ -189,11 +199,31 @@ def resume(folder: Path, task: Task) -> Trainer:
     return trainer
 
 
+def _names(task: Task) -> dict[str, list[str]]:
+    """What tokens and puzzle identifiers are called, where the task's data decides."""
+    names = {"vocabulary": task.tokens, "identifiers": task.identifiers}
+    return {key: [*found] for key, found in names.items() if 0 < len(found) <= MOST_NAMES}
+
+
+def require_same_vocabulary(folder: Path, head: Head, task: Task) -> None:
+    """
+    Raises:
+        UserError: the checkpoint's tokens have other names than the task's.
+    """
+    for old, new in zip_longest(head.vocabulary, task.tokens if head.vocabulary else ()):
+        if old != new:
+            raise UserError(
+                f"{folder}: was trained on another vocabulary: its token {shown(old)} is "
+                f"{shown(new)} in the data of now: restore the file, or set task.vocabulary"
+            )
+
+
 def require_same_data(folder: Path, head: Head, task: Task) -> None:
     """
     Raises:
         UserError: the checkpoint was trained on other data than the task holds now.
     """
+    require_same_vocabulary(folder, head, task)
     if head.provenance["data_hash"] != task.data_hash:
         raise UserError(
             f"{folder}: was trained on other data than its task section gives now: "
@@ -229,6 +259,7 @@ def load_model(folder: Path, task: Task, resolved: Resolved | None = None) -> tu
         resolved: where to; None is the run's own device, or the best one if that is not here.
     """
     head = read_head(folder)
+    require_same_vocabulary(folder, head, task)
     if resolved is None:
         resolved = head.resolved
         if not is_here(torch.device(resolved.device)):

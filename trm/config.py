@@ -86,6 +86,11 @@ class Experiment(Component):
     promise: PromiseConfig | None = None
     plugins: list[str] = Field(default_factory=list)
 
+    @property
+    def modules(self) -> list[str]:
+        """Modules of the user's that it needs: plug-ins, and those that its task names."""
+        return plugin_names({"plugins": self.plugins, "task": self.task.model_dump(mode="json")})
+
     def tree(self) -> dict[str, Any]:
         """The whole config as plain values, every default written out."""
         tree = self.model_dump(mode="json")

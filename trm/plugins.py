@@ -79,10 +79,12 @@ def look_in(folders: Iterable[Path]) -> None:
 
 
 def plugin_names(tree: Mapping[str, Any]) -> list[str]:
-    """The modules that a config's section `plugins` names.
+    """The modules that a config's section `plugins` names, and that of its task's verifier.
 
     >>> plugin_names({"plugins": ["my_tasks"]})
     ['my_tasks']
+    >>> plugin_names({"task": {"name": "data", "file": "a.csv", "verifier": "rules:right"}})
+    ['rules']
 
     Raises:
         UserError: the section is no list of names.
@@ -90,7 +92,18 @@ def plugin_names(tree: Mapping[str, Any]) -> list[str]:
     names = tree.get("plugins") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError("plugins", names, "must be a list of module names")
-    return names
+    return [*dict.fromkeys([*names, *_verifiers(tree.get("task"))])]
+
+
+def _verifiers(node: Any) -> Iterator[str]:
+    """The modules of `verifier: module:function`, in a task's section and those within it."""
+    if isinstance(node, Mapping):
+        named = node.get("verifier")
+        if isinstance(named, str) and ":" in named:
+            yield named.partition(":")[0]
+        node = list(node.values())
+    for child in node if isinstance(node, list) else ():
+        yield from _verifiers(child)
 
 
 def code_hashes(names: Sequence[str]) -> dict[str, str]:

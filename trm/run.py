@@ -228,7 +228,7 @@ def _begin(
             trainer, said = extended(start, head, task, config)
         else:
             trainer = resume(start, task)
-        changed = changed_plugins(head.provenance, plugin_provenance(config.plugins))
+        changed = changed_plugins(head.provenance, plugin_provenance(config.modules))
     else:
         trainer = Trainer(config, task)
     if start is None or extends:
@@ -251,7 +251,7 @@ def _train(
     on_report: Callable[[Report], object] | None,
 ) -> None:
     """Train to the end, or until somebody asks to stop."""
-    origin = provenance(trainer.config.plugins)
+    origin = provenance(trainer.config.modules)
     saved = time.monotonic()
 
     def save() -> None:

@@ -105,7 +105,7 @@ class Driver:
             KeyboardInterrupt: stopped by the user; the same call goes on.
         """
         plan, ledger, runner = self.plan, self.ledger, self.runner
-        warn_of_changed_code(plan.default.plugins, ledger.trials.values())
+        warn_of_changed_code(plan.default.modules, ledger.trials.values())
 
         def tick() -> bool:
             self.clock.tick()
@@ -122,7 +122,7 @@ class Driver:
             if cluster.local:
                 share = shared(share, parallel, int(cluster.resources["CPU"]))
                 _warn_of_sharing(share, parallel)
-            plugins = plan.default.plugins
+            plugins = plan.default.modules
             if plugins or not cluster.local:
                 folders = [os.getcwd()] if runner.path is None else runner.path
                 require_nodes(plugins, folders, ledger.folder)

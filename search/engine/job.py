@@ -181,7 +181,7 @@ class TRMTraining:
 
         return {
             **_versions(),
-            **plugin_provenance(self._experiment.plugins),
+            **plugin_provenance(self._experiment.modules),
             "data_hash": self._task.data_hash,
             "resolved": asdict(self._trainer.resolved),
             "host": platform.node(),

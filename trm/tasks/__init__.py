@@ -6,6 +6,7 @@
 
 from trm.tasks.arrows import ArrowsConfig
 from trm.tasks.base import TaskConfig
+from trm.tasks.data import DataConfig
 from trm.tasks.mixture import MixtureConfig
 from trm.tasks.sequences.permutations import PermutationsConfig
 from trm.tasks.sequences.pointers import PointersConfig
@@ -19,4 +20,5 @@ TASKS: dict[str, type[TaskConfig]] = {
     "permutations": PermutationsConfig,
     "recall": RecallConfig,
     "mixture": MixtureConfig,
+    "data": DataConfig,
 }

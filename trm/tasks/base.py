@@ -83,6 +83,11 @@ class Task(ABC):
     symbols: str = ""
     """A character for each token, in their order; empty where people write tokens as numbers."""
 
+    tokens: tuple[str, ...] = ()
+    """The name of each token, in their order, where the data decides; checkpoints keep them."""
+    identifiers: tuple[str, ...] = ()
+    """The name of each puzzle identifier, likewise."""
+
     @abstractmethod
     def split(self, name: SplitName) -> Split:
         """One split's examples, the same on every call."""
@@ -180,6 +185,10 @@ class Task(ABC):
         if symbols:
             return "\n".join("".join(symbols[token] for token in row) for row in rows)
         return "\n".join(" ".join(str(token) for token in row) for row in rows)
+
+    def written(self, tokens: Tokens) -> str:
+        """Tokens `[seq_len]` as a cell of the file that `trm tasks --write` writes."""
+        return " ".join(map(str, tokens))
 
     @cached_property
     def data_hash(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -15,8 +15,16 @@ from trm.tasks.base import IGNORE, Split, Task, Tokens
 HEADER = ("input", "label", "difficulty")
 
 
-def write_split(path: Path, split: Split, sources: list[str] | None = None) -> None:
+def write_split(
+    path: Path,
+    split: Split,
+    sources: list[str] | None = None,
+    written: Callable[[Tokens], str] | None = None,
+) -> None:
     """A split as CSV: input and label (tokens, space-separated), difficulty; source, if given.
+
+    Args:
+        written: how a task writes its tokens, where not so.
 
     Raises:
         OSError: the file cannot be written.
@@ -25,7 +33,10 @@ def write_split(path: Path, split: Split, sources: list[str] | None = None) -> N
         writer = csv.writer(file)
         writer.writerow([*HEADER, "source"] if sources else HEADER)
         for index, difficulty in enumerate(split.difficulty):
-            inputs, labels = (" ".join(map(str, t[index])) for t in (split.inputs, split.labels))
+            inputs, labels = (
+                " ".join(map(str, t[index])) if written is None else written(t[index])
+                for t in (split.inputs, split.labels)
+            )
             row = [inputs, labels, f"{difficulty:g}"]
             writer.writerow([*row, sources[index]] if sources else row)
 

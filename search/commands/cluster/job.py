@@ -103,7 +103,7 @@ def _packages() -> dict[str, Path]:
 def _plugins(config: Config) -> dict[str, Path]:
     """The modules and packages of the config's plug-ins."""
     found: dict[str, Path] = {}
-    for name in config.default.plugins:
+    for name in config.default.modules:
         root = sys.modules[name.partition(".")[0]]
         file = Path(str(root.__file__)) if getattr(root, "__file__", None) else None
         if file is not None:

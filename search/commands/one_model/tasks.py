@@ -141,6 +141,7 @@ def _write(path: Path, task: Task, name: str) -> None:
     from trm.tasks.token_file import write_split
 
     try:
-        write_split(path, _part(task, name), _labels(task, name) if task.sources else None)
+        sources = _labels(task, name) if task.sources else None
+        write_split(path, _part(task, name), sources, task.written)
     except OSError as error:
         raise UserError("--write", str(path), f"cannot be written: {error.strerror}") from error
