@@ -43,6 +43,7 @@ GROUPS = {
     },
     "cluster": {
         "cluster": "start a sweep by Slurm, Kubernetes, a cloud, or on a cluster that is up",
+        "logs": "show what happened in a run, or all that is known of one of its trials",
         "stop": "ask the driver at work in a run folder for a clean end, from any machine",
     },
 }

@@ -14,7 +14,7 @@ from search.config.plan import Plan
 from search.config.sections import ClusterConfig
 from search.config.share import share_of
 from search.engine.changed_code import warn_of_changed_code
-from search.engine.events import Broadcast
+from search.engine.events import Broadcast, Events
 from search.engine.nodes import require_nodes
 from search.engine.ray_tune import run_trials
 from search.engine.source import FixedTrials, TrialSource
@@ -22,8 +22,9 @@ from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.ledger.wall_clock import WallClock
 from search.logs.console import warn
+from search.logs.driver_log import driver_log
 from search.logs.terminal import SweepDisplay
-from search.logs.trial_log import TrialLog, live_logs
+from search.logs.trial_log import live_logs
 from trm.errors import UserError
 from trm.files.presence import Presence
 
@@ -81,7 +82,7 @@ class Driver:
     ledger: Ledger
     runner: Runner
     clock: WallClock
-    logs: Sequence[TrialLog]
+    logs: Sequence[Events]
     share: Share
     parallel: int | None
     presence: Presence
@@ -166,7 +167,11 @@ def driving(plan: Plan, ledger: Ledger, runner: Runner, presence: Presence) -> I
     ledger.wait_for_storage(plan.sections.cluster.storage_minutes * 60.0, warn)
     parallel = runner.parallel or plan.sections.cluster.parallel
     try:
-        with live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as logs:
+        with (
+            driver_log(ledger.folder, presence) as own,
+            live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as others,
+        ):
+            logs: list[Events] = [own, *others]
             yield Driver(plan, ledger, runner, clock, logs, share_of(plan), parallel, presence)
     finally:
         clock.save()

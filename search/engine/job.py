@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cluster  # noqa: F401
 import curricula  # noqa: F401
 import trm  # noqa: F401
-from search.ledger.storage import append_text, local_copy, place
+from search.ledger.storage import local_copy, place
 from trm.files.sums import damage_of
 from trm.plugins import look_in
 
@@ -102,8 +102,12 @@ class TrainingRun(Protocol):
         """What detectors of plug-ins say of the run so far, as plain values; None without any."""
 
 
-def build_trainer(job: Job) -> TrainingRun:
-    """The training run of a job, restored from its checkpoint if it has one."""
+def build_trainer(job: Job, note: Callable[[str], object] = lambda text: None) -> TrainingRun:
+    """The training run of a job, restored from its checkpoint if it has one.
+
+    Args:
+        note: is told a line where a checkpoint is damaged, and the run is begun afresh.
+    """
     # Last on the path, so that nothing of the user's can shadow a package.
     look_in(map(Path, job.path))
     training: TrainingRun
@@ -119,10 +123,7 @@ def build_trainer(job: Job) -> TrainingRun:
                 training.load(folder)
                 return training
         # What it has reported is on record, and is not recorded twice when it is made again.
-        append_text(
-            place(job.folder) / "logs" / f"{job.trial}.txt",
-            f"attempt {job.attempt}: {job.checkpoint}: {damage}: begun afresh\n",
-        )
+        note(f"attempt {job.attempt}: {job.checkpoint}: {damage}: begun afresh\n")
     return training
 
 

@@ -22,7 +22,8 @@ import ray
 from ray.tune import Trainable
 
 from search.engine.job import Job, TrainingRun, build_trainer
-from search.ledger.storage import append_text, place, remove_tree, write_folder
+from search.engine.output import Output, output_file
+from search.ledger.storage import place, remove_tree, write_folder
 from search.ledger.trial import keep_only
 from trm.blame import Blame, StorageError, blame, links_of
 from trm.report import Report
@@ -54,6 +55,7 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGHUP})
         # What is loaded by now stays: collecting garbage between trials need not look at it.
         gc.freeze()
+        self._output = Output((1, 2) if _in_ray() else ())
         self._introduced = self._over = False
         self._take(config)
 
@@ -91,6 +93,7 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
     def cleanup(self) -> None:
         """Free the training run."""
         self._forget_training()
+        self._output.end()
 
     def _forget_training(self) -> None:
         self._training = self._reports = self._unsaved = None
@@ -101,6 +104,7 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         self._provenance_sent = False
         self._refused = False
         job = self._job
+        self._output.begin(output_file(place(job.folder), job.trial, job.attempt))
         # Another trial's checkpoint, from which this one goes on, is not this trial's to remove.
         self._checkpoints = [job.checkpoint] if job.checkpoint and not job.forks else []
         gc.collect()
@@ -121,7 +125,7 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
             _empty_device_cache()
             if not self._refused:
                 self._forget_other_checkpoints()
-            self._training = build_trainer(self._job)
+            self._training = build_trainer(self._job, self._output.note)
             self._reports = self._training.run()
         # A report that could not be stored is still to be told.
         report = self._unsaved or next(self._reports, None)
@@ -216,10 +220,7 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         """Keep the whole trace, if storage takes it: the message has what matters."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         try:
-            append_text(
-                place(self._job.folder) / "logs" / f"{self._job.trial}.txt",
-                f"attempt {self._job.attempt}, {now}\n{traceback.format_exc()}\n",
-            )
+            self._output.note(f"attempt {self._job.attempt}, {now}\n{traceback.format_exc()}\n")
         except Exception as error:
             if blame(error).culprit == "config":
                 raise
@@ -233,11 +234,14 @@ def _empty_device_cache() -> None:
         torch.mps.empty_cache()
 
 
+def _in_ray() -> bool:
+    """Whether this process is one of Ray's workers: a runner may be driven in any."""
+    return bool(ray.get_runtime_context().worker.mode == ray.WORKER_MODE)
+
+
 def _share_of_device() -> float:
     """The part of a GPU that Ray gave this process; 1 where it has whole ones, or none."""
-    context = ray.get_runtime_context()
-    # Ray tells it to its workers alone, and a runner may be driven in any process.
-    if context.worker.mode != ray.WORKER_MODE:
+    if not _in_ray():  # whom it does not tell
         return 1.0
-    share = context.get_assigned_resources().get("GPU", 1.0)
+    share = ray.get_runtime_context().get_assigned_resources().get("GPU", 1.0)
     return float(share) if 0.0 < share < 1.0 else 1.0

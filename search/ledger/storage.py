@@ -222,17 +222,6 @@ def readable(file: Place) -> Any:
     return file if isinstance(file, Path) else file.open()
 
 
-def append_text(file: Place, text: str) -> None:
-    """Write at the end of a file that nobody else writes; it and its folder are made if absent."""
-    if isinstance(file, Path):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with open(file, "a", encoding="utf-8") as stream:
-            stream.write(text)
-        return
-    before = file.read_text() if file.exists() else ""
-    file.write_bytes((before + text).encode())
-
-
 def remove_tree(folder: Place) -> None:
     """Remove a folder and all below it; what is not there or cannot be removed stays."""
     if isinstance(folder, Path):

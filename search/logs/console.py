@@ -24,6 +24,12 @@ def note(text: str) -> None:
 def warn(text: str) -> None:
     """A line that a person should see, on the error stream, also off a terminal."""
     console.print(f"trm: warning: {text}", highlight=False, markup=False, soft_wrap=True)
+    for listener in tuple(warned):
+        listener(text)
+
+
+warned: list[Callable[[str], None]] = []
+"""Are told each warning."""
 
 
 @contextmanager

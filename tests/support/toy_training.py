@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from search.engine.job import Job
-from search.ledger.storage import append_text, place
+from search.ledger.files import write_atomically
+from search.ledger.storage import place
 from trm.report import COLUMNS, Report
 
 SWEPT = "tests.support.toy_training:SweptTraining"
@@ -56,6 +57,7 @@ class ToyTraining:
 
     def misbehave(self) -> None:
         if "crash" in self.config:
+            print("a wilful line of output")
             raise ValueError("a wilful\ncrash")
         if "oom" in self.config:
             raise MemoryError("a wilful lack of memory")
@@ -64,7 +66,7 @@ class ToyTraining:
             return  # one that writes nothing needs no folder
         died = place(self.job.folder) / f"died-{self.job.trial}"
         if "die" in self.config and (self.config["die"] == "always" or not died.exists()):
-            append_text(died, "")
+            write_atomically(died, "")
             os.kill(os.getpid(), signal.SIGKILL)
         if "eat" in self.config and not died.exists():
             died.touch()

@@ -69,6 +69,16 @@ class Presence:
         self._thread.start()
         before_leaving(self._leave)
 
+    @property
+    def began(self) -> str:
+        """When it came, UTC, ISO 8601."""
+        return self._note.began
+
+    @property
+    def who(self) -> str:
+        """The driver in words, wherever that is read."""
+        return f"driver {self._note.pid} on {self._note.host}"
+
     def tell(self, state: State | None = None, **facts: Any) -> None:
         """Say more of itself, from the next renewal on."""
         with self._busy:

@@ -110,9 +110,11 @@ def test_a_damaged_checkpoint_is_made_again_from_the_start(
         data = bytearray(file.read_bytes())
         data[len(data) // 2] ^= 1
         file.write_bytes(data if damage == "flip" else data[:99])
-    again = build_trainer(dataclasses.replace(job, attempt=2, checkpoint="checkpoints/4/1/1"))
+    told: list[str] = []
+    later = dataclasses.replace(job, attempt=2, checkpoint="checkpoints/4/1/1")
+    again = build_trainer(later, told.append)
     assert [report.mark for report in again.run()] == [1, 2]
-    noted = (tmp_path / "logs" / "4.txt").read_text()
+    [noted] = told
     assert noted.startswith("attempt 2: checkpoints/4/1/1: ")
     assert noted.endswith(": begun afresh\n")
 
@@ -151,5 +153,5 @@ def test_the_runners_messages_and_checkpoints(
     message = json.loads(runner.train()["message"])
     assert (message["outcome"], message["kind"]) == ("crashed", "end")
     assert message["reason"].startswith("UserError: model.hidden: unknown key")
-    assert "Traceback" in (tmp_path / "logs" / "4.txt").read_text()
+    assert "Traceback" in (tmp_path / "logs/4/1.txt").read_text()
     runner.stop()

@@ -145,7 +145,10 @@ def test_outcomes_reports_and_reuse(
         ]
         assert [trials[n].mark for n in trials] == [4, 2, 3, 1, 1, 4, 1, 0, 4, 4, 4]
         assert trials[3].reason == "ValueError: a wilful crash"
-        assert "wilful\ncrash" in (ledger.folder / "logs" / "3.txt").read_text()
+        kept = (ledger.folder / "logs/3/1.txt").read_text()
+        assert "wilful\ncrash" in kept
+        assert "a wilful line of output\n" in kept
+        assert not (ledger.folder / "logs/0").exists(), "who writes nothing leaves nothing"
         assert trials[4].reason.startswith("MemoryError")
         assert (trials[5].attempts, trials[5].preempted) == (2, 1)
         assert trials[2].score == trials[3].score == source.floor

@@ -104,7 +104,7 @@ def test_workers_upload_and_download_checkpoints(uri: Uri, tmp_path: Path) -> No
                 assert json.dumps(rows) == json.dumps(expected)
     kept = [name for name in objects(where) if name.startswith("checkpoints/")]
     assert kept == sorted(f"{t.checkpoint}/state.json" for t in trials.values())
-    assert "a wilful" in (where / "logs" / "2.txt").read_text()
+    assert "a wilful" in (where / "logs" / "2" / "1.txt").read_text()
     others = {name.partition("/")[0] for name in objects(where)}
     own = {"attempts", "checkpoints", "curves", "log", "logs", "spare", "trials"}
     assert others == own | {"died-1"}
