@@ -30,7 +30,7 @@ def output_file(folder: Place, trial: int, attempt: int) -> Place:
     return folder / FOLDER / str(trial) / f"{attempt}.txt"
 
 
-class Output:
+class WorkerOutput:
     """Copies what this process writes into the file of its attempt; storage may fail meanwhile.
 
     Args:

@@ -22,7 +22,7 @@ import ray
 from ray.tune import Trainable
 
 from search.engine.job import Job, TrainingRun, build_trainer
-from search.engine.output import Output, output_file
+from search.engine.output import WorkerOutput, output_file
 from search.ledger.storage import place, remove_tree, write_folder
 from search.ledger.trial import keep_only
 from trm.blame import Blame, StorageError, blame, links_of
@@ -55,7 +55,7 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGHUP})
         # What is loaded by now stays: collecting garbage between trials need not look at it.
         gc.freeze()
-        self._output = Output((1, 2) if _in_ray() else ())
+        self._output = WorkerOutput((1, 2) if _in_ray() else ())
         self._introduced = self._over = False
         self._take(config)
 

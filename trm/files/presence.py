@@ -128,7 +128,8 @@ class Presence:
             with suppress(Exception):  # what is said of the work must not stop it
                 self._told |= facts()
         with self._busy:
-            line = self._note.line or resume_line()
+            ended = self._note.state == "ended"
+            line = self._note.line if ended else resume_line()
             self._note = replace(self._note, renewed=now(), line=line, told=dict(self._told))
             text = self._note.text()
         self._files.write(DRIVER_FILE, text)

@@ -14,7 +14,7 @@ import pytest
 
 from search.analysis.run_logs import run_events, trial_story
 from search.cli import main
-from search.engine.output import Output, output_file
+from search.engine.output import WorkerOutput, output_file
 from search.engine.presence import present_in
 from search.ledger.ledger import Ledger
 from search.ledger.storage import Place, place
@@ -60,7 +60,7 @@ def drive(run: Place) -> None:
         ledger.finish(0, "completed", 0.5)
         ledger.begin_attempt(1)
         log.started(second, "host-2:18")
-        output = Output()
+        output = WorkerOutput()
         output.begin(output_file(run, 1, 1))
         output.note(
             "before\nTraceback (most recent call last):\n  File x\nValueError: no\n\nafter\n"

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from search.engine.output import Output, output_file
+from search.engine.output import WorkerOutput, output_file
 
 PROGRAM = """
 import os, sys, time
@@ -18,7 +18,7 @@ run = Path(sys.argv[1])
 os.dup2(os.open(run.parent / "out", os.O_CREAT | os.O_WRONLY | os.O_APPEND), 1)
 os.dup2(os.open(run.parent / "err", os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
 print(":job_id:01", flush=True)
-kept = output.Output((1, 2))
+kept = output.WorkerOutput((1, 2))
 kept.begin(output.output_file(run, 3, 1))
 print("by Python", flush=True)
 os.write(2, b"below it\\n")
@@ -69,7 +69,7 @@ time.sleep(0.3)
 
 
 def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
-    output = Output((0, 99_999))
+    output = WorkerOutput((0, 99_999))
     output.begin(tmp_path / "a" / "1.txt")
     output.note("ours\n")
     assert (tmp_path / "a" / "1.txt").read_text() == "ours\n"
