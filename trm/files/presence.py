@@ -80,11 +80,12 @@ class Presence:
         return f"driver {self._note.pid} on {self._note.host}"
 
     def tell(self, state: State | None = None, **facts: Any) -> None:
-        """Say more of itself, from the next renewal on."""
+        """Say more of itself: a new state soon, and facts from the next renewal on."""
         with self._busy:
             self._told |= facts
             if state is not None and self._note.state != "stopping":
                 self._note = replace(self._note, state=state)
+                self._written = 0.0  # nobody should have to wait to hear that
 
     def tells(self, facts: Callable[[], dict[str, Any]]) -> None:
         """Ask for more to say at each renewal, from now on; in a thread of its own."""
@@ -151,7 +152,7 @@ class Presence:
             if not self._over.is_set():
                 self._write()
                 self._files.remove(STOP_FILE)
-        elif time.monotonic() - self._written >= RENEW:
+        elif not self._written or time.monotonic() - self._written >= RENEW:
             self._write()
 
 

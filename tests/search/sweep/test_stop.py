@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,9 +61,12 @@ def until(true: Callable[[], object], process: subprocess.Popen[str], seconds: f
         time.sleep(0.1)
 
 
-def begun(where: Place, stage: str, mark: int = 1) -> bool:
-    trials = read_trials(where).values() if holds_ledger(where) else ()
-    return any(t.stage == stage and t.mark >= mark and not t.ended for t in trials)
+def runs(where: Place, stage: str, process: subprocess.Popen[str]) -> bool:
+    """Whether this driver trains a trial of the stage that has reported."""
+    note = read_note(files_in(where))
+    if note is None or (note.pid, note.state) != (process.pid, "running"):
+        return False
+    return any(t.stage == stage and t.mark and not t.ended for t in read_trials(where).values())
 
 
 def marks(where: Place) -> set[tuple[int, int]]:
@@ -189,7 +193,7 @@ def test_a_sweep_is_stopped_at_every_stage_and_goes_on(tmp_path: Path) -> None:
             if stage == "start-up":
                 until((run / DRIVER_FILE).exists, process)
             else:
-                until(lambda at=stage: begun(run, at), process)  # type: ignore[misc]
+                until(partial(runs, run, stage, process), process)
             found = stop_run(run, wait=60)
             printed, errors = process.communicate(timeout=30)
         assert (process.returncode, printed) == (130, ""), errors
@@ -204,7 +208,7 @@ def test_a_sweep_is_stopped_at_every_stage_and_goes_on(tmp_path: Path) -> None:
         seen = now_there
     words = ("stability", str(run), "--promise-seeds", "2", "--seeds", "3")
     with driver(*words) as process:
-        until(lambda: begun(run, "confirm"), process)
+        until(partial(runs, run, "confirm", process), process)
         found = stop_run(run, wait=60)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors
@@ -227,7 +231,7 @@ def test_a_sweep_in_a_bucket_is_stopped(uri: Uri, tmp_path: Path) -> None:
             if stage == "start-up":
                 until(lambda: files_in(where).read(DRIVER_FILE), process)
             else:
-                until(lambda: begun(where, "explore"), process)
+                until(partial(runs, where, "explore", process), process)
             asked = subprocess.run([*CLI, "stop", run], capture_output=True, text=True, timeout=200)
             _, errors = process.communicate(timeout=30)
         print(stage, asked.stdout, asked.stderr)
