@@ -7,6 +7,7 @@
 from trm.tasks.arrows import ArrowsConfig
 from trm.tasks.base import TaskConfig
 from trm.tasks.data import DataConfig
+from trm.tasks.maze import MazeConfig
 from trm.tasks.mixture import MixtureConfig
 from trm.tasks.sequences.permutations import PermutationsConfig
 from trm.tasks.sequences.pointers import PointersConfig
@@ -19,6 +20,7 @@ TASKS: dict[str, type[TaskConfig]] = {
     "pointers": PointersConfig,
     "permutations": PermutationsConfig,
     "recall": RecallConfig,
+    "maze": MazeConfig,
     "mixture": MixtureConfig,
     "data": DataConfig,
 }

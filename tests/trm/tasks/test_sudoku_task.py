@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from trm.errors import UserError
+from trm.tasks.allocation import Allocation, allocate
 from trm.tasks.base import SplitName
 from trm.tasks.sudoku import Box, SudokuConfig, sources, task
 from trm.tasks.sudoku.generator import dig, grids
 from trm.tasks.sudoku.rules import Boards
-from trm.tasks.sudoku.splits import Allocation, allocate
 from trm.tasks.sudoku.symmetry import class_keys
 from trm.validation import validate
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.errors import UserError
+from trm.tasks.allocation import Allocation, allocate
 from trm.tasks.base import Progress, Split, SplitName, Tokens
 from trm.tasks.cache import SPLITS, Arrays, cached_arrays, make_split
 from trm.tasks.sudoku.files import read_puzzles, solve_file
 from trm.tasks.sudoku.generator import dig, grids
 from trm.tasks.sudoku.rules import Boards, Box
 from trm.tasks.sudoku.solver import solve
-from trm.tasks.sudoku.splits import Allocation, allocate
 from trm.tasks.sudoku.symmetry import class_keys
 
 Splits = dict[SplitName, Split]

@@ -11,9 +11,10 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from curricula.limits import MOST_EXAMPLES, MOST_SEED
 from trm.files.paths import home_path
+from trm.tasks import hub
 from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import cached_splits, file_hash
-from trm.tasks.sudoku import grid, hub, symmetry
+from trm.tasks.sudoku import grid, symmetry
 from trm.tasks.sudoku.files import readable
 from trm.tasks.sudoku.rules import MIN_CLUES, Boards, Box, is_solved, keeps_givens
 from trm.tasks.sudoku.sources import Sizes, Splits, from_file, from_hub, generated, whole_file
