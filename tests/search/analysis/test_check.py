@@ -98,7 +98,6 @@ def test_damage_is_a_line_or_does_no_harm_and_is_mended(
 @pytest.mark.parametrize("state", ["finished", "unfinished"])
 def test_a_run_in_a_bucket_is_checked_and_mended_too(
     state: str,
-    count: int,
     request: pytest.FixtureRequest,
     uri: Callable[[str], str],
     tmp_path: Path,

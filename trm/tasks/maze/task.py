@@ -83,6 +83,11 @@ class MazeConfig(TaskConfig):
         return 4, 3 * self.side
 
     @property
+    def several(self) -> bool:
+        """Whether a maze may have several shortest paths; those of a file may."""
+        return self.braid > 0 or self.file is not None or self.hub is not None
+
+    @property
     def side(self) -> int:
         """Rows and columns of drawn mazes."""
         return self.size or 9
@@ -118,7 +123,9 @@ class MazeConfig(TaskConfig):
             found = drawn(side, self.braid, self.path_range, sizes, self.seed, progress)
             return {name: _split(mazes, solved(mazes, side), side) for name, mazes in found.items()}
 
-        return MazeTask(side, cached_splits(cache, self.name, key, make), self.augment)
+        return MazeTask(
+            side, cached_splits(cache, self.name, key, make), self.augment, self.several
+        )
 
     def _of_files(self, sources: list[Path], side: int) -> Splits:
         """All splits of one file; or `test` of the second, and the rest of the first without it."""
@@ -163,7 +170,8 @@ class MazeTask(Task):
     """Square mazes of one size. Difficulty is the number of steps from start to goal.
 
     Tokens: 0 padding, 1 wall, 2 open, 3 start, 4 goal, 5 path; the label is the maze with a
-    shortest path marked, as in the public Maze-Hard data. Any shortest path is right by `verify`.
+    shortest path marked, as in the public Maze-Hard data. Any shortest path is right where there
+    may be several: in braided mazes and in those of files.
 
     No maze of one split is a rotation or reflection of another split's.
     """
@@ -172,8 +180,11 @@ class MazeTask(Task):
     vocabulary = "maze"
     vocab_size = grid.VOCABULARY
 
-    def __init__(self, size: int, splits: Splits, augment: bool = True) -> None:
+    def __init__(
+        self, size: int, splits: Splits, augment: bool = True, several: bool = False
+    ) -> None:
         self.size = size
+        self.many_answers = several
         self.seq_len = size * size
         self.grid_shape = (size, size)
         self.augments = augment
