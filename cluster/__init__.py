@@ -3,7 +3,7 @@
 Nothing is imported before it is used; Ray itself is imported where a cluster is joined.
 
 >>> import cluster
->>> cluster.default_parallel({"CPU": 8.0}, cluster.Share(cpus=2))
+>>> cluster.room({"CPU": 8.0}, cluster.Share(cpus=2))
 4
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cluster.connect import Cluster, ClusterError, check_address, connected
-    from cluster.resources import Share, cores, default_parallel, shared, worker_environment
+    from cluster.resources import Share, cores, room, shared, worker_environment
 
 __all__ = [
     "Cluster",
@@ -23,7 +23,7 @@ __all__ = [
     "check_address",
     "connected",
     "cores",
-    "default_parallel",
+    "room",
     "shared",
     "worker_environment",
 ]
@@ -35,7 +35,7 @@ _HOMES = {
     "check_address": "cluster.connect",
     "connected": "cluster.connect",
     "cores": "cluster.resources",
-    "default_parallel": "cluster.resources",
+    "room": "cluster.resources",
     "shared": "cluster.resources",
     "worker_environment": "cluster.resources",
 }

@@ -30,22 +30,25 @@ class Share:
         return request | {"GPU": self.gpus} if self.gpus else request
 
 
-def default_parallel(available: Mapping[str, float], share: Share) -> int:
-    """Trials that fit at once, at least one.
+def room(node: Mapping[str, float], share: Share) -> int:
+    """Trials that one node holds at once.
 
     Args:
-        available: what the whole cluster has, as `ray.cluster_resources()` says it.
-        share: what one trial gets.
+        node: its resources, as `ray.nodes()` says them.
+        share: what one trial gets. Parts of a GPU are of one GPU.
 
-    >>> default_parallel({"CPU": 8.0, "GPU": 2.0}, Share(cpus=1, gpus=0.5))
-    4
-    >>> default_parallel({"CPU": 8.0}, Share(cpus=2))
-    4
+    >>> sum(room({"CPU": 3.0}, Share(cpus=2)) for node in range(3))
+    3
+    >>> room({"CPU": 8.0, "GPU": 2.0}, Share(gpus=0.6)), room({"CPU": 8.0}, Share(gpus=0.6))
+    (2, 0)
     """
-    fits = available.get("CPU", 0.0) / share.cpus
-    if share.gpus:
-        fits = min(fits, available.get("GPU", 0.0) / share.gpus)
-    return max(int(fits + 1e-6), 1)
+    fits = math.floor(node.get("CPU", 0.0) / share.request()["CPU"] + 1e-6)
+    if not share.gpus:
+        return fits
+    gpus = node.get("GPU", 0.0)
+    if share.gpus >= 1.0:
+        return min(fits, math.floor(gpus / share.gpus + 1e-6))
+    return min(fits, math.floor(gpus) * math.floor(1.0 / share.gpus + 1e-6))
 
 
 def shared(share: Share, parallel: int, cores: int) -> Share:

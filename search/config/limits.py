@@ -61,7 +61,7 @@ class Meter:
         limits: of the file.
         budget: FLOPs of a full run.
         devices: GPUs, or CPU cores, that a trial has.
-        parallel: how many trials run at once.
+        parallel: how many trials run at once, as it is now.
         wall_seconds: gives the wall time so far.
         spent: gives training FLOPs and seconds of the trials so far.
         trials: of the run, by id.

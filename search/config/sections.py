@@ -6,7 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    field_validator,
+    model_validator,
+)
 
 from cluster.launch.settings import Machines
 from curricula.component import Component, SectionIn
@@ -174,16 +181,23 @@ class StabilityConfig(Component):
         return min(budget, count * min(self.max_seeds or MOST_SEEDS, MOST_SEEDS))
 
 
+def _whole_above_one(gpus: float) -> float:
+    if gpus > 1.0 and not gpus.is_integer():
+        raise ValueError(f"{gpus:g} must be a whole number above 1: parts are of one GPU")
+    return gpus
+
+
 class ClusterConfig(Machines):
     """Where trials run; the keys from `nodes` to `aws` are for `trm cluster` alone.
 
     Attributes:
         address: null starts Ray on this machine and stops it afterwards; `auto` or `host:port`
             joins a cluster that is already up.
-        parallel: trials that run at once; null is as many as the cluster has room for.
+        parallel: trials that run at once, at most; null is as many as the nodes have room for, as
+            they come and go.
         cpus_per_trial: CPU cores of a trial; null is `train.threads`.
-        gpus_per_trial: GPUs of a trial, parts of one included; null is one if there are any. An
-            Apple GPU does not count: all trials at once share it.
+        gpus_per_trial: GPUs of a trial, parts of one included; null is one if any node has one as
+            the sweep starts. An Apple GPU does not count: all trials at once share it.
         storage_minutes: how long a sweep waits for a run folder's storage that is full, read-only
             or gone, before it ends so that it can be resumed; 0 is not at all.
         niceness: how far trials give way to other programs of this machine, from 0 (no more than
@@ -193,7 +207,9 @@ class ClusterConfig(Machines):
     address: str | None = None
     parallel: int | None = Field(default=None, ge=1, le=100_000)
     cpus_per_trial: int | None = Field(default=None, ge=1, le=10_000)
-    gpus_per_trial: float | None = Field(default=None, ge=0.0, le=10_000.0)
+    gpus_per_trial: Annotated[float, AfterValidator(_whole_above_one)] | None = Field(
+        default=None, ge=0.0, le=10_000.0
+    )
     storage_minutes: float = Field(default=30.0, ge=0.0, le=1e6)
     niceness: int = Field(default=0, ge=0, le=19)
 

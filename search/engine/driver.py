@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cluster.connect import ClusterError, check_address, connected
-from cluster.resources import Share, cores, default_parallel, shared, worker_environment
+from cluster.demand import Demand, autoscales
+from cluster.resources import Share, cores, shared, worker_environment
 from search.config.plan import Plan
 from search.config.sections import ClusterConfig
 from search.config.share import share_of
 from search.engine.changed_code import warn_of_changed_code
 from search.engine.events import Broadcast, Events
-from search.engine.nodes import require_nodes
+from search.engine.node_probe import RayProber, probing
+from search.engine.nodes import Nodes, nodes_up
 from search.engine.ray_tune import run_trials
 from search.engine.source import FixedTrials, TrialSource
 from search.ledger.ledger import Ledger
@@ -27,6 +31,9 @@ from search.logs.terminal import SweepDisplay
 from search.logs.trial_log import live_logs
 from trm.errors import UserError
 from trm.files.presence import Presence
+
+JOIN_SECONDS = 20.0
+"""That a cluster has, where no node holds a trial, for one to join before that is an error."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,9 @@ class Driver:
 
     Attributes:
         clock: the wall time of the run folder, which counts on.
-        share: what each trial gets.
-        parallel: trials at once as far as somebody has said it; None takes what the cluster has
-            room for.
+        share: what each trial gets, as far as it is known before the cluster is.
+        parallel: trials at once at most, as far as somebody has said it; None takes what the
+            cluster has room for.
         presence: says that it is at work.
     """
 
@@ -91,22 +98,28 @@ class Driver:
         self,
         source: TrialSource,
         *,
-        begin: Callable[[int], None] = lambda parallel: None,
+        resized: Callable[[int, Share], None] = lambda at_once, share: None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         """Run a source's trials until it is exhausted.
 
         Args:
-            begin: told, once the cluster is there, how many trials run at once.
+            resized: told how many trials run at once and what each has, once the cluster is there
+                and whenever that changes.
             stop: asked about ten times a second; once true, the workers are stopped and the call
                 returns. Unfinished trials stay unfinished.
 
         Raises:
-            UserError: a node lacks a plug-in, the run folder or our package.
+            UserError: no node holds a trial, or every one lacks a plug-in, the run folder or our
+                package.
             KeyboardInterrupt: stopped by the user; the same call goes on.
         """
         plan, ledger, runner = self.plan, self.ledger, self.runner
         warn_of_changed_code(plan.default.modules, ledger.trials.values())
+
+        def told(at_once: int, share: Share) -> None:
+            runner.display.at_once = at_once
+            resized(at_once, share)
 
         def tick() -> bool:
             self.clock.tick()
@@ -118,29 +131,39 @@ class Driver:
             environment=worker_environment(self.share),
             niceness=plan.sections.cluster.niceness,
         ) as cluster:
-            parallel = self.parallel or default_parallel(cluster.resources, self.share)
-            share = self.share
-            if cluster.local:
-                share = shared(share, parallel, int(cluster.resources["CPU"]))
-                _warn_of_sharing(share, parallel)
-            plugins = plan.default.modules
-            if plugins or not cluster.local:
-                folders = [os.getcwd()] if runner.path is None else runner.path
-                require_nodes(plugins, folders, ledger.folder)
-            begin(parallel)
-            self.presence.tell("running")
-            run_trials(
-                source,
-                ledger,
-                parallel=parallel,
-                budget=plan.budget,
-                marks=plan.marks,
-                resources=share,
-                events=Broadcast([runner.display, *self.logs]),
-                stop=tick,
-                path=runner.path,
-                factory=runner.factory,
-            )
+            share, up = self.share, [node["Resources"] for node in nodes_up()]
+            if not cluster.local:
+                share = share_of(plan, up)
+            elif self.parallel is not None:
+                share = shared(share, self.parallel, int(cluster.resources["CPU"]))
+                _warn_of_sharing(share, self.parallel)
+            scales = not cluster.local and autoscales()
+            patience = 0.0 if cluster.local else math.inf if scales else JOIN_SECONDS
+            with self._prober(cluster.local) as prober:
+                self.presence.tell("running")
+                run_trials(
+                    source,
+                    ledger,
+                    parallel=self.parallel or sys.maxsize,
+                    budget=plan.budget,
+                    marks=plan.marks,
+                    resources=share,
+                    nodes=Nodes(share, prober, patience=patience),
+                    demand=Demand(share.request()) if scales else None,
+                    resized=lambda at_once: told(at_once, share),
+                    events=Broadcast([runner.display, *self.logs]),
+                    stop=tick,
+                    path=runner.path,
+                    factory=runner.factory,
+                )
+
+    def _prober(self, local: bool) -> AbstractContextManager[RayProber | None]:
+        """What asks nodes; nothing is asked of this machine alone but for its plug-ins."""
+        plugins, ledger = self.plan.default.modules, self.ledger
+        if local and not plugins:
+            return nullcontext()
+        path = [os.getcwd()] if self.runner.path is None else self.runner.path
+        return probing(plugins, path, ledger.folder, ledger.room.until)
 
 
 def _warn_of_sharing(share: Share, parallel: int) -> None:

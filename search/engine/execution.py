@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -24,6 +25,9 @@ from search.objectives.outcome import Outcome, failed
 
 MAX_DEATHS = 3
 """Times that a trial's worker may be ended for memory in a row, without a report in between."""
+LOST_FIRST = 2
+"""Times in a row that a trial whose node was lost runs before others; then its node may be lost
+for what it does."""
 REFUSALS = 3
 """Times in a row that storage may refuse a worker although it takes what the driver writes."""
 
@@ -54,6 +58,11 @@ class Execution:
         self.guilt = Guilt(book.attempts)
         self.room: Room | None = None
         self.nodes: Callable[[], Collection[str]] = tuple
+        self.barred: Callable[[], Collection[str]] = tuple
+        self.allows: Callable[[str], bool] = lambda node: True
+        self.gone: Callable[[str], bool] = lambda node: False
+        self.slots: Callable[[], int] = lambda: sys.maxsize
+        self._open: set[str] = set()
         self.rows: dict[int, dict[str, Any]] = {}
         self.asked_to_stop: Callable[[], bool] = lambda: False
         self.stopping = False
@@ -78,15 +87,40 @@ class Execution:
                 return "finished"
             if self.room is not None and self.room.holds():
                 return None
+            if len(self._open) >= self.slots():
+                # A trial that was lost waits with the others, and is the first that gets a place.
+                return None if self._open or not self._over() else "finished"
             while (trial := self._next()) is not None:
                 if not self._ended_already(trial):
                     attempt = self.ledger.begin_attempt(trial.id)
                     self._begun += 1
                     self.live[name] = (trial, attempt)
+                    self._open.add(name)
                     self._since[name] = time.monotonic()
                     return self.job(trial, attempt)
-            self.finished = self.source.exhausted() and not self.live
-            return "finished" if self.finished else None
+            return "finished" if self._over() else None
+
+    def first(self, names: Collection[str]) -> str | None:
+        """Of attempts that wait for a worker the one that gets the next: of a lost trial, if any.
+
+        None if none waits.
+        """
+        waiting = [name for name in self.live if name in names]
+        lost = (name for name in waiting if self.live[name][0].preempted)
+        return next(lost, waiting[0] if waiting else None)
+
+    @property
+    def open(self) -> int:
+        """Attempts that run or wait for a worker."""
+        return len(self._open)
+
+    def waiting(self) -> int:
+        """Trials that only lack room, as far as that is known without drawing any."""
+        return len(self.again) + len(self._later) + self.source.waiting()
+
+    def left_out(self) -> set[str]:
+        """Nodes that get no trials: those that must prove themselves first, and bad ones."""
+        return {node for node in (*self.guilt.bad, *self.barred()) if node}
 
     def on_start(self, name: str, worker: str) -> None:
         """A worker takes an attempt; a new one says in its first message who it is."""
@@ -106,8 +140,9 @@ class Execution:
                 found = Worker(message["host"], message["pid"], message.get("node", ""))
                 self.workers[self._at.get(name, name)] = found
                 self._started(name)
-                if found.node in self.guilt.bad:  # it was on its way when its node became bad
-                    return self._leave(name, "machine", "its node gets no more trials")
+                # It was on its way when its node became bad, or when the node joined.
+                if found.node in self.guilt.bad or not self.allows(found.node):
+                    return self._leave(name, "machine", "its node gets no trials")
                 return "continue"
             if message["kind"] == "report":
                 return self._on_report(name, trial, attempt, message)
@@ -133,6 +168,8 @@ class Execution:
                 self._forget(name)
                 return
             cause = cause_of_death(reason)
+            if cause == "worker" and self.gone(self._worker(name).node):
+                cause = "node"  # whose end need not be what Ray hears of first
             if cause == "memory":
                 self._leave(name, "memory", reason)
                 self.deaths[trial.id] += own
@@ -149,10 +186,12 @@ class Execution:
         guilty = hungriest(reason, self.live, self.pids)
         for name in list(self.live):
             self.on_death(name, line, own=guilty in (None, name), of_node=False)
+        self._open.clear()  # whoever ran them is gone, and tells nobody
 
     def on_end(self, name: str) -> None:
         """Tune is done with an attempt."""
         self.live.pop(name, None)
+        self._open.discard(name)
         self._forget(name)
 
     def check_stop(self) -> bool:
@@ -162,6 +201,12 @@ class Execution:
             if self.room is not None and not self.stopping:
                 self.room.holds()
         return self.stopping
+
+    def _over(self) -> bool:
+        """Whether nothing runs and nothing will."""
+        waits = self.live or self.again or self._later
+        self.finished = not waits and self.source.exhausted()
+        return self.finished
 
     def _next(self) -> Trial | None:
         """The next trial: one that lost its worker before others, but not again and again."""
@@ -196,7 +241,7 @@ class Execution:
             pid=worker.pid, repeated=0.0 if since is None else time.monotonic() - since,
         )  # fmt: skip
         self._forget(name)
-        if self.guilt.faults(trial) > 1:
+        if self.guilt.faults(trial) > (LOST_FIRST if cause == "node" else 1):
             self._later.append((self._begun, trial))
         else:
             self.again.append(trial)

@@ -1,77 +1,204 @@
-"""That every node can run this sweep's trials, found out before the first of them."""
+"""Which nodes run trials, and how many: looked at all the time, as nodes come and go.
+
+A node gets trials once it has proved that it can run them. A joiner is asked as soon as it is
+seen, beside the trials that run elsewhere.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
-import ray
-from ray.exceptions import GetTimeoutError, RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-from search.ledger.files import RUN_FILE
-from search.ledger.storage import Place, place
+from cluster.resources import Share, room
+from search.config.share import in_words, require_fit
+from search.engine.node_probe import Fitness
 from search.logs.console import warn
 from trm.errors import UserError
-from trm.plugins import code_hashes, import_plugins, look_in
 
-_WAIT = 60.0
-"""Seconds that all nodes have together; one that is silent so long is left to the trials."""
+LOOK_SECONDS = 1.0
+"""Between two looks at the cluster."""
+SILENT_SECONDS = 60.0
+"""After which a node that does not answer is spoken of."""
+
+NodeInfo = Mapping[str, Any]
+"""A node as `ray.nodes()` has it."""
 
 
-def require_nodes(plugins: Sequence[str], folders: Sequence[str], folder: Place) -> None:
-    """Have each node of the cluster import the plug-ins and look at the run folder.
+class Prober(Protocol):
+    """Asks nodes whether they can run trials."""
 
-    Without it the first trials on a node that lacks something would end as crashed.
+    def ask(self, node: str) -> Any:
+        """Begin to ask a node, by its id."""
+
+    def answer(self, asked: Any) -> Fitness | None:
+        """What it said; None if nothing yet."""
+
+
+@dataclass
+class _Known:
+    """What is known of a node."""
+
+    asked: Any
+    since: float
+    state: Literal["asked", "able", "unfit"] = "asked"
+    spoken: bool = False
+
+
+class Nodes:
+    """The nodes of the connected Ray.
 
     Args:
-        plugins: the modules that the config names.
-        folders: in which workers look for them, after all others.
-        folder: the run's.
-
-    Raises:
-        UserError: a node lacks our package, a plug-in or the run folder; one line naming it.
+        share: what one trial gets.
+        prober: asks them; None takes every node as able.
+        patience: seconds that nodes have to join, where none holds a share, before that is an
+            error.
+        alive: the nodes that are up; None asks Ray.
+        now: a clock in seconds.
     """
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    asked = [(node, _ask(node["NodeID"], plugins, folders, str(folder))) for node in nodes]
-    end = time.monotonic() + _WAIT
-    for node, reference in asked:
-        name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-        try:
-            lacks, hashes = ray.get(reference, timeout=max(end - time.monotonic(), 0.1))
-        except GetTimeoutError:
-            continue
-        except RayError as error:
-            if "ModuleNotFoundError" not in str(error):
-                continue  # not for want of code: the trials will say more
-            lacks = "it lacks this package: install the same version there"
-        if lacks:
-            raise UserError(f"node {name}: {lacks}")
-        others = [
-            key for key, code in code_hashes(plugins).items() if hashes.get(key, code) != code
-        ]
-        if others:
-            warn(f"node {name} has other code of plug-ins: {', '.join(others)}")
+
+    def __init__(
+        self,
+        share: Share,
+        prober: Prober | None = None,
+        *,
+        patience: float = 0.0,
+        alive: Callable[[], Sequence[NodeInfo]] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._share = share
+        self._prober = prober
+        self._patience = patience
+        self._alive = alive or nodes_up
+        self._now = now
+        self._nodes: dict[str, NodeInfo] = {}
+        self._holders: list[str] = []
+        self._known: dict[str, _Known] = {}
+        self._refusals: dict[str, str] = {}
+        self._begun = now()
+        self._looked = -LOOK_SECONDS
+        self._worked = self._lost = self._awaited = False
+
+    def room(self, without: Collection[str] = ()) -> int:
+        """Trials that the able nodes hold at once, as it is now.
+
+        Args:
+            without: nodes that are left out.
+
+        Raises:
+            UserError: no node can run a trial, and none ever could.
+        """
+        self._look()
+        able = [node for node in self.able() if node not in without]
+        found = sum(self._room(self._nodes[node]) for node in able)
+        if found:
+            if self._lost:
+                warn(f"{found} trials at once find room again: the sweep goes on")
+            self._worked, self._lost = True, False
+        elif self._worked:
+            if not self._lost:
+                warn("no node is left that can run a trial: the sweep waits for one to join")
+            self._lost = True
+        else:
+            self._require_hope()
+        return found
+
+    def able(self) -> list[str]:
+        """Nodes that are up, hold a trial's share and have proved themselves."""
+        return [node for node in self._holders if self._known[node].state == "able"]
+
+    def barred(self) -> list[str]:
+        """Nodes that are up and hold one, and must not get any (yet)."""
+        return [node for node in self._holders if self._known[node].state != "able"]
+
+    def coming(self) -> int:
+        """Trials that nodes hold which have yet to answer."""
+        asked = [node for node in self._holders if self._known[node].state == "asked"]
+        return sum(self._room(self._nodes[node]) for node in asked)
+
+    def allows(self, node: str) -> bool:
+        """Whether a worker on a node may train."""
+        if node not in self._known:
+            self._look(at_once=True)
+        return node not in self._known or self._known[node].state == "able"
+
+    def gone(self, node: str) -> bool:
+        """Whether a node that was up is not any more."""
+        if node in self._nodes:
+            self._look(at_once=True)
+        return bool(node) and node not in self._nodes
+
+    def _look(self, at_once: bool = False) -> None:
+        now = self._now()
+        if now - self._looked < LOOK_SECONDS and not at_once:
+            return
+        self._looked = now
+        self._nodes = {node["NodeID"]: node for node in self._alive()}
+        self._holders = [node for node, info in self._nodes.items() if self._room(info)]
+        for node in self._holders:
+            if node not in self._known:
+                asked = self._prober.ask(node) if self._prober else None
+                self._known[node] = _Known(asked, now, "asked" if self._prober else "able")
+            known = self._known[node]
+            if known.state == "asked":
+                self._hear(node, known, now)
+
+    def _hear(self, node: str, known: _Known, now: float) -> None:
+        assert self._prober is not None
+        answer = self._prober.answer(known.asked)
+        if answer is None:
+            if now - known.since > SILENT_SECONDS and not known.spoken:
+                known.spoken = True
+                warn(
+                    f"node {self._name(node)} has not answered for {SILENT_SECONDS:.0f} s: it gets "
+                    "no trials until it does"
+                )
+            return
+        known.asked, known.state = None, "unfit" if answer.refusal else "able"
+        if answer.refusal:
+            self._refusals[node] = f"node {self._name(node)}: {answer.refusal}"
+            if not self._hopeless():
+                warn(f"{self._refusals[node]}; it gets no trials")
+        if answer.note:
+            warn(f"node {self._name(node)} {answer.note}")
+
+    def _require_hope(self) -> None:
+        """
+        Raises:
+            UserError: no node that is up can run a trial.
+        """
+        if self._hopeless():
+            refused = [self._refusals[node] for node in self._nodes if node in self._refusals]
+            more = f" (so do all {len(refused)} nodes)" if len(refused) > 1 else ""
+            raise UserError(f"{refused[0]}{more}")
+        if self._holders:
+            return
+        if self._now() - self._begun >= self._patience:
+            require_fit(self._share, [node["Resources"] for node in self._nodes.values()])
+        if not self._awaited:
+            self._awaited = True
+            warn(f"no node has {in_words(self._share)} for a trial: waits for one to join")
+
+    def _hopeless(self) -> bool:
+        """Whether every node that holds a share has refused, and none ever could run a trial."""
+        return (
+            not self._worked
+            and bool(self._holders)
+            and all(node in self._known for node in self._holders)
+            and all(self._known[node].state == "unfit" for node in self._holders)
+        )
+
+    def _room(self, node: NodeInfo) -> int:
+        return room(node["Resources"], self._share)
+
+    def _name(self, node: str) -> str:
+        info = self._nodes[node]
+        return f"{info['NodeManagerHostname']} ({info['NodeManagerAddress']})"
 
 
-def _ask(node: str, plugins: Sequence[str], folders: Sequence[str], folder: str) -> Any:
-    # Whatever trials hold of the node, this runs beside them.
-    there = NodeAffinitySchedulingStrategy(node, soft=False)
-    remote = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(_look)
-    return remote.remote([*plugins], [*folders], folder)
+def nodes_up() -> list[NodeInfo]:
+    """Those of the connected Ray."""
+    import ray
 
-
-def _look(plugins: list[str], folders: list[str], folder: str) -> tuple[str, dict[str, str]]:
-    """What a node lacks, in words, and the code of its plug-ins. Runs there."""
-    look_in(map(Path, folders))
-    try:
-        import_plugins(plugins)
-    except UserError as error:
-        remedy = "install it on every node, or keep it beside the config on a disk that all share"
-        return f"{error}: {remedy}", {}
-    if not (place(folder) / RUN_FILE).is_file():
-        remedy = "take a folder on a disk that all nodes share, or a URI (s3://bucket/run)"
-        return f"the run folder {folder} is not there: {remedy}", {}
-    return "", code_hashes(plugins)
+    return [node for node in ray.nodes() if node["Alive"]]

@@ -64,6 +64,10 @@ class FixedTrials:
             self._waiting.append(trial)
         return not self._waiting
 
+    def waiting(self) -> int:
+        """Trials that could start now."""
+        return len(self._waiting)
+
     def score(self, row: Mapping[str, Any]) -> float:
         """The objective of a report."""
         return self._objective.value(row)
@@ -93,6 +97,9 @@ class TrialSource(Protocol):
 
     def exhausted(self) -> bool:
         """Whether `next` will never give a trial again."""
+
+    def waiting(self) -> int:
+        """Trials that `next` would give now, as far as it is known without drawing them."""
 
     def score(self, row: Mapping[str, Any]) -> float:
         """The objective of a report."""

@@ -105,6 +105,11 @@ class Explore:
         waiting = self._steering.unfinished or self._steering.waiting or self._further.waiting
         return not waiting and self._drawn()
 
+    def waiting(self) -> int:
+        """Trials that could start now: those of earlier drivers, and configs yet to be drawn."""
+        to_draw = 0 if self._closed else max(self.plan.wanted - self._feasible, 0)
+        return len(self._steering.unfinished) + to_draw
+
     def score(self, row: Mapping[str, Any]) -> float:
         """The first objective of a report; nan where any of them is not finite."""
         first, *others = (objective.value(row) for objective in self.plan.objectives)

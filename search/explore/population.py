@@ -88,6 +88,10 @@ class Population:
         complete = len(self._generations[-1]) == self.scheduler.members
         return self._failed or (complete and not self._waiting)
 
+    def waiting(self) -> int:
+        """Stretches that could start now."""
+        return len(self._waiting)
+
     def score(self, row: Mapping[str, Any]) -> float:
         """The objective of a report."""
         return self.plan.objective.value(row)

@@ -41,11 +41,13 @@ class SweepDisplay:
 
     Attributes:
         maximizes: whether more of the score is better.
+        at_once: trials that the cluster has room for now; None if it is not known yet.
     """
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet or not console.is_terminal
         self.maximizes = True
+        self.at_once: int | None = None
         self._live: Live | None = None
         self._stage = "preparing"
         self._wanted = 0
@@ -153,6 +155,7 @@ class SweepDisplay:
             ProgressBar(total=max(self._wanted, 1), completed=ended, width=30),
             f"{ended} of {self._wanted}",
             "" if left is None else f"about {duration(left)} left",
+            "" if self.at_once is None else f"{self.at_once} at once",
         )
         lines: list[RenderableType] = [head, Text(outcomes, style="dim")]
         if self._best:

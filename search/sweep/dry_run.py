@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from cluster.resources import cores, default_parallel
+from cluster.connect import ClusterError, connected
+from cluster.resources import cores
+from cluster.resources import room as room_on
 from search.config.checks import check_config, require_trainable
 from search.config.config import Config
 from search.config.limits import Cost, LimitsConfig, reached
 from search.config.plan import Plan
 from search.config.resolve import resolve_plan
 from search.config.sections import SearchConfig
-from search.config.share import devices_of, share_of
+from search.config.share import devices_of, require_fit, share_of
+from search.engine.nodes import nodes_up
 from search.explore.warm_start import require_runs
 from search.logs.console import duration
 from search.schedulers.scheduler import EarlyStoppingConfig, Scheduler, starts_slowly
@@ -50,9 +53,10 @@ class SweepCost:
         total: of the whole sweep.
         parallel: trials at once.
         room: of those, how many run at full speed on this machine; the wall time assumes so many.
-            Neither a cluster at an address nor CUDA's GPUs are looked at: all of them.
+            CUDA's GPUs are not looked at, nor is a cluster that does not answer: all of them.
         cores: that this machine has.
         one_gpu: whether they all share an Apple GPU: in the time of one.
+        nodes: of a cluster at an address that hold trials now; 0 for this machine alone.
     """
 
     flops_per_trial: float
@@ -66,6 +70,7 @@ class SweepCost:
     room: int
     cores: int
     one_gpu: bool = False
+    nodes: int = 0
 
 
 @dataclass(frozen=True)
@@ -203,6 +208,8 @@ def text(found: DryRun) -> str:
 
 
 def _at_once(estimate: SweepCost) -> str:
+    if estimate.nodes:
+        return f"{estimate.parallel} at once on {estimate.nodes} nodes of the cluster as it is now"
     if estimate.room == estimate.parallel:
         return f"{estimate.parallel} at once"
     where = "an Apple GPU" if estimate.one_gpu else f"{estimate.cores} cores"
@@ -225,9 +232,16 @@ def _estimate(plan: Plan, task: Task, asked: int | None, address: str | None) ->
     runs = stability.runs() + 2 * stability.promise_seeds
     full = explored + runs
     each = share_of(plan)
-    room = default_parallel({"CPU": cores(), "GPU": torch.cuda.device_count()}, each)
-    parallel = asked or plan.sections.cluster.parallel or room
-    away = bool(address or plan.sections.cluster.address)
+    room = max(room_on({"CPU": cores(), "GPU": torch.cuda.device_count()}, each), 1)
+    limit = asked or plan.sections.cluster.parallel
+    parallel = limit or room
+    address = address or plan.sections.cluster.address
+    away, holders = address is not None, 0
+    if address is not None and (up := _nodes_at(address)) is not None:
+        each = share_of(plan, up)
+        require_fit(each, up)
+        there = [fits for node in up if (fits := room_on(node, each))]
+        holders, parallel = len(there), min(sum(there), limit or sum(there))
     if away or each.gpus:
         room = parallel
     on_apple = not away and torch.device(resolve(plan.default.train).device).type == "mps"
@@ -246,7 +260,17 @@ def _estimate(plan: Plan, task: Task, asked: int | None, address: str | None) ->
         room=room,
         cores=cores(),
         one_gpu=on_apple,
+        nodes=holders,
     )
+
+
+def _nodes_at(address: str) -> list[dict[str, float]] | None:
+    """What each node of a cluster has; None if nobody answers."""
+    try:
+        with connected(address):
+            return [dict(node["Resources"]) for node in nodes_up()]
+    except ClusterError:
+        return None
 
 
 def _seconds_per_trial(plan: Plan, task: Task) -> float:

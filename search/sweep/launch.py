@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from cluster.resources import Share
 from search.config.checks import check_config, require_trainable
 from search.config.config import Config, read_config
 from search.config.limits import Meter
@@ -215,14 +216,14 @@ def _finish(
         )
         stages = SweepStages(plan, ledger, task, runner.display, meter, explore=explore)
 
-        def begin(parallel: int) -> None:
-            meter.parallel = parallel
+        def resized(at_once: int, share: Share) -> None:
+            meter.parallel, meter.devices = max(at_once, 1), devices_of(share)
 
         over = _every(_LIMIT_SECONDS, lambda: meter.met() is not None)
         try:
             with runner.display:
                 if stages.has_work():
-                    driver.run(stages, begin=begin, stop=over)
+                    driver.run(stages, resized=resized, stop=over)
         finally:
             stages.close()
         if stages.result is None:

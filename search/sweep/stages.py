@@ -113,6 +113,10 @@ class SweepStages:
                 return True
         return self.result is not None
 
+    def waiting(self) -> int:
+        """Trials of the current stage that could start now."""
+        return (self._first is not None) + (self._current.waiting() if self._current else 0)
+
     def score(self, row: Mapping[str, Any]) -> float:
         """The objective of a report."""
         return self.plan.objective.value(row)

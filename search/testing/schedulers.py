@@ -138,6 +138,9 @@ class _Source:
         steering = self.steering
         return len(steering.trials) == TRIALS and not (steering.unfinished or steering.waiting)
 
+    def waiting(self) -> int:
+        return len(self.steering.unfinished) + TRIALS - len(self.steering.trials)
+
     def score(self, row: Mapping[str, Any]) -> float:
         return float(row["exact_accuracy"])
 

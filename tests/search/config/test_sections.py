@@ -56,6 +56,10 @@ def test_defaults() -> None:
         ({"stability": {"seeds": 0}}, "stability.seeds: 0 must be at least 1"),
         ({"stability": {"promise_seeds": 1}}, "stability.promise_seeds: 1 must be at least 2"),
         ({"stability": {"confidence": 1.0}}, "stability.confidence: 1.0 must be less than 1"),
+        (
+            {"cluster": {"gpus_per_trial": 1.5}},
+            "cluster.gpus_per_trial: 1.5 must be a whole number",
+        ),
         ({"cluster": {"parallel": 0}}, "cluster.parallel: 0 must be at least 1"),
         (
             {"cluster": {"adress": "auto"}},

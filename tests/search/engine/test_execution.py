@@ -287,6 +287,121 @@ def test_a_lost_node_counts_against_nobody_for_long(ledger: Ledger) -> None:
     assert {one.cause for one in ledger.attempts[0]} == {"node"}
 
 
+NODE_DEATH = "The actor is dead because its node has died. Node Id: ab"
+
+
+def test_no_more_trials_are_begun_than_there_is_room_for(ledger: Ledger) -> None:
+    for seed in range(6, 12):
+        ledger.add_trial(stage="explore", params={}, config={}, seed=seed)
+    run = execution(ledger)
+    room = 2
+    run.slots = lambda: room
+    for name in ("a", "b"):
+        start(run, name)
+    assert run.suggest("c") is None
+    room = 3
+    start(run, "c")
+    room = 1
+    assert run.suggest("d") is None
+    # What Tune has not put away yet still has a place.
+    run.on_message("a", report(1, 1, last=True))
+    run.on_message("b", report(1, 1, last=True))
+    assert run.suggest("d") is None
+    run.on_end("a")
+    run.on_end("b")
+    assert run.suggest("d") is None
+    run.on_end("c")
+    assert start(run, "d").trial == 3
+
+
+def test_a_lost_trial_is_next_though_there_is_less_room(ledger: Ledger) -> None:
+    for seed in range(6, 12):
+        ledger.add_trial(stage="explore", params={}, config={}, seed=seed)
+    run = execution(ledger)
+    room = 3
+    run.slots = lambda: room
+    for name in ("a", "b", "c"):
+        start(run, name)
+    room = 1
+    for name in ("b", "c"):
+        run.on_death(name, NODE_DEATH)
+        run.on_end(name)
+    assert run.suggest("x") is None
+    order = []
+    for name in ("a", "x", "y", "z"):
+        if name != "a":
+            order.append(start(run, name).trial)
+        attempt = run.live[name][1]
+        run.on_message(name, report(attempt, 1, last=True))
+        run.on_end(name)
+    assert order == [1, 2, 3]
+
+
+def test_a_lost_trial_gets_a_free_worker_before_those_that_wait(ledger: Ledger) -> None:
+    for seed in range(6, 12):
+        ledger.add_trial(stage="explore", params={}, config={}, seed=seed)
+    run = execution(ledger)
+    for name in ("a", "b", "c"):
+        run.suggest(name)
+    assert run.first(["c", "b"]) == "b"
+    assert run.first([]) is None
+    run.on_death("a", NODE_DEATH)
+    run.on_end("a")
+    assert isinstance(run.suggest("again"), Job)
+    assert run.first(["b", "c", "again"]) == "again"
+
+
+def test_a_trial_whose_nodes_are_lost_again_and_again_waits_for_others(ledger: Ledger) -> None:
+    ledger.add_trial(stage="explore", params={}, config={}, seed=6)
+    run = execution(ledger)
+    order = []
+    for name in "abcd":
+        order.append(start(run, name).trial)
+        run.on_death(name, NODE_DEATH)
+        run.on_end(name)
+    assert order == [0, 0, 0, 1]
+
+
+def test_a_worker_that_went_with_its_node_was_lost_with_it(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.gone = lambda node: node == "gone"
+    for name, node in (("a", "here"), ("b", "gone")):
+        start(run, name, node)
+        run.on_death(name, "Worker exit type: SYSTEM_ERROR Worker exit detail: End of file")
+    assert [one.cause for one in ledger.attempts[0]] == ["worker", "node"]
+
+
+def test_a_sweep_ends_though_no_node_is_left(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.slots = lambda: len(run.ledger.trials) - run.ledger.trials[0].ended
+    start(run, "a")
+    run.on_message("a", report(1, 1, last=True))
+    run.on_end("a")
+    assert run.slots() == 0
+    assert run.suggest("b") == "finished"
+
+
+def test_a_collapse_leaves_all_room_to_what_follows(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.slots = lambda: 1
+    start(run, "a")
+    run.on_collapse("all workers died")
+    assert start(run, "b").attempt == 2
+
+
+def test_a_worker_on_a_node_that_has_not_proved_itself_does_not_train(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.allows = lambda node: node == "able"
+    run.barred = lambda: ["joined"]
+    job = run.suggest("a")
+    assert isinstance(job, Job)
+    started = {"kind": "started", "attempt": 1, "host": "h", "pid": 1}
+    assert run.on_message("a", {**started, "node": "joined"}) == "replace"
+    assert run.left_out() == {"joined"}
+    start(run, "b", "able")
+    assert run.live["b"][1] == 2
+
+
 class Storage(Room):
     """A run folder whose storage says what a test wants."""
 

@@ -72,10 +72,10 @@ if os.environ.get("LACKS"):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_what_a_node_lacks_is_found_before_the_first_trial(tmp_path: Path) -> None:
+def test_what_every_node_lacks_is_found_before_the_first_trial(tmp_path: Path) -> None:
     (tmp_path / "node_plugin.py").write_text(PLUGIN)
     cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
     )
     try:
         cluster.add_node(num_cpus=1, env_vars={"LACKS": "1"})

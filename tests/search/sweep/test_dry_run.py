@@ -13,6 +13,31 @@ from search.sweep.dry_run import text as said
 from tests.conftest import Tiny
 from tests.support.apple_gpu import apple_gpu
 from tests.support.planned import checked, planned
+from trm.errors import UserError
+
+
+def test_a_cluster_is_counted_node_by_node(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.sweep.dry_run._seconds_per_trial", lambda *_: 60.0)
+    tree = tiny({"train.budget.steps": 4, "cluster.address": "auto", "cluster.cpus_per_trial": 2})
+    tree["optimizer"]["lr"] = {"loguniform": [1e-3, 1e-2]}
+    config = checked(tree)
+    here: list[list[dict[str, float]]] = [
+        [{"CPU": 3.0}] * 3,
+        [{}, {"CPU": 4.0, "GPU": 1.0}, {"CPU": 2.0}],
+        [{"CPU": 1.0}],
+    ]
+    monkeypatch.setattr("search.sweep.dry_run._nodes_at", lambda address: here.pop(0))
+    found = dry_run(config, build=lambda experiment: experiment.task.build())
+    assert found.estimate is not None
+    assert (found.estimate.parallel, found.estimate.room, found.estimate.nodes) == (3, 3, 3)
+    assert "3 at once on 3 nodes of the cluster as it is now" in said(found)
+    by_cores = found.estimate.total.device_seconds
+    found = dry_run(config, parallel=8, build=lambda experiment: experiment.task.build())
+    assert found.estimate is not None
+    assert (found.estimate.parallel, found.estimate.nodes) == (1, 1), "whoever has a GPU"
+    assert found.estimate.total.device_seconds == pytest.approx(by_cores / 2)
+    with pytest.raises(UserError, match=r"cluster.cpus_per_trial: 2 is more than a node has"):
+        dry_run(config, build=lambda experiment: experiment.task.build())
 
 
 @pytest.mark.parametrize(
@@ -32,6 +57,7 @@ def test_trials_at_once_on_an_apple_gpu_take_turns(
     tree = tiny(given | {"train.budget.steps": 4})
     tree["optimizer"]["lr"] = {"loguniform": [1e-3, 1e-2]}
     config = checked(tree)
+    monkeypatch.setattr("search.sweep.dry_run._nodes_at", lambda address: None)
     with apple_gpu(monkeypatch):
         found = dry_run(config, parallel=8, build=lambda experiment: experiment.task.build())
         away = dry_run(
