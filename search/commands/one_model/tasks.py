@@ -1,10 +1,14 @@
-"""List the tasks, preview the data that a config makes, or write it to a file.
+"""List the tasks, preview the data that a config makes, write it, or check data of your own.
 
-Without a config it lists every task with its settings.
+Without a config it lists every task with its settings. `check` says how a file or folder of your
+own data is understood (columns, vocabulary, lengths, splits, duplicates, examples) and everything
+that is wrong with it; keys of the task are set as in --set task.separator=","; exit code 2 if
+anything is wrong. No config is called `check` or `export`: such a file is `./check`.
 
   trm tasks                                     # every task with its settings
   trm tasks arrows4 --show 2                    # sizes, difficulty, two examples
   trm tasks arrows4 --split train --write train.csv
+  trm tasks check sorting.csv                   # how your own data is understood
 """
 
 from __future__ import annotations
@@ -29,8 +33,10 @@ BEYOND = "beyond"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm tasks`."""
     parser.add_argument(
-        "config", nargs="?", help="a YAML file or a preset's name (default: list the tasks)"
-    )
+        "config", nargs="?", metavar="CONFIG|check",
+        help="a YAML file or a preset's name (default: list the tasks); or check",
+    )  # fmt: skip
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="of check: a file or folder")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
         help="override one value, as in task.seed=3; may be repeated",
@@ -41,8 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "difficulty, where a task has them",
     )  # fmt: skip
     parser.add_argument(
-        "--show", type=positive, default=1, metavar="N", help="examples to show (default: 1)"
-    )
+        "--show", type=positive, default=None, metavar="N",
+        help="examples to show (default: 1; of check 3)",
+    )  # fmt: skip
     parser.add_argument(
         "--write", type=a_path, metavar="FILE",
         help="write the split as CSV: input, label (tokens, space-separated), difficulty; "
@@ -54,6 +61,10 @@ def run(args: argparse.Namespace) -> int:
     """List, preview or write; returns the exit code."""
     if args.config is None:
         return _list()
+    if args.config == "check":
+        return _check(_operands(args, "FILE"), args.sets, args.show or 3)
+    if args.paths:
+        raise UserError("trm tasks", args.paths[0], "is one path too many: name one config")
     from search.config.config import read_config
     from search.logs.console import task_progress
     from trm.files.run_folder import cache_folder
@@ -69,8 +80,43 @@ def run(args: argparse.Namespace) -> int:
         _write(args.write, task, args.split)
         print(f"{len(_part(task, args.split)):,} {args.split} examples written to {args.write}")
     else:
-        _preview(task, args.split, args.show)
+        _preview(task, args.split, args.show or 1)
     return 0
+
+
+def _operands(args: argparse.Namespace, *wanted: str) -> str:
+    if len(args.paths) != len(wanted):
+        usage = " ".join(("trm tasks", args.config, *wanted))
+        raise UserError(f"{usage}: {len(args.paths)} paths are given")
+    return str(args.paths[0])
+
+
+def _check(file: str, sets: list[str], examples: int) -> int:
+    from search.logs.console import task_progress
+    from trm.files.yaml12 import parse_value
+    from trm.tasks.data.checked import check
+    from trm.tasks.data.task import DataConfig
+    from trm.validation import validate
+
+    section = {"name": "data", "file": file}
+    for setting in sets:  # not by the config's reader, which loads torch
+        key, equals, text = setting.partition("=")
+        if not equals or not key.startswith("task."):
+            raise UserError("--set", setting, "must be task.KEY=VALUE, as in task.grid=[9,9]")
+        section[key.removeprefix("task.")] = parse_value(text, f"--set {key}")
+    config = validate(DataConfig, section, "task")
+    with task_progress() as progress:
+        lines, wrong, count = check(config, examples, progress)
+    for line in lines:
+        print(line)
+    if not count:
+        print("\nnothing is wrong")
+        return 0
+    print("" if lines else file)
+    for line in wrong:
+        print(f"wrong: {line}")
+    more = f" (the first {len(wrong):,} are shown)" if count > len(wrong) else ""
+    raise UserError(f"{file}: {count:,} things are wrong{more}: mend them")
 
 
 def _list() -> int:

@@ -49,7 +49,8 @@ class Understood:
         hashes: of the inputs, uint64 `[n]`.
         difficulty: float32 `[n]`.
         measure: what the difficulty is.
-        equal: rows whose input another row has too.
+        equal: rows whose input an earlier row has.
+        several: inputs that have more than one label.
     """
 
     vocabulary: Vocabulary
@@ -59,6 +60,7 @@ class Understood:
     difficulty: NDArray[np.float32]
     measure: str
     equal: int
+    several: int
 
 
 def vocabulary_of(gathered: Gathered, wanted: Wanted) -> Vocabulary:
@@ -90,10 +92,12 @@ def understand(
     layout = layout_of(gathered, wanted.align, wanted.grid, wanted.length, complaints)
     count = len(gathered)
     hashes, good = np.zeros(count, dtype=np.uint64), np.ones(count, dtype=bool)
+    answers = np.zeros(count, dtype=np.uint64)
     measure = _measure(gathered, wanted)
     difficulty = np.zeros(count, dtype=np.float32)
     for rows in laid_out(gathered, layout, vocabulary, complaints):
         hashes[rows.at], good[rows.at] = row_hashes(rows.inputs), rows.good
+        answers[rows.at] = row_hashes(rows.labels)
         difficulty[rows.at] = _difficulty(rows, measure)
         if progress is not None:
             progress("looking at rows", rows.at.stop / count)
@@ -119,8 +123,17 @@ def understand(
     split[kept] = assigned(
         gathered.split[kept], sets, wanted.sizes, wanted.seed, wanted.leaks, leak
     )
-    equal = len(kept) - len(np.unique(hashes[kept]))
-    return Understood(vocabulary, layout, split, hashes, difficulty, measure, equal)
+    equal, several = _repeats(hashes[kept], answers[kept])
+    return Understood(vocabulary, layout, split, hashes, difficulty, measure, equal, several)
+
+
+def _repeats(hashes: NDArray[np.uint64], answers: NDArray[np.uint64]) -> tuple[int, int]:
+    """How many rows repeat an input, and how many inputs have more than one label."""
+    order = np.lexsort((answers, hashes))
+    hashes, answers = hashes[order], answers[order]
+    same = hashes[1:] == hashes[:-1]
+    other = same & (answers[1:] != answers[:-1])
+    return int(same.sum()), len(np.unique(hashes[1:][other]))
 
 
 def _measure(gathered: Gathered, wanted: Wanted) -> str:
@@ -181,6 +194,7 @@ def about(gathered: Gathered, found: Understood) -> dict[str, Any]:
         "ignore": vocabulary.ignore, "align": layout.align, "length": layout.length,
         "behind": layout.behind, "grid": list(layout.grid), "separator": gathered.separator,
         "texts": gathered.texts, "identifiers": gathered.identifiers, "measure": found.measure,
+        "several": found.several,
     }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ class Complaints:
 
     def __init__(self, *, collect: bool = False) -> None:
         self.found: list[str] = []
+        self._places: list[tuple[str, int]] = []
         self.count = 0
         self._collect = collect
 
@@ -34,9 +35,14 @@ class Complaints:
         Raises:
             UserError: the complaint, unless it is collected.
         """
-        self.say(f"{path}, row {row}, {column}: {what}")
+        self.say(f"{path}, row {row}, {column}: {what}", (str(path), row))
 
-    def say(self, what: str) -> None:
+    def by_row(self) -> list[str]:
+        """What was found, row by row; what is of no row comes last."""
+        order = sorted(range(len(self.found)), key=lambda k: self._places[k])
+        return [self.found[k] for k in order]
+
+    def say(self, what: str, place: tuple[str, int] = ("\U0010ffff", 0)) -> None:
         """Complain of something that is no row.
 
         Raises:
@@ -47,6 +53,7 @@ class Complaints:
         self.count += 1
         if len(self.found) < MOST_KEPT:
             self.found.append(what)
+            self._places.append(place)
 
 
 def brief(value: object) -> str:

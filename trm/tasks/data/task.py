@@ -182,7 +182,8 @@ class DataTask(Task):
     Tokens: 0 is padding, the others are those of `vocabulary_names`, in their order.
 
     An answer is right if the verifier says so; without one, if it equals, in all cells that count,
-    the label of an example with that input, of which there may be several.
+    the label of an example with that input, of which there may be several. Of an input that no file
+    holds no answer is known to be right then.
 
     No two splits have equal inputs, nor members of one group.
     """
@@ -202,6 +203,7 @@ class DataTask(Task):
         self.tokens = self._vocabulary.all_names
         self.identifiers = ("<blank>", *meta["identifiers"])
         self.num_puzzle_identifiers = len(self.identifiers)
+        self.many_answers = verifier is not None or meta["several"] > 0
         self._read: list[Labelled] = []
 
     @property

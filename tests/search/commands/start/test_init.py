@@ -1,0 +1,76 @@
+"""`trm init`: a first config for a user's data, and the presets."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.config.config import read_config
+from search.config.file import presets
+
+
+@pytest.fixture
+def sorting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """10,000 rows of sorting 8 digits, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("search.sweep.dry_run._TIMED_SECONDS", 0.1)
+    draw = random.Random(0)
+    with Path("sorting.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["inputs", "labels"])
+        for _ in range(10_000):
+            digits = [draw.choice("0123456789") for _ in range(8)]
+            writer.writerow(["".join(digits), "".join(sorted(digits))])
+    return tmp_path
+
+
+def test_a_config_for_data(cli: Any, sorting: Path) -> None:
+    result = cli("init", "sorting.csv")
+    assert (result.code, result.err) == (0, "")
+    Path("my.yaml").write_text(result.out)
+    config = read_config("my.yaml")
+    assert config.default.name == "sorting"
+    assert config.default.task.name == "data"
+    assert len(config.space.parameters) == 5
+    assert re.search(r"a trial takes about \d+ (seconds|minutes)", result.out)
+    assert "# A first config for sorting.csv: 8,000 train, 1,000 valid, 1,000 test" in result.out
+    assert "10 tokens and padding:\n#   0 1 2 3 4 5 6 7 8 9\n" in result.out
+
+
+def test_keys_of_the_task_are_kept(cli: Any, sorting: Path) -> None:
+    text = cli("init", "sorting.csv", "--set", "task.grid=[2,4]", "--set", "task.seed=3").out
+    Path("my.yaml").write_text(text)
+    task = read_config("my.yaml").default.task
+    assert (task.grid, task.seed) == ([2, 4], 3)  # type: ignore[attr-defined]
+    assert "a grid of 2 x 4 cells" in text
+
+
+def test_presets(cli: Any, refused: Callable[..., str]) -> None:
+    listed = cli("init", "--list").out
+    for name, path in presets().items():
+        assert f"{name} " in listed
+        assert cli("init", name).out == path.read_text()
+    assert "is for data" in refused("init", "arrows4", "--set", "task.size=5")
+    assert "names no data" in refused("init")
+    assert "is a config already" in refused("init", "mine.yaml")
+    assert "there is no such file" in refused("init", "nowhere.csv")
+    assert "is no key of the task" in refused("init", "nowhere.csv", "--set", "train.seed=1")
+
+
+@pytest.mark.slow
+def test_from_a_csv_to_a_confirmed_winner_in_three_commands(cli: Any, sorting: Path) -> None:
+    assert cli("tasks", "check", "sorting.csv").code == 0
+    Path("my.yaml").write_text(cli("init", "sorting.csv").out)
+    small = ["--trials", "3", "--set", "train.budget.steps=40", "--set", "stability.seeds=1"]
+    found = cli("sweep", "my.yaml", "--out", "runs/my", *small)
+    assert found.code == 0, found.err
+    told = cli("status", "runs/my", "--json")
+    assert json.loads(told.out)
+    assert Path("runs/my/best.yaml").is_file() or Path("runs/my/report.html").is_file()
