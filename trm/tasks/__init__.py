@@ -4,6 +4,11 @@
 (2, 2)
 """
 
+from trm.tasks.algorithms.arithmetic import ArithmeticConfig
+from trm.tasks.algorithms.automaton import AutomatonConfig
+from trm.tasks.algorithms.graph import GraphConfig
+from trm.tasks.algorithms.search import SearchConfig
+from trm.tasks.algorithms.sort import SortConfig
 from trm.tasks.arrows import ArrowsConfig
 from trm.tasks.base import TaskConfig
 from trm.tasks.data import DataConfig
@@ -17,6 +22,11 @@ from trm.tasks.sudoku import SudokuConfig
 TASKS: dict[str, type[TaskConfig]] = {
     "arrows": ArrowsConfig,
     "sudoku": SudokuConfig,
+    "sort": SortConfig,
+    "search": SearchConfig,
+    "graph": GraphConfig,
+    "automaton": AutomatonConfig,
+    "arithmetic": ArithmeticConfig,
     "pointers": PointersConfig,
     "permutations": PermutationsConfig,
     "recall": RecallConfig,

@@ -21,6 +21,18 @@ SIZES = {
     "train_examples": 120, "valid_examples": 20, "test_examples": 20, "beyond_examples": 16
 }  # fmt: skip
 
+FEW: dict[str, dict[str, Any]] = {
+    "pointers": {"cells": 3, "hops": [1, 1], "beyond": None},
+    "sort": {"values": 2, "length": [2, 4], "beyond": None},
+    "search": {"values": 4, "length": [2, 3], "beyond": None},
+    "graph": {"nodes": 4, "farthest": [1, 2], "beyond": None},
+    "automaton": {"width": 4, "steps": [1, 2], "beyond": None},
+    "arithmetic": {"size": [1, 1], "beyond": None},
+    "permutations": {"degree": 3, "letters": "adjacent", "length": [2, 4], "beyond": None},
+    "recall": {"pairs": [1, 1], "keys": 3, "values": 2, "beyond": None},
+}
+"""Keys with which each task has fewer puzzles than `SIZES` asks for."""
+
 
 def config(name: str, **keys: Any) -> DrawnConfig:
     made = by_name(TASKS, {"name": name, **SIZES, **keys})
@@ -111,17 +123,25 @@ def test_what_is_no_puzzle_is_refused_in_one_line(task: DrawnTask) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_more_examples_than_puzzles_is_an_error(name: str) -> None:
-    few = {"pointers": {"cells": 3, "hops": [1, 1], "beyond": None}}.get(name)
-    if few is None:
-        pytest.skip("has too many puzzles to run out of them quickly")
     with pytest.raises(UserError, match="different puzzles found: lower train_examples") as error:
-        config(name, **few).build()
+        config(name, **FEW[name]).build()
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("name", "keys", "message"),
     [
+        ("sort", {"length": [1, 3]}, r"length \[1, 3\] must be .* 2 <= low"),
+        ("sort", {"values": 1}, "greater than or equal to 2"),
+        ("search", {"length": [4, 32]}, "<= 31"),
+        ("search", {"beyond": 32}, "at most 31"),
+        ("graph", {"farthest": [1, 8]}, "<= 7"),
+        ("graph", {"density": 1.5}, "less than or equal to 1"),
+        ("automaton", {"rule": 256}, "less than or equal to 255"),
+        ("automaton", {"steps": [1, 17]}, "<= 16"),
+        ("arithmetic", {"size": [0, 2]}, r"size \[0, 2\]"),
+        ("arithmetic", {"base": 17}, "less than or equal to 16"),
+        ("arithmetic", {"operation": "division"}, "operation"),
         ("pointers", {"hops": [0, 3]}, r"hops \[0, 3\] must be \[low, high\] with 1 <="),
         ("pointers", {"hops": [1, 9]}, r"<= 8"),
         ("pointers", {"beyond": 6}, "beyond 6 must be more than 6"),

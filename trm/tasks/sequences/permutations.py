@@ -96,7 +96,7 @@ class PermutationsTask(DrawnTask):
         names = ("".join(str(image + 1) for image in element) for element in elements)
         self.words = ("?", NOTHING_WORD, *names)
         self.vocab_size = len(self.words)
-        self.seq_len = max(*config.trained, *config.further)
+        self.seq_len = max((*config.trained, *config.further))
         self.grid_shape = (1, self.seq_len)
 
     def _conjugations(self) -> Tokens:

@@ -74,7 +74,7 @@ class RecallTask(DrawnTask):
         values = (str(value) for value in range(config.values))
         self.words = ("!", NOTHING_WORD, "?", *ascii_lowercase[: config.keys], *values)
         self.vocab_size = len(self.words)
-        self.columns = max(*config.trained, *config.further)
+        self.columns = max((*config.trained, *config.further))
         self.grid_shape = (2, self.columns + config.queries)
         self.seq_len = 2 * self.grid_shape[1]
 

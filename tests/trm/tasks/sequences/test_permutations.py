@@ -10,7 +10,12 @@ from trm.errors import UserError
 from trm.tasks.base import IGNORE, Task
 from trm.tasks.sequences.permutations import PermutationsConfig
 
-SIZES: dict[str, Any] = {"train_examples": 200, "valid_examples": 20, "test_examples": 20}
+SIZES: dict[str, Any] = {
+    "train_examples": 200,
+    "valid_examples": 20,
+    "test_examples": 20,
+    "beyond_examples": 30,
+}
 
 
 def made(**keys: Any) -> Task:

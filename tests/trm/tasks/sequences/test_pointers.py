@@ -6,7 +6,7 @@ import pytest
 from trm.errors import UserError
 from trm.tasks.sequences.pointers import PointersConfig
 
-SIZES = {"train_examples": 200, "valid_examples": 20, "test_examples": 20}
+SIZES = {"train_examples": 200, "valid_examples": 20, "test_examples": 20, "beyond_examples": 30}
 
 
 @pytest.mark.parametrize("shape", ["cycle", "permutation", "map"])

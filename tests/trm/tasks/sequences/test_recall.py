@@ -9,7 +9,12 @@ from trm.errors import UserError
 from trm.tasks.base import Task
 from trm.tasks.sequences.recall import RecallConfig
 
-SIZES: dict[str, Any] = {"train_examples": 200, "valid_examples": 20, "test_examples": 20}
+SIZES: dict[str, Any] = {
+    "train_examples": 200,
+    "valid_examples": 20,
+    "test_examples": 20,
+    "beyond_examples": 30,
+}
 
 
 def made(**keys: Any) -> Task:
