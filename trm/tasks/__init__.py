@@ -11,6 +11,8 @@ from trm.tasks.algorithms.search import SearchConfig
 from trm.tasks.algorithms.sort import SortConfig
 from trm.tasks.arrows import ArrowsConfig
 from trm.tasks.base import TaskConfig
+from trm.tasks.constraints.colouring import ColouringConfig
+from trm.tasks.constraints.queens import QueensConfig
 from trm.tasks.data import DataConfig
 from trm.tasks.maze import MazeConfig
 from trm.tasks.mixture import MixtureConfig
@@ -31,6 +33,8 @@ TASKS: dict[str, type[TaskConfig]] = {
     "permutations": PermutationsConfig,
     "recall": RecallConfig,
     "maze": MazeConfig,
+    "queens": QueensConfig,
+    "colouring": ColouringConfig,
     "mixture": MixtureConfig,
     "data": DataConfig,
 }

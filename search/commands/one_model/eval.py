@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from trm.evaluation import Evaluation
+    from trm.evaluation import Evaluation, Thinking
     from trm.solver import Solver
-    from trm.tasks.base import Task
+    from trm.tasks.base import Split, Task
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,9 +76,12 @@ def run(args: argparse.Namespace) -> int:
     by_step = [float(share) for share in judged.mean(axis=1)]
     exact = judged[-1]
     by_source = {} if args.data else _by_source(task, task.source_of(args.split), exact)
+    by_label = _equal_to_label(thinking, split) if task.many_answers else None
     beyond = None if args.data else _beyond(solver, args)
     if args.json:
         more: dict[str, Any] = {"exact_accuracy_by_source": by_source} if by_source else {}
+        if by_label is not None:
+            more["label_accuracy"] = by_label
         if beyond is not None:
             more["beyond"] = asdict(beyond.result) | {
                 "exact_accuracy_by_difficulty": beyond.by_difficulty
@@ -91,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
             else f"by {solver.head.config.halting.name}"
         )
         _print(result, by_step, str(args.data or args.split), how)
+        if by_label is not None:
+            print(f"  equal to the label, one of several right answers  {by_label:.4f}")
         if by_source:
             shares = "  ".join(f"{name}:{share:.3f}" for name, share in by_source.items())
             print(f"  exact by source  {shares}")
@@ -100,6 +105,13 @@ def run(args: argparse.Namespace) -> int:
             shares = "  ".join(f"{at}:{share:.3f}" for at, share in beyond.by_difficulty.items())
             print(f"  exact by difficulty  {shares}")
     return 0
+
+
+def _equal_to_label(thinking: Thinking, split: Split) -> float:
+    from trm.tasks.base import IGNORE
+
+    equal = (thinking.answers[-1] == split.labels) | (split.labels == IGNORE)
+    return float(equal.all(axis=1).mean())
 
 
 @dataclass(frozen=True)

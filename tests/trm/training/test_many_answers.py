@@ -7,12 +7,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from curricula.component import by_name
 from trm.config import experiment_from
 from trm.evaluation import Thinking, score
 from trm.learning.losses import LossConfig, act_loss
 from trm.network.model import Output
+from trm.tasks import TASKS
 from trm.tasks.arrows import ArrowsConfig, ArrowsTask
-from trm.tasks.base import Task, Tokens
+from trm.tasks.base import IGNORE, Task, Tokens
 from trm.training.trainer import Trainer
 
 SECTION = {
@@ -88,3 +90,40 @@ def test_scores_follow_the_rules_at_every_step() -> None:
     odd = float((valid.inputs.sum(axis=1) % 2).mean())
     assert found.exact_accuracy == found.early_exact_accuracy == odd
     assert found.cell_accuracy == 0.0
+
+
+def test_each_task_of_a_mixture_is_judged_in_its_own_way() -> None:
+    sizes = {"train_examples": 30, "valid_examples": 10, "test_examples": 5}
+    colouring = {"name": "colouring", "size": 3, "open": [3, 5], "beyond": None, **sizes}
+    task = by_name(
+        TASKS, {"name": "mixture", "tasks": {"colours": colouring, "arrows": SECTION}}
+    ).build()
+    assert task.many_answers
+    valid = task.split("valid")
+    assert task.right(valid.inputs, valid.labels, valid.labels).all()
+    alone = by_name(TASKS, colouring).build()
+    names = np.array(["colours", "arrows"])[task.source_of("valid")]
+    given = alone.split("valid")
+    other = given.labels.copy()
+    free = alone.unknown(given.inputs)
+    for row in range(len(other)):
+        for cell in np.flatnonzero(free[row]):
+            for colour in (2, 3, 4):
+                tried = given.labels[[row]].copy()
+                tried[0, cell] = colour
+                if (
+                    colour != given.labels[row, cell]
+                    and alone.verify(given.inputs[[row]], tried)[0]
+                ):
+                    other[row] = tried[0]
+    changed = (other != given.labels).any(axis=1)
+    assert changed.sum() > 3
+    answers = valid.labels.copy()
+    lifted = np.where(names == "colours")[0]
+    cells = (valid.labels[lifted] != IGNORE)[0]
+    base = valid.labels[lifted][:, cells] - given.labels
+    assert np.ptp(base) == 0
+    answers[np.ix_(lifted, np.flatnonzero(cells))] = other + base
+    assert task.right(valid.inputs, valid.labels, answers).all()
+    answers[names == "arrows", 0] += 1
+    assert not task.right(valid.inputs, valid.labels, answers)[names == "arrows"].any()

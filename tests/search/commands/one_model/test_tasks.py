@@ -158,3 +158,17 @@ def test_what_lies_beyond_the_trained_range_stands_apart(
     assert "9 puzzles beyond the trained range\n  exact accuracy  0." in shown
     assert "  exact by difficulty  4:0." in shown
     assert "beyond" not in json.loads(cli("eval", out, "--data", file, "--json").out)
+
+
+def test_answers_of_which_several_are_right_are_scored_by_the_rules(
+    cli: Any, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    colouring = {
+        "name": "colouring", "size": 3, "open": [1, 3], "beyond": None, "train_examples": 60,
+        "valid_examples": 30, "test_examples": 9,
+    }  # fmt: skip
+    path, out = config({"task": colouring, "train.budget.steps": 60}), tmp_path / "out"
+    assert cli("train", path, "--out", out).code == 0
+    row = json.loads(cli("eval", out, "--json").out)
+    assert row["exact_accuracy"] == row["valid_rate"] >= row["label_accuracy"]
+    assert "  equal to the label, one of several right answers  " in cli("eval", out).out
