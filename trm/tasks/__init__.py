@@ -7,7 +7,7 @@
 from trm.tasks.algorithms.arithmetic import ArithmeticConfig
 from trm.tasks.algorithms.automaton import AutomatonConfig
 from trm.tasks.algorithms.graph import GraphConfig
-from trm.tasks.algorithms.search import SearchConfig
+from trm.tasks.algorithms.search import BinarySearchConfig
 from trm.tasks.algorithms.sort import SortConfig
 from trm.tasks.arrows import ArrowsConfig
 from trm.tasks.base import TaskConfig
@@ -25,7 +25,7 @@ TASKS: dict[str, type[TaskConfig]] = {
     "arrows": ArrowsConfig,
     "sudoku": SudokuConfig,
     "sort": SortConfig,
-    "search": SearchConfig,
+    "search": BinarySearchConfig,
     "graph": GraphConfig,
     "automaton": AutomatonConfig,
     "arithmetic": ArithmeticConfig,

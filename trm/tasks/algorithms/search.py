@@ -22,7 +22,7 @@ _NEVER = 2
 """The label of a cell that is not looked at; those that are follow, in the order of probes."""
 
 
-class SearchConfig(DrawnConfig):
+class BinarySearchConfig(DrawnConfig):
     """Binary search for a number in a sorted row: mark the cells that it looks at, in their order.
 
     Attributes:
@@ -38,7 +38,7 @@ class SearchConfig(DrawnConfig):
     beyond: int | None = 12
 
     @model_validator(mode="after")
-    def _in_bounds(self) -> SearchConfig:
+    def _in_bounds(self) -> BinarySearchConfig:
         assert self.further is not None
         return self
 
@@ -51,10 +51,10 @@ class SearchConfig(DrawnConfig):
         return up_to(self.beyond, self.trained, self.values - 1)
 
     def rules(self) -> DrawnTask:
-        return SearchTask(self)
+        return BinarySearchTask(self)
 
 
-class SearchTask(DrawnTask):
+class BinarySearchTask(DrawnTask):
     """The number that is sought, then the sorted row; the answer marks the row's cells.
 
     The search looks at the middle of what is left (the lower one of two) and ends when it has found
@@ -64,7 +64,7 @@ class SearchTask(DrawnTask):
 
     name = "search"
 
-    def __init__(self, config: SearchConfig) -> None:
+    def __init__(self, config: BinarySearchConfig) -> None:
         self.values = config.values
         self.vocabulary = f"search {config.values}"
         self.columns = max((*config.trained, *config.further))

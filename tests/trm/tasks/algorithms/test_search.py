@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trm.errors import UserError
-from trm.tasks.algorithms.search import SearchConfig
+from trm.tasks.algorithms.search import BinarySearchConfig
 from trm.tasks.base import Task
 
 SIZES: dict[str, Any] = {
@@ -18,7 +18,7 @@ SIZES: dict[str, Any] = {
 
 
 def made(**keys: Any) -> Task:
-    return SearchConfig.model_validate({**SIZES, **keys}).build()
+    return BinarySearchConfig.model_validate({**SIZES, **keys}).build()
 
 
 def probes(row: list[int], sought: int) -> list[int]:
