@@ -22,6 +22,7 @@ RAY_FILES = frozenset(
     for name in (
         "cases/test_cases",
         "cluster/test_connect",
+        "search/engine/test_autoscaler",
         "search/engine/test_engine_collapse",
         "search/engine/test_faults",
         "search/engine/test_job",
@@ -29,6 +30,7 @@ RAY_FILES = frozenset(
         "search/engine/test_kill",
         "search/engine/test_kill_schedulers",
         "search/engine/test_ray_tune",
+        "search/engine/test_shares",
         "search/engine/test_two_nodes",
         "search/engine/test_unfit_nodes",
         "search/explore/test_population",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
 from cluster.resources import Share, room
 from search.config.plan import Plan
+from search.ledger.trial import Trial
 from trm.errors import UserError
 
 
@@ -24,6 +25,15 @@ def share_of(plan: Plan, nodes: Sequence[Mapping[str, float]] | None = None) -> 
     elif gpus is None:
         gpus = float(any(node.get("GPU", 0.0) >= 1.0 for node in nodes or ()))
     return Share(section.cpus_per_trial or plan.evaluated["train"]["threads"], gpus)
+
+
+def share_had(plan: Plan, trials: Iterable[Trial]) -> Share:
+    """The same of trials that have run, on whatever machine this is asked."""
+    said = [trial.provenance.get("resolved", {}) for trial in trials if trial.provenance]
+    devices = [str(resolved["device"]) for resolved in said if "device" in resolved]
+    if not devices:
+        return share_of(plan)
+    return share_of(plan, [{"GPU": float(any(name.startswith("cuda") for name in devices))}])
 
 
 def require_fit(share: Share, nodes: Sequence[Mapping[str, float]]) -> None:

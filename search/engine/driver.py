@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cluster.connect import ClusterError, check_address, connected
 from cluster.demand import Demand, autoscales
-from cluster.resources import Share, cores, shared, worker_environment
+from cluster.resources import Share, cores, room, shared, worker_environment
 from search.config.plan import Plan
 from search.config.sections import ClusterConfig
 from search.config.share import share_of
@@ -138,6 +138,8 @@ class Driver:
                 share = shared(share, self.parallel, int(cluster.resources["CPU"]))
                 _warn_of_sharing(share, self.parallel)
             scales = not cluster.local and autoscales()
+            if scales:
+                _warn_of_unknown_gpus(plan, share, up)
             patience = 0.0 if cluster.local else math.inf if scales else JOIN_SECONDS
             with self._prober(cluster.local) as prober:
                 self.presence.tell("running")
@@ -174,6 +176,16 @@ def _warn_of_sharing(share: Share, parallel: int) -> None:
             f"{parallel} trials at once share {cores()} cores: each takes about "
             f"{parallel / fit:.3g} times as long, the sweep as long as with --parallel {fit}, and "
             "each is a process that takes memory of its own"
+        )
+
+
+def _warn_of_unknown_gpus(plan: Plan, share: Share, nodes: Sequence[Mapping[str, float]]) -> None:
+    """Say that GPUs must be asked for, where no node is there yet that could show one."""
+    unsaid = plan.sections.cluster.gpus_per_trial is None
+    if unsaid and not share.gpus and not any(room(node, share) for node in nodes):
+        warn(
+            "no node is up that runs trials, so whether they get GPUs is not known, and they get "
+            "none: set cluster.gpus_per_trial if the autoscaler is to bring some"
         )
 
 

@@ -6,6 +6,7 @@ seen, beside the trials that run elsewhere.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Nodes:
         share: what one trial gets.
         prober: asks them; None takes every node as able.
         patience: seconds that nodes have to join, where none holds a share, before that is an
-            error.
+            error; infinite where an autoscaler brings them.
         alive: the nodes that are up; None asks Ray.
         now: a clock in seconds.
     """
@@ -178,7 +179,9 @@ class Nodes:
             require_fit(self._share, [node["Resources"] for node in self._nodes.values()])
         if not self._awaited:
             self._awaited = True
-            warn(f"no node has {in_words(self._share)} for a trial: waits for one to join")
+            who = "the autoscaler to bring one (`ray status` has what it does)"
+            awaited = who if math.isinf(self._patience) else "one to join"
+            warn(f"no node has {in_words(self._share)} for a trial: waits for {awaited}")
 
     def _hopeless(self) -> bool:
         """Whether every node that holds a share has refused, and none ever could run a trial."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from search.config.share import devices_of, share_of
+from search.config.share import devices_of, share_had
 from search.ledger.lineage import PARENT, spent
 from search.logs.console import duration
 from search.report.facts import Facts
@@ -45,7 +45,7 @@ def costs(facts: Facts) -> Section | None:
         _bars("flops", "training FLOPs", stages, compute),
         _bars("seconds", "worker hours", stages, {k: v / 3600 for k, v in seconds.items()}),
     ]
-    devices = devices_of(share_of(facts.plan))
+    devices = devices_of(share_had(facts.plan, facts.trials.values()))
     rows = [
         (
             stage,

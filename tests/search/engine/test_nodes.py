@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -136,6 +137,11 @@ def test_a_cluster_has_time_to_gather(capsys: pytest.CaptureFixture[str]) -> Non
     assert len(lines) == 2
     assert "no node is left" in lines[0]
     assert "the sweep goes on" in lines[1]
+    awaiting = Fake(head={}).nodes(Share(), patience=math.inf)
+    assert awaiting.room() == 0
+    assert "has 1 CPU core and no GPUs for a trial: waits for the autoscaler" in (
+        capsys.readouterr().err
+    )
     alone = Fake(head={})
     nodes = alone.nodes(Share(), patience=20.0)
     assert nodes.room() == 0
