@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.config.plan import Plan
-from search.engine.presence import holder_of_run
+from search.engine.presence import files_in, holder_of_run
 from search.ledger.book import Book
 from search.ledger.files import read_json
 from search.ledger.lineage import spent
@@ -16,6 +16,7 @@ from search.ledger.trial import Trial
 from search.ledger.wall_clock import TIME_FILE
 from search.logs.console import duration
 from trm.errors import UserError
+from trm.files.driver_note import DriverNote, read_note
 from trm.files.run_folder import LOCK
 
 
@@ -59,9 +60,18 @@ class Work:
         return words
 
 
+def driver_of(folder: Place) -> tuple[str, DriverNote | None]:
+    """Who is at work in a run folder, in words, if anybody is, and the newest driver's note."""
+    note = read_note(files_in(folder))
+    holder = holder_of_run(folder)
+    if not holder and note is not None and note.lives:
+        holder = str(note)  # it has not taken the run yet: it makes its data
+    return holder, note
+
+
 def at_work(folder: Place, plan: Plan, book: Book) -> Work | None:
     """What the driver of a run folder is doing; None if there is none. It is not disturbed."""
-    holder = holder_of_run(folder)
+    holder, _ = driver_of(folder)
     if not holder:
         return None
     trials = list(book.trials.values())
@@ -70,7 +80,7 @@ def at_work(folder: Place, plan: Plan, book: Book) -> Work | None:
     stage = last[0].stage if last else "starting"
     mine = [trial for trial in trials if trial.stage == stage]
     waiting = [trial for trial in mine if not trial.ended and (trial.paused or not trial.attempts)]
-    elapsed = _elapsed(folder)
+    elapsed = elapsed_of(folder)
     return Work(
         holder=holder,
         stage=stage,
@@ -82,13 +92,16 @@ def at_work(folder: Place, plan: Plan, book: Book) -> Work | None:
     )
 
 
-def _elapsed(folder: Place) -> float | None:
-    """Wall time: what is stored, and what has passed since that, or since this driver came."""
+def elapsed_of(folder: Place) -> float | None:
+    """Wall time: what is stored and, of a driver at work, what has passed since, or since it came.
+
+    None if that is not known.
+    """
     try:
         stored = float(read_json(folder / TIME_FILE)["wall_seconds"])
     except (OSError, UserError, KeyError, TypeError, ValueError):
         stored = 0.0
-    if not isinstance(folder, Path):
+    if not isinstance(folder, Path) or not driver_of(folder)[0]:
         return stored or None
     since = [path.stat().st_mtime for path in (folder / TIME_FILE, folder / LOCK) if path.exists()]
     return stored + max(time.time() - max(since, default=time.time()), 0.0)

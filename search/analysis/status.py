@@ -6,20 +6,24 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from search.analysis.at_work import Work, at_work
+from search.analysis.at_work import Work, at_work, driver_of, elapsed_of
 from search.analysis.diagnosis import count_findings, diagnose_book
 from search.analysis.fidelity import fidelity_warning
 from search.analysis.result_text import result_text, values_text
+from search.analysis.use import NodeUse, Pace, RunCost, cost_of, node_uses, pace_of, stragglers
 from search.config.plan import Plan, read_plan
+from search.engine.presence import files_in
 from search.explore.candidates import best_first, explored, pareto_front
 from search.ledger.attempts import repeated
 from search.ledger.book import Book, holds_ablations
+from search.ledger.files import RUN_FILE
 from search.ledger.lineage import spent
 from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
 from search.logs.terminal import parameters
 from search.stability.result import Result, read_result
 from search.sweep.run import Run
+from trm.files.driver_note import DriverNote, read_note
 
 _BEST_SHOWN = 5
 
@@ -51,6 +55,8 @@ def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict
     front = pareto_front(plan, whole) if len(plan.objectives) > 1 else []
     compute, seconds = spent(trials)
     work = at_work(folder, plan, book)
+    note = read_note(files_in(folder))
+    pace = pace_of(book, elapsed_of(folder))
     return {
         "run": str(folder),
         "study": plan.run_id,
@@ -83,8 +89,32 @@ def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict
         "attempts": [asdict(one) for many in book.attempts.values() for one in many],
         "findings": count_findings(diagnose_book(book)),
         "at_work": asdict(work) if work else None,
+        "driver": _told(note),
+        "nodes": [asdict(one) for one in node_uses(note)],
+        "pace": asdict(pace) if pace else None,
+        "cost": asdict(cost_of(plan, book, note)),
+        "stragglers": [asdict(one) for one in stragglers(book, note)],
         "result": asdict(result) if result else None,
     }
+
+
+def _told(note: DriverNote | None) -> dict[str, Any] | None:
+    """What the newest driver says of itself; `lives` is what that means now."""
+    if note is None:
+        return None
+    return {**asdict(note), "lives": note.lives}
+
+
+def starting(folder: Place | str) -> dict[str, Any] | None:
+    """The state of a run that is not there yet, while its driver makes its data; else None."""
+    where = place(folder)
+    if (where / RUN_FILE).is_file():
+        return None
+    holder, note = driver_of(where)
+    if not holder or note is None:
+        return None
+    return {"run": str(where), "at_work": {"holder": holder, "stage": "starting"},
+            "driver": _told(note)}  # fmt: skip
 
 
 def status_text(folder: Place | str, *, explain: bool = False) -> str:
@@ -111,6 +141,7 @@ def status_text(folder: Place | str, *, explain: bool = False) -> str:
     work = state["at_work"]
     if work:
         lines.append(f"  {Work(**work).text()}")
+    lines += _work_lines(state)
     if state["constraints"]:
         lines.append(f"  must keep {', '.join(state['constraints'])}")
     width = max(10, *map(len, state["stages"])) if state["stages"] else 10
@@ -135,6 +166,9 @@ def status_text(folder: Place | str, *, explain: bool = False) -> str:
             lines.append(
                 f"  trial {trial.id:>4}  {values_text(row['values'])}  {parameters(trial, 4)}"
             )
+    if state["stragglers"]:
+        lines.append("slow, silent or in trouble:")
+        lines += [f"  trial {one['trial']:>4}  {one['why']}" for one in state["stragglers"]]
     reasons = Counter(f"{row['outcome']}: {row['reason']}" for row in state["failures"])
     if reasons:
         lines.append("failures:")
@@ -151,10 +185,41 @@ def status_text(folder: Place | str, *, explain: bool = False) -> str:
     elif result:
         lines.append(result_text(plan, result, trials, explain=explain))
     else:
-        resume = "no driver is at work; `trm sweep ... --resume` goes on"
+        driver = state["driver"] or {}
+        line = driver.get("line") or "`trm sweep ... --resume` goes on"
+        resume = f"no driver is at work; {line}"
         goes_on = "the sweep goes on" if work else resume
         lines.append(f"no winner yet: {goes_on}")
     return "\n".join(lines)
+
+
+def _work_lines(state: dict[str, Any]) -> list[str]:
+    """The driver, its nodes, the pace and the cost."""
+    lines, driver = [], state["driver"]
+    if driver and state["at_work"]:
+        parallel = driver["told"].get("parallel")
+        most = f", at most {parallel} trials at once" if parallel else ""
+        stopping = "; it was asked to stop" if driver["state"] == "stopping" else ""
+        lines.append(f"since {_time(driver['began'])}{most}{stopping}")
+    elif driver and driver["state"] != "ended":
+        heard = _time(driver["renewed"])
+        lines.append(
+            f"the last driver, process {driver['pid']} on {driver['host']}, left without a word: "
+            f"it was killed, or its machine is gone; last heard of {heard}"
+        )
+    elif driver and driver["ending"] == "failed":
+        lines.append(f"the last driver failed {_time(driver['renewed'])}: {driver['reason']}")
+    elif driver and driver["ending"] == "stopped":
+        lines.append(f"the last driver was stopped {_time(driver['renewed'])}")
+    lines += [NodeUse(**one).text() for one in state["nodes"]]
+    if state["pace"]:
+        lines.append(Pace(**state["pace"]).text())
+    lines.append(RunCost(**state["cost"]).text())
+    return [f"  {line}" for line in lines]
+
+
+def _time(text: str) -> str:
+    return f"{text[:19].replace('T', ' ')} UTC"
 
 
 def _lost(book: Book) -> list[str]:

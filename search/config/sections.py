@@ -200,6 +200,8 @@ class ClusterConfig(Machines):
             the sweep starts. An Apple GPU does not count: all trials at once share it.
         storage_minutes: how long a sweep waits for a run folder's storage that is full, read-only
             or gone, before it ends so that it can be resumed; 0 is not at all.
+        price: of a device-hour (a GPU's, or a CPU core's where trials have none), in whatever
+            currency: `trm status` says what a run has cost; null says it in device-hours alone.
         niceness: how far trials give way to other programs of this machine, from 0 (no more than
             the command itself) to 19; a cluster that is already up keeps its nodes' own.
     """
@@ -211,6 +213,7 @@ class ClusterConfig(Machines):
         default=None, ge=0.0, le=10_000.0
     )
     storage_minutes: float = Field(default=30.0, ge=0.0, le=1e6)
+    price: float | None = Field(default=None, ge=0.0, le=1e9)
     niceness: int = Field(default=0, ge=0, le=19)
 
 

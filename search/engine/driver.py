@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from cluster.connect import ClusterError, check_address, connected
@@ -119,6 +119,7 @@ class Driver:
 
         def told(at_once: int, share: Share) -> None:
             runner.display.at_once = at_once
+            self.presence.tell(parallel=at_once, share=asdict(share))
             resized(at_once, share)
 
         def tick() -> bool:
@@ -157,6 +158,7 @@ class Driver:
                     stop=tick,
                     path=runner.path,
                     factory=runner.factory,
+                    presence=self.presence,
                 )
 
     def _prober(self, local: bool) -> AbstractContextManager[RayProber | None]:

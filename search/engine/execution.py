@@ -50,6 +50,7 @@ class Execution:
         self.workers: dict[str, Worker] = {}
         self._at: dict[str, str] = {}
         self._since: dict[str, float] = {}
+        self._usage: dict[str, dict[str, Any]] = {}
         self._refused: Counter[str] = Counter()
         self.again: deque[Trial] = deque()
         self._later: deque[tuple[int, Trial]] = deque()
@@ -136,6 +137,7 @@ class Execution:
             trial, attempt = self.live[name]
             if message["attempt"] != attempt or trial.ended:
                 return "stop"
+            self._usage[name] = {**message.get("usage", {}), "at": time.time()}
             if message["kind"] == "started":
                 found = Worker(message["host"], message["pid"], message.get("node", ""))
                 self.workers[self._at.get(name, name)] = found
@@ -208,6 +210,16 @@ class Execution:
         self.finished = not waits and self.source.exhausted()
         return self.finished
 
+    def at_work(self) -> list[dict[str, Any]]:
+        """What each worker is at, and what it used when it last spoke; for another thread."""
+        found = []
+        for name, (trial, attempt) in list(self.live.items()):
+            worker = self._worker(name)
+            if worker.pid and name in self.pids:
+                who = {"trial": trial.id, "attempt": attempt, **vars(worker)}
+                found.append({**who, **self._usage.get(name, {})})
+        return found
+
     def _next(self) -> Trial | None:
         """The next trial: one that lost its worker before others, but not again and again."""
         if self.again:
@@ -228,6 +240,7 @@ class Execution:
 
     def _forget(self, name: str) -> None:
         self.pids.pop(name, None)
+        self._usage.pop(name, None)
         self._at.pop(name, None)
         self._since.pop(name, None)
         self._refused.pop(name, None)

@@ -56,6 +56,7 @@ from search.engine.worker import TrialRunner
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from trm.blame import StorageError, blame
+from trm.files.presence import Presence
 from trm.stopping import instead_of_raising
 
 ONE_CORE = Share()
@@ -88,6 +89,7 @@ def run_trials(
     cache: Path | None = None,
     path: Sequence[str] | None = None,
     factory: str | None = None,
+    presence: Presence | None = None,
 ) -> None:
     """Run a source's trials until it is exhausted, on the Ray that is connected.
 
@@ -108,6 +110,7 @@ def run_trials(
         path: folders in which workers also look for plug-ins, after all others; None is the
             working directory.
         factory: `module:callable` that makes trainers of jobs, in place of the TRM trainer.
+        presence: says what the workers are at.
 
     Raises:
         UserError: no node can run a trial.
@@ -144,6 +147,8 @@ def run_trials(
         with _signals(state), _environment(_TUNE_ENVIRONMENT), _silenced("ray"):
             state.asked_to_stop = asked_to_stop
             state.room = ledger.room
+            if presence is not None:
+                presence.tells(lambda: {"workers": state.at_work()})
             state.nodes, state.barred, state.allows = nodes.able, nodes.barred, nodes.allows
             state.gone = nodes.gone
             state.slots = _slots(nodes, state, parallel, resized, demand)

@@ -23,6 +23,7 @@ from ray.tune import Trainable
 
 from search.engine.job import Job, TrainingRun, build_trainer
 from search.engine.output import WorkerOutput, output_file
+from search.engine.usage import UsageMeter
 from search.ledger.storage import place, remove_tree, write_folder
 from search.ledger.trial import keep_only
 from trm.blame import Blame, StorageError, blame, links_of
@@ -55,6 +56,7 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGHUP})
         # What is loaded by now stays: collecting garbage between trials need not look at it.
         gc.freeze()
+        self._usage = UsageMeter()
         self._output = WorkerOutput((1, 2) if _in_ray() else ())
         self._introduced = self._over = False
         self._take(config)
@@ -74,6 +76,8 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
             message = self._failed(error)
         self._over = message["kind"] == "fault" or bool(message.get("broken"))
         message |= {"trial": self._job.trial, "attempt": self._job.attempt}
+        if message["kind"] in ("started", "report"):
+            message["usage"] = self._usage.look()
         return {"message": json.dumps(message)}
 
     def log_result(self, result: dict[str, Any]) -> None:

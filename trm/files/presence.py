@@ -90,6 +90,7 @@ class Presence:
     def tells(self, facts: Callable[[], dict[str, Any]]) -> None:
         """Ask for more to say at each renewal, from now on; in a thread of its own."""
         self._facts.append(facts)
+        self._written = 0.0
 
     def close(self, ending: str = "done", reason: str = "") -> None:
         """Say the last word. Calling it twice is harmless."""
