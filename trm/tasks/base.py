@@ -104,6 +104,11 @@ class Task(ABC):
         """The index in `sources` of each example of a split, int32 `[n]`."""
         return np.zeros(len(self.split(name)), dtype=np.int32)
 
+    def epoch_order(self, rng: np.random.Generator) -> NDArray[np.int64] | None:
+        """The training examples of an epoch, as many as there are, in their order; None is each
+        once, in a random order."""
+        return None
+
     def identify(self, inputs: Tokens) -> Tokens:
         """Rows of the puzzle embedding, int32 `[n]`, for puzzles that come from no split."""
         return np.zeros(len(inputs), dtype=np.int32)

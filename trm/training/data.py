@@ -36,9 +36,10 @@ class Examples:
 class ExampleStream:
     """The training examples, epoch after epoch, each in an order drawn from (seed, epoch).
 
-    Without a mix an epoch has every example once. A mix thins epochs out: each example that is not
-    wanted as much as the most wanted ones is passed over with a chance drawn from (seed, epoch),
-    so that examples are still not repeated within an epoch, and the position says it all.
+    Without a mix an epoch has every example once, unless the task has an order of its own. A mix
+    thins epochs out: each example that is not wanted as much as the most wanted ones is passed over
+    with a chance drawn from (seed, epoch), so that examples are still not repeated within an epoch,
+    and the position says it all.
     """
 
     def __init__(self, task: Task, seed: int) -> None:
@@ -109,7 +110,9 @@ class ExampleStream:
             return
         size = len(self._split)
         self._epoch = epoch
-        self._order = np.random.default_rng([self._seed, _ORDER, epoch]).permutation(size)
+        rng = np.random.default_rng([self._seed, _ORDER, epoch])
+        order = self._task.epoch_order(rng)
+        self._order = rng.permutation(size) if order is None else order
         self._chances = np.random.default_rng([self._seed, _MIX, epoch]).random(size)
 
     def _share(

@@ -3,12 +3,15 @@
 Without a config it lists every task with its settings. `check` says how a file or folder of your
 own data is understood (columns, vocabulary, lengths, splits, duplicates, examples) and everything
 that is wrong with it; keys of the task are set as in --set task.separator=","; exit code 2 if
-anything is wrong. No config is called `check` or `export`: such a file is `./check`.
+anything is wrong. `export` writes the data of any task as a folder of the reference repository, on
+which its `pretrain.py` trains, and which `task: {name: data, file: DIR}` reads. No config is called
+`check` or `export`: such a file is `./check`.
 
   trm tasks                                     # every task with its settings
   trm tasks arrows4 --show 2                    # sizes, difficulty, two examples
   trm tasks arrows4 --split train --write train.csv
   trm tasks check sorting.csv                   # how your own data is understood
+  trm tasks export sudoku4 data/sudoku4         # in the reference's layout
 """
 
 from __future__ import annotations
@@ -33,10 +36,12 @@ BEYOND = "beyond"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm tasks`."""
     parser.add_argument(
-        "config", nargs="?", metavar="CONFIG|check",
-        help="a YAML file or a preset's name (default: list the tasks); or check",
+        "config", nargs="?", metavar="CONFIG|check|export",
+        help="a YAML file or a preset's name (default: list the tasks); or check, or export",
     )  # fmt: skip
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="of check: a file or folder")
+    parser.add_argument(
+        "paths", nargs="*", metavar="PATH", help="of check FILE; of export CONFIG DIR"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
         help="override one value, as in task.seed=3; may be repeated",
@@ -51,6 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="examples to show (default: 1; of check 3)",
     )  # fmt: skip
     parser.add_argument(
+        "--copies", type=positive, default=None, metavar="N",
+        help="of export: augmented images of each training example (default: none)",
+    )  # fmt: skip
+    parser.add_argument(
         "--write", type=a_path, metavar="FILE",
         help="write the split as CSV: input, label (tokens, space-separated), difficulty; "
         "source, if there are several",
@@ -62,7 +71,12 @@ def run(args: argparse.Namespace) -> int:
     if args.config is None:
         return _list()
     if args.config == "check":
-        return _check(_operands(args, "FILE"), args.sets, args.show or 3)
+        return _check(_operands(args, "FILE")[0], args.sets, args.show or 3)
+    if args.config == "export":
+        source, folder = _operands(args, "CONFIG", "DIR")
+        return _export(source, folder, args.sets, args.copies or 0)
+    if args.copies:
+        raise UserError("--copies", args.copies, "is for `trm tasks export`")
     if args.paths:
         raise UserError("trm tasks", args.paths[0], "is one path too many: name one config")
     from search.config.config import read_config
@@ -84,11 +98,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _operands(args: argparse.Namespace, *wanted: str) -> str:
+def _operands(args: argparse.Namespace, *wanted: str) -> list[str]:
     if len(args.paths) != len(wanted):
         usage = " ".join(("trm tasks", args.config, *wanted))
         raise UserError(f"{usage}: {len(args.paths)} paths are given")
-    return str(args.paths[0])
+    return [*map(str, args.paths)]
 
 
 def _check(file: str, sets: list[str], examples: int) -> int:
@@ -117,6 +131,25 @@ def _check(file: str, sets: list[str], examples: int) -> int:
         print(f"wrong: {line}")
     more = f" (the first {len(wrong):,} are shown)" if count > len(wrong) else ""
     raise UserError(f"{file}: {count:,} things are wrong{more}: mend them")
+
+
+def _export(source: str, folder: str, sets: list[str], copies: int) -> int:
+    from search.config.config import read_config
+    from search.logs.console import task_progress
+    from trm.files.run_folder import cache_folder
+    from trm.tasks.data.reference_export import export_folder
+
+    config = read_config(source, sets).default
+    target = a_path(folder)
+    with task_progress() as progress:
+        task = config.task.build(cache_folder(), progress)
+        try:
+            written = export_folder(task, target, copies=copies, progress=progress)
+        except OSError as error:
+            raise UserError("DIR", folder, f"cannot be written: {error.strerror}") from error
+    counts = ", ".join(f"{count:,} {name}" for name, count in written.items())
+    print(f"{counts} examples written to {folder}, in the reference's layout")
+    return 0
 
 
 def _list() -> int:

@@ -127,6 +127,9 @@ class Numbered:
         assert name == "train"
         return self.train
 
+    def epoch_order(self, rng: np.random.Generator) -> None:
+        return None
+
     def source_of(self, name: str) -> NDArray[np.int32]:
         assert name == "train"
         return self.kinds

@@ -64,7 +64,11 @@ class Understood:
 
 
 def vocabulary_of(gathered: Gathered, wanted: Wanted) -> Vocabulary:
-    """The tokens of the files, or those of the config."""
+    """The tokens of the files, or those of the config; of a reference folder as they are."""
+    if gathered.puzzle is not None:
+        return Vocabulary(
+            tuple(gathered.names[1:-1]), gathered.names[0], gathered.names[-1], pad_counts=True
+        )
     ignore = wanted.ignore
     if ignore is None:
         numbers = Vocabulary(in_order(gathered.names)).are_numbers
@@ -108,6 +112,9 @@ def understand(
 
     def leak(index: int, held: int) -> None:
         one, other = int(kept[index]), int(kept[held])
+        drawn = gathered.draws_valid and SPLITS[gathered.split[other]] == "valid"
+        if drawn and SPLITS[gathered.split[one]] == "train":
+            return  # it is simply left out of what is trained on
         same = "equal inputs" if hashes[one] == hashes[other] else "one group"
         here, there = (SPLITS[gathered.split[k]] for k in (one, other))
         first, second = gathered.where(one), gathered.where(other)
@@ -170,6 +177,9 @@ def write_arrays(
         if gathered.identifier is not None:
             kinds = gathered.identifier[here] + 1
         writer.save(f"{name}.puzzle_identifiers", kinds.astype(np.int32))
+        if gathered.puzzle is not None and gathered.group is not None:
+            writer.save(f"{name}.puzzle", gathered.puzzle[here])
+            writer.save(f"{name}.group", gathered.group[here])
         order = np.argsort(found.hashes[here], kind="stable")
         writer.save(f"{name}.index_hashes", found.hashes[here][order])
         writer.save(f"{name}.index_rows", order.astype(np.int64))
@@ -195,6 +205,7 @@ def about(gathered: Gathered, found: Understood) -> dict[str, Any]:
         "behind": layout.behind, "grid": list(layout.grid), "separator": gathered.separator,
         "texts": gathered.texts, "identifiers": gathered.identifiers, "measure": found.measure,
         "several": found.several,
+        "pad_counts": vocabulary.pad_counts,
     }  # fmt: skip
 
 

@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.errors import UserError
-from trm.files.paths import home_path
 from trm.tasks.base import IGNORE, Progress
 from trm.tasks.cache import SPLITS
 from trm.tasks.data.arrange import Understood, understand
 from trm.tasks.data.complaints import Complaints
-from trm.tasks.data.files import Source, sources_of
-from trm.tasks.data.gather import Gathered, gather
+from trm.tasks.data.gather import Gathered
 from trm.tasks.data.layout import laid_out
 from trm.tasks.data.tables import ALIASES
-from trm.tasks.data.task import DataConfig
+from trm.tasks.data.task import DataConfig, gathered_of, wanted_of
 
 _ALIGNED = {
     "left": "label cell i is for input cell i",
@@ -52,28 +50,28 @@ def check(
     ('  vocabulary  6 tokens and padding: 123456', 1)
     """
     complaints = Complaints(collect=True)
-    sources = sources_of(home_path(config.file, "task.file").absolute())
     lines: list[str] = []
     try:
-        gathered = gather(sources, config.columns, config.separator, complaints, None, progress)
-        found = understand(gathered, config.wanted, complaints, progress)
+        gathered = gathered_of(config, complaints, None, progress)
+        found = understand(gathered, wanted_of(config, gathered), complaints, progress)
     except UserError as error:
         if not complaints.count:
             raise
         complaints.say(str(error))
     else:
-        lines = [*_said(config, sources, gathered, found, examples)]
+        lines = [*_said(config, gathered, found, examples)]
     return lines, complaints.by_row(), complaints.count
 
 
 def _said(
     config: DataConfig,
-    sources: list[Source],
     gathered: Gathered,
     found: Understood,
     examples: int,
 ) -> Iterator[str]:
-    files = f"{len(sources):,} files" if len(sources) > 1 else sources[0].path.name
+    sources, files = gathered.sources, gathered.sources[0].path.name
+    if len(sources) > 1:
+        files = f"{sources[0].path.parent.name}: {len(sources):,} files or folders"
     layout, vocabulary = found.layout, found.vocabulary
     yield f"{files}: {len(gathered):,} examples"
     yield f"  columns     {', '.join(_columns(gathered))}"
@@ -96,8 +94,12 @@ def _said(
     drawn = "" if len(given) == len(SPLITS) else f", the others drawn with seed {config.seed}"
     sizes = ", ".join(f"{int((found.split == k).sum()):,} {name}" for k, name in enumerate(SPLITS))
     yield f"  splits      {sizes} ({how}{drawn})"
-    if gathered.group is not None:
-        yield f"  groups      {len(np.unique(gathered.group)):,}, each in one split"
+    groups = None if gathered.group is None else len(np.unique(gathered.group))
+    if gathered.puzzle is not None:
+        puzzles = len(np.unique(gathered.puzzle))
+        yield f"  levels      {groups:,} groups of {puzzles:,} puzzles, sampled by group"
+    elif groups is not None:
+        yield f"  groups      {groups:,}, each in one split"
     if gathered.identifiers:
         yield f"  identifiers {len(gathered.identifiers):,} puzzles with a row of the embedding"
     yield f"  duplicates  {_repeated(found)}"

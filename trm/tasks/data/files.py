@@ -72,21 +72,19 @@ def sources_of(path: Path) -> list[Source]:
     return found
 
 
-def signature(sources: list[Source]) -> list[list[object]]:
+def signature(files: list[tuple[Path, SplitName | None]]) -> list[list[object]]:
     """What tells apart a file that was changed, without reading it: path, size and times.
 
     Raises:
         UserError: a file cannot be read.
     """
     found: list[list[object]] = []
-    for source in sources:
-        for file in source.files():
-            try:
-                about = os.stat(file)
-            except OSError as error:
-                raise UserError(f"{file}: cannot be read: {error.strerror}") from error
-            times = [about.st_mtime_ns, about.st_ctime_ns]
-            found.append([str(file), source.split, about.st_size, *times])
+    for file, split in files:
+        try:
+            about = os.stat(file)
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read: {error.strerror}") from error
+        found.append([str(file), split, about.st_size, about.st_mtime_ns, about.st_ctime_ns])
     return found
 
 

@@ -69,6 +69,8 @@ class Gathered:
         identifier: the index of its name in `identifiers`, int32 `[n]`; None without one.
         group: the index of its group, int32 `[n]`; None without one.
         identifiers: the names of puzzles.
+        puzzle: the index of its puzzle, int32 `[n]`; None where files have no such level.
+        draws_valid: whether `valid` was drawn from `train`, and not given.
     """
 
     sources: list[Source]
@@ -83,6 +85,8 @@ class Gathered:
     identifier: NDArray[np.int32] | None = None
     group: NDArray[np.int32] | None = None
     identifiers: list[str] = field(default_factory=list)
+    puzzle: NDArray[np.int32] | None = None
+    draws_valid: bool = False
 
     def __len__(self) -> int:
         return len(self.row)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -34,8 +36,15 @@ from trm.tasks.data.arrange import (
 from trm.tasks.data.cells import Lexicon, encode
 from trm.tasks.data.complaints import Complaints, brief
 from trm.tasks.data.files import signature, sources_of
-from trm.tasks.data.gather import gather
+from trm.tasks.data.gather import Gathered, gather
 from trm.tasks.data.layout import Align, Layout, laid_out, refuse_long
+from trm.tasks.data.reference_folder import (
+    epoch_order,
+    gather_reference,
+    is_reference_folder,
+    level_runs,
+    reference_files,
+)
 from trm.tasks.data.splits import Leaks, row_hashes
 from trm.tasks.data.store import Stored, Writer, stored
 from trm.tasks.data.tables import ALIASES
@@ -158,22 +167,64 @@ class DataConfig(TaskConfig):
             UserError: a file is missing, or the first row that is no example.
         """
         verifier = None if self.verifier is None else load_verifier(self.verifier)
-        sources = sources_of(home_path(self.file, "task.file").absolute())
+        path = home_path(self.file, "task.file").absolute()
         key = {
             "data_version": DATA_VERSION,
-            "sources": signature(sources),
+            "sources": signature(files_of(path)),
             **self.model_dump(mode="json", exclude={"file", "verifier"}),
         }
 
         def fill(writer: Writer) -> dict[str, Any]:
             complaints = Complaints()
-            gathered = gather(
-                sources, self.columns, self.separator, complaints, writer.folder, progress
-            )
-            found = understand(gathered, self.wanted, complaints, progress)
+            gathered = gathered_of(self, complaints, writer.folder, progress)
+            found = understand(gathered, wanted_of(self, gathered), complaints, progress)
             return write_arrays(writer, gathered, found, progress)
 
         return DataTask(stored(cache, self.name, key, fill), self, verifier)
+
+
+def files_of(path: Path) -> list[tuple[Path, SplitName | None]]:
+    """The files at a path on which its examples depend.
+
+    Raises:
+        UserError: there are none that are read.
+    """
+    if is_reference_folder(path):
+        return [(file, None) for file in reference_files(path)]
+    return [(file, source.split) for source in sources_of(path) for file in source.files()]
+
+
+def gathered_of(
+    config: DataConfig,
+    complaints: Complaints,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> Gathered:
+    """The rows of a config's files.
+
+    Raises:
+        UserError: as `gather` and `gather_reference`.
+    """
+    path = home_path(config.file, "task.file").absolute()
+    if is_reference_folder(path):
+        held = config.valid_examples
+        return gather_reference(path, complaints, held, config.seed, folder, progress)
+    sources = sources_of(path)
+    return gather(sources, config.columns, config.separator, complaints, folder, progress)
+
+
+def wanted_of(config: DataConfig, gathered: Gathered) -> Wanted:
+    """What a config asks, with what a reference folder answers: its examples are square grids."""
+    wanted = config.wanted
+    if gathered.puzzle is None:
+        return wanted
+    sizes = dict(wanted.sizes)
+    if gathered.draws_valid:
+        sizes["valid"] = None
+    side = math.isqrt(int(gathered.flat["inputs"].lengths[0]))
+    square = side * side == gathered.flat["inputs"].lengths[0] and wanted.length is None
+    grid = (side, side) if wanted.grid is None and square else wanted.grid
+    return replace(wanted, sizes=sizes, grid=grid)
 
 
 class DataTask(Task):
@@ -193,7 +244,9 @@ class DataTask(Task):
     def __init__(self, data: Stored, config: DataConfig, verifier: Verifier | None = None) -> None:
         meta = data.meta
         self._data, self._config, self._verifier = data, config, verifier
-        self._vocabulary = Vocabulary(tuple(meta["names"]), meta["padding"], meta["ignore"])
+        self._vocabulary = Vocabulary(
+            tuple(meta["names"]), meta["padding"], meta["ignore"], meta["pad_counts"]
+        )
         rows, columns = meta["grid"]
         self._layout = Layout(meta["align"], meta["length"], meta["behind"], (rows, columns))
         self.vocab_size = self._vocabulary.size
@@ -223,6 +276,21 @@ class DataTask(Task):
         """First attempts at the answers of a split, int32 `[n, seq_len]`, where the data has them;
         `IGNORE` where a draft says nothing."""
         return self._data.arrays.get(f"{name}.draft")
+
+    def levels(self, name: SplitName) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Where puzzles begin among the examples of a split, and groups among its puzzles, each
+        with its end; None where the files have no such levels."""
+        if f"{name}.puzzle" not in self._data.arrays:
+            return None
+        puzzles, groups = level_runs(name, self._data.arrays)
+        return puzzles, groups
+
+    def epoch_order(self, rng: np.random.Generator) -> NDArray[np.int64] | None:
+        """Of a reference folder: rounds over its groups, as `reference_folder.epoch_order`."""
+        arrays = self._data.arrays
+        if "train.puzzle" not in arrays:
+            return None
+        return epoch_order(arrays["train.puzzle"], arrays["train.group"], rng)
 
     def identify(self, inputs: Tokens) -> Tokens:
         return identifiers_of(self._examples, inputs)

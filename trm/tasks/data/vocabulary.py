@@ -26,6 +26,7 @@ class Vocabulary:
         names: of tokens 1 and on.
         padding: a name in files that means padding too; empty if there is none.
         ignore: a name in labels that means a cell which does not count; empty if there is none.
+        pad_counts: whether a label that is padding counts.
 
     >>> vocabulary = Vocabulary(("1", "2", "10"))
     >>> vocabulary.size, vocabulary.tokens["10"], vocabulary.text((3, 1, 0))
@@ -35,6 +36,7 @@ class Vocabulary:
     names: tuple[str, ...]
     padding: str = ""
     ignore: str = ""
+    pad_counts: bool = False
 
     @property
     def size(self) -> int:
@@ -72,7 +74,7 @@ class Vocabulary:
         found = np.full(len(names), UNKNOWN, dtype=np.int32)
         for place, name in enumerate(names):
             if self.padding and name == self.padding:
-                found[place] = IGNORE if labels else 0
+                found[place] = IGNORE if labels and not self.pad_counts else 0
             elif self.ignore and name == self.ignore:
                 found[place] = IGNORE if labels else IGNORED
             else:

@@ -88,3 +88,16 @@ def test_check_loads_no_torch(sums: Path) -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.stdout.splitlines()[-1] == "0 []", run
+
+
+def test_export_writes_the_layout_of_the_reference(
+    cli: Any, config: Callable[..., Path], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    result = cli("tasks", "export", config(), folder)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("150 train, 40 valid, 30 test examples written to ")
+    assert cli("tasks", "check", folder).out.startswith("out: 3 files or folders: 220 examples\n")
+    assert "is there already" in refused("tasks", "export", config(), folder)
+    assert "1 paths are given" in refused("tasks", "export", config())
+    assert "is for `trm tasks export`" in refused("tasks", config(), "--copies", "2")
