@@ -18,6 +18,7 @@ NAMES = (
     "startup",
     "busy",
     "scale",
+    "identifiers",
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from curricula.component import Component
 from curricula.limits import MOST_RATE, MOST_STEPS
@@ -150,7 +150,8 @@ class AdamAtan2(torch.optim.Optimizer):
 class SignSGD(torch.optim.Optimizer):
     """p = (1 - lr * wd) p - lr * sign(gradient), for rows of an embedding that the batch used.
 
-    Rows without a gradient stay as they are, as in the reference's sparse embedding.
+    Rows without a gradient stay as they are, as in the reference's sparse embedding. A sparse
+    gradient costs its own rows alone, whatever the table has.
     """
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
@@ -164,11 +165,23 @@ class SignSGD(torch.optim.Optimizer):
             for p in group["params"]:
                 if p.grad is None:
                     continue
+                if p.grad.is_sparse:
+                    self._step_rows(p, p.grad, group["lr"], group["weight_decay"])
+                    continue
                 used = (p.grad != 0).any(dim=-1, keepdim=True)
                 updated = p * (1.0 - group["lr"] * group["weight_decay"])
                 updated.sub_(p.grad.sign(), alpha=group["lr"])
                 p.copy_(torch.where(used, updated, p))
         return loss
+
+    @staticmethod
+    def _step_rows(p: nn.Parameter, gradient: Tensor, lr: float, weight_decay: float) -> None:
+        gradient = gradient.coalesce()
+        rows, values = gradient.indices()[0], gradient.values()
+        used = (values != 0).any(dim=-1, keepdim=True)
+        before = p[rows]
+        updated = (before * (1.0 - lr * weight_decay)).sub_(values.sign(), alpha=lr)
+        p[rows] = torch.where(used, updated, before)
 
 
 class OptimizerSet:
@@ -206,10 +219,18 @@ class OptimizerSet:
 
 def clip_gradients(model: nn.Module, limit: float | None) -> float:
     """Scale gradients to a global norm of at most `limit`, if any; returns the norm before."""
-    parameters = [p for p in model.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    gradients = []
+    for p in model.parameters():
+        if p.grad is not None and p.grad.is_sparse:
+            # Rows that occur twice in the batch are one row of the gradient.
+            p.grad = p.grad.coalesce()
+            gradients.append(p.grad.values())
+        elif p.grad is not None:
+            gradients.append(p.grad)
+    norm = torch.nn.utils.get_total_norm(gradients)
     if limit is not None:
-        torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+        scale = torch.clamp(limit / (norm + 1e-6), max=1.0)  # as torch's clip_grads_with_norm_
+        torch._foreach_mul_(gradients, scale)
     return float(norm)
 
 

@@ -28,6 +28,8 @@ from trm.network.soundness import (
     require_sound_table,
 )
 
+SPARSE_FROM = 1000
+"""Puzzle identifiers from which on a batch uses few of their rows, and only these cost time."""
 Q_HEAD_BIAS = -5.0
 """Initial halting logits: the model starts almost sure that it is not done."""
 
@@ -260,6 +262,13 @@ class TRM(nn.Module):
         self.positions = positions
         require_sound_mixer(self)
 
+    @property
+    def sparse_rows(self) -> bool:
+        """Whether the puzzle embedding's gradient holds the batch's rows alone."""
+        # Torch has no sparse tensors on Apple's GPUs.
+        table = self.puzzle_emb
+        return table is not None and len(table) > SPARSE_FROM and table.device.type != "mps"
+
     def fresh_latent(self, batch_size: int) -> Latent:
         """The state before the first supervision step, for `batch_size` rows."""
         shape = (batch_size, self.positions, -1)
@@ -279,7 +288,7 @@ class TRM(nn.Module):
         """Tokens `[batch, seq_len]` and identifiers `[batch]` as `[batch, positions, hidden]`."""
         x = F.embedding(inputs, self.embed_tokens)
         if self.puzzle_emb is not None:
-            puzzle = F.embedding(puzzle_identifiers, self.puzzle_emb)
+            puzzle = F.embedding(puzzle_identifiers, self.puzzle_emb, sparse=self.sparse_rows)
             room = self.prefix * self.config.hidden_size
             puzzle = F.pad(puzzle, (0, room - puzzle.shape[-1]))
             x = torch.cat((puzzle.view(len(x), self.prefix, -1), x), dim=1)

@@ -193,8 +193,9 @@ def spectral_radius(model: TRM, latent: Latent, x: Tensor, iterations: int) -> T
 
 
 def weights(model: TRM) -> Tensor:
-    """All weights as one vector."""
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
+    """All weights as one vector; without a puzzle embedding of which a batch uses few rows."""
+    table = model.puzzle_emb if model.sparse_rows else None
+    return torch.cat([p.detach().flatten() for p in model.parameters() if p is not table])
 
 
 def update_ratio(before: Tensor, after: Tensor) -> float:

@@ -18,6 +18,7 @@ from trm.learning.optimizers import (
     AdamWConfig,
     OptimizerConfig,
     SignSGD,
+    clip_gradients,
     learning_rate_factor,
 )
 from trm.network.model import TRM, ModelConfig
@@ -148,6 +149,34 @@ def backward(net: TRM, seed: int, identifiers: Tensor | None = None) -> None:
     rows = torch.tensor([0, 2, 2, 5]) if identifiers is None else identifiers
     _, output = net(net.fresh_latent(4), inputs, rows)
     (output.logits.square().sum() + output.q_halt.sum() + output.q_continue.sum()).backward()
+
+
+@pytest.mark.parametrize("clip", [None, 0.05])
+def test_a_sparse_gradient_trains_the_rows_of_the_batch_as_a_dense_one(
+    clip: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+    for least in (10**9, 1):
+        monkeypatch.setattr("trm.network.model.SPARSE_FROM", least)
+        one = model()
+        assert one.puzzle_emb is not None
+        assert one.sparse_rows == (least == 1)
+        config = AdamWConfig(lr=1e-2, grad_clip=clip, puzzle_emb_lr=0.1, lr_warmup_steps=0)
+        optimizers, norms = config.build(one), []
+        for step in range(4):
+            optimizers.zero_grad()
+            backward(one, step)
+            assert one.puzzle_emb.grad is not None
+            assert one.puzzle_emb.grad.is_sparse == one.sparse_rows
+            norms.append(clip_gradients(one, clip))
+            optimizers.step()
+        trained.append((norms, {name: p.detach().clone() for name, p in one.named_parameters()}))
+    (dense_norms, dense), (sparse_norms, sparse) = trained
+    assert dense_norms == pytest.approx(sparse_norms, rel=1e-5)
+    for name, weight in dense.items():
+        torch.testing.assert_close(sparse[name], weight, atol=1e-6, rtol=1e-5)
+    assert dense["puzzle_emb"][[0, 2, 5]].any(dim=1).all()
+    assert not dense["puzzle_emb"][[1, 3, 4]].any()
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
