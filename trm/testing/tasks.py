@@ -56,6 +56,12 @@ def _check_same(task: Task, other: Task, how: str) -> None:
         for field in _FIELDS:
             one, same = getattr(task.split(name), field), getattr(other.split(name), field)
             assert np.array_equal(one, same), f"{name}.{field} differs when it is {how}"
+    beyond, again = task.beyond, other.beyond
+    assert (beyond is None) == (again is None), f"beyond is there or not when it is {how}"
+    if beyond is not None and again is not None:
+        for field in _FIELDS:
+            equal = np.array_equal(getattr(beyond, field), getattr(again, field))
+            assert equal, f"beyond.{field} differs when it is {how}"
     assert task.data_hash == other.data_hash, f"data_hash differs when it is {how}"
 
 
@@ -64,8 +70,10 @@ def _keys(task: Task, split: Split) -> list[bytes]:
 
 
 def _check_symmetries(task: Task) -> None:
-    held = {name: set(_keys(task, task.split(name))) for name in SPLITS}
-    for one, other in combinations(SPLITS, 2):
+    held: dict[str, set[bytes]] = {name: set(_keys(task, task.split(name))) for name in SPLITS}
+    if task.beyond is not None:
+        held["beyond"] = set(_keys(task, task.beyond))
+    for one, other in combinations(held, 2):
         shared = held[one] & held[other]
         assert not shared, f"{len(shared)} puzzles of {one} and {other} are symmetry-equivalent"
     train = task.split("train")
@@ -93,6 +101,11 @@ def _check_verifier(task: Task) -> None:
     wrong = np.where(labels == IGNORE, labels, (labels + 1) % task.vocab_size)
     accepted = int(verdicts("valid", task, inputs, wrong.astype(np.int32)).sum())
     assert accepted < len(inputs), "verify() accepts answers of which every cell is wrong"
+    right = task.right(inputs, labels, labels)
+    assert right.dtype == bool and right.all(), "right() refuses labels"  # noqa: PT018
+    if task.many_answers:
+        judged = task.right(inputs, labels, wrong.astype(np.int32))
+        assert int(judged.sum()) == accepted, "many_answers: right() and verify() differ"
 
 
 def _check_unknown(task: Task) -> None:

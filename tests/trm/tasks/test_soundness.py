@@ -124,6 +124,15 @@ def test_the_same_examples_in_two_splits(sound: ArrowsTask) -> None:
     assert "puzzles of valid are " in text
 
 
+def test_what_is_beyond_the_trained_range_is_in_no_split(sound: ArrowsTask) -> None:
+    class Reaching(ArrowsTask):
+        beyond = sound.split("train")
+
+    task = changed(sound, lambda split: split)
+    task.__class__ = Reaching
+    assert "puzzles of train are equal to ones of beyond" in complaint(task)
+
+
 class Wrong(ArrowsTask):
     """Breaks one promise of a method."""
 
