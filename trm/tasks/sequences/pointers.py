@@ -1,4 +1,4 @@
-"""Follow pointers for k hops: each cell names the next one, and the answer marks the last."""
+"""Follow pointers for k hops: each cell names the next one; the answer marks the way or its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from trm.tasks.drawn import (
 )
 
 _MARK = 2
-_FIRST = 3
+_PASSED = 3
+_FIRST = 4
 """The token of the first cell's name."""
 _MOST_CELLS = 64
 
@@ -34,6 +35,7 @@ class PointersConfig(DrawnConfig):
         hops: least and most hops, which is the difficulty; every number between is drawn equally
             often.
         beyond: most hops of the set beyond the trained range; null makes none.
+        targets: what is to be marked: the `last` cell alone, or all of the `path` to it.
     """
 
     name: Literal["pointers"] = "pointers"
@@ -41,6 +43,7 @@ class PointersConfig(DrawnConfig):
     shape: Literal["cycle", "permutation", "map"] = "cycle"
     hops: list[int] = Field(default=[1, 6], min_length=2, max_length=2)
     beyond: int | None = 7
+    targets: Literal["last", "path"] = "path"
 
     @model_validator(mode="after")
     def _in_bounds(self) -> PointersConfig:
@@ -72,8 +75,9 @@ class PointersTask(DrawnTask):
     def __init__(self, config: PointersConfig) -> None:
         self.cells = config.cells
         self.shape = config.shape
-        self.vocabulary = f"pointers {config.cells} {config.shape}"
-        self.words = ("?", NOTHING_WORD, "@", *(str(k + 1) for k in range(config.cells)))
+        self.path = config.targets == "path"
+        self.vocabulary = f"pointers {config.cells} {config.shape} {config.targets}"
+        self.words = ("!", NOTHING_WORD, "@", "o", *(str(k + 1) for k in range(config.cells)))
         self.vocab_size = len(self.words)
         self.seq_len = 3 * config.cells
         self.grid_shape = (3, config.cells)
@@ -99,10 +103,13 @@ class PointersTask(DrawnTask):
         pointers = np.clip(grids[:, 0] - _FIRST, 0, n - 1)
         rows, here = np.arange(len(grids)), (grids[:, 1] == _MARK).argmax(axis=1)
         hops = (grids[:, 2] == _MARK).sum(axis=1)
-        for hop in range(n):
-            here = np.where(hop < hops, pointers[rows, here], here)
         labels = np.full(grids.shape, IGNORE, dtype=np.int32)
         labels[:, 1] = NOTHING
+        for hop in range(n):
+            going = hop < hops
+            if self.path:
+                labels[rows[going], 1, here[going]] = _PASSED
+            here = np.where(going, pointers[rows, here], here)
         labels[rows, 1, here] = _MARK
         return labels.reshape(inputs.shape)
 

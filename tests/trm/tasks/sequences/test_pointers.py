@@ -6,28 +6,30 @@ import pytest
 from trm.errors import UserError
 from trm.tasks.sequences.pointers import PointersConfig
 
-SIZES = {"train_examples": 200, "valid_examples": 20, "test_examples": 20, "beyond_examples": 30}
+SIZES = {"train_examples": 200, "valid_examples": 20, "test_examples": 20}
 
 
+@pytest.mark.parametrize("targets", ["last", "path"])
 @pytest.mark.parametrize("shape", ["cycle", "permutation", "map"])
-def test_answers_are_those_of_hopping_by_hand(shape: str) -> None:
-    task = PointersConfig.model_validate({"shape": shape, "cells": 6, "hops": [1, 4], "beyond": 6,
-                                          **SIZES}).build()  # fmt: skip
+def test_answers_are_those_of_hopping_by_hand(shape: str, targets: str) -> None:
+    section = {"shape": shape, "targets": targets, "cells": 6, "hops": [1, 4], "beyond": 6}
+    task = PointersConfig.model_validate({**section, **SIZES}).build()
     assert task.beyond is not None
     for split in (task.split("train"), task.beyond):
         for row, label, hops in zip(split.inputs, split.labels, split.difficulty, strict=True):
             names, start, clock = (line.split() for line in task.show(row).splitlines())
             assert clock.count("@") == hops
             here = start.index("@") + 1
-            for _ in clock[: clock.index(".")] if "." in clock else clock:
-                here = int(names[here - 1])
             wanted = ["[.]"] * 6
+            for _ in clock[: clock.index(".")] if "." in clock else clock:
+                wanted[here - 1] = "[o]" if targets == "path" else "[.]"
+                here = int(names[here - 1])
             wanted[here - 1] = "[@]"
             assert task.show(label, row).splitlines()[1].split() == wanted
 
 
 def test_a_cycle_comes_back_only_after_all_cells() -> None:
-    task = PointersConfig(cells=5, hops=[1, 4], beyond=5, train_examples=60,
+    task = PointersConfig(cells=5, hops=[1, 4], beyond=5, targets="last", train_examples=60,
  valid_examples=9, test_examples=9).build()  # fmt: skip
     assert task.beyond is not None
     grids = task.beyond.labels.reshape(-1, 3, 5)
