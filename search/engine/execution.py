@@ -115,6 +115,11 @@ class Execution:
         """Attempts that run or wait for a worker."""
         return len(self._open)
 
+    @property
+    def lacks_workers(self) -> bool:
+        """Whether any of them waits for a worker; also right after one lost its worker."""
+        return len(self._open) > len(self._at)
+
     def waiting(self) -> int:
         """Trials that only lack room, as far as that is known without drawing any."""
         return len(self.again) + len(self._later) + self.source.waiting()

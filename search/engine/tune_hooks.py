@@ -83,8 +83,11 @@ class PassOn(TrialScheduler):  # type: ignore[misc]  # Ray is untyped here
         Tune starts waiting attempts in order as their own requests are met, but gives the worker
         of one that ended to the newest.
         """
-        execution, live = EXECUTIONS[self.key], tune_controller.get_live_trials()
-        if execution.check_stop():
+        execution = EXECUTIONS[self.key]
+        if not execution.check_stop() and not execution.lacks_workers:
+            return None
+        live = tune_controller.get_live_trials()
+        if execution.stopping:
             for trial in live:
                 _end_worker(trial)  # Tune would wait for the end of its step
             return None

@@ -344,6 +344,11 @@ def test_a_lost_trial_gets_a_free_worker_before_those_that_wait(ledger: Ledger) 
     for name in ("a", "b", "c"):
         run.suggest(name)
     assert run.first(["c", "b"]) == "b"
+    run.on_start("a", "worker a")
+    assert run.lacks_workers
+    for name in "bc":
+        run.on_start(name, f"worker {name}")
+    assert not run.lacks_workers
     assert run.first([]) is None
     run.on_death("a", NODE_DEATH)
     run.on_end("a")
