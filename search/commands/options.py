@@ -50,7 +50,7 @@ def probability(text: str) -> float:
 
 def add_ray_arguments(parser: argparse.ArgumentParser) -> None:
     """`--parallel` and `--address`."""
-    parser.add_argument("--parallel", type=positive, metavar="N", help="trials at once")
+    parser.add_argument("--parallel", type=positive, metavar="N", help="trials at once, at most")
     parser.add_argument(
         "--address", metavar="A", help="a Ray cluster that is up: auto or host:port"
     )

@@ -42,7 +42,7 @@ class Runner:
 
     Attributes:
         address: a Ray cluster that is up; None takes the file's.
-        parallel: trials at once; None takes the file's, or what the cluster has room for.
+        parallel: trials at once, at most; None takes the file's, or what the cluster has room for.
         display: shows progress.
         factory: `module:callable` that makes trainers, in place of the TRM trainer.
         path: folders in which workers also look for modules; None is the working directory.

@@ -74,7 +74,7 @@ def sweep(
         retry: on resume, failed trials to run again from their last checkpoints: `crashed`, `oom`
             or their numbers.
         address: a Ray cluster that is up, `auto` or `host:port`; None takes the file's.
-        parallel: trials at once; None takes the file's, or what the cluster has room for.
+        parallel: trials at once, at most; None takes the file's, or what the cluster has room for.
         warm_start: run folders that tell a new run what they can, besides the file's.
         display: shows progress; None shows nothing.
 
