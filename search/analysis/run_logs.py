@@ -44,7 +44,8 @@ def _events(book: Book, written: list[RunEvent]) -> list[RunEvent]:
             found.append(RunEvent(trial.finished, "ended", _ending(trial), trial.id))
     for one in (one for many in book.attempts.values() for one in many):
         if one.at:
-            found.append(RunEvent(one.at, "lost", _loss(one), one.trial))
+            kind = "stopped" if one.cause == "stopped" else "lost"
+            found.append(RunEvent(one.at, kind, _loss(one), one.trial))
     return sorted(found, key=lambda event: event.at)
 
 
@@ -57,6 +58,8 @@ def _loss(one: Attempt) -> str:
     if one.outcome != "preempted":
         return f"is run again: its outcome was {one.outcome} ({one.reason or 'no reason'})"
     where = f" on {one.host}" if one.host else ""
+    if one.cause == "stopped":
+        return f"attempt {one.attempt}{where} was stopped and saved"
     return (
         f"attempt {one.attempt}{where} was lost ({one.cause}: {one.reason or 'no reason'}); "
         f"{one.repeated:.0f} s of work repeated at most"

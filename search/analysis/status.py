@@ -224,7 +224,8 @@ def _time(text: str) -> str:
 
 def _lost(book: Book) -> list[str]:
     """Attempts that did not end their trials, by reason and place."""
-    found = [one for many in book.attempts.values() for one in many]
+    every = (one for many in book.attempts.values() for one in many)
+    found = [one for one in every if one.cause != "stopped"]  # nothing of those was lost
     if not found:
         return []
     reasons = Counter((one.outcome, one.host, one.reason) for one in found)

@@ -181,7 +181,8 @@ def stragglers(book: Book, note: DriverNote | None) -> list[Straggler]:
     """Running trials that are slow, silent or lose attempts, the worst of each kind first."""
     found: list[Straggler] = []
     for trial in book.trials.values():
-        lost = [one for one in book.attempts.get(trial.id, ()) if one.mark == trial.mark]
+        ended = book.attempts.get(trial.id, ())
+        lost = [one for one in ended if one.mark == trial.mark and one.cause != "stopped"]
         if lost and not trial.ended:
             where = f" on {lost[-1].host}" if lost[-1].host else ""
             many = "an attempt" if len(lost) == 1 else f"{len(lost)} attempts"

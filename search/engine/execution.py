@@ -66,6 +66,8 @@ class Execution:
         self._open: set[str] = set()
         self.rows: dict[int, dict[str, Any]] = {}
         self.asked_to_stop: Callable[[], bool] = lambda: False
+        self.leave: Callable[[], None] = lambda: None
+        self._ends_by: float | None = None
         self.stopping = False
         self.interrupted = False
         self.finished = False
@@ -86,7 +88,7 @@ class Execution:
         with self.guarded():
             if self.check_stop():
                 return "finished"
-            if self.room is not None and self.room.holds():
+            if self._ends_by is not None or (self.room is not None and self.room.holds()):
                 return None
             if len(self._open) >= self.slots():
                 # A trial that was lost waits with the others, and is the first that gets a place.
@@ -153,6 +155,8 @@ class Execution:
                 return "continue"
             if message["kind"] == "report":
                 return self._on_report(name, trial, attempt, message)
+            if message["kind"] == "saved":
+                return self._saved(name, message["checkpoint"])
             if message["kind"] == "storage":
                 return self._on_refusal(name, message)
             if message["kind"] == "fault":
@@ -201,9 +205,22 @@ class Execution:
         self._open.discard(name)
         self._forget(name)
 
+    def end_gently(self, seconds: float) -> None:
+        """Begin nothing more, and stop once every worker has saved its state, or at that time.
+
+        Another thread may call it.
+        """
+        self._ends_by = time.monotonic() + seconds
+
     def check_stop(self) -> bool:
         """Whether everything is to stop now."""
         with self.guarded():
+            if self._ends_by is not None and not self.interrupted:
+                # Who has only just been given a trial has nothing to save.
+                trains = any(name in self.pids for name in self.live)
+                if not trains or time.monotonic() >= self._ends_by:
+                    self.interrupted = True
+                    self.leave()
             self.stopping = self.stopping or self.interrupted or self.asked_to_stop()
             if self.room is not None and not self.stopping:
                 self.room.holds()
@@ -264,6 +281,17 @@ class Execution:
         else:
             self.again.append(trial)
         return "replace"
+
+    def _saved(self, name: str, checkpoint: str) -> Verdict:
+        """End an attempt whose state is in a checkpoint: a later driver goes on from there."""
+        trial, attempt = self.live.pop(name)
+        worker = self._worker(name)
+        self.ledger.preempt(
+            trial.id, attempt, "asked to stop", cause="stopped", host=worker.host,
+            node=worker.node, pid=worker.pid, checkpoint=checkpoint,
+        )  # fmt: skip
+        self._forget(name)
+        return "stop"
 
     def _on_fault(
         self,
@@ -341,7 +369,7 @@ class Execution:
             self.rows.pop(trial.id, None)
             self.events.paused(trial)
             return "stop"
-        return "continue" if not trial.ended else "stop"
+        return "stop" if trial.ended or self._ends_by is not None else "continue"
 
     def _ended_already(self, trial: Trial) -> bool:
         """Give a failed trial the outcome that a killed driver had no time to give it."""

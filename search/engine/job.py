@@ -43,6 +43,7 @@ class Job:
         cache: where generated data is kept; None is the worker's own cache folder.
         path: folders in which the worker also looks for modules (plug-ins), after all others.
         factory: `module:callable` that makes the trainer; None is the TRM trainer.
+        driver: the token by which the driver may be asked to stop; empty if nobody can.
     """
 
     folder: str
@@ -56,6 +57,7 @@ class Job:
     cache: str | None = None
     path: tuple[str, ...] = ()
     factory: str | None = None
+    driver: str = ""
 
     @property
     def checkpoints(self) -> str:
@@ -135,7 +137,11 @@ def _damage(folder: Path, job: Job) -> str | None:
 
 
 class TRMTraining:
-    """The TRM trainer with its checkpoints."""
+    """The TRM trainer with its checkpoints.
+
+    Attributes:
+        asked: asked between steps; once true, `run` ends where it stands, and can be saved.
+    """
 
     def __init__(self, job: Job) -> None:
         from trm.config import load_experiment
@@ -145,6 +151,7 @@ class TRMTraining:
         self._experiment = load_experiment(tree)
         self._task = _task(json.dumps(job.config["task"]), job.cache, self._experiment)
         self._forks = job.forks
+        self.asked: Callable[[], bool] = lambda: False
         self._trainer: Trainer = Trainer(self._experiment, self._task, job.budget, job.marks)
 
     @property
@@ -154,7 +161,7 @@ class TRMTraining:
 
     def run(self) -> Iterator[Report]:
         """Reports, from where the run stands."""
-        return self._trainer.run()
+        return self._trainer.run(lambda: self.asked())
 
     def save(self, folder: Path) -> None:
         """Write the full state to a new folder, atomically."""

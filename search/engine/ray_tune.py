@@ -57,9 +57,11 @@ from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from trm.blame import StorageError, blame
 from trm.files.presence import Presence
-from trm.stopping import instead_of_raising
+from trm.stopping import instead_of_raising, interrupt_this
 
 ONE_CORE = Share()
+GRACE, GRACE_AT_STORE = 30.0, 60.0
+"""Seconds that workers have to save what they are at once a stop is asked for."""
 
 _TUNE_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints tables at any verbosity
@@ -110,7 +112,8 @@ def run_trials(
         path: folders in which workers also look for plug-ins, after all others; None is the
             working directory.
         factory: `module:callable` that makes trainers of jobs, in place of the TRM trainer.
-        presence: says what the workers are at.
+        presence: says what the workers are at, and hears of a request to stop: the workers then
+            save what they are at, wherever that is.
 
     Raises:
         UserError: no node can run a trial.
@@ -132,6 +135,7 @@ def run_trials(
             cache=None if cache is None else str(cache),
             path=folders,
             factory=factory,
+            driver="" if presence is None else presence.token,
         )
 
     state = Execution(source, ledger, events or NoEvents(), job)
@@ -144,11 +148,14 @@ def run_trials(
     key = uuid.uuid4().hex
     EXECUTIONS[key] = state
     try:
-        with _signals(state), _environment(_TUNE_ENVIRONMENT), _silenced("ray"):
+        with (
+            _signals(state),
+            _environment(_TUNE_ENVIRONMENT),
+            _silenced("ray"),
+            _asked(presence, state, isinstance(ledger.folder, Path)),
+        ):
             state.asked_to_stop = asked_to_stop
             state.room = ledger.room
-            if presence is not None:
-                presence.tells(lambda: {"workers": state.at_work()})
             state.nodes, state.barred, state.allows = nodes.able, nodes.barred, nodes.allows
             state.gone = nodes.gone
             state.slots = _slots(nodes, state, parallel, resized, demand)
@@ -165,7 +172,8 @@ def run_trials(
             demand.want(0)
     if state.error is not None:
         raise state.error
-    if state.interrupted:
+    # One who asked when the last trial had just ended is heard, too.
+    if state.interrupted or (presence is not None and presence.asked):
         raise KeyboardInterrupt
 
 
@@ -287,6 +295,23 @@ def _signals(state: Execution) -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGUSR1, usr1)
+
+
+@contextmanager
+def _asked(presence: Presence | None, state: Execution, at_disk: bool) -> Iterator[None]:
+    """Have a request to stop end the work gently first, and then as a signal does."""
+    if presence is None:
+        yield
+        return
+    presence.tells(lambda: {"workers": state.at_work()})
+    if threading.current_thread() is threading.main_thread():
+        state.leave = interrupt_this
+    before = presence.gently
+    presence.gently = partial(state.end_gently, GRACE if at_disk else GRACE_AT_STORE)
+    try:
+        yield
+    finally:
+        presence.gently = before
 
 
 @contextmanager

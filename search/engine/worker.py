@@ -21,7 +21,8 @@ import numpy as np
 import ray
 from ray.tune import Trainable
 
-from search.engine.job import Job, TrainingRun, build_trainer
+from search.engine.bell import Bell
+from search.engine.job import Job, TrainingRun, TRMTraining, build_trainer
 from search.engine.output import WorkerOutput, output_file
 from search.engine.usage import UsageMeter
 from search.ledger.storage import place, remove_tree, write_folder
@@ -40,6 +41,7 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
 
     A step returns `{"message": JSON}`. The first message of a process is `started`; an attempt's
     are one `report` per compute mark, of which the last has `last` set, or `end` with an outcome.
+    `saved` is the end of an attempt whose driver was asked to stop: its state is in a checkpoint.
     `fault` is the end of an attempt alone: this machine cannot go on with it. `storage` says that
     the run folder does not take or give something, which the next step tries again. A failure is a
     message too, so Tune sees an error only when the process itself dies.
@@ -57,6 +59,7 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         # What is loaded by now stays: collecting garbage between trials need not look at it.
         gc.freeze()
         self._usage = UsageMeter()
+        self._bell: Bell | None = None
         self._output = WorkerOutput((1, 2) if _in_ray() else ())
         self._introduced = self._over = False
         self._take(config)
@@ -108,6 +111,9 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         self._provenance_sent = False
         self._refused = False
         job = self._job
+        self._mark = 0
+        if self._bell is None:
+            self._bell = Bell(place(job.folder), job.driver)
         self._output.begin(output_file(place(job.folder), job.trial, job.attempt))
         # Another trial's checkpoint, from which this one goes on, is not this trial's to remove.
         self._checkpoints = [job.checkpoint] if job.checkpoint and not job.forks else []
@@ -130,9 +136,14 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
             if not self._refused:
                 self._forget_other_checkpoints()
             self._training = build_trainer(self._job, self._output.note)
+            if isinstance(self._training, TRMTraining):
+                self._training.asked = self._is_asked
             self._reports = self._training.run()
         # A report that could not be stored is still to be told.
         report = self._unsaved or next(self._reports, None)
+        if report is None and not self._training.finished and self._is_asked():
+            # No report has this number yet, and none of this attempt will.
+            return {"kind": "saved", "checkpoint": self._save(self._training, self._mark + 1)}
         if report is None:
             return {"kind": "end", "outcome": "completed", "reason": ""}
         self._unsaved = report
@@ -146,8 +157,12 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
             node = ray.get_runtime_context().get_node_id()
             message["provenance"] = {**self._training.provenance(), "node": node}
             self._provenance_sent = True
-        self._unsaved, self._refused = None, False
+        self._unsaved, self._refused, self._mark = None, False, report.mark
         return message
+
+    def _is_asked(self) -> bool:
+        """Whether the driver was asked to stop."""
+        return self._bell is not None and self._bell.rung
 
     def _save(self, training: TrainingRun, mark: int) -> str:
         job = self._job

@@ -19,10 +19,10 @@ from search.ledger.storage import Place
 
 FOLDER = "attempts"
 
-Cause = Literal["worker", "node", "memory", "machine", "retried"]
+Cause = Literal["worker", "node", "memory", "machine", "retried", "stopped"]
 """Why an attempt did not end its trial: its process died, its node was lost, it was killed for the
-memory that it or a neighbour took, it met a fault of the machine and said so, or it did end the
-trial, whose outcome was taken back to run it again."""
+memory that it or a neighbour took, it met a fault of the machine and said so, it did end the trial,
+whose outcome was taken back to run it again, or its driver was asked to stop and it was saved."""
 
 
 @dataclass(frozen=True)

@@ -126,10 +126,12 @@ class Book:
         node: str = "",
         pid: int = 0,
         repeated: float = 0.0,
+        checkpoint: str | None = None,
     ) -> bool:
         """Note that an attempt ended and its trial goes on. False for a stale attempt.
 
         Args:
+            checkpoint: of its state, where it could still be saved; None keeps the one before.
             repeated: seconds of work, at most, that are to be done again.
         """
         trial = self.trials[trial_id]
@@ -149,6 +151,7 @@ class Book:
                 "at": _now(),
                 "mark": trial.mark,
                 "repeated": round(repeated, 3),
+                **({} if checkpoint is None else {"checkpoint": checkpoint}),
             },
         )
         return True
@@ -259,6 +262,7 @@ def apply(trials: dict[int, Trial], record: JournalRecord) -> Row | None:
         trial.paused = True
     elif kind == "preempted":
         trial.preempted += 1
+        trial.checkpoint = record.get("checkpoint", trial.checkpoint)
     elif kind == "retry":
         trial.outcome = trial.score = trial.finished = None
         trial.reason, trial.checkpoint = "", record["checkpoint"]

@@ -30,7 +30,7 @@ class RunEvent:
 
     Attributes:
         at: when, UTC, ISO 8601.
-        kind: `driver`, `warning`, `begun`, `paused`, `ended` or `lost`.
+        kind: `driver`, `warning`, `begun`, `paused`, `ended`, `lost` or `stopped`.
         text: in words.
         trial: whose, if it is one's.
         worker: host and process, of an attempt that began.

@@ -17,6 +17,7 @@ WORDS = {
     "memory": "it was ended for memory",
     "machine": "a fault of the machine",
     "retried": "run again",
+    "stopped": "stopped and saved",
 }
 """By cause, what it says."""
 

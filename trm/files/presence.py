@@ -152,7 +152,6 @@ class Presence:
             (self.gently or interrupt_this)()
             if not self._over.is_set():
                 self._write()
-                self._files.remove(STOP_FILE)
         elif not self._written or time.monotonic() - self._written >= RENEW:
             self._write()
 

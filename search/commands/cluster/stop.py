@@ -1,9 +1,10 @@
 """Ask the driver at work in a run folder for a clean end, from any machine that sees the folder.
 
-It is as if a signal had reached it (Ctrl-C, SIGTERM): the driver of a sweep, a stability run, a
-sensitivity design, ablations or a training ends with exit code 130, and --resume goes on from the
-last checkpoints. The command waits until the driver is gone, and says what the run holds and how
-to go on. A driver looks for the request every second, on an object store every five.
+The trials that run save where they stand, within half a minute (a minute on an object store); then
+the driver of the sweep, stability run, sensitivity design, ablations or training ends as at a
+signal (Ctrl-C, SIGTERM), with exit code 130, and --resume goes on from there. The command waits
+until the driver is gone, and says what the run holds and how to go on. A driver looks for the
+request every second, on an object store every five.
 
   trm stop runs/mine
   trm stop 's3://bucket/runs/mine' --wait 300

@@ -586,3 +586,47 @@ def test_a_collapse_for_reasons_unknown_is_no_trials_fault(ledger: Ledger) -> No
     assert [trial.outcome for trial in ledger.trials.values()] == [None] * 2
     assert [trial.preempted for trial in ledger.trials.values()] == [MAX_DEATHS + 1] * 2
     assert isinstance(run.suggest("c"), Job)
+
+
+def test_a_gentle_end_waits_until_every_worker_has_saved(ledger: Ledger) -> None:
+    for seed in (6, 7, 8):
+        ledger.add_trial(stage="explore", params={}, config={}, seed=seed)
+    run, left = execution(ledger), []
+    run.leave = lambda: left.append(True)
+    for number, name in enumerate("abc"):
+        assert isinstance(run.suggest(name), Job)
+        run.on_start(name, f"worker {name}")
+        if name != "c":
+            who = {"kind": "started", "attempt": 1, "host": f"h{number}", "pid": 7 + number}
+            assert run.on_message(name, who) == "continue"
+    run.end_gently(1000.0)
+    assert run.suggest("d") is None, "nothing more begins"
+    assert not run.check_stop()
+    assert run.on_message("a", report(1, 1)) == "stop", "what it reported is saved"
+    run.on_end("a")
+    assert not run.check_stop()
+    saved = "checkpoints/1/1/1"
+    assert run.on_message("b", {"kind": "saved", "attempt": 1, "checkpoint": saved}) == "stop"
+    run.on_end("b")
+    # The third has nothing to save yet.
+    assert run.check_stop()
+    assert (run.interrupted, left) == (True, [True])
+    assert run.suggest("d") == "finished"
+    assert [trial.outcome for trial in ledger.trials.values()] == [None] * 4
+    assert ledger.trials[0].checkpoint == "checkpoints/0/1/1"
+    assert ledger.trials[1].checkpoint == saved
+    [kept] = ledger.attempts[1]
+    assert (kept.cause, kept.host, kept.repeated) == ("stopped", "h1", 0.0)
+    assert run.guilt.faults(ledger.trials[1]) == 0
+
+
+def test_a_gentle_end_does_not_wait_for_ever(ledger: Ledger) -> None:
+    run = execution(ledger)
+    assert isinstance(run.suggest("a"), Job)
+    run.on_start("a", "worker")
+    run.on_message("a", {"kind": "started", "attempt": 1, "host": "h", "pid": 1})
+    run.end_gently(0.2)
+    assert not run.check_stop()
+    time.sleep(0.25)
+    assert run.check_stop()
+    assert run.interrupted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 
 from search.engine.job import Job, TRMTraining, build_trainer
 from search.engine.worker import TrialRunner
+from trm.checkpoint import read_head
 from trm.errors import UserError
+from trm.files.driver_note import LocalFiles, ask_to_stop
 from trm.report import MACHINE_COLUMNS, Report
 from trm.tasks.arrows import ArrowsConfig
 
@@ -117,6 +120,38 @@ def test_a_damaged_checkpoint_is_made_again_from_the_start(
     [noted] = told
     assert noted.startswith("attempt 2: checkpoints/4/1/1: ")
     assert noted.endswith(": begun afresh\n")
+
+
+def test_a_runner_whose_driver_is_asked_to_stop_saves_where_it_stands(
+    ray_cluster: Any, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrialRunner, "_setup_logdir", lambda self: None)
+    monkeypatch.setattr("search.engine.bell.LOOK", 0.02)
+    job = dataclasses.replace(job, budget=5e7)
+    expected = [timeless(report) for report in build_trainer(job).run()]
+    runner = TrialRunner({"job": dataclasses.replace(job, driver="mine").to_json()})
+    assert [json.loads(runner.train()["message"])["kind"] for _ in range(2)] == [
+        "started",
+        "report",
+    ]
+    ask_to_stop(LocalFiles(tmp_path), "another's")
+    time.sleep(0.2)
+    assert runner._bell is not None
+    assert not runner._bell.rung
+    ask_to_stop(LocalFiles(tmp_path), "mine")
+    end = time.monotonic() + 20
+    while not runner._bell.rung:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    message = json.loads(runner.train()["message"])
+    assert (message["kind"], message["checkpoint"]) == ("saved", "checkpoints/4/1/2")
+    runner.stop()
+    steps = [
+        read_head(tmp_path / f"checkpoints/4/1/{n}").values["counters"]["step"] for n in (1, 2)
+    ]
+    assert steps[0] < steps[1] < expected[1]["step"], "between the two reports"
+    later = dataclasses.replace(job, attempt=2, checkpoint="checkpoints/4/1/2")
+    assert [timeless(report) for report in build_trainer(later).run()] == expected[1:]
 
 
 def test_a_bad_config_is_the_users_error(job: Job) -> None:

@@ -131,3 +131,18 @@ def test_a_log_of_before_says_less(tmp_path: Path) -> None:
     with Ledger.open(folder) as ledger:
         assert ledger.trials[0].preempted == 1
     assert known(folder)[0][0].reason == "the worker died"
+
+
+def test_a_state_that_was_saved_at_a_stop_is_what_the_trial_goes_on_from(tmp_path: Path) -> None:
+    folder, saved = tmp_path / "run", "checkpoints/0/1/2"
+    ledger = Ledger.create(folder)
+    ledger.add_trial(stage="explore", params={}, config={}, seed=0)
+    attempt = ledger.begin_attempt(0)
+    ledger.acknowledge(0, attempt, row(1), "checkpoints/0/1/1")
+    assert ledger.preempt(0, attempt, "asked to stop", cause="stopped", checkpoint=saved)
+    crash(ledger)
+    with Ledger.open(folder) as ledger:
+        assert (ledger.trials[0].checkpoint, ledger.trials[0].mark) == (saved, 1)
+        assert [one.cause for one in ledger.attempts[0]] == ["stopped"]
+        ledger.compact()
+    assert read_book(folder).trials[0].checkpoint == saved

@@ -85,10 +85,9 @@ def test_a_request_to_another_driver_is_not_heard(tmp_path: Path) -> None:
         presence.gently = lambda: None
         ask_to_stop(files, presence.token)
         until(lambda: presence.asked)
-        until(lambda: not (tmp_path / STOP_FILE).exists())
-        note = read_note(files)
-        assert note is not None
-        assert note.state == "stopping"
+        until(lambda: (note := read_note(files)) is not None and note.state == "stopping")
+        assert asked_to_stop(files) == presence.token, "workers look for it, too"
+    assert not (tmp_path / STOP_FILE).exists()
     note = read_note(files)
     assert note is not None
     assert (note.state, note.ending, note.line) == ("ended", "done", "")
