@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from search.analysis.run_logs import run_events
+from search.analysis.status import status, status_text
 from search.cli import main
 from search.engine.presence import files_in, holder_of_run, present_in
 from search.ledger.ledger import Ledger
-from search.ledger.reader import holds_ledger, read_curves, read_trials
+from search.ledger.reader import holds_ledger, read_book, read_curves, read_trials
 from search.ledger.storage import Place, place
 from search.sweep.stop import stop_run
 from tests.conftest import Tiny
@@ -34,7 +36,7 @@ task: {name: arrows, size: 3, visited: [2, 4], train_examples: 400, valid_exampl
 model: {mixer: mlp_t, hidden_size: 32, L_layers: 2, expansion: 1.0, swiglu_multiple: 32,
         puzzle_emb_len: 1, halt_max_steps: 4, H_cycles: 2, L_cycles: {int: [1, 2]}}
 optimizer: {name: adamw, lr_warmup_steps: 10, lr: {loguniform: [3e-3, 3e-2]}}
-train: {batch_size: 32, budget: {steps: 400}, reports: 10, ema: null}
+train: {batch_size: 32, budget: {steps: 1500}, reports: 20, ema: null}
 search: {trials: 2, scheduler: none, objective: cell_accuracy}
 stability: {candidates: 1, seeds: 2, promise_seeds: 2}
 """
@@ -194,6 +196,11 @@ def test_a_sweep_is_stopped_at_every_stage_and_goes_on(tmp_path: Path) -> None:
                 until((run / DRIVER_FILE).exists, process)
             else:
                 until(partial(runs, run, stage, process), process)
+                until(lambda: status(run)["nodes"], process, 60)
+                [node] = status(run)["nodes"]
+                assert node["trials"]
+                assert node["memory"] > 50 << 20
+                print(status_text(run))
             found = stop_run(run, wait=60)
             printed, errors = process.communicate(timeout=30)
         assert (process.returncode, printed) == (130, ""), errors
@@ -206,6 +213,19 @@ def test_a_sweep_is_stopped_at_every_stage_and_goes_on(tmp_path: Path) -> None:
         assert seen <= now_there
         print(stage, f"{found.seconds:.1f} s, {len(now_there)} reports;", found.text())
         seen = now_there
+        for trial in read_trials(run).values() if now_there else ():
+            assert trial.outcome in (None, "completed"), trial
+            assert (
+                trial.checkpoint is None or (run / trial.checkpoint / "checkpoint.json").is_file()
+            )
+    saved = [one for many in read_book(run).attempts.values() for one in many]
+    print(*saved, sep="\n")
+    assert {one.cause for one in saved} == {"stopped"}
+    assert all(one.repeated == 0 for one in saved)
+    kinds = [event.kind for event in run_events(run)]
+    assert kinds.count("stopped") == len(saved)
+    assert kinds.count("driver") >= 2 * 3
+    print(*(event.line() for event in run_events(run)), sep="\n")
     words = ("stability", str(run), "--promise-seeds", "2", "--seeds", "3")
     with driver(*words) as process:
         until(partial(runs, run, "confirm", process), process)
