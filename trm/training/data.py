@@ -49,7 +49,7 @@ class ExampleStream:
         self._rng = np.random.default_rng([seed, _AUGMENT])
         self.drawn = 0
         self._epoch = -1
-        self._order = np.empty(0, dtype=np.int64)
+        self._order = np.empty(0, dtype=np.int32)
         self._chances = np.empty(0)
         self._source = task.source_of("train")
         self._rank, self._size = places(self._split.difficulty, self._source)
@@ -79,7 +79,7 @@ class ExampleStream:
             wanted = np.arange(len(here))
             if mixed:
                 share = self._share(here, difficulty, sources)
-                wanted = np.flatnonzero(self._chances[begin:end] < share)
+                wanted = np.flatnonzero(self._drawn_chances()[begin:end] < share)
             wanted = wanted[: count - len(rows)]
             rows = np.concatenate((rows, here[wanted]))
             enough = len(rows) == count
@@ -112,11 +112,19 @@ class ExampleStream:
         self._epoch = epoch
         rng = np.random.default_rng([self._seed, _ORDER, epoch])
         order = self._task.epoch_order(rng)
-        self._order = rng.permutation(size) if order is None else order
-        self._chances = np.random.default_rng([self._seed, _MIX, epoch]).random(size)
+        # Half as wide as NumPy's own: every trial of a machine has an order of its own.
+        self._order = (rng.permutation(size) if order is None else order).astype(np.int32)
+        self._chances = np.empty(0)
+
+    def _drawn_chances(self) -> NDArray[np.float64]:
+        """A chance for each place of the epoch, drawn once a mix asks for them."""
+        if not len(self._chances):
+            rng = np.random.default_rng([self._seed, _MIX, self._epoch])
+            self._chances = rng.random(len(self._split))
+        return self._chances
 
     def _share(
-        self, rows: NDArray[np.int64], difficulty: tuple[Slice, ...], sources: tuple[float, ...]
+        self, rows: NDArray[np.int32], difficulty: tuple[Slice, ...], sources: tuple[float, ...]
     ) -> NDArray[np.float64]:
         """How much each row is wanted, as a share of the most wanted, `[rows]`."""
         share = np.ones(len(rows))
@@ -139,13 +147,13 @@ class ExampleStream:
 
 def places(
     difficulty: NDArray[np.float32], source: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Each example's rank by difficulty within its source, from 0, and that source's size, `[n]`.
 
     Equally difficult examples keep their order, so that any share of them can be cut off.
     """
-    rank = np.empty(len(difficulty), dtype=np.int64)
-    size = np.empty(len(difficulty), dtype=np.int64)
+    rank = np.empty(len(difficulty), dtype=np.int32)
+    size = np.empty(len(difficulty), dtype=np.int32)
     for kind in np.unique(source):
         (members,) = np.nonzero(source == kind)
         rank[members[np.argsort(difficulty[members], kind="stable")]] = np.arange(len(members))
