@@ -20,6 +20,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
 
+from cluster.admission import MODE, TOKEN, TOKEN_PATH, token_source
 from cluster.resources import cores
 
 Verdict = Literal["ok", "note", "bad"]
@@ -346,21 +347,28 @@ def _host_name() -> Check:
 
 
 def _token() -> Check:
-    """Ray's token: whether there is one and who may read it, never what it is."""
-    name = "ray token"
-    mode = os.environ.get("RAY_AUTH_MODE", "")
-    if os.environ.get("RAY_AUTH_TOKEN"):
-        return Check(name, "ok", "in the environment (RAY_AUTH_TOKEN)")
-    given = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    """Ray's token for clusters that are up: where it is and who may read it, never what it is."""
+    name, source = "ray token", token_source()
+    copy = "`ray get-auth-token` where the head was started prints it"
+    if source is None:
+        if os.environ.get(MODE, "").lower() == "token":
+            return Check(
+                name, "bad", f"{MODE}=token, and there is none", f"{copy}, or unset {MODE}"
+            )
+        return Check(name, "ok", "none; only a cluster that is up may ask for one (--address)")
+    if os.environ.get(MODE, "").lower() == "disabled":
+        remedy = f"unset {MODE} if a cluster asks for it"
+        return Check(name, "note", f"in {source}, and {MODE}=disabled keeps it back", remedy)
+    if source == TOKEN:
+        return Check(name, "ok", f"in the environment ({TOKEN})")
+    file = Path(os.environ.get(TOKEN_PATH) or source)
     try:
-        file = Path(given) if given else Path.home() / ".ray" / "auth_token"
-        state = file.stat()
-    except (OSError, RuntimeError):
-        if mode == "token":
-            remedy = "ray get-auth-token --generate, and copy it to every machine"
-            return Check(name, "bad", "RAY_AUTH_MODE=token, and there is none", remedy)
-        return Check(name, "ok", "none, and none is asked for")
-    if state.st_mode & 0o077:
+        empty, mode = not file.read_text().strip(), file.stat().st_mode
+    except (OSError, ValueError) as error:
+        return Check(name, "bad", f"{source} cannot be read: {_line(error)}", copy)
+    if empty:
+        return Check(name, "bad", f"{source} is empty", copy)
+    if mode & 0o077:
         return Check(name, "note", f"others may read {file}", f"chmod 600 {file}")
     return Check(name, "ok", f"in {file}")
 

@@ -1,4 +1,4 @@
-"""Ends a Ray session when its driver is gone, however it went. Run as a script, never imported.
+"""Ends a Ray session when its driver is gone, however it went. Run as a script.
 
 The kernel ends Ray's own servers together with a killed driver, but its two agent processes wait
 for those servers for more than a minute (ray 2.60), and the session's files stay for ever.

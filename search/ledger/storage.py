@@ -6,6 +6,7 @@ most code does not ask which of the two it has; the functions here are for what 
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -156,13 +157,21 @@ def place(where: Place | str) -> Place:
     return _connect(where)
 
 
+def _holds_a_secret(uri: str) -> bool:
+    # A key may hold a slash, and is then no part of the host for whoever parses the URI.
+    user = r"(?!hdfs:|viewfs:)[^/]*://[^/@]*:[^@]*@"
+    query = r"[^?]*\?(.*&)?[^=&]*(token|secret|password|account_key|signature)[^=&]*="
+    return re.match(user, uri) is not None or re.match(query, uri, re.IGNORECASE) is not None
+
+
 @cache
 def _connect(text: str) -> Place:
     try:
         url = urlsplit(text)
-        if url.password is not None:
+        if url.password is not None or _holds_a_secret(text):
+            host = re.split("[/?]", text.rpartition("@")[2].rpartition("://")[2])[0]
             raise UserError(
-                f"{url.scheme}://...@{url.hostname}", None,
+                f"{url.scheme}://...@{host}", None,
                 "holds a password; give it by the environment, as in AWS_SECRET_ACCESS_KEY",
             )  # fmt: skip
         filesystem, path = fs.FileSystem.from_uri(text)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.connect import ClusterError, _own_token, connected
+from cluster.connect import ClusterError, connected
 from tests.support.hangups import HEARD
 
 DRIVER = """
@@ -192,22 +192,6 @@ def test_a_port_where_nobody_listens_is_refused_at_once() -> None:
         port = unused.getsockname()[1]
     with pytest.raises(ClusterError, match="nobody answers"), connected(f"127.0.0.1:{port}"):
         pass
-
-
-def test_a_home_that_cannot_be_written_has_no_token_of_ray(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert _own_token(tmp_path) == {}
-    monkeypatch.setenv("HOME", "/proc/self")  # where root too can make nothing
-    token = Path(_own_token(tmp_path)["RAY_AUTH_TOKEN_PATH"])
-    assert token.parent == tmp_path
-    assert token.stat().st_mode & 0o777 == 0o600
-    assert len(token.read_text()) == 64
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "mine")
-    assert _own_token(tmp_path) == {}
 
 
 @pytest.mark.slow

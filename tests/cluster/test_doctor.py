@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.doctor import Check, machine_checks
+from cluster.doctor import Check, _token, machine_checks
 from cluster.node_checks import _alike, _shared
 from tests.support.apple_gpu import apple_gpu, has_apple_gpu
 
@@ -65,18 +65,35 @@ def test_a_machine_that_is_well(tmp_path: Path) -> None:
         assert "\n" not in check.text()
 
 
-def test_a_token_that_others_may_read_is_noted_and_never_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    ("environment", "mode", "verdict", "says"),
+    [
+        ({}, None, "ok", "none; "),
+        ({"RAY_AUTH_MODE": "token"}, None, "bad", "there is none"),
+        ({"RAY_AUTH_TOKEN_PATH": "FILE"}, None, "bad", "cannot be read"),
+        ({"RAY_AUTH_TOKEN_PATH": "FILE"}, 0o644, "note", "others may read"),
+        ({"RAY_AUTH_TOKEN_PATH": "FILE"}, 0o600, "ok", "in FILE"),
+        ({"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN_PATH": "FILE"}, 0o600, "note", "unset"),
+        ({"RAY_AUTH_TOKEN": "secret-of-the-cluster"}, None, "ok", "(RAY_AUTH_TOKEN)"),
+    ],
+)
+def test_the_token_is_looked_at_and_never_shown(
+    environment: dict[str, str], mode: int | None, verdict: str, says: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     file = tmp_path / "token"
-    file.write_text("secret-of-the-cluster")
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
-    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
-    for mode, verdict in ((0o644, "note"), (0o600, "ok")):
+    if mode is not None:
+        file.write_text("secret-of-the-cluster")
         file.chmod(mode)
-        checks = list(machine_checks("trm-search", tmp_path))
-        assert {check.name: check.verdict for check in checks}["ray token"] == verdict
-        assert "secret" not in "".join(check.text() for check in checks)
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value.replace("FILE", str(file)))
+    found = _token()
+    assert found.verdict == verdict, found.text()
+    assert says.replace("FILE", str(file)) in found.text()
+    assert "secret" not in found.text()
 
 
 def test_nodes_must_agree_on_versions_and_on_the_run_folder(tmp_path: Path) -> None:
