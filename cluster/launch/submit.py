@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cluster.admission import MODE, token_source, variables_of_tokens
 from cluster.launch.errors import LaunchError
 from cluster.launch.job import AUTO, LaunchJob, is_uri, require_reachable
 from cluster.launch.settings import Machines
@@ -93,12 +95,19 @@ def _client(address: str) -> Any:
         raise LaunchError(
             "--address", address, "must be the dashboard's address, as in http://head:8265"
         )
-    from ray.exceptions import RayError
+    from ray.exceptions import AuthenticationError, RayError
 
     try:
         from ray.job_submission import JobSubmissionClient
 
-        return JobSubmissionClient(address)
+        try:
+            return JobSubmissionClient(address)
+        except AuthenticationError:
+            if MODE in os.environ or token_source() is None:
+                raise
+            # The client keeps what it has read.
+            with variables_of_tokens({MODE: "token"}):
+                return JobSubmissionClient(address)
     except ImportError as error:
         raise LaunchError(
             "trm cluster submit", None, "needs ray[default]: pip install 'trm-search[cluster]'"
@@ -107,7 +116,8 @@ def _client(address: str) -> Any:
         raise LaunchError(
             "--address", address,
             f"does not take jobs ({_line(error)}): check it, that the head has ray[default], and "
-            "RAY_AUTH_MODE=token with RAY_AUTH_TOKEN where the cluster asks for a token",
+            "the token where it asks for one (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or "
+            "~/.ray/auth_token)",
         ) from error  # fmt: skip
 
 

@@ -9,16 +9,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from cluster.launch.errors import LaunchError
 from cluster.launch.node import free_port
-from cluster.launch.submit import CONFIG, entrypoint, shipped, submit
+from cluster.launch.submit import CONFIG, _client, entrypoint, shipped, submit
 from search.ledger.reader import read_trials
 from tests.conftest import TREE
 from tests.support.launched import HOSTILE, job, machines
@@ -100,6 +102,40 @@ def test_nobody_there_or_no_client_is_one_line() -> None:
     text = str(refused.value)
     assert "does not take jobs" in text or "pip install 'trm-search[cluster]'" in text
     assert "\n" not in text
+
+
+class Dashboard(BaseHTTPRequestHandler):
+    """Says which Ray it is, to who has the token."""
+
+    asks = True
+    seen: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        sent = self.headers.get("Authorization")
+        self.seen.append(sent)
+        self.send_response(200 if not self.asks else 401 if sent is None else 200)
+        self.end_headers()
+        self.wfile.write(b'{"ray_version": "2.60.0"}')
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep still."""
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_token_is_sent_where_it_is_asked_for(asks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp", reason="needs ray[default]")
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "ab" * 32)
+    monkeypatch.setattr(Dashboard, "asks", asks)
+    monkeypatch.setattr(Dashboard, "seen", [])
+    with HTTPServer(("127.0.0.1", 0), Dashboard) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = _client(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert "RAY_AUTH_MODE" not in os.environ
+    token = f"Bearer {'ab' * 32}"
+    assert Dashboard.seen == ([None, token] if asks else [None])
+    assert [*client._headers.values()] == ([token] if asks else [])
 
 
 @pytest.fixture(scope="module")
