@@ -119,14 +119,8 @@ def admission(address: str, timeout: float = 5.0) -> Admission:
 
 
 def _refusal(state: str, detail: str) -> str:
-    right = "`ray get-auth-token` prints the right one where the head was started"
-    source = token_source()
-    if state in ("missing", "unreadable"):
-        here = f"{source} cannot be read or is empty" if source else "there is none here"
-        keep = "keep it here in ~/.ray/auth_token, for you alone (chmod 600)"
-        return f"the cluster asks for a token, and {here}; {right}: {keep}"
-    if state == "wrong":
-        return f"the cluster asks for a token, and {source} holds another one; {right}"
+    if state in ("missing", "unreadable", "wrong"):
+        return f"the cluster {asks_for_another(state == 'wrong')}"
     if state == "none":
         return f"no Ray cluster is up on this machine; {_START}"
     if state == "nobody":
@@ -137,6 +131,21 @@ def _refusal(state: str, detail: str) -> str:
             "what runs there (`ray status` on the head)"
         )
     return f"it cannot be asked whether it takes us ({detail}); `trm doctor` looks at this machine"
+
+
+def asks_for_another(sent: bool) -> str:
+    """What is wrong with the token that is here, and what to do, as the end of a sentence.
+
+    Args:
+        sent: whether the cluster has seen it.
+    """
+    right = "`ray get-auth-token` prints the right one where the head was started"
+    source = token_source()
+    if sent:
+        return f"asks for a token, and {source} holds another one; {right}"
+    here = f"{source} cannot be read or is empty" if source else "there is none here"
+    keep = "keep it here in ~/.ray/auth_token, for you alone (chmod 600)"
+    return f"asks for a token, and {here}; {right}: {keep}"
 
 
 def _require_somebody(address: str, shown: str, timeout: float) -> None:

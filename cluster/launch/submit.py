@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cluster.admission import MODE, token_source, variables_of_tokens
+from cluster.admission import MODE, asks_for_another, token_source, variables_of_tokens
 from cluster.launch.errors import LaunchError
 from cluster.launch.job import AUTO, LaunchJob, is_uri, require_reachable
 from cluster.launch.settings import Machines
@@ -103,7 +103,7 @@ def _client(address: str) -> Any:
         try:
             return JobSubmissionClient(address)
         except AuthenticationError:
-            if MODE in os.environ or token_source() is None:
+            if os.environ.get(MODE, "").lower() == "disabled" or token_source() is None:
                 raise
             # The client keeps what it has read.
             with variables_of_tokens({MODE: "token"}):
@@ -112,12 +112,16 @@ def _client(address: str) -> Any:
         raise LaunchError(
             "trm cluster submit", None, "needs ray[default]: pip install 'trm-search[cluster]'"
         ) from error
+    except AuthenticationError as error:
+        if os.environ.get(MODE, "").lower() == "disabled":
+            why = f"asks for a token, which {MODE}=disabled keeps back; unset {MODE}"
+        else:
+            why = asks_for_another(token_source() is not None)
+        raise LaunchError("--address", address, why) from error
     except (RayError, RuntimeError, ValueError, OSError) as error:
         raise LaunchError(
             "--address", address,
-            f"does not take jobs ({_line(error)}): check it, that the head has ray[default], and "
-            "the token where it asks for one (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or "
-            "~/.ray/auth_token)",
+            f"does not take jobs ({_line(error)}): check it, and that the head has ray[default]",
         ) from error  # fmt: skip
 
 

@@ -104,6 +104,9 @@ def test_nobody_there_or_no_client_is_one_line() -> None:
     assert "\n" not in text
 
 
+TOKEN = f"Bearer {'ab' * 32}"
+
+
 class Dashboard(BaseHTTPRequestHandler):
     """Says which Ray it is, to who has the token."""
 
@@ -113,7 +116,8 @@ class Dashboard(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         sent = self.headers.get("Authorization")
         self.seen.append(sent)
-        self.send_response(200 if not self.asks else 401 if sent is None else 200)
+        right = not self.asks or sent == TOKEN
+        self.send_response(200 if right else 401 if sent is None else 403)
         self.end_headers()
         self.wfile.write(b'{"ray_version": "2.60.0"}')
 
@@ -130,12 +134,18 @@ def test_a_token_is_sent_where_it_is_asked_for(asks: bool, monkeypatch: pytest.M
     monkeypatch.setattr(Dashboard, "seen", [])
     with HTTPServer(("127.0.0.1", 0), Dashboard) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        client = _client(f"http://127.0.0.1:{server.server_port}")
+        url = f"http://127.0.0.1:{server.server_port}"
+        client, seen = _client(url), [*Dashboard.seen]
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "cd" * 32)
+        if asks:
+            with pytest.raises(LaunchError, match="RAY_AUTH_TOKEN holds another one") as refused:
+                _client(url)
+            assert "cdcd" not in str(refused.value)
         server.shutdown()
     assert "RAY_AUTH_MODE" not in os.environ
-    token = f"Bearer {'ab' * 32}"
-    assert Dashboard.seen == ([None, token] if asks else [None])
-    assert [*client._headers.values()] == ([token] if asks else [])
+    assert seen[0] is None
+    assert {*seen} == ({None, TOKEN} if asks else {None})
+    assert [*client._headers.values()] == ([TOKEN] if asks else [])
 
 
 @pytest.fixture(scope="module")
@@ -225,4 +235,4 @@ def test_a_head_without_this_package_sweeps(
     )
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
-    assert "RAY_AUTH_TOKEN" in refused.stderr
+    assert "asks for a token, and there is none here" in refused.stderr
