@@ -20,7 +20,7 @@ from cluster.session import MARK
 
 _STARTS = 3
 """Times that Ray is started, if it fails."""
-_SLOW_SECONDS = 10.0
+_SLOW_SECONDS = 20.0
 """After this long a person is told that the start is slow."""
 _LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _OBJECT_STORE_BYTES = 100_000_000

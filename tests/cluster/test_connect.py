@@ -75,6 +75,12 @@ def start(folder: Path, address: str, mode: str) -> subprocess.Popen[str]:
     )
 
 
+def without_patience(text: str) -> str:
+    """What a driver said on its error stream, but for what it says of a busy machine."""
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("trm: Ray's start takes more"))
+
+
 def descendants(root: int) -> set[int]:
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
@@ -109,7 +115,7 @@ def test_the_users_own_modules_shadow_nothing_and_ray_is_quiet(hostile: Path) ->
     assert driver.returncode == 0, err
     assert len(out.splitlines()) == 1
     assert str(hostile) not in out
-    assert err == ""
+    assert without_patience(err) == ""
     session = Path(out.split()[0])
     assert session.name.startswith("trm-ray-")
     assert not session.exists()

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from cluster.local import own_token
-from tests.cluster.test_connect import descendants
+from tests.cluster.test_connect import descendants, without_patience
 
 DRIVER = """
 import json, os, sys
@@ -94,7 +94,6 @@ def open_to_others(folder: Path) -> Iterator[tuple[Path, str]]:
     [("000", "notebook"), pytest.param("022", "program", marks=pytest.mark.slow)],
 )
 def test_nobody_else_reaches_a_local_ray(home: Path, umask: str, style: str) -> None:
-    shared_memory = set(os.listdir("/dev/shm"))
     driver = begin(home, umask, style, RAY_AUTH_TOKEN="of another cluster")
     assert driver.stdout is not None
     said = driver.stdout.readline()
@@ -106,14 +105,16 @@ def test_nobody_else_reaches_a_local_ray(home: Path, umask: str, style: str) -> 
     # The server of the cluster's state, the node's, the worker's and the driver's.
     assert len([ip for ips in sockets.values() for ip in ips]) >= 4
     assert any(name.startswith("gcs_server") for name in sockets)
-    assert {ip for ips in sockets.values() for ip in ips} == {"127.0.0.1"}, sockets
+    found = {ip.removeprefix("::ffff:") for ips in sockets.values() for ip in ips}
+    assert found == {"127.0.0.1"}, sockets
     assert node == "127.0.0.1"
 
     session = Path(place).parent
     assert session.name.startswith("trm-ray-")
     assert len(list(session.rglob("*"))) > 20
     assert list(open_to_others(session)) == []
-    assert not {*os.listdir("/dev/shm")} - shared_memory
+    # The store of objects has no name there.
+    assert not list(Path("/dev/shm").glob("*plasma*"))
 
     # The token is the session's own.
     kept = session / "auth_token"
@@ -122,7 +123,7 @@ def test_nobody_else_reaches_a_local_ray(home: Path, umask: str, style: str) -> 
     assert len(kept.read_text()) == 64
     assert not (home / ".ray").exists()
     out, err = driver.communicate("end\n", timeout=60)
-    assert err == ""
+    assert without_patience(err) == ""
     # What the user's other clusters need is as it was.
     assert json.loads(out) == {"RAY_AUTH_TOKEN": "of another cluster"}
     assert not session.exists()
@@ -187,6 +188,6 @@ def test_a_start_that_takes_long_is_said_and_tried_again(home: Path) -> None:
     assert names.count("gcs_server") == names.count("raylet") == 1
     _, err = driver.communicate("end\n", timeout=60)
     first, second = err.splitlines()
-    assert first.startswith("trm: Ray's start takes more than 10 s: attempt 1 of 3, load ")
+    assert first.startswith("trm: Ray's start takes more than 20 s: attempt 1 of 3, load ")
     assert second.startswith("trm: Ray has not started in ")
     assert second.endswith("attempt 2 of 3")
