@@ -68,6 +68,8 @@ def _in_words(trainer: Trainer, times: float) -> str:
             "the learning rate falls over the budget: it stood at "
             f"{counters.learning_rate:.2g} and goes on at {rate:.2g}"
         )
+    if trainer.frozen:
+        reasons.append("train.freeze.share is a share of the budget")
     if _curriculum_moves(trainer):
         reasons.append("the curriculum moves over the budget and is set back with it")
     if not reasons:

@@ -1,6 +1,7 @@
 """One training in its run folder: begun or gone on with, reported, saved, stopped between steps.
 
 config.yaml      the experiment, every value written out
+start.json       where its first weights come from, if not fresh ones
 reports.jsonl    the learning curve, a report a line
 checkpoints/     the newest states to go on from
 """
@@ -33,8 +34,18 @@ from trm.files.run_folder import (
     checkpoints_in,
     create_folder,
     latest_checkpoint,
+    require_usable,
 )
 from trm.files.yaml12 import dump_yaml, read_yaml
+from trm.fine_tuning import (
+    START,
+    Graft,
+    graft,
+    read_start,
+    require_same_start,
+    start_provenance,
+    start_text,
+)
 from trm.provenance import changed_plugins, plugin_provenance, provenance
 from trm.report import Report, report_json
 from trm.stopping import instead_of_raising
@@ -116,12 +127,14 @@ def train(
     config: Experiment | Mapping[str, Any] | Path | str,
     out: Path | str | None = None,
     *,
+    start: Path | str | None = None,
     resume: bool = False,
     on_data: Callable[[str, float], None] | None = None,
     on_begin: Callable[[Trainer, list[str]], None] | None = None,
     on_step: Callable[[float], None] | None = None,
     on_report: Callable[[Report], object] | None = None,
     on_extended: Callable[[str], object] | None = None,
+    on_start: Callable[[str], object] | None = None,
 ) -> Training:
     """Train one model from a config, with a run folder, as the command `trm train` does.
 
@@ -133,6 +146,9 @@ def train(
             one. `search.config.config.read_config` reads presets and files of a sweep: its
             `default` is an experiment.
         out: the run folder; None: `runs/NAME-train`.
+        start: a checkpoint, or the folder of a training for its newest, whose weights the run
+            begins with (`trm.fine_tuning`): the averaged ones where it has them, with a fresh
+            optimiser, step count and curriculum. A run that goes on needs it no more.
         resume: go on with the run in `out` where it stands, or begin it. With a larger
             `train.budget` than it was begun with, the run is extended; then `train.reports` may
             change too.
@@ -142,10 +158,11 @@ def train(
         on_step: told the share of the compute budget that is spent, after each step.
         on_report: told each report once it is saved.
         on_extended: told in words what a larger budget means for the run.
+        on_start: told in words what a run takes over from `start`.
 
     Raises:
-        UserError: bad config; `out` holds another run, is in use, or cannot be written; one line
-            naming key, value and remedy.
+        UserError: bad config; `start` is no checkpoint, damaged, or of another network; `out` holds
+            another run, is in use, or cannot be written; one line naming key, value and remedy.
         Stopped: a signal has stopped it; it is saved.
 
     >>> from tempfile import mkdtemp
@@ -163,13 +180,19 @@ def train(
     """
     experiment = _experiment(config)
     folder = Path("runs") / f"{experiment.name}-train" if out is None else Path(out)
+    named = None if start is None else Path(start)
+    require_usable(folder, _CONFIG, resume=resume)
+    task, first = _first_weights(experiment, folder, named, resume, on_data)
     create_folder(folder, _CONFIG, resume=resume)
     lock = FileLock(folder / LOCK)
     try:
         with present(LocalFiles(folder)) as presence:
-            task = experiment.task.build(cache_folder(), on_data)
+            if task is None:
+                task = experiment.task.build(cache_folder(), on_data)
             require_sound_task(task)
-            trainer, changed, said = _begin(experiment, task, folder, resume)
+            trainer, changed, said = _begin(experiment, task, folder, resume, first)
+            if first is not None and on_start is not None:
+                on_start(first.start.in_words(task.vocab_size, task.num_puzzle_identifiers))
             if said and on_extended is not None:
                 on_extended(said)
             if on_begin is not None:
@@ -208,8 +231,35 @@ def _experiment(config: Experiment | Mapping[str, Any] | Path | str) -> Experime
     return load_experiment(tree, folders)
 
 
+def _first_weights(
+    config: Experiment,
+    folder: Path,
+    named: Path | None,
+    again: bool,
+    on_data: Callable[[str, float], None] | None,
+) -> tuple[Task | None, Graft | None]:
+    """The task and its first weights where they come from a checkpoint and are needed.
+
+    Before the folder is made: of a start that does not fit nothing is left.
+    """
+    begun = again and (folder / _CONFIG).exists()
+    recorded = read_start(folder) if begun else None
+    if begun:
+        require_same_start(folder, recorded, named)
+    place = named if recorded is None else Path(recorded.path)
+    if place is None or (begun and latest_checkpoint(folder) is not None):
+        return None, None
+    task = config.task.build(cache_folder(), on_data)
+    found = graft(place, config, task)
+    if recorded is not None and found.start != recorded:
+        raise UserError(
+            f"{place}: has changed since the run in {folder} was begun from it: start a new run"
+        )
+    return task, found
+
+
 def _begin(
-    config: Experiment, task: Task, folder: Path, again: bool
+    config: Experiment, task: Task, folder: Path, again: bool, first: Graft | None
 ) -> tuple[Trainer, list[str], str]:
     """A new run, or the one in the folder where it stands; the plug-ins that have changed, and
     what a larger budget means, if it has one.
@@ -231,6 +281,9 @@ def _begin(
         changed = changed_plugins(head.provenance, plugin_provenance(config.modules))
     else:
         trainer = Trainer(config, task)
+        if first is not None:
+            first.apply(trainer)
+            _write(folder / START, start_text(first.start))
     if start is None or extends:
         _write(recorded, dump_yaml(config.tree()))
     # Reports past the checkpoint are made again; they must not stand twice.
@@ -251,7 +304,7 @@ def _train(
     on_report: Callable[[Report], object] | None,
 ) -> None:
     """Train to the end, or until somebody asks to stop."""
-    origin = provenance(trainer.config.modules)
+    origin = provenance(trainer.config.modules) | start_provenance(read_start(folder))
     saved = time.monotonic()
 
     def save() -> None:
@@ -280,7 +333,7 @@ def _train(
             save()
 
 
-def _checkpoint(folder: Path, trainer: Trainer, origin: dict[str, str]) -> None:
+def _checkpoint(folder: Path, trainer: Trainer, origin: dict[str, Any]) -> None:
     counters = trainer.counters
     # With the mark: a run stopped right at a mark has a checkpoint before and after its report.
     checkpoint = folder / _CHECKPOINTS / f"{counters.step:09d}-{counters.mark:04d}"

@@ -41,6 +41,23 @@ class BudgetConfig(Component):
         return self
 
 
+Part = Literal["body", "tokens", "positions", "layers", "head", "halting", "puzzles"]
+
+
+class FreezeConfig(Component):
+    """What of the model stands still at the beginning of a run, as fine-tuning often wants it.
+
+    Attributes:
+        parts: what is not trained meanwhile: `body`, everything but the puzzle embedding; or some
+            of `tokens` and `positions` (the embeddings of the input), `layers`, `head` (answers),
+            `halting` and `puzzles` (the puzzle embedding).
+        share: of the compute budget, from its beginning; 0 freezes nothing, 1 the whole run.
+    """
+
+    parts: list[Part] = Field(default=["body"], min_length=1)
+    share: float = Field(default=0.0, ge=0.0, le=1.0)
+
+
 class TrainConfig(Component):
     """How one model is trained and evaluated.
 
@@ -69,6 +86,7 @@ class TrainConfig(Component):
             in training and in its evaluations (`trm eval` and `trm solve` compile nothing).
         valid_examples: examples of one evaluation at most; null is all.
         eval_batch_size: examples of a batch of an evaluation.
+        freeze: parts of the model that stand still at first; for `trm train --from`.
     """
 
     batch_size: int = Field(default=768, ge=1, le=MOST_ROWS)
@@ -82,6 +100,7 @@ class TrainConfig(Component):
     compile: bool = False
     valid_examples: int | None = Field(default=None, ge=1, le=MOST_EXAMPLES)
     eval_batch_size: int = Field(default=512, ge=1, le=MOST_ROWS)
+    freeze: FreezeConfig = FreezeConfig()
 
     @property
     def marks(self) -> tuple[float, ...]:

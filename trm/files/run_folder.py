@@ -27,13 +27,28 @@ def create_folder(folder: Path, marker: str, *, resume: bool) -> None:
     Raises:
         UserError: the folder holds another run or other files, or cannot be written.
     """
+    require_usable(folder, marker, resume=resume)
+    if resume and not folder.exists():
+        tell_of_a_new_run(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError("--out", str(folder), f"cannot be made: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK) or not _can_write(folder):
+        raise UserError("--out", str(folder), "cannot be written: name another folder")
+
+
+def require_usable(folder: Path, marker: str, *, resume: bool) -> None:
+    """Make sure that a run folder may be used, as `create_folder` does, without making it.
+
+    Raises:
+        UserError: the folder holds another run or other files.
+    """
     if re.match("[a-z][a-z0-9+.-]+:/", str(folder)):  # a URI: a Path holds it with one slash
         raise UserError("--out", str(folder), "must be a local folder")
     checked_path(folder, "--out")
     if folder.exists() and not folder.is_dir():
         raise UserError("--out", str(folder), "is a file: name a folder")
-    if resume and not folder.exists():
-        tell_of_a_new_run(folder)
     begun = (folder / marker).exists()
     if begun and not resume:
         raise UserError(
@@ -42,12 +57,6 @@ def create_folder(folder: Path, marker: str, *, resume: bool) -> None:
     # On resume, a run that was stopped before its marker was written is begun anew.
     if folder.is_dir() and not begun and not resume and not _unused(folder):
         raise UserError("--out", str(folder), "is not empty: name another folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError("--out", str(folder), f"cannot be made: {error.strerror}") from error
-    if not os.access(folder, os.W_OK | os.X_OK) or not _can_write(folder):
-        raise UserError("--out", str(folder), "cannot be written: name another folder")
 
 
 def tell_of_a_new_run(where: object) -> None:

@@ -31,6 +31,7 @@ from trm.training.curriculum import FeedbackWindow, advance, begin_course, distu
 from trm.training.data import ExampleStream
 from trm.training.examiner import Examiner
 from trm.training.flops import step_flops
+from trm.training.freezing import frozen_parameters, hold
 from trm.training.memory import reset_peak
 from trm.training.probes import update_ratio, weights
 from trm.training.reporting import make_report
@@ -90,6 +91,7 @@ class Trainer:
             compile_recursion(self.model)
         self.optimizer = config.optimizer.build(self.model)
         self.ema = EMA(self.model, config.train.ema) if config.train.ema else None
+        self.frozen = frozen_parameters(config.train.freeze, self.model)
         self.course = begin_course(config, task)
         self.stream = ExampleStream(task, seed)
         self.exploration = random_stream(seed, EXPLORATION)
@@ -242,6 +244,8 @@ class Trainer:
         counters = self.counters
         self.optimizer.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
+        if self.frozen and self.progress < self.config.train.freeze.share:
+            hold(self.frozen)
         counters.grad_norm = clip_gradients(self.model, self.config.optimizer.grad_clip)
         loss = float(losses.total.detach())
         if not math.isfinite(loss) or not math.isfinite(counters.grad_norm):

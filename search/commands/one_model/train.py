@@ -12,6 +12,13 @@ end. What the failure detectors found is printed in words; `trm diagnose DIR` sa
   trm train best.yaml --set train.seed=7 --out runs/seed7 --resume
   trm train best.yaml --set train.budget.steps=4000 --out runs/long --resume     # twice as long
 
+  trm train other.yaml --from runs/seed7                      # fine-tune
+
+`--from` begins with the weights of a checkpoint, or of the newest one of a training's folder: the
+averaged ones where it has them. Optimiser, step count and curriculum begin anew; `trm guide
+your-task` says what another vocabulary or length may take over, and `train.freeze` what stands
+still at first. `trm sweep` has no such option.
+
 A larger budget extends a run, also a finished one. Where the learning rate or the curriculum
 depends on the budget, that is another run than one that was planned so long; a line says so.
 """
@@ -47,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=a_path, metavar="DIR", help="run folder (default: runs/NAME-train)"
     )
+    parser.add_argument(
+        "--from", type=a_path, metavar="CHECKPOINT", dest="start",
+        help="begin with the weights of a checkpoint or of a training's folder instead of fresh "
+        "ones",
+    )  # fmt: skip
     parser.add_argument(
         "--resume", action="store_true",
         help="go on with the run in --out where it stands, or begin it; needs the same config, but "
@@ -87,12 +99,14 @@ def run(args: argparse.Namespace) -> int:
             training = train(
                 config,
                 out,
+                start=args.start,
                 resume=args.resume,
                 on_data=display.data,
                 on_begin=begin,
                 on_step=display.moved,
                 on_report=report,
                 on_extended=lambda said: print(f"trm: {said}", file=sys.stderr),
+                on_start=lambda said: print(f"trm: {said}", file=sys.stderr),
             )
             log.end(training.outcome, training.last.get("exact_accuracy"))
     except Stopped as stop:
@@ -104,7 +118,9 @@ def run(args: argparse.Namespace) -> int:
 def _again(args: argparse.Namespace, out: Path | None) -> str:
     sets = [word for setting in args.sets for word in ("--set", setting)]
     place = [] if out is None else ["--out", str(out)]
-    return "resume with: " + shlex.join(["trm", "train", args.config, *sets, *place, "--resume"])
+    start = [] if args.start is None else ["--from", str(args.start)]
+    words = ["trm", "train", args.config, *sets, *start, *place, "--resume"]
+    return "resume with: " + shlex.join(words)
 
 
 def _say_what_is_not_read(sets: Sequence[str]) -> None:

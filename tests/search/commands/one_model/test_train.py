@@ -261,6 +261,28 @@ def test_a_corrupt_checkpoint_is_named_on_resume(
     assert "checkpoint.json: damaged" in refused("train", path, "--out", out, "--resume")
 
 
+# --- fine-tuning -------------------------------------------------------------------------------
+
+
+def test_from_another_run(
+    cli: Any, refused: Callable[..., str], config: Config, tmp_path: Path
+) -> None:
+    path, base, out = config({"train.budget.steps": 2}), tmp_path / "base", tmp_path / "out"
+    words = ("train", path, "--set", "task.seed=5", "--out", out, "--from")
+    line = f"{base}: holds no checkpoint: give the folder of `trm train` or a checkpoint in it"
+    assert refused(*words, base) == line
+    assert cli("train", path, "--out", base).code == 0
+    larger = refused(*words, base, "--set", "model.hidden_size=32")
+    assert larger.startswith("model.hidden_size: 32 differs from 16 in ")
+    assert not out.exists()
+    result = cli(*words, base)
+    assert result.code == 0
+    assert result.err.startswith("trm: starts from the weights of step 2 in ")
+    again = cli(*words, base, "--resume")
+    assert (again.code, again.err) == (0, "")
+    assert "--from" in refused("train", path, "--out", base, "--resume", "--from", out)
+
+
 # --- stop and resume ---------------------------------------------------------------------------
 
 
