@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from search.analysis.diagnosis import diagnose_folder
     from search.analysis.fidelity import fidelity
     from search.analysis.importance import importance
+    from search.analysis.run_logs import run_events, trial_story
     from search.analysis.status import status
     from search.config.config import Config, read_config
     from search.config.file import presets
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from search.sweep.launch import sweep
     from search.sweep.run import Run
     from search.sweep.stages import LimitReachedError, NoWinnerError
+    from search.sweep.stop import stop_run
 
 __all__ = [
     "LOG_SINKS",
@@ -51,9 +53,12 @@ __all__ = [
     "importance",
     "presets",
     "read_config",
+    "run_events",
     "sensitivity",
     "status",
+    "stop_run",
     "sweep",
+    "trial_story",
     "write_report",
 ]
 
@@ -72,9 +77,12 @@ _HOMES = {
     "importance": "search.analysis.importance",
     "presets": "search.config.file",
     "read_config": "search.config.config",
+    "run_events": "search.analysis.run_logs",
     "sensitivity": "search.stability.sensitivity",
     "status": "search.analysis.status",
+    "stop_run": "search.sweep.stop",
     "sweep": "search.sweep.launch",
+    "trial_story": "search.analysis.run_logs",
     "write_report": "search.report.write",
 }
 

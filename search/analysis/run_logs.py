@@ -10,6 +10,7 @@ from typing import Any
 from search.engine.output import output_file
 from search.ledger.attempts import Attempt
 from search.ledger.book import Book
+from search.ledger.files import RUN_FILE
 from search.ledger.reader import existing, read_book
 from search.ledger.storage import Place, place
 from search.ledger.trial import Row, Trial
@@ -29,8 +30,19 @@ def run_events(folder: Place | str) -> list[RunEvent]:
     Raises:
         UserError: no run is there.
     """
-    where = existing(folder)
+    where = _existing(folder)
     return _events(read_book(where), read_driver_logs(where))
+
+
+def _existing(folder: Place | str) -> Place:
+    where = place(folder).absolute()
+    if not (where / RUN_FILE).is_file() and (where / "reports.jsonl").is_file():
+        raise UserError(
+            str(where), None,
+            "holds a training, which has no trials: its reports are in reports.jsonl, and "
+            "`trm diagnose` says what they show",
+        )  # fmt: skip
+    return existing(where)
 
 
 def _events(book: Book, written: list[RunEvent]) -> list[RunEvent]:
@@ -127,7 +139,7 @@ def trial_story(folder: Place | str, number: int) -> TrialStory:
     Raises:
         UserError: no run is there, or no such trial.
     """
-    where = existing(folder)
+    where = _existing(folder)
     book = read_book(where)
     if number not in book.trials:
         last = len(book.trials) - 1

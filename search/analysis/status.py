@@ -108,7 +108,7 @@ def _told(note: DriverNote | None) -> dict[str, Any] | None:
 def starting(folder: Place | str) -> dict[str, Any] | None:
     """The state of a run that is not there yet, while its driver makes its data; else None."""
     where = place(folder)
-    if (where / RUN_FILE).is_file():
+    if any((where / name).is_file() for name in (RUN_FILE, "config.yaml")):  # a run, a training
         return None
     holder, note = driver_of(where)
     if not holder or note is None:
