@@ -141,6 +141,11 @@ def test_a_lease_that_expires_meanwhile(uri: Uri, monkeypatch: pytest.MonkeyPatc
     say(now())
     lease(time.time() + 2.0)
     assert holder_of_run(where) == "process 17 on elsewhere"
+    with present_in(where):  # who comes second does not speak for the first
+        second = read_note(files)
+    assert second is not None
+    assert second.pid == 17
+    lease(time.time() + 2.0)
     monkeypatch.setattr("trm.files.driver_note.STALE", 1.0)
     said: list[str] = []
     found = stop_run(where, wait=30, say=said.append)
