@@ -301,7 +301,8 @@ def _check_spare(check: FolderCheck) -> None:
         return
     log, damages = read_spare_log(check.folder)
     own = [damage for damage in damages if SPARE in str(damage.path)]
-    for damage in own:
+    # Each file once, however much of it is damaged.
+    for damage in {str(damage.path): damage for damage in reversed(own)}.values():
         what = f"{damage.what}; not needed while the rest is whole"
         check.found.append(FileState(damage.path, "damaged", what))
     if not own and log.records:

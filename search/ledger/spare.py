@@ -25,6 +25,7 @@ from trm.files.replace import sync
 from trm.report import COLUMNS
 
 _SUFFIX = ".jsonl.gz"
+_GZIP = b"\x1f\x8b"
 
 
 def keep_segments(folder: Place, older: Sequence[Place]) -> None:
@@ -95,7 +96,10 @@ def read_spare_log(folder: Place) -> tuple[Log, list[Damage]]:
     for path in spare_segments(folder):
         number = int(path.name.partition(".")[0])
         try:
-            found[number] = read_segment(path, gzip.decompress(path.read_bytes()))
+            data = gzip.decompress(path.read_bytes())
+            if data[:2] == _GZIP:  # older versions packed it twice on object stores
+                data = gzip.decompress(data)
+            found[number] = read_segment(path, data)
         except (OSError, EOFError, zlib.error) as error:
             if getattr(error, "errno", None) not in (None, errno.EISDIR):
                 raise

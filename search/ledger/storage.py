@@ -121,7 +121,8 @@ class Remote:
 
     def write_bytes(self, data: bytes | pa.Buffer) -> None:
         """Make or replace the object."""
-        with self.filesystem.open_output_stream(self.path) as stream:
+        # By itself pyarrow would pack what goes into a file whose name ends in `.gz`.
+        with self.filesystem.open_output_stream(self.path, compression=None) as stream:
             stream.write(data)
 
     def unlink(self, missing_ok: bool = False) -> None:

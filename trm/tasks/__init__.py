@@ -9,6 +9,7 @@ from trm.tasks.algorithms.automaton import AutomatonConfig
 from trm.tasks.algorithms.graph import GraphConfig
 from trm.tasks.algorithms.search import BinarySearchConfig
 from trm.tasks.algorithms.sort import SortConfig
+from trm.tasks.arc import ArcConfig
 from trm.tasks.arrows import ArrowsConfig
 from trm.tasks.base import TaskConfig
 from trm.tasks.constraints.colouring import ColouringConfig
@@ -23,6 +24,7 @@ from trm.tasks.sudoku import SudokuConfig
 
 TASKS: dict[str, type[TaskConfig]] = {
     "arrows": ArrowsConfig,
+    "arc": ArcConfig,
     "sudoku": SudokuConfig,
     "sort": SortConfig,
     "search": BinarySearchConfig,

@@ -126,6 +126,23 @@ class Task(ABC):
         """A validity-preserving random change of each row, `[b, seq_len]` in and out."""
         return inputs, labels
 
+    def augment_rows(
+        self, inputs: Tokens, labels: Tokens, identifiers: Tokens, rng: np.random.Generator
+    ) -> tuple[Tokens, Tokens, Tokens]:
+        """`augment` for a task whose changes have rows of the puzzle embedding of their own.
+
+        Training asks this one.
+        """
+        return (*self.augment(inputs, labels, rng), identifiers)
+
+    def figures(self, name: SplitName, answers: Tokens, q: NDArray[np.float64]) -> dict[str, float]:
+        """Further figures of a split's answers `[n, seq_len]`, by name; `trm eval` prints them.
+
+        Args:
+            q: halting probability of each answer, `[n]`.
+        """
+        return {}
+
     @abstractmethod
     def verify(self, inputs: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         """Whether each answer `[n, seq_len]` solves its input, from the rules alone; `[n]`."""

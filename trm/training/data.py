@@ -86,13 +86,14 @@ class ExampleStream:
             self.drawn += int(wanted[-1]) + 1 if enough else end - begin
             idle_since = self.drawn if len(wanted) else idle_since
             assert self.drawn - idle_since < 100_000 * size, (difficulty, sources)
-        inputs, labels = self._task.augment(
-            self._split.inputs[rows], self._split.labels[rows], self._rng
+        split = self._split
+        inputs, labels, identifiers = self._task.augment_rows(
+            split.inputs[rows], split.labels[rows], split.puzzle_identifiers[rows], self._rng
         )
         return Examples(
             inputs,
             labels,
-            self._split.puzzle_identifiers[rows],
+            identifiers,
             (self._rank[rows] / self._size[rows]).astype(np.float32),
         )
 

@@ -166,3 +166,10 @@ def test_wrong_credentials_end_in_one_line(uri: Uri, s3_server: str) -> None:
     finally:
         require_credentials(b"inf")
     assert isinstance(place(uri("run")), Remote)
+
+
+def test_what_is_written_is_what_is_stored_whatever_its_name(uri: Callable[[str], str]) -> None:
+    for name in ("a.gz", "a.jsonl.gz", "a.zst", "a.bz2", "a.txt"):
+        file = place(uri("run")) / name
+        file.write_bytes(b"as it is")
+        assert file.read_bytes() == b"as it is"

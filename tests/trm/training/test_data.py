@@ -134,8 +134,8 @@ class Numbered:
         assert name == "train"
         return self.kinds
 
-    def augment(self, inputs: Any, labels: Any, rng: Any) -> tuple[Any, Any]:
-        return inputs, labels
+    def augment_rows(self, inputs: Any, labels: Any, rows: Any, rng: Any) -> tuple[Any, Any, Any]:
+        return inputs, labels, rows
 
 
 def numbered(size: int, sources: list[int] | None = None, seed: int = 0) -> ExampleStream:

@@ -1,0 +1,6 @@
+"""ARC: puzzles of coloured grids with a few examples each, their images, votes and scores."""
+
+from trm.tasks.arc.files import ArcPuzzle, read_puzzles
+from trm.tasks.arc.task import ArcConfig, ArcTask
+
+__all__ = ["ArcConfig", "ArcPuzzle", "ArcTask", "read_puzzles"]

