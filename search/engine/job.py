@@ -191,9 +191,15 @@ class TRMTraining:
             **_versions(),
             **plugin_provenance(self._experiment.modules),
             "data_hash": self._task.data_hash,
+            **self._vocabulary(),
             "resolved": asdict(self._trainer.resolved),
             "host": platform.node(),
         }
+
+    def _vocabulary(self) -> dict[str, list[str]]:
+        """What the tokens are, where the task's data decides, for whoever exports the config."""
+        names = self._task.tokens[1:]
+        return {"vocabulary": [*names]} if 0 < len(names) <= _MOST_NAMES else {}
 
     def findings(self) -> list[dict[str, Any]] | None:
         """What detectors of plug-ins say of the run so far, as plain values; None without any."""
@@ -204,6 +210,8 @@ class TRMTraining:
         return None if found is None else [asdict(finding) for finding in found]
 
 
+_MOST_NAMES = 5_000
+"""Tokens that the ledger keeps with each trial."""
 _tasks: dict[tuple[str, str | None], Task] = {}
 
 

@@ -110,8 +110,18 @@ def exported_config(plan: Plan, trial: Trial, result: Result | None) -> Experime
                 high=promise.high,
                 confidence=result.confidence,
             ).model_dump()
+    tree["task"] = _with_vocabulary(tree["task"], trial)
     with foreign_names():
         return experiment_from(tree)
+
+
+def _with_vocabulary(section: dict[str, Any], trial: Trial) -> dict[str, Any]:
+    """A task's section with the tokens that the trial was trained on, where it takes them from its
+    data: trained on other data, the config would number them otherwise."""
+    names = trial.provenance.get("vocabulary")
+    if names and section.get("vocabulary", names) is None:
+        return {**section, "vocabulary": names}
+    return section
 
 
 def _task_of(config: Experiment) -> Task:

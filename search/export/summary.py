@@ -75,7 +75,7 @@ class Summary:
     machine: dict[str, Any]
 
 
-_APART = ("data_hash", "resolved", "host", "node", "platform")
+_APART = ("data_hash", "vocabulary", "resolved", "host", "node", "platform")
 """Of a provenance, what says which machine it was, or has a field of its own."""
 
 

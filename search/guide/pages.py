@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 WRITTEN = (
     "first-sweep",
+    "your-own-task",
     "your-task",
     "spaces",
     "curricula",

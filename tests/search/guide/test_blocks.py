@@ -56,6 +56,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (home / "mine.yaml").write_text(shown[0])
     (home / "puzzles.txt").write_text(_puzzles())
+    (home / "sorting.csv").write_text(_sorting())
     shutil.copy(PLUGIN, home)
     (home / "parity.yaml").write_text("plugins: [parity_task]\ntask: {name: parity, bits: 8}\n")
     return home
@@ -75,6 +76,13 @@ def here(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     sys.modules.pop("parity_task", None)
 
 
+def _sorting() -> str:
+    """Rows of eight digits, and the same digits sorted."""
+    digits = np.random.default_rng(0).integers(0, 10, size=(500, 8))
+    rows = ["".join(map(str, row)) + "," + "".join(map(str, sorted(row))) for row in digits]
+    return "\n".join(["inputs,labels", *rows])
+
+
 def _puzzles() -> str:
     """Thirty Sudoku puzzles, one a line."""
     rng, box = np.random.default_rng(0), Box(3, 3)
@@ -89,8 +97,12 @@ def test_commands_run(block: Block, here: Path, capfd: pytest.CaptureFixture[str
         if words[1] == "sweep" and "--out" in words and "--resume" not in words:
             # Other blocks of the page read what this one makes, and find it made.
             shutil.rmtree(words[words.index("--out") + 1], ignore_errors=True)
-        code = main(words[1:])
-        assert code == 0, f"{block.page}: {' '.join(words)}: {capfd.readouterr().err}"
+        target = words[-1] if ">" in words else ""
+        words = words[:-2] if target else words
+        code, printed = main(words[1:]), capfd.readouterr()
+        assert code == 0, f"{block.page}: {' '.join(words)}: {printed.err}"
+        if target:
+            (here / target).write_text(printed.out)
 
 
 @pytest.mark.parametrize("block", marked("python"))
