@@ -82,9 +82,10 @@ def test_who_runs_and_who_waits_is_known(tmp_path: Path) -> None:
         file.write('{"k": "started", "t": 1, "attempt": 1, "worker": "a:1", "when": 1.0}\n{"k": "r')
         file.flush()
         assert list(listener.live()) == [1]
-        file.write('ow", "t": 1, "when": 2.0}\n')
+        file.write('ow", "t": 1, "attempt": 1, "when": 2.0}\n')
         file.flush()
-        assert listener.since_work(1, 5.0) == 3.0
+        assert listener.since_work(1, 5.0, 1) == 3.0
+        assert listener.since_work(1, 5.0, 2) == 0.0
         file.write('{"k": "pause", "t": 1, "when": 3.0}\n')
         file.flush()
         assert not listener.live()

@@ -47,6 +47,7 @@ class Laboratory:
     lan: Lan
     environment: Mapping[str, str]
     machines: dict[str, Machine] = field(default_factory=dict)
+    _started: dict[str, float] = field(default_factory=dict)
     _children: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -71,6 +72,7 @@ class Laboratory:
             words += [f"--address={self.address}", f"--num-cpus={cpus}"]
         # What ends Ray does not end the machine: who wants that pulls its plug.
         command = ["bash", "-c", '"$@"; exec sleep infinity', "bash", *words]
+        self._started[name] = time.time()
         self.machines[name] = self.lan.boot(
             number, name, command, environment=self.environment,
             private=("/tmp/ray", "/dev/shm"), mounts={"/etc/hosts": str(self.folder / "hosts")},
@@ -100,16 +102,31 @@ class Laboratory:
 
     def alive(self) -> dict[str, str]:
         """Ray's id of each node that it takes for alive now, by the machine's name."""
-        try:
-            told = json.loads((self.folder / "alive").read_text())
-        except (OSError, ValueError):
-            return {}
-        fresh = time.time() - told["when"] < 5.0
-        return dict(told["alive"]) if fresh else {}
+        asked = time.time()
+        until(lambda: self._told()[0] > asked - 1.0, 60, f"the head answers; {self.folder}")
+        return self._told()[1]
 
     def until_alive(self, *names: str, seconds: float = 120.0) -> float:
-        """Wait until Ray has these nodes; says how long that took."""
-        return until(lambda: names_in(names, self.alive()), seconds, f"{names} join: {self.folder}")
+        """Wait until Ray has these nodes as they were last started; says how long that took."""
+        since = max(self._started[name] for name in names)
+
+        def joined() -> bool:
+            when, alive = self._told()
+            return when > since and set(names) <= set(alive)
+
+        return until(joined, seconds, f"{', '.join(names)} join; {self.folder}")
+
+    def until_dead(self, name: str, seconds: float = 60.0) -> float:
+        """Wait until Ray takes a node for dead; says how long that took."""
+        return until(lambda: name not in self.alive(), seconds, f"{name} is known to be dead")
+
+    def _told(self) -> tuple[float, dict[str, str]]:
+        """When Ray was last asked, and what it said."""
+        try:
+            told = json.loads((self.folder / "alive").read_text())
+        except OSError:
+            return 0.0, {}
+        return told["when"], told["alive"]
 
     def cpu_seconds(self) -> float:
         """CPU time of all machines so far."""
@@ -123,10 +140,6 @@ class Laboratory:
                 child.send_signal(signal.SIGKILL)
         for child in self._children:
             child.wait(20)
-
-
-def names_in(names: tuple[str, ...], alive: Mapping[str, str]) -> bool:
-    return set(names) <= set(alive)
 
 
 def until(true: Callable[[], object], seconds: float, what: str, every: float = 0.1) -> float:

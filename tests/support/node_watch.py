@@ -16,6 +16,7 @@ def main(address: str, file: str) -> None:
 
     client = None
     while True:
+        when = time.time()
         try:
             client = client or GcsClient(address=address)
             nodes = client.get_all_node_info(timeout=3.0)
@@ -26,9 +27,11 @@ def main(address: str, file: str) -> None:
             }
         except Exception as error:  # the head is gone, or not there yet
             print(f"{time.time():.1f} {type(error).__name__}: {error}", flush=True)
-            client, alive = None, {}
+            client = None
+            time.sleep(0.2)
+            continue
         with open(f"{file}.new", "w", encoding="utf-8") as out:
-            json.dump({"when": time.time(), "alive": alive}, out)
+            json.dump({"when": when, "alive": alive}, out)
         os.replace(f"{file}.new", file)
         time.sleep(0.2)
 

@@ -101,13 +101,16 @@ class Listener:
                 found.pop(one["t"], None)
         return found
 
-    def since_work(self, trial: int, at: float) -> float:
-        """Seconds of work of a trial at a moment that are not acknowledged."""
+    def since_work(self, trial: int, at: float, attempt: int) -> float:
+        """Seconds of work of an attempt at a moment that are not acknowledged."""
         mine = [
-            one["when"] for one in self.listen()
-            if one.get("t") == trial and one["k"] in ("started", "row") and one["when"] <= at
-        ]  # fmt: skip
-        return at - max(mine, default=at)
+            one["when"]
+            for one in self.listen()
+            if one["k"] in ("started", "row")
+            and (one["t"], one["attempt"]) == (trial, attempt)
+            and one["when"] <= at
+        ]
+        return float(at - max(mine, default=at))
 
 
 def lost(told: list[Told], folder: Path) -> list[Told]:
@@ -132,7 +135,7 @@ def _stands(
         same = (trial.params, trial.config, trial.seed, trial.stage)
         return same == (one["params"], one["config"], one["seed"], one["stage"])
     if one["k"] == "attempt":
-        return trial.attempts >= one["attempt"]
+        return trial.attempts >= int(one["attempt"])
     if one["k"] == "pause":
         return trial.paused or trial.ended or trial.attempts > 0
     if one["k"] == "end":
@@ -140,7 +143,8 @@ def _stands(
         return mine == (one["outcome"], one["score"], one["reason"], one["at"])
     if one["k"] == "preempted":
         kept = [(a.attempt, a.cause, a.reason, a.at) for a in attempts.get(one["t"], ())]
-        return (one["attempt"], one["cause"], one["reason"], one["at"]) in kept
+        mine = (one["attempt"], one["cause"], one["reason"], one["at"])
+        return mine in kept
     assert one["k"] == "row", one
     row = rows.get((one["t"], one["row"]["mark"]))
     if row is None or row["attempt"] != one["attempt"]:
