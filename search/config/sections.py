@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -29,6 +29,7 @@ from search.schedulers import SCHEDULERS
 from search.schedulers.asha import AshaConfig
 from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import SchedulerConfig
+from trm.files.secret_uris import refuse_secrets
 from trm.validation import validate
 
 MOST_TRIALS = 1_000_000
@@ -252,4 +253,15 @@ def sweep_sections(tree: Mapping[str, Any]) -> SweepSections:
     given = {key: tree[key] for key in SweepSections.model_fields if key in tree}
     if OLD_SECTION in tree:
         given[SECTION] = tree[OLD_SECTION]
+    # Before the schema's own messages, which show what they are about.
+    for uri in _uris(given):
+        refuse_secrets(uri)
     return validate(SweepSections, given)
+
+
+def _uris(tree: Mapping[str, Any]) -> Iterator[str]:
+    for section, key in (("cluster", "storage"), ("search", "warm_start")):
+        found = tree[section].get(key) if isinstance(tree.get(section), Mapping) else None
+        for one in found if isinstance(found, list) else [found]:
+            if isinstance(one, str):
+                yield one

@@ -6,7 +6,6 @@ most code does not ask which of the two it has; the functions here are for what 
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from trm.errors import UserError
 from trm.files.driver_note import NOTES
 from trm.files.paths import checked_path
 from trm.files.run_folder import create_folder, is_stray, tell_of_a_new_run
+from trm.files.secret_uris import refuse_secrets
 
 LEASE_FILE = "lease.json"
 """The object that says whose an object store's run is."""
@@ -158,23 +158,11 @@ def place(where: Place | str) -> Place:
     return _connect(where)
 
 
-def _holds_a_secret(uri: str) -> bool:
-    # A key may hold a slash, and is then no part of the host for whoever parses the URI.
-    user = r"(?!hdfs:|viewfs:)[^/]*://[^/@]*:[^@]*@"
-    query = r"[^?]*\?(.*&)?[^=&]*(token|secret|password|account_key|signature)[^=&]*="
-    return re.match(user, uri) is not None or re.match(query, uri, re.IGNORECASE) is not None
-
-
 @cache
 def _connect(text: str) -> Place:
+    refuse_secrets(text)
     try:
         url = urlsplit(text)
-        if url.password is not None or _holds_a_secret(text):
-            host = re.split("[/?]", text.rpartition("@")[2].rpartition("://")[2])[0]
-            raise UserError(
-                f"{url.scheme}://...@{host}", None,
-                "holds a password; give it by the environment, as in AWS_SECRET_ACCESS_KEY",
-            )  # fmt: skip
         filesystem, path = fs.FileSystem.from_uri(text)
         if isinstance(filesystem, fs.LocalFileSystem):
             return Path(path)

@@ -12,6 +12,7 @@ from cluster.doctor import Check, machine_checks
 from search.ledger.storage import Place, place
 from trm.errors import UserError
 from trm.files.run_folder import cache_folder
+from trm.files.secret_uris import refuse_secrets
 
 PACKAGE = "trm-search"
 HERE = ""
@@ -31,8 +32,17 @@ def checks(out: str, address: str | None = None) -> Iterator[tuple[str, Check]]:
             Ray on it.
 
     Raises:
-        ClusterError: nobody answers at the address.
+        UserError: no cluster takes us at the address, or a URI with a password in it.
     """
+    refuse_secrets(out)
+    if address is not None:
+        from cluster.admission import check_address
+        from cluster.errors import ClusterError
+
+        try:
+            check_address(address)
+        except ClusterError as error:
+            raise UserError(str(error).replace("--address", "--cluster", 1)) from error
     local = None if "://" in out else Path(out)
     for check in machine_checks(PACKAGE, local or Path()):
         yield HERE, check

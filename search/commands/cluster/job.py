@@ -14,6 +14,7 @@ from cluster.launch.settings import Machines
 from search.config.config import Config, read_config
 from search.config.file import preset_or_path
 from trm.files.paths import checked_path, home_path
+from trm.files.secret_uris import refuse_secrets
 from trm.files.yaml12 import dump_yaml
 
 PACKAGES = ("cluster", "curricula", "search", "trm")
@@ -69,6 +70,7 @@ def _portable(tree: Mapping[str, Any]) -> dict[str, Any]:
 def _out(out: str | None, storage: str | None, name: str, *, ships: bool) -> str:
     where = out if out is not None else f"{(storage or 'runs').rstrip('/')}/{name}"
     if is_uri(where):
+        refuse_secrets(where)
         return where
     folder = home_path(checked_path(where, "cluster.storage"), "cluster.storage")
     return str(folder) if ships and out is None and storage else str(folder.absolute())

@@ -113,3 +113,45 @@ def test_a_launch_file_has_names_alone(
     printed = capsys.readouterr()
     for value in PLANTED.values():
         assert value not in written.read_text() + printed.out + printed.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["cluster", "slurm", "c.yaml"],
+        ["cluster", "kuberay", "c.yaml", "--set", "cluster.storage=s3://mine/runs", "--out", "URI"],
+        ["sweep", "c.yaml"],
+        ["sweep", "c.yaml", "--set", "cluster.storage=URI"],
+        ["sweep", "c.yaml", "--set", "cluster.storage=s3://mine/runs", "--out", "URI"],
+        ["doctor", "--out", "URI"],
+        ["status", "URI"],
+    ],
+)
+def test_a_uri_with_a_password_is_taken_nowhere(
+    words: list[str], tmp_path: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from search.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    uri = "s3://AKIA42:hun/ter2@mine/runs"
+    section = {**LAUNCHED, "storage": uri, "secrets": []}
+    tree = tiny({"optimizer.lr": {"loguniform": [1e-3, 1e-2]}, "cluster": section})
+    (tmp_path / "c.yaml").write_text(json.dumps(tree))
+    assert main([word.replace("URI", uri) for word in words]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "holds a password; give it by the environment" in said.err
+    assert "ter2" not in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["c.yaml"]
+
+
+def test_no_cluster_to_ask_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    from search.cli import main
+
+    assert main(["doctor", "--cluster", "localhost:1"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "--cluster localhost:1: nobody answers" in said.err
+    assert said.err.count("\n") == 1
