@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,6 +142,12 @@ class Task(ABC):
             q: halting probability of each answer, `[n]`.
         """
         return {}
+
+    def submission(
+        self, name: SplitName, answers: Tokens, q: NDArray[np.float64]
+    ) -> dict[str, Any] | None:
+        """What a contest wants of a whole split's answers, as JSON; None where there is none."""
+        return None
 
     @abstractmethod
     def verify(self, inputs: Tokens, answers: Tokens) -> NDArray[np.bool_]:

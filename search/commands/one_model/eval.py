@@ -5,6 +5,7 @@ steps; what stopping early would give stands beside it.
 
   trm eval runs/sudoku4-train
   trm eval runs/sudoku9-train --data puzzles.txt --steps 32 --json
+  trm eval runs/arc-train --split test --submission submission.json
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from search.commands.options import a_path, positive, probability
+from trm.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from trm.evaluation import Evaluation, Thinking
     from trm.solver import Solver
-    from trm.tasks.base import Split, Task
+    from trm.tasks.base import Split, Task, Tokens
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--examples", type=positive, metavar="N", help="at most so many (default: all)"
     )
+    parser.add_argument(
+        "--submission", type=a_path, metavar="FILE",
+        help="write two attempts at each question of the split, as ARC's submission.json",
+    )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print; returns the exit code."""
+    import numpy as np
+
     from search.logs.console import task_progress
     from trm.evaluation import exact_by_step, score, subset
     from trm.files.run_folder import cache_folder
@@ -78,8 +86,13 @@ def run(args: argparse.Namespace) -> int:
     by_source = {} if args.data else _by_source(task, task.source_of(args.split), exact)
     by_label = _equal_to_label(thinking, split) if task.many_answers else None
     beyond = None if args.data else _beyond(solver, args)
+    likely = 1.0 / (1.0 + np.exp(-thinking.q_halt[-1].astype(np.float64)))
+    figures = {} if args.data else task.figures(args.split, thinking.answers[-1], likely)
+    if args.submission:
+        _submit(args, task, thinking.answers[-1], likely)
     if args.json:
         more: dict[str, Any] = {"exact_accuracy_by_source": by_source} if by_source else {}
+        more |= figures
         if by_label is not None:
             more["label_accuracy"] = by_label
         if beyond is not None:
@@ -94,6 +107,8 @@ def run(args: argparse.Namespace) -> int:
             else f"by {solver.head.config.halting.name}"
         )
         _print(result, by_step, str(args.data or args.split), how)
+        for name, figure in figures.items():
+            print(f"  {name}  {figure:.4f}")
         if by_label is not None:
             print(f"  equal to the label, one of several right answers  {by_label:.4f}")
         if by_source:
@@ -105,6 +120,21 @@ def run(args: argparse.Namespace) -> int:
             shares = "  ".join(f"{at}:{share:.3f}" for at, share in beyond.by_difficulty.items())
             print(f"  exact by difficulty  {shares}")
     return 0
+
+
+def _submit(args: argparse.Namespace, task: Task, answers: Tokens, q: NDArray[np.float64]) -> None:
+    attempts = task.submission(args.split, answers, q)
+    if attempts is None or args.data:
+        raise UserError(
+            "--submission", str(args.submission),
+            "needs a task whose questions are voted on (arc) and a whole split: leave out --data "
+            "and --examples",
+        )  # fmt: skip
+    try:
+        args.submission.write_text(json.dumps(attempts), encoding="utf-8")
+    except OSError as error:
+        where = str(args.submission)
+        raise UserError("--submission", where, f"cannot be written: {error.strerror}") from error
 
 
 def _equal_to_label(thinking: Thinking, split: Split) -> float:

@@ -263,7 +263,9 @@ def test_a_perfect_model_passes_and_a_blank_one_fails(folders: dict[str, str]) -
     perfect[::4] = 5
     assert task.figures("test", perfect, q)["pass@1"] == 1.0
     assert task.figures("test", perfect[:3], q[:3]) == {}, "not all images were asked"
+    assert task.submission("test", perfect[:3], q[:3]) is None
     sent = task.submission("test", perfect, q)
+    assert sent is not None
     first = task.puzzles["test"][0]
     assert first.asked[0][1] is not None
     assert sent[first.name][0]["attempt_1"] == first.asked[0][1].tolist()

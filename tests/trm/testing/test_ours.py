@@ -36,7 +36,7 @@ TASK_SECTIONS: list[dict[str, Any]] = [
     {"name": "maze", "size": 7, **SIZES},
     {"name": "mixture", "tasks": {"a": ARROWS, "s": SUDOKU}},
 ]
-OWN_FILES = {"data"}
+OWN_FILES = {"arc", "data"}
 """Tried where their files are made, in the tests of their own."""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -278,8 +278,10 @@ class ArcTask(Task):
 
     def submission(
         self, name: SplitName, answers: Tokens, q: NDArray[np.float64]
-    ) -> dict[str, list[dict[str, object]]]:
+    ) -> dict[str, Any] | None:
         """Two attempts at each question of a split, as Kaggle's `submission.json` wants them."""
+        if name not in self._asked or len(answers) != len(self._asked[name].identifiers):
+            return None
         return submission(ranked(self._votes(name, answers, q)), self.puzzles[name])
 
     def _votes(self, name: SplitName, answers: Tokens, q: NDArray[np.float64]) -> list[Vote]:
