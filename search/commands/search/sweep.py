@@ -14,7 +14,8 @@ A run on an object store (S3, Google Cloud Storage, Azure; credentials from the 
 `study.log`, and a report is stored within 5 seconds.
 
 Ctrl-C, SIGTERM or SIGHUP, to the command or to all its processes, stop it within ten seconds, with
-the command that resumes; `nohup` keeps it from SIGHUP. After a stop or a crash, the same command
+the command that resumes; `nohup` keeps it from SIGHUP, and `trm stop RUN` asks for an end from any
+machine that sees the folder. After a stop or a crash, the same command
 with --resume goes on from the last checkpoints.
 A fault of the machine ends no trial; those that one has ended all the same run again with --retry.
 """

@@ -231,7 +231,7 @@ def test_a_sweep_is_stopped_at_every_stage_and_goes_on(tmp_path: Path) -> None:
     assert all(one.repeated == 0 for one in saved)
     kinds = [event.kind for event in run_events(run)]
     assert kinds.count("stopped") == len(saved)
-    assert kinds.count("driver") >= 2 * 3
+    assert kinds.count("driver") >= 3
     print(*(event.line() for event in run_events(run)), sep="\n")
     words = ("stability", str(run), "--promise-seeds", "2", "--seeds", "3")
     with driver(*words) as process:
