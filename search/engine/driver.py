@@ -27,6 +27,7 @@ from search.ledger.trial import Trial
 from search.ledger.wall_clock import WallClock
 from search.logs.console import warn
 from search.logs.driver_log import driver_log
+from search.logs.kept_text import SECRETS_VARIABLE
 from search.logs.terminal import SweepDisplay
 from search.logs.trial_log import live_logs
 from trm.errors import UserError
@@ -129,7 +130,10 @@ class Driver:
         with connected(
             runner.address or plan.sections.cluster.address,
             cpus=max(cores(), self.share.cpus),
-            environment=worker_environment(self.share),
+            environment={
+                **worker_environment(self.share),
+                SECRETS_VARIABLE: ",".join(plan.sections.cluster.secrets),
+            },
             niceness=plan.sections.cluster.niceness,
         ) as cluster:
             share, up = self.share, [node["Resources"] for node in nodes_up()]

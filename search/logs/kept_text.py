@@ -13,6 +13,8 @@ from search.ledger.storage import Place
 HEAD, TAIL = 64 << 10, 192 << 10
 """Characters that are kept of what comes first, and of what comes last."""
 HIDDEN = "[hidden]"
+SECRETS_VARIABLE = "TRM_SECRETS"
+"""An environment variable with the names, between commas, of others that are secret."""
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
 _IN_URL = re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)")
 _BEARER = re.compile(r"(?i)(?<=bearer )[\w.~+/=-]{8,}")
@@ -97,12 +99,14 @@ class KeptText:
 
 
 def without_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Text without values of variables whose names say that they are secret, and the like.
+    """Text without values of variables that are named as secrets, or said to be, and the like.
 
     >>> without_secrets("key abcdefgh, s3://me:mine@host", {"API_KEY": "abcdefgh"})
     'key [hidden], s3://[hidden]@host'
     """
+    named = environment.get(SECRETS_VARIABLE, "").split(",")
     for name, value in environment.items():
-        if len(value) >= _SHORTEST and _SECRET.search(name):
+        is_secret = name in named or (name != SECRETS_VARIABLE and _SECRET.search(name))
+        if is_secret and len(value) >= _SHORTEST:
             text = text.replace(value, HIDDEN)
     return _BEARER.sub(HIDDEN, _IN_URL.sub(HIDDEN, text))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from search.ledger.storage import Place, place
-from search.logs.kept_text import KeptText, without_secrets
+from search.logs.kept_text import SECRETS_VARIABLE, KeptText, without_secrets
 
 
 @pytest.fixture(params=["disk", "bucket"])
@@ -69,16 +69,20 @@ def test_storage_that_fails_loses_nothing_and_repeats_nothing(tmp_path: Path) ->
 def test_secrets_are_hidden(monkeypatch: pytest.MonkeyPatch, file: Place) -> None:
     monkeypatch.setenv("MY_API_KEY", "0123456789abcdef")
     monkeypatch.setenv("A_PASSWORD", "short")
+    monkeypatch.setenv("HF_LOGIN", "said-to-be-secret")
+    monkeypatch.setenv(SECRETS_VARIABLE, "OTHER,HF_LOGIN")
     kept = KeptText(file)
     # Also one that comes in two pieces.
     kept.add("MY_API_KEY=0123456789")
     kept.add("abcdef A_PASSWORD=short\nAuthorization: Bearer abc.def-123456\n")
     kept.add("pip install https://user:pass-word@host/x\nstep 3, keys: 4\n")
+    kept.add("said-to-be-secret OTHER,HF_LOGIN\n")
     kept.flush()
     assert file.read_text(encoding="utf-8").splitlines() == [
         "MY_API_KEY=[hidden] A_PASSWORD=short",
         "Authorization: Bearer [hidden]",
         "pip install https://[hidden]@host/x",
         "step 3, keys: 4",
+        "[hidden] OTHER,HF_LOGIN",
     ]
     assert without_secrets("s3://bucket/runs?x=1:2@3") == "s3://bucket/runs?x=1:2@3"
