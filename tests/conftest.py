@@ -30,6 +30,7 @@ RAY_FILES = frozenset(
         "search/engine/test_joining",
         "search/engine/test_kill",
         "search/engine/test_kill_schedulers",
+        "search/engine/test_packer",
         "search/engine/test_ray_tune",
         "search/engine/test_shares",
         "search/engine/test_two_nodes",

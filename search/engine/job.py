@@ -149,7 +149,7 @@ class TRMTraining:
 
         tree = {**job.config, "train": {**job.config.get("train", {}), "seed": job.seed}}
         self._experiment = load_experiment(tree)
-        self._task = _task(json.dumps(job.config["task"]), job.cache, self._experiment)
+        self._task = task_of(job, self._experiment)
         self._forks = job.forks
         self.asked: Callable[[], bool] = lambda: False
         self._trainer: Trainer = Trainer(self._experiment, self._task, job.budget, job.marks)
@@ -215,14 +215,14 @@ _MOST_NAMES = 5_000
 _tasks: dict[tuple[str, str | None], Task] = {}
 
 
-def _task(section: str, cache_folder: str | None, experiment: Experiment) -> Task:
+def task_of(job: Job, experiment: Experiment) -> Task:
     """A task's data, built once per worker process; only the last task is kept."""
     from trm.files import run_folder
 
-    key = (section, cache_folder)
+    key = (json.dumps(job.config["task"]), job.cache)
     if key not in _tasks:
         _tasks.clear()
-        folder = run_folder.cache_folder() if cache_folder is None else Path(cache_folder)
+        folder = run_folder.cache_folder() if job.cache is None else Path(job.cache)
         _tasks[key] = experiment.task.build(folder)
     return _tasks[key]
 
