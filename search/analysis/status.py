@@ -12,6 +12,7 @@ from search.analysis.fidelity import fidelity_warning
 from search.analysis.result_text import result_text, values_text
 from search.analysis.use import NodeUse, Pace, RunCost, cost_of, node_uses, pace_of, stragglers
 from search.config.plan import Plan, read_plan
+from search.engine.packing.packings import read_packings
 from search.engine.presence import files_in
 from search.explore.candidates import best_first, explored, pareto_front
 from search.ledger.attempts import repeated
@@ -94,6 +95,7 @@ def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict
         "pace": asdict(pace) if pace else None,
         "cost": asdict(cost_of(plan, book, note)),
         "stragglers": [asdict(one) for one in stragglers(book, note)],
+        "packing": [asdict(one) for one in read_packings(folder)],
         "result": asdict(result) if result else None,
     }
 
@@ -139,6 +141,7 @@ def status_text(folder: Place | str, *, explain: bool = False) -> str:
         wanted = f"{len(ablated.lines)} configs x {ablated.seeds} seeds"
     lines = [f"{state['study']}: {wanted} wanted, objective {judged}"]
     work = state["at_work"]
+    lines += [f"  {one.text()}" for one in read_packings(where)]
     if work:
         lines.append(f"  {Work(**work).text()}")
     lines += _work_lines(state)

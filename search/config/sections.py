@@ -199,6 +199,9 @@ class ClusterConfig(Machines):
         cpus_per_trial: CPU cores of a trial; null is `train.threads`.
         gpus_per_trial: GPUs of a trial, parts of one included; null is one if any node has one as
             the sweep starts. An Apple GPU does not count: all trials at once share it.
+        pack: with `gpus_per_trial` null, whether trials share a GPU where that is measured to be
+            faster for all together; false gives each a whole one. The measurement is made once for
+            each kind of GPU, kept in the run folder, and cut short where the sweep is.
         storage_minutes: how long a sweep waits for a run folder's storage that is full, read-only
             or gone, before it ends so that it can be resumed; 0 is not at all.
         price: of a device-hour (a GPU's, or a CPU core's where trials have none), in whatever
@@ -213,6 +216,7 @@ class ClusterConfig(Machines):
     gpus_per_trial: Annotated[float, AfterValidator(_whole_above_one)] | None = Field(
         default=None, ge=0.0, le=10_000.0
     )
+    pack: bool = True
     storage_minutes: float = Field(default=30.0, ge=0.0, le=1e6)
     price: float | None = Field(default=None, ge=0.0, le=1e9)
     niceness: int = Field(default=0, ge=0, le=19)

@@ -20,6 +20,8 @@ from search.engine.changed_code import warn_of_changed_code
 from search.engine.events import Broadcast, Events
 from search.engine.node_probe import RayProber, probing
 from search.engine.nodes import Nodes, nodes_up
+from search.engine.packing.packer import Packer, subject_of
+from search.engine.packing.packings import Packings
 from search.engine.ray_tune import run_trials
 from search.engine.source import FixedTrials, TrialSource
 from search.ledger.ledger import Ledger
@@ -146,7 +148,8 @@ class Driver:
             if scales:
                 _warn_of_unknown_gpus(plan, share, up)
             patience = 0.0 if cluster.local else math.inf if scales else JOIN_SECONDS
-            with self._prober(cluster.local) as prober:
+            with self._prober(cluster.local) as prober, self._packer(share) as packer:
+                nodes = Nodes(share, prober, packer=packer, patience=patience)
                 self.presence.tell("running")
                 run_trials(
                     source,
@@ -155,9 +158,9 @@ class Driver:
                     budget=plan.budget,
                     marks=plan.marks,
                     resources=share,
-                    nodes=Nodes(share, prober, patience=patience),
+                    nodes=nodes,
                     demand=Demand(share.request()) if scales else None,
-                    resized=lambda at_once: told(at_once, share),
+                    resized=lambda at_once: told(at_once, nodes.share()),
                     events=Broadcast([runner.display, *self.logs]),
                     stop=tick,
                     path=runner.path,
@@ -170,8 +173,27 @@ class Driver:
         plugins, ledger = self.plan.default.modules, self.ledger
         if local and not plugins:
             return nullcontext()
-        path = [os.getcwd()] if self.runner.path is None else self.runner.path
-        return probing(plugins, path, ledger.folder, ledger.room.until)
+        return probing(plugins, self._path(), ledger.folder, ledger.room.until)
+
+    def _path(self) -> Sequence[str]:
+        return [os.getcwd()] if self.runner.path is None else self.runner.path
+
+    @contextmanager
+    def _packer(self, share: Share) -> Iterator[Packer | None]:
+        """What finds how many trials share a GPU, where nobody has said it."""
+        section, runner = self.plan.sections.cluster, self.runner
+        if not section.pack or section.gpus_per_trial is not None or not share.gpus:
+            yield None
+            return
+        subject = subject_of(
+            self.plan, self.ledger, cpus=share.request()["CPU"], parallel=self.parallel,
+            path=self._path(), factory=runner.factory,
+        )  # fmt: skip
+        packer = Packer(subject, Packings(self.ledger.folder), runner.display.note)
+        try:
+            yield packer
+        finally:
+            packer.close()
 
 
 def _warn_of_sharing(share: Share, parallel: int) -> None:

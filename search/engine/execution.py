@@ -15,6 +15,7 @@ from search.engine.collapse import collapse_reason
 from search.engine.events import Events
 from search.engine.guilt import Guilt, leave_out
 from search.engine.job import Job
+from search.engine.packing.parts import Parts, larger
 from search.engine.source import TrialSource, Verdict
 from search.engine.workers import Worker, cause_of_death, hungriest
 from search.ledger.attempts import Cause
@@ -54,6 +55,8 @@ class Execution:
         self._refused: Counter[str] = Counter()
         self.again: deque[Trial] = deque()
         self._later: deque[tuple[int, Trial]] = deque()
+        self._larger: deque[Trial] = deque()
+        self.parts = Parts(book.attempts)
         self._begun = 0
         self.deaths: Counter[int] = Counter()
         self.guilt = Guilt(book.attempts)
@@ -93,12 +96,15 @@ class Execution:
             if len(self._open) >= self.slots():
                 # A trial that was lost waits with the others, and is the first that gets a place.
                 return None if self._open or not self._over() else "finished"
+            if self.parts.emptying(self._at):
+                return None
             while (trial := self._next()) is not None:
                 if not self._ended_already(trial):
                     attempt = self.ledger.begin_attempt(trial.id)
                     self._begun += 1
                     self.live[name] = (trial, attempt)
                     self._open.add(name)
+                    self.parts.open(name, trial, attempt)
                     self._since[name] = time.monotonic()
                     return self.job(trial, attempt)
             return "finished" if self._over() else None
@@ -124,7 +130,7 @@ class Execution:
 
     def waiting(self) -> int:
         """Trials that only lack room, as far as that is known without drawing any."""
-        return len(self.again) + len(self._later) + self.source.waiting()
+        return len(self.again) + len(self._later) + len(self._larger) + self.source.waiting()
 
     def left_out(self) -> set[str]:
         """Nodes that get no trials: those that must prove themselves first, and bad ones."""
@@ -152,6 +158,8 @@ class Execution:
                 # It was on its way when its node became bad, or when the node joined.
                 if found.node in self.guilt.bad or not self.allows(found.node):
                     return self._leave(name, "machine", "its node gets no trials")
+                if not self.parts.fits(name, found.node):
+                    return self._leave(name, "node", "its node shares its GPUs otherwise")
                 return "continue"
             if message["kind"] == "report":
                 return self._on_report(name, trial, attempt, message)
@@ -162,6 +170,8 @@ class Execution:
             if message["kind"] == "fault":
                 reason, memory = message["reason"], bool(message.get("memory"))
                 return self._on_fault(name, "machine", reason, memory=memory)
+            if message["outcome"] == "oom" and (part := self.parts.lacking(name, trial)):
+                return self._leave_for_more(name, part, message["reason"])
             self._end(trial, message["outcome"], message["reason"])
             return "replace" if message.get("broken") else "stop"
 
@@ -198,11 +208,13 @@ class Execution:
         for name in list(self.live):
             self.on_death(name, line, own=guilty in (None, name), of_node=False)
         self._open.clear()  # whoever ran them is gone, and tells nobody
+        self.parts.clear()
 
     def on_end(self, name: str) -> None:
         """Tune is done with an attempt."""
         self.live.pop(name, None)
         self._open.discard(name)
+        self.parts.close(name)
         self._forget(name)
 
     def end_gently(self, seconds: float) -> None:
@@ -228,7 +240,7 @@ class Execution:
 
     def _over(self) -> bool:
         """Whether nothing runs and nothing will."""
-        waits = self.live or self.again or self._later
+        waits = self.live or self.again or self._later or self._larger
         self.finished = not waits and self.source.exhausted()
         return self.finished
 
@@ -250,7 +262,9 @@ class Execution:
             return self._later.popleft()[1]
         if (trial := self.source.next()) is not None:
             return trial
-        return self._later.popleft()[1] if self._later else None
+        if self._later:
+            return self._later.popleft()[1]
+        return self._larger.popleft() if self._larger else None
 
     def _worker(self, name: str) -> Worker:
         return self.workers.get(self._at.get(name, name), Worker())
@@ -267,16 +281,31 @@ class Execution:
         self._since.pop(name, None)
         self._refused.pop(name, None)
 
-    def _leave(self, name: str, cause: Cause, reason: str) -> Verdict:
+    def on_stranded(self, waiting: Collection[str]) -> list[str]:
+        """Of attempts that wait for a worker those whose nodes are gone; their trials go on."""
+        with self.guarded():
+            found = [name for name in self.parts.stranded(waiting) if name in self.live]
+            for name in found:
+                self._leave(name, "node", "its nodes were gone before it began")
+            return found
+
+    def _leave_for_more(self, name: str, part: float, reason: str) -> Verdict:
+        """End an attempt whose part of a GPU was too small: the trial has a larger one once."""
+        said = f"{part:g} of a GPU is too little, {larger(part):g} is next: {reason}"
+        return self._leave(name, "memory", said, gpus=part)
+
+    def _leave(self, name: str, cause: Cause, reason: str, gpus: float = 0.0) -> Verdict:
         """End an attempt whose trial goes on: at once, or after others if it met faults before."""
         trial, attempt = self.live.pop(name)
         worker, since = self._worker(name), self._since.get(name)
         self.ledger.preempt(
             trial.id, attempt, reason, cause=cause, host=worker.host, node=worker.node,
-            pid=worker.pid, repeated=0.0 if since is None else time.monotonic() - since,
+            pid=worker.pid, repeated=0.0 if since is None else time.monotonic() - since, gpus=gpus,
         )  # fmt: skip
         self._forget(name)
-        if self.guilt.faults(trial) > (LOST_FIRST if cause == "node" else 1):
+        if self.parts.grows(trial):
+            self._larger.append(trial)
+        elif self.guilt.faults(trial) > (LOST_FIRST if cause == "node" else 1):
             self._later.append((self._begun, trial))
         else:
             self.again.append(trial)
@@ -320,6 +349,7 @@ class Execution:
         """End a trial that waits to be run again."""
         self.again = deque(one for one in self.again if one is not trial)
         self._later = deque(pair for pair in self._later if pair[1] is not trial)
+        self._larger = deque(one for one in self._larger if one is not trial)
         self._end(trial, outcome, reason)
 
     def _on_refusal(self, name: str, message: Mapping[str, Any]) -> Verdict:

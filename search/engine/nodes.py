@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+from cluster.packing import Packing
 from cluster.resources import Share, room
 from search.config.share import in_words, require_fit
 from search.engine.node_probe import Fitness
+from search.engine.packing.parts import Group
 from search.logs.console import warn
 from trm.errors import UserError
 
@@ -37,6 +39,13 @@ class Prober(Protocol):
         """What it said; None if nothing yet."""
 
 
+class Packs(Protocol):
+    """Tells how many trials share a GPU of a node."""
+
+    def copies(self, node: NodeInfo) -> int | None:
+        """So many; None if that is not known yet."""
+
+
 @dataclass
 class _Known:
     """What is known of a node."""
@@ -45,6 +54,8 @@ class _Known:
     since: float
     state: Literal["asked", "able", "unfit"] = "asked"
     spoken: bool = False
+    answered: bool = False
+    share: Share | None = None
 
 
 class Nodes:
@@ -53,6 +64,7 @@ class Nodes:
     Args:
         share: what one trial gets.
         prober: asks them; None takes every node as able.
+        packer: how many trials share a GPU of each; None is as `share` says.
         patience: seconds that nodes have to join, where none holds a share, before that is an
             error; infinite where an autoscaler brings them.
         alive: the nodes that are up; None asks Ray.
@@ -64,12 +76,14 @@ class Nodes:
         share: Share,
         prober: Prober | None = None,
         *,
+        packer: Packs | None = None,
         patience: float = 0.0,
         alive: Callable[[], Sequence[NodeInfo]] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._share = share
         self._prober = prober
+        self._packer = packer
         self._patience = patience
         self._alive = alive or nodes_up
         self._now = now
@@ -113,6 +127,31 @@ class Nodes:
         """Nodes that are up and hold one, and must not get any (yet)."""
         return [node for node in self._holders if self._known[node].state != "able"]
 
+    def groups(self) -> dict[float, Group]:
+        """The able nodes by the part of a GPU that a trial has there; none without GPUs."""
+        found: dict[float, list[str]] = {}
+        for node in self.able():
+            if gpus := self._share_on(node).gpus:
+                found.setdefault(gpus, []).append(node)
+        return {
+            gpus: Group(tuple(nodes), sum(self._room(self._nodes[node]) for node in nodes))
+            for gpus, nodes in found.items()
+        }
+
+    def packed(self) -> float:
+        """Trials in the place of one, on average, where they share GPUs."""
+        able = [self._nodes[node] for node in self.able()]
+        alone = sum(room(node["Resources"], self._share) for node in able)
+        return max(sum(map(self._room, able)) / alone, 1.0) if alone else 1.0
+
+    def share(self) -> Share:
+        """What a trial gets on average."""
+        rooms = {gpus: group.room for gpus, group in self.groups().items()}
+        if not rooms:
+            return self._share
+        mean = sum(gpus * count for gpus, count in rooms.items()) / sum(rooms.values())
+        return replace(self._share, gpus=mean)
+
     def coming(self) -> int:
         """Trials that nodes hold which have yet to answer."""
         asked = [node for node in self._holders if self._known[node].state == "asked"]
@@ -140,12 +179,24 @@ class Nodes:
         for node in self._holders:
             if node not in self._known:
                 asked = self._prober.ask(node) if self._prober else None
-                self._known[node] = _Known(asked, now, "asked" if self._prober else "able")
+                self._known[node] = _Known(asked, now, answered=self._prober is None)
             known = self._known[node]
             if known.state == "asked":
                 self._hear(node, known, now)
 
     def _hear(self, node: str, known: _Known, now: float) -> None:
+        if not known.answered:
+            self._hear_prober(node, known, now)
+        if known.answered and known.state == "asked":
+            known.share, known.state = self._share, "able"
+            if self._packer is not None:
+                copies = self._packer.copies(self._nodes[node])
+                if copies is None:
+                    known.share, known.state = None, "asked"
+                elif copies > 1:
+                    known.share = replace(self._share, gpus=Packing(copies).gpus)
+
+    def _hear_prober(self, node: str, known: _Known, now: float) -> None:
         assert self._prober is not None
         answer = self._prober.answer(known.asked)
         if answer is None:
@@ -156,8 +207,9 @@ class Nodes:
                     "no trials until it does"
                 )
             return
-        known.asked, known.state = None, "unfit" if answer.refusal else "able"
+        known.asked, known.answered = None, True
         if answer.refusal:
+            known.state = "unfit"
             self._refusals[node] = f"node {self._name(node)}: {answer.refusal}"
             if not self._hopeless():
                 warn(f"{self._refusals[node]}; it gets no trials")
@@ -193,7 +245,11 @@ class Nodes:
         )
 
     def _room(self, node: NodeInfo) -> int:
-        return room(node["Resources"], self._share)
+        return room(node["Resources"], self._share_on(node["NodeID"]))
+
+    def _share_on(self, node: str) -> Share:
+        known = self._known.get(node)
+        return known.share if known and known.share else self._share
 
     def _name(self, node: str) -> str:
         info = self._nodes[node]

@@ -7,6 +7,7 @@ is used again for the next one; nothing that Tune stores is read on resume.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import signal
@@ -158,6 +159,7 @@ def run_trials(
             state.room = ledger.room
             state.nodes, state.barred, state.allows = nodes.able, nodes.barred, nodes.allows
             state.gone = nodes.gone
+            state.parts.groups = nodes.groups
             state.slots = _slots(nodes, state, parallel, resized, demand)
             ledger.room.stopped = lambda: state.interrupted
             # Not in the run folder: where its disk is full, Tune would fail as a whole.
@@ -196,7 +198,8 @@ def _slots(
         if demand is not None and time.monotonic() - asked >= LOOK_SECONDS:
             asked = time.monotonic()
             further = min(state.waiting(), parallel - state.open)
-            demand.want(further - (found - state.open) - nodes.coming(), state.left_out())
+            lacking = further - (found - state.open) - nodes.coming()
+            demand.want(math.ceil(lacking / nodes.packed()), state.left_out())
         return found
 
     return slots
@@ -260,7 +263,7 @@ def _short_name(trial: Any) -> str:
 
 def _tuner(key: str, scratch: Path, share: Share) -> Tuner:
     return Tuner(
-        with_resources(TrialRunner, partial(request_of, key, share.request())),
+        with_resources(TrialRunner, partial(request_of, key, share)),
         tune_config=TuneConfig(
             search_alg=AskSource(key),
             scheduler=PassOn(key),

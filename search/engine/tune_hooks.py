@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from cluster.demand import NODE_LABEL
+from cluster.resources import Share
 from search.engine.execution import Execution
 from search.engine.job import Job
 
@@ -92,6 +94,8 @@ class PassOn(TrialScheduler):  # type: ignore[misc]  # Ray is untyped here
                 _end_worker(trial)  # Tune would wait for the end of its step
             return None
         waiting = {trial.trial_id: trial for trial in live if trial.status == trial.PENDING}
+        for name in execution.on_stranded(waiting):
+            tune_controller.stop_trial(waiting.pop(name))
         return waiting.get(execution.first(waiting))
 
     def debug_string(self) -> str:
@@ -145,11 +149,17 @@ def _error_line(trial: Any) -> str:
     return _COLOR.sub("", said.partition(" Some common causes")[0])[:300]
 
 
-def request_of(key: str, request: Mapping[str, float], _: Any) -> PlacementGroupFactory:
-    """What a trial asks for: its share, on none of the nodes that are left out.
+def request_of(key: str, share: Share, config: Mapping[str, Any]) -> PlacementGroupFactory:
+    """What an attempt asks for: its share, on none of the nodes that are left out.
 
     Tune compares requests, so no worker on a node that was left out since is used again.
     """
-    out = sorted(EXECUTIONS[key].left_out())
+    execution, part = EXECUTIONS[key], None
+    if "job" in config:
+        job = json.loads(config["job"])
+        part = execution.parts.of(job["trial"], job["attempt"])
+    if part is not None:
+        share = replace(share, gpus=part.gpus)
+    out = sorted(execution.left_out() | execution.parts.elsewhere(part))
     elsewhere = {"bundle_label_selector": [{NODE_LABEL: f"!in({','.join(out)})"}]} if out else {}
-    return PlacementGroupFactory([dict(request)], **elsewhere)
+    return PlacementGroupFactory([share.request()], **elsewhere)

@@ -32,6 +32,8 @@ from trm.report import Report
 
 AGAIN_SECONDS = 1.0
 """Until what storage refused is tried again."""
+CUDA_BYTES = 6e8
+"""Of a device, for a process, that torch's limit does not count: CUDA's own context and code."""
 KEPT = 2
 """Checkpoints kept per trial: the last acknowledged one, and the one that is being reported."""
 
@@ -133,6 +135,8 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
             time.sleep(AGAIN_SECONDS)
         if self._training is None or self._reports is None:
             _empty_device_cache()
+            if self._job.factory is None:
+                _cap_device_memory()
             if not self._refused:
                 self._forget_other_checkpoints()
             self._training = build_trainer(self._job, self._output.note)
@@ -256,6 +260,27 @@ def _empty_device_cache() -> None:
 def _in_ray() -> bool:
     """Whether this process is one of Ray's workers: a runner may be driven in any."""
     return bool(ray.get_runtime_context().worker.mode == ray.WORKER_MODE)
+
+
+def _cap_device_memory() -> None:
+    """Keep this process within its part of a GPU: its neighbours have the rest."""
+    share = _share_of_device()
+    if share == 1.0:
+        return  # nobody is beside it
+    import torch
+
+    if torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(capped(share, float(total)), 0)
+
+
+def capped(share: float, total: float) -> float:
+    """What torch's allocator may take of a device, of which a process may have a share.
+
+    >>> round(capped(0.25, 16e9), 4)
+    0.2125
+    """
+    return max(share - CUDA_BYTES / total, share / 2)
 
 
 def _share_of_device() -> float:

@@ -43,6 +43,7 @@ class Attempt:
         mark: the trial's last acknowledged report then: what came after it is repeated.
         repeated: seconds from that report, or from the attempt's start if it was later, to the
             end: at most so much work is repeated.
+        gpus: the part of a GPU whose memory was too little for it; 0 if that was not why.
     """
 
     trial: int
@@ -57,6 +58,7 @@ class Attempt:
     at: str | None = None
     mark: int = 0
     repeated: float = 0.0
+    gpus: float = 0.0
 
 
 _TYPES: dict[str, pa.DataType] = {
@@ -65,6 +67,7 @@ _TYPES: dict[str, pa.DataType] = {
     "pid": pa.int64(),
     "mark": pa.int64(),
     "repeated": pa.float64(),
+    "gpus": pa.float64(),
 }
 ATTEMPTS = pa.schema([(f.name, _TYPES.get(f.name, pa.string())) for f in fields(Attempt)])
 _NAMES = frozenset(ATTEMPTS.names)

@@ -127,12 +127,14 @@ class Book:
         pid: int = 0,
         repeated: float = 0.0,
         checkpoint: str | None = None,
+        gpus: float = 0.0,
     ) -> bool:
         """Note that an attempt ended and its trial goes on. False for a stale attempt.
 
         Args:
             checkpoint: of its state, where it could still be saved; None keeps the one before.
             repeated: seconds of work, at most, that are to be done again.
+            gpus: the part of a GPU whose memory was too little for it.
         """
         trial = self.trials[trial_id]
         if trial.ended or attempt != trial.attempts:
@@ -152,6 +154,7 @@ class Book:
                 "mark": trial.mark,
                 "repeated": round(repeated, 3),
                 **({} if checkpoint is None else {"checkpoint": checkpoint}),
+                **({"gpus": gpus} if gpus else {}),
             },
         )
         return True

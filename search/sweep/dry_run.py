@@ -57,6 +57,8 @@ class SweepCost:
         cores: that this machine has.
         one_gpu: whether they all share an Apple GPU: in the time of one.
         nodes: of a cluster at an address that hold trials now; 0 for this machine alone.
+        measured: whether it is measured at the start how many trials share a GPU; the estimate has
+            one on each.
     """
 
     flops_per_trial: float
@@ -71,6 +73,7 @@ class SweepCost:
     cores: int
     one_gpu: bool = False
     nodes: int = 0
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,11 @@ def text(found: DryRun) -> str:
         f"{total.device_seconds / 3600:.2g} device-hours, about {duration(total.seconds)} with "
         f"{_at_once(estimate)}",
     ]
+    if estimate.measured:
+        lines.append(
+            "how many trials share a GPU is measured when the sweep starts; the estimate has one "
+            "on each (cluster.gpus_per_trial says it, cluster.pack: false has it so)"
+        )
     if estimate.warmup > estimate.steps_per_trial / 2:
         lines.append(
             f"the learning rate warms up over {estimate.warmup:,} of those steps: shorten "
@@ -222,6 +230,7 @@ def _short(draw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _estimate(plan: Plan, task: Task, asked: int | None, address: str | None) -> SweepCost:
     search, stability = plan.sections.search, plan.sections.stability
+    section = plan.sections.cluster
     trials, seconds = plan.wanted, _seconds_per_trial(plan, task)
     if search.breeds:
         share = 1.0 / search.population.generations
@@ -261,6 +270,7 @@ def _estimate(plan: Plan, task: Task, asked: int | None, address: str | None) ->
         cores=cores(),
         one_gpu=on_apple,
         nodes=holders,
+        measured=bool(each.gpus) and section.gpus_per_trial is None and section.pack,
     )
 
 

@@ -1,7 +1,8 @@
 """Toy trainings on a cluster of several nodes, by a driver of its own that says what happens.
 
 `python -m tests.support.on_nodes FOLDER ADDRESS SECTIONS CONFIGS` prints a JSON object a line:
-`resized` with `gpus`, `started` with its `worker`, `reported` and `ended`, each with the time.
+`resized` with `gpus`, `started` with its `worker`, `reported`, `ended` and `note`, each with the
+time. SECTIONS is the file's `cluster`, with `plugins` and a `factory` besides.
 """
 
 from __future__ import annotations
@@ -123,15 +124,18 @@ def main() -> None:
         def started(self, trial: Any, worker: str) -> None:
             say(started=trial.id, worker=worker, attempt=trial.attempts)
 
+        def note(self, line: str) -> None:
+            say(note=line)
+
         def reported(self, trial: Any, row: Any, score: float) -> None:
             say(reported=trial.id, mark=row["mark"])
 
         def ended(self, trial: Any) -> None:
             say(ended=trial.id, outcome=trial.outcome)
 
-    plugins = sections.pop("plugins", [])
+    plugins, factory = sections.pop("plugins", []), sections.pop("factory", FACTORY)
     plan = planned({**tree("none", 4, 1), "plugins": plugins, "cluster": sections})
-    runner = Runner(address, None, Saying(quiet=True), FACTORY, [str(ROOT), *sys.path[:1]])
+    runner = Runner(address, None, Saying(quiet=True), factory, [str(ROOT), *sys.path[:1]])
     with Ledger.create(folder) as ledger:
         for number, config in enumerate(configs):
             ledger.add_trial(stage="explore", params={}, config=config, seed=number)

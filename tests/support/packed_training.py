@@ -15,8 +15,8 @@ from pathlib import Path
 
 import ray
 
-from search.engine.copies import Used
 from search.engine.job import Job
+from search.engine.packing.copies import Used
 from tests.support.toy_training import ToyTraining
 from trm.report import Report
 
@@ -30,7 +30,7 @@ class Gpu:
     memory: float
     each: float
     knee: int
-    flops: float = 1e9
+    flops: float = 1.0
 
 
 GPUS = {"big": Gpu(64 * GB, 2 * GB, 4), "small": Gpu(10 * GB, 4 * GB, 32)}

@@ -166,3 +166,56 @@ def test_without_a_prober_every_node_counts() -> None:
     fake = Fake(a={"CPU": 2.0})
     nodes = Nodes(Share(), alive=fake.alive, now=lambda: fake.time)
     assert (nodes.room(), nodes.able(), nodes.barred()) == (2, ["a"], [])
+
+
+class Packer:
+    """Knows of some nodes how many trials share a GPU there."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, int] = {}
+
+    def copies(self, node: Any) -> int | None:
+        return self.found.get(node["NodeID"])
+
+
+def test_a_node_counts_once_it_is_known_how_many_share_its_gpus() -> None:
+    fake, packer = Fake(a={"CPU": 8.0, "GPU": 2.0}, b={"CPU": 16.0, "GPU": 1.0}), Packer()
+    fake.answers = {"a": Fitness(), "b": Fitness()}
+    nodes = fake.nodes(Share(gpus=1.0), packer=packer)
+    assert nodes.room() == 0
+    assert nodes.barred() == ["a", "b"], "no trial gets a share that is not known yet"
+    packer.found["a"] = 1
+    fake.later()
+    assert nodes.room() == 2, "others do not wait for it"
+    packer.found["b"] = 6
+    fake.later()
+    assert nodes.room() == 8
+    groups = nodes.groups()
+    assert {gpus: (one.nodes, one.room) for gpus, one in groups.items()} == {
+        1.0: (("a",), 2),
+        0.1666: (("b",), 6),
+    }
+    assert nodes.packed() == 8 / 3
+    assert nodes.share().gpus == pytest.approx(3 / 8, abs=1e-3), "three devices, eight trials"
+    assert nodes.share().cpus == 1
+
+
+def test_parts_that_the_file_says_are_a_group_too() -> None:
+    fake = Fake(a={"CPU": 8.0, "GPU": 1.0}, b={"CPU": 8.0})
+    nodes = Nodes(Share(gpus=0.5), alive=fake.alive, now=lambda: fake.time)
+    assert nodes.room() == 2
+    assert list(nodes.groups()) == [0.5]
+    assert nodes.packed() == 1.0
+    without = Nodes(Share(), alive=fake.alive, now=lambda: fake.time)
+    assert without.room() == 16
+    assert not without.groups()
+    assert without.share() == Share()
+
+
+def test_a_node_that_refuses_is_not_measured() -> None:
+    fake, packer = Fake(a={"CPU": 8.0, "GPU": 1.0}, b={"CPU": 8.0, "GPU": 1.0}), Packer()
+    packer.found = {"b": 2}
+    fake.answers = {"a": Fitness(refusal="it lacks the run folder"), "b": Fitness()}
+    nodes = fake.nodes(Share(gpus=1.0), packer=packer)
+    assert nodes.room() == 2
+    assert (nodes.able(), nodes.barred()) == (["b"], ["a"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.packing import Packing, Probed
-from search.engine.packings import PACKING_FILE, DeviceClass, Packings, read_packings
+from search.engine.packing.packings import PACKING_FILE, DeviceClass, Packings, read_packings
 from search.ledger.files import DamagedFileError
 
 PROBES = (Probed(1, 10.0, 3e9), Probed(2, 19.0, 6e9), Probed(3, 19.5, 9e9))

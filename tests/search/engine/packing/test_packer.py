@@ -12,11 +12,11 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from search.engine import packer
-from search.engine.copies import Copy
 from search.engine.job import Job
-from search.engine.packer import Packer, Wanted, most_on
-from search.engine.packings import Packings, read_packings
+from search.engine.packing import packer
+from search.engine.packing.copies import Copy
+from search.engine.packing.packer import Packer, Subject, most_on
+from search.engine.packing.packings import Packings, read_packings
 
 FACTORY = "tests.support.packed_training:PackedTraining"
 FOREVER = 1e18
@@ -43,9 +43,9 @@ def nodes() -> Iterator[list[dict[str, Any]]]:
         cluster.shutdown()
 
 
-def wanted(folder: Path, **more: Any) -> Wanted:
+def subject(folder: Path, **more: Any) -> Subject:
     job = Job(str(folder), 0, 0, {}, 0, 1e12, (1.0,), path=(), factory=FACTORY)
-    return Wanted(**{"job": job, "others": (), "cpus": 1, "trials": 64, "flops": FOREVER} | more)
+    return Subject(**{"job": job, "others": (), "cpus": 1, "trials": 64, "flops": FOREVER} | more)
 
 
 def found(own: Packer, nodes: list[dict[str, Any]], timeout: float = 120.0) -> dict[str, int]:
@@ -67,7 +67,7 @@ def kind(node: dict[str, Any]) -> str:
 @pytest.mark.timeout(300)
 def test_each_class_is_measured_once_and_kept(nodes: list[dict[str, Any]], tmp_path: Path) -> None:
     lines: list[str] = []
-    own = Packer(wanted(tmp_path), Packings(tmp_path), lines.append, seconds=0.6)
+    own = Packer(subject(tmp_path), Packings(tmp_path), lines.append, seconds=0.6)
     told = found(own, nodes)
     own.close()
     by_kind = sorted(
@@ -83,7 +83,7 @@ def test_each_class_is_measured_once_and_kept(nodes: list[dict[str, Any]], tmp_p
     assert [one.copies for one in small.probes] == [1, 2]
     assert small.probes[1].rate == pytest.approx(40.0, rel=0.2)
     # On resume nothing is measured again.
-    again = Packer(wanted(tmp_path), Packings(tmp_path), lines.append, seconds=60.0, bound=30.0)
+    again = Packer(subject(tmp_path), Packings(tmp_path), lines.append, seconds=60.0, bound=30.0)
     begun = time.monotonic()
     assert found(again, nodes) == told
     assert time.monotonic() - begun < 30
@@ -98,8 +98,8 @@ def test_a_short_sweep_is_not_measured_to_the_end(
 ) -> None:
     small = [node for node in nodes if kind(node) == "small"]
     lines: list[str] = []
-    # 1e9 FLOPs a step, 20 steps/s, 4 GPUs: 10 s of training.
-    own = Packer(wanted(tmp_path, flops=8e11), Packings(tmp_path), lines.append, seconds=0.4)
+    # A FLOP a step, 20 steps/s, 4 GPUs: 10 s of training.
+    own = Packer(subject(tmp_path, flops=800.0), Packings(tmp_path), lines.append, seconds=0.4)
     assert list(found(own, small).values()) == [1]
     own.close()
     assert "the sweep is too short" in lines[0]
@@ -113,7 +113,7 @@ def test_a_probe_that_fails_is_one_line(
 ) -> None:
     small = [node for node in nodes if kind(node) == "small"]
     broken = Job(str(tmp_path), 0, 0, {}, 0, 1e12, (1.0,), factory="no.such.module:Training")
-    own = Packer(wanted(tmp_path, job=broken), Packings(tmp_path), print, seconds=0.4)
+    own = Packer(subject(tmp_path, job=broken), Packings(tmp_path), print, seconds=0.4)
     assert list(found(own, small).values()) == [1]
     own.close()
     said = capsys.readouterr()
@@ -127,7 +127,7 @@ def test_a_probe_that_fails_is_one_line(
 @pytest.mark.timeout(200)
 def test_a_probe_can_be_left(nodes: list[dict[str, Any]], tmp_path: Path) -> None:
     small = [node for node in nodes if kind(node) == "small"]
-    own = Packer(wanted(tmp_path), Packings(tmp_path), print, seconds=60.0, bound=120.0)
+    own = Packer(subject(tmp_path), Packings(tmp_path), print, seconds=60.0, bound=120.0)
     assert own.copies(small[0]) is None
     time.sleep(1.0)
     begun = time.monotonic()
@@ -144,7 +144,7 @@ def test_cores_and_trials_bound_what_is_tried() -> None:
 
 
 def test_nothing_is_started_where_nothing_can_be_shared(tmp_path: Path) -> None:
-    own = Packer(wanted(tmp_path, trials=1), Packings(tmp_path), print)
+    own = Packer(subject(tmp_path, trials=1), Packings(tmp_path), print)
     node = {"NodeID": "a", "Resources": {"CPU": 8.0, "GPU": 1.0}, "NodeManagerHostname": "a"}
     threads = threading.active_count()
     assert own.copies(node) == 1

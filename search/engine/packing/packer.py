@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,14 +10,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.packing import MOST, Packing, Probed, pack
-from search.engine.copies import Copy, Timed
+from search.config.plan import Plan
 from search.engine.job import Job
-from search.engine.packings import DeviceClass, Packings
+from search.engine.packing.copies import Copy, Timed
+from search.engine.packing.packings import DeviceClass, Packings
+from search.ledger.ledger import Ledger
+from search.ledger.lineage import spent
 from search.logs.console import warn
 from trm.blame import blame
 
@@ -30,8 +35,12 @@ _LIKELY_LEVELS = 4
 """Numbers of copies that a probe looks at, more or less."""
 
 
+_DRAWS = 16
+"""Random configs of the space among which the largest is looked for."""
+
+
 @dataclass(frozen=True)
-class Wanted:
+class Subject:
     """What a probe is for.
 
     Attributes:
@@ -49,11 +58,45 @@ class Wanted:
     flops: float
 
 
+def subject_of(
+    plan: Plan,
+    ledger: Ledger,
+    *,
+    cpus: float,
+    parallel: int | None,
+    path: Sequence[str],
+    factory: str | None,
+) -> Subject:
+    """What the probe of a run is for."""
+    space, stability = plan.space, plan.sections.stability
+    rng = np.random.default_rng(0)
+    unfinished = sum(not trial.ended for trial in ledger.trials.values())
+    runs = plan.wanted + stability.runs() + 2 * stability.promise_seeds
+    left = max(runs * plan.budget - spent(ledger.trials)[0], unfinished * plan.budget)
+    return Subject(
+        job=Job(
+            folder=str(ledger.folder),
+            trial=-1,
+            attempt=0,
+            config=plan.default_tree,
+            seed=plan.seed,
+            budget=plan.budget,
+            marks=plan.marks,
+            path=tuple(path),
+            factory=factory,
+        ),
+        others=[space.sample(rng)[1] for _ in range(_DRAWS if space.parameters else 0)],
+        cpus=cpus,
+        trials=min(parallel or sys.maxsize, max(plan.wanted, unfinished)),
+        flops=left,
+    )
+
+
 class Packer:
     """Tells how many trials share a device of each node; each class of devices is measured once.
 
     Args:
-        wanted: what it is for.
+        subject: what it is for.
         known: what was found before; what is found now is kept there.
         say: is told a line for each class, once it is known.
         seconds: that a number of copies is timed for.
@@ -62,14 +105,14 @@ class Packer:
 
     def __init__(
         self,
-        wanted: Wanted,
+        subject: Subject,
         known: Packings,
         say: Callable[[str], None],
         *,
         seconds: float = SECONDS,
         bound: float = BOUND,
     ) -> None:
-        self._wanted = wanted
+        self._subject = subject
         self._known = known
         self._say = say
         self._seconds = seconds
@@ -82,7 +125,7 @@ class Packer:
         """Trials that share a device of a node, as `ray.nodes()` has it; None if not known yet."""
         name = node["NodeID"]
         if name not in self._copies:
-            most = most_on(node["Resources"], self._wanted.cpus, self._wanted.trials)
+            most = most_on(node["Resources"], self._subject.cpus, self._subject.trials)
             if most <= 1:
                 self._copies[name] = 1
             elif name not in self._threads:
@@ -113,7 +156,7 @@ class Packer:
 
     def _probe(self, node: str, most: int) -> int:
         begun = time.monotonic()
-        with _crew(node, self._wanted, most, self._closed) as crew:
+        with _crew(node, self._subject, most, self._closed) as crew:
             device, memory = crew.device(self._bound)
             if not device:
                 return 1  # a device that torch does not know: trials of it train on the CPU
@@ -121,7 +164,7 @@ class Packer:
                 known = self._known.copies(device, memory, most)
                 if known is not None:
                     return known
-                levels = _Levels(crew, begun, self._seconds, self._bound, self._wanted.flops)
+                levels = _Levels(crew, begun, self._seconds, self._bound, self._subject.flops)
                 found = pack(levels.measure, memory=memory, most=most)
             kept = DeviceClass(device, memory, most, found)
             if not self._closed.is_set():
@@ -211,12 +254,12 @@ def _memory(timed: Sequence[Timed]) -> float:
 class _Crew:
     """Copies on one device of a node, one after another more of them."""
 
-    def __init__(self, node: str, wanted: Wanted, most: int, closed: threading.Event) -> None:
+    def __init__(self, node: str, subject: Subject, most: int, closed: threading.Event) -> None:
         there = NodeAffinitySchedulingStrategy(node, soft=False)
         # Ray fills a device that is in use before it begins another one.
         options = {"num_cpus": 0, "num_gpus": Packing(most).gpus, "max_restarts": 0}
         self._actor = ray.remote(Copy).options(scheduling_strategy=there, **options)
-        self._args = (wanted.job.to_json(), [*wanted.others])
+        self._args = (subject.job.to_json(), [*subject.others])
         self._closed = closed
         self._copies: list[Any] = []
         self._devices: set[str] = set()
@@ -265,8 +308,8 @@ class _Crew:
 
 
 @contextmanager
-def _crew(node: str, wanted: Wanted, most: int, closed: threading.Event) -> Iterator[_Crew]:
-    crew = _Crew(node, wanted, most, closed)
+def _crew(node: str, subject: Subject, most: int, closed: threading.Event) -> Iterator[_Crew]:
+    crew = _Crew(node, subject, most, closed)
     try:
         yield crew
     finally:

@@ -83,25 +83,29 @@ class Copy:
     def __init__(self, job: str, others: Sequence[dict[str, Any]] = ()) -> None:
         own = Job.from_json(job)
         look_in(map(Path, own.path))
+        self._training: Measurable | None
         if own.factory is None:
-            self._training: Measurable = TRMCopy(own, others)
+            self._training = TRMCopy(own, others)
         else:
             module, _, name = own.factory.partition(":")
-            self._training = getattr(importlib.import_module(module), name).measurable(own)
+            factory = getattr(importlib.import_module(module), name)
+            self._training = factory.measurable(own) if hasattr(factory, "measurable") else None
         self._flops = 0.0
 
     def device(self) -> tuple[str, float]:
-        """As the training has it."""
-        return self._training.device()
+        """As the training has it; none where it cannot be measured."""
+        return ("", 0.0) if self._training is None else self._training.device()
 
     def prepare(self) -> str:
         """Build the training; returns which of the node's devices it has."""
+        assert self._training is not None
         self._flops = self._training.prepare()
         return os.environ.get("CUDA_VISIBLE_DEVICES", "")
 
     def measure(self, seconds: float) -> Timed:
         """Train for so long."""
         training, steps = self._training, 0
+        assert training is not None
         training.wait()
         begun = time.perf_counter()
         while steps < LEAST_STEPS or time.perf_counter() - begun < seconds:
