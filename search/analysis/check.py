@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from search.config.plan import read_plan
+from search.engine.packing.packings import PACKING_FILE, read_packings
 from search.explore.warm_start import START_FILE, read_start
 from search.ledger.attempts import FOLDER as ATTEMPTS
 from search.ledger.attempts import read_attempts_part
@@ -248,6 +249,10 @@ def _time(check: FolderCheck) -> str:
         return f"{float(tree['wall_seconds']):.0f} s"
 
 
+def _packing(check: FolderCheck) -> str:
+    return ", ".join(one.name for one in read_packings(check.folder)) or "nothing"
+
+
 def _table(name: str) -> Callable[[FolderCheck], str]:
     def look(check: FolderCheck) -> str:
         read_json(check.folder / name, own=True)
@@ -262,6 +267,7 @@ _FILES: dict[str, Callable[[FolderCheck], str]] = {
     SENSITIVITY_FILE: _sensitivity,
     START_FILE: _start,
     TIME_FILE: _time,
+    PACKING_FILE: _packing,
     "ablations.json": _table("ablations.json"),
     "study.json": _table("study.json"),
 }

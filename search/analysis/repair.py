@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from search.analysis.check import FolderCheck, check_run
+from search.engine.packing.packings import PACKING_FILE
 from search.explore.warm_start import START_FILE
 from search.ledger.attempts import FOLDER as ATTEMPTS
 from search.ledger.attempts import write_attempts
@@ -55,6 +56,7 @@ _AGAIN = {
     SENSITIVITY_FILE: "`trm sensitivity RUN` makes it again",
     TEST_FILE: "`trm stability RUN` looks again",
     TIME_FILE: "hours are counted from 0",
+    PACKING_FILE: "`trm sweep ... --resume` measures again",
     "ablations.json": "`trm ablate ... --resume` writes it again",
     "study.json": "`trm ablate ... --resume` writes it again",
 }

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import ray
@@ -164,7 +164,9 @@ class Packer:
                 known = self._known.copies(device, memory, most)
                 if known is not None:
                     return known
-                levels = _Levels(crew, begun, self._seconds, self._bound, self._subject.flops)
+                gpus = max(ray.cluster_resources().get("GPU", 1.0), 1.0)
+                each = self._subject.flops / gpus
+                levels = Levels(crew, begun, self._seconds, self._bound, each)
                 found = pack(levels.measure, memory=memory, most=most)
             kept = DeviceClass(device, memory, most, found)
             if not self._closed.is_set():
@@ -188,11 +190,26 @@ def most_on(resources: Mapping[str, float], cpus: float, trials: int) -> int:
     return min(MOST, cores, -(-trials // gpus))
 
 
-class _Levels:
-    """Measures one number of copies after another, within bounds of time."""
+class Crew(Protocol):
+    """Copies of a training on one device."""
+
+    def measure(self, copies: int, seconds: float, timeout: float) -> list[Timed]:
+        """Have so many train side by side."""
+
+
+class Levels:
+    """Measures one number of copies after another, within bounds of time.
+
+    Args:
+        crew: has them train.
+        begun: when the probe began, as `time.monotonic` has it.
+        seconds: that each number is timed for.
+        bound: seconds of the whole.
+        flops: training FLOPs that a device is to spend in the sweep.
+    """
 
     def __init__(
-        self, crew: _Crew, begun: float, seconds: float, bound: float, flops: float
+        self, crew: Crew, begun: float, seconds: float, bound: float, flops: float
     ) -> None:
         self._crew = crew
         self._begun = begun
@@ -200,6 +217,7 @@ class _Levels:
         self._end = begun + bound
         self._flops = flops
         self._too_short = ""
+        self._took = 0.0
 
     def measure(self, copies: int) -> Probed | str:
         """What so many copies did, or why that is not known.
@@ -229,14 +247,11 @@ class _Levels:
             self._judge(timed[0])
         return Probed(copies, sum(one.rate for one in timed), _memory(timed))
 
-    _took = 0.0
-
     def _judge(self, alone: Timed) -> None:
         """Whether the sweep is long enough for a probe, now that one copy's pace is known."""
         if not alone.flops or not alone.rate:
             return
-        gpus = max(ray.cluster_resources().get("GPU", 1.0), 1.0)
-        sweep = self._flops / (alone.flops * alone.rate * gpus)
+        sweep = self._flops / (alone.flops * alone.rate)
         probe = time.monotonic() - self._begun + (_LIKELY_LEVELS - 1) * self._took
         if probe > WORTH * sweep:
             self._too_short = (

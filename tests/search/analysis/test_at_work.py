@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from cluster.packing import Packing, Probed
 from search.analysis.status import status, status_text
 from search.cli import main
+from search.engine.packing.packings import PACKING_FILE, DeviceClass, Packings
 from search.ledger.ledger import Ledger
 from search.ledger.wall_clock import WallClock
 from search.report.facts import read_facts
@@ -76,3 +78,22 @@ def test_a_driver_before_its_first_trial(tmp_path: Path, run: Path) -> None:
         text = status_text(run)
         assert f"{HOLDER}: starting; " in text
         assert "so far, time left unknown" in text
+
+
+def test_how_many_trials_share_a_gpu_is_said_with_the_figures(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(run)["packing"] == []
+    probes = (Probed(1, 10.0, 3e9), Probed(2, 19.0, 6e9))
+    found = DeviceClass("A100", 40e9, 2, Packing(2, probes, "no more than 2 were to be tried"))
+    Packings(run).keep(found)
+    assert f"\n  {found.text()}\n" in status_text(run)
+    assert "steps/s of 1: 10 (3.00 GB), 2: 19 (6.00 GB)" in found.text()
+    assert status(run)["packing"][0]["packing"]["copies"] == 2
+    assert main(["status", str(run), "--check"]) == 0
+    assert "packing.json" in capsys.readouterr().out
+    path = run / PACKING_FILE
+    path.write_text(path.read_text()[:-9])
+    assert main(["status", str(run), "--repair"]) == 0
+    assert "packing.json" in capsys.readouterr().out
+    assert status(run)["packing"] == []

@@ -12,10 +12,11 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
+from cluster.packing import Probed, pack
 from search.engine.job import Job
 from search.engine.packing import packer
-from search.engine.packing.copies import Copy
-from search.engine.packing.packer import Packer, Subject, most_on
+from search.engine.packing.copies import Copy, Timed, Used
+from search.engine.packing.packer import Levels, Packer, Subject, most_on
 from search.engine.packing.packings import Packings, read_packings
 
 FACTORY = "tests.support.packed_training:PackedTraining"
@@ -134,6 +135,75 @@ def test_a_probe_can_be_left(nodes: list[dict[str, Any]], tmp_path: Path) -> Non
     own.close()
     assert time.monotonic() - begun < 5.0
     assert not read_packings(tmp_path)
+
+
+class FakeCrew:
+    """Copies that take some time, or fail."""
+
+    def __init__(self, *, takes: float = 0.0, fails: dict[int, Exception] | None = None) -> None:
+        self.takes = takes
+        self.fails = fails or {}
+        self.asked: list[int] = []
+
+    def measure(self, copies: int, seconds: float, timeout: float) -> list[Timed]:
+        self.asked.append(copies)
+        time.sleep(self.takes)
+        if copies in self.fails:
+            raise self.fails[copies]
+        used = Used(peak=3e9, now=2e9, device=2e9 * copies + 1e9)
+        return [Timed(10.0, 1e9, used)] * copies
+
+
+def levels(crew: FakeCrew, *, bound: float = 60.0, flops: float = FOREVER) -> Levels:
+    return Levels(crew, time.monotonic(), 0.0, bound, flops)
+
+
+def test_what_all_copies_take_and_what_else_is_there_is_counted() -> None:
+    assert levels(FakeCrew()).measure(3) == Probed(3, 30.0, 3 * 3e9 + 1e9)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "2 ran out of memory"),
+        (ray.exceptions.OutOfMemoryError("killed"), "2 ran out of memory"),
+        (ray.exceptions.GetTimeoutError("late"), "2 took longer than 60 s to measure"),
+        (OSError("copies were placed on several devices"), "2 failed: OSError: copies were"),
+    ],
+)
+def test_a_number_that_fails_is_said_and_is_the_last(error: Exception, words: str) -> None:
+    if isinstance(error, RuntimeError) and not isinstance(error, ray.exceptions.RayError):
+        error = ray.exceptions.RayTaskError("measure", "", error).as_instanceof_cause()
+    own = levels(FakeCrew(fails={2: error}))
+    found = pack(own.measure, memory=140e9)
+    assert found.copies == 1
+    assert found.why.startswith(words)
+
+
+def test_one_copy_that_fails_is_no_measurement() -> None:
+    error = ray.exceptions.RayActorError()
+    with pytest.raises(ray.exceptions.RayActorError):
+        levels(FakeCrew(fails={1: error})).measure(1)
+    assert levels(FakeCrew(fails={1: ray.exceptions.OutOfMemoryError("x")})).measure(1) == (
+        "1 ran out of memory"
+    )
+
+
+def test_a_probe_ends_within_its_time() -> None:
+    crew = FakeCrew(takes=0.2)
+    found = pack(levels(crew, bound=0.5).measure, memory=1e15)
+    assert crew.asked in ([1, 2], [1]), "a third would end after the bound"
+    assert "to measure" in found.why
+
+
+def test_a_probe_takes_no_more_than_a_twentieth_of_the_sweep() -> None:
+    # Four numbers of copies at .1 s each; a device trains 1e10 FLOPs a second.
+    long = pack(levels(FakeCrew(takes=0.1), flops=1e12).measure, memory=1e12, most=4)
+    assert len(long.probes) == 4
+    crew = FakeCrew(takes=0.1)
+    short = pack(levels(crew, flops=5e10).measure, memory=1e12, most=4)
+    assert crew.asked == [1]
+    assert "the sweep is too short to measure more (at most 5 s of training" in short.why
 
 
 def test_cores_and_trials_bound_what_is_tried() -> None:
