@@ -159,7 +159,11 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
             message["findings"] = findings
         if not self._provenance_sent:
             node = ray.get_runtime_context().get_node_id()
-            message["provenance"] = {**self._training.provenance(), "node": node}
+            message["provenance"] = {
+                **self._training.provenance(),
+                "node": node,
+                "gpu_part": _share_of_device(),
+            }
             self._provenance_sent = True
         self._unsaved, self._refused, self._mark = None, False, report.mark
         return message

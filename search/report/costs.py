@@ -30,13 +30,19 @@ def costs(facts: Facts) -> Section | None:
     """Bars of FLOPs and of seconds; None before anything has run."""
     compute: dict[tuple[str, str], float] = defaultdict(float)
     seconds: dict[tuple[str, str], float] = defaultdict(float)
+    device_seconds: dict[tuple[str, str], float] = defaultdict(float)
+    devices = devices_of(share_had(facts.plan, facts.trials.values()))
     trials: dict[tuple[str, str], int] = defaultdict(int)
     for trial in facts.trials.values():
         key = trial.stage, trial.outcome or "unfinished"
         parent = trial.params.get(PARENT) if trial.breeds else None
         before = facts.trials[parent] if parent is not None and trial.mark else None
         compute[key] += trial.compute - (before.compute if before else 0.0)
-        seconds[key] += trial.seconds - (before.seconds if before else 0.0)
+        took = trial.seconds - (before.seconds if before else 0.0)
+        seconds[key] += took
+        # Where trials share GPUs, each took a part of one.
+        part = float(trial.provenance.get("gpu_part", 1.0))
+        device_seconds[key] += took * (part if part < 1.0 else devices)
         trials[key] += 1
     if not any(compute.values()):
         return None
@@ -45,7 +51,6 @@ def costs(facts: Facts) -> Section | None:
         _bars("flops", "training FLOPs", stages, compute),
         _bars("seconds", "worker hours", stages, {k: v / 3600 for k, v in seconds.items()}),
     ]
-    devices = devices_of(share_had(facts.plan, facts.trials.values()))
     rows = [
         (
             stage,
@@ -53,7 +58,7 @@ def costs(facts: Facts) -> Section | None:
             f"{trials[stage, outcome]:,}",
             f"{compute[stage, outcome]:.2e}",
             duration(seconds[stage, outcome]),
-            f"{seconds[stage, outcome] * devices / 3600:.3f}",
+            f"{device_seconds[stage, outcome] / 3600:.3f}",
         )
         for stage, outcome in sorted(trials, key=lambda key: (stages.index(key[0]), key[1]))
     ]

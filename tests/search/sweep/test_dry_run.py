@@ -32,9 +32,11 @@ def test_a_cluster_is_counted_node_by_node(tiny: Tiny, monkeypatch: pytest.Monke
     assert (found.estimate.parallel, found.estimate.room, found.estimate.nodes) == (3, 3, 3)
     assert "3 at once on 3 nodes of the cluster as it is now" in said(found)
     by_cores = found.estimate.total.device_seconds
+    assert "share a GPU" not in said(found)
     found = dry_run(config, parallel=8, build=lambda experiment: experiment.task.build())
     assert found.estimate is not None
     assert (found.estimate.parallel, found.estimate.nodes) == (1, 1), "whoever has a GPU"
+    assert "how many trials share a GPU is measured when the sweep starts" in said(found)
     assert found.estimate.total.device_seconds == pytest.approx(by_cores / 2)
     with pytest.raises(UserError, match=r"cluster.cpus_per_trial: 2 is more than a node has"):
         dry_run(config, build=lambda experiment: experiment.task.build())
