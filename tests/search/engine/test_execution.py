@@ -675,9 +675,12 @@ def test_out_of_the_memory_of_a_part_a_trial_has_a_larger_one_once(ledger: Ledge
     part = run.parts.of(0, 2)
     assert part is not None
     assert (part.gpus, part.group) == (0.5, 0.25)
+    assert isinstance(run.source, Source)
+    run.source.waiting.append(ledger.add_trial(stage="explore", params={}, config={}, seed=5))
     assert run.suggest("w") is None, "nothing starts in the place that it waits for"
     run.on_start("again", "worker of again")
     run.on_message("again", hello(2, "a"))
+    assert begin(run, "w").trial == 3
     assert run.on_message("again", oom(2)) == "stop"
     assert (ledger.trials[0].outcome, ledger.trials[0].reason) == ("oom", "CUDA out of memory")
     assert len(ledger.attempts[0]) == 1
@@ -723,6 +726,9 @@ def test_a_sweep_is_not_over_while_a_trial_waits_for_its_larger_part(ledger: Led
     run.on_end("x")
     run.on_message("y", report(1, 1, last=True))
     run.on_end("y")
+    run.slots = lambda: 0
+    assert run.suggest("again") is None, "its node is away, and may come back"
+    run.slots = lambda: 2
     assert isinstance(run.suggest("again"), Job)
     assert not run.finished
 
