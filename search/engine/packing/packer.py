@@ -166,7 +166,7 @@ class Packer:
                     return known
                 gpus = max(ray.cluster_resources().get("GPU", 1.0), 1.0)
                 each = self._subject.flops / gpus
-                levels = Levels(crew, begun, self._seconds, self._bound, each)
+                levels = ProbeLevels(crew, begun, self._seconds, self._bound, each)
                 found = pack(levels.measure, memory=memory, most=most)
             kept = DeviceClass(device, memory, most, found)
             if not self._closed.is_set():
@@ -197,7 +197,7 @@ class Crew(Protocol):
         """Have so many train side by side."""
 
 
-class Levels:
+class ProbeLevels:
     """Measures one number of copies after another, within bounds of time.
 
     Args:

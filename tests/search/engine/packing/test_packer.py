@@ -16,7 +16,7 @@ from cluster.packing import Probed, pack
 from search.engine.job import Job
 from search.engine.packing import packer
 from search.engine.packing.copies import Copy, Timed, Used
-from search.engine.packing.packer import Levels, Packer, Subject, most_on
+from search.engine.packing.packer import Packer, ProbeLevels, Subject, most_on
 from search.engine.packing.packings import Packings, read_packings
 
 FACTORY = "tests.support.packed_training:PackedTraining"
@@ -154,8 +154,8 @@ class FakeCrew:
         return [Timed(10.0, 1e9, used)] * copies
 
 
-def levels(crew: FakeCrew, *, bound: float = 60.0, flops: float = FOREVER) -> Levels:
-    return Levels(crew, time.monotonic(), 0.0, bound, flops)
+def levels(crew: FakeCrew, *, bound: float = 60.0, flops: float = FOREVER) -> ProbeLevels:
+    return ProbeLevels(crew, time.monotonic(), 0.0, bound, flops)
 
 
 def test_what_all_copies_take_and_what_else_is_there_is_counted() -> None:
