@@ -36,7 +36,10 @@ def test_a_part_of_a_gpu_is_all_that_its_process_may_have(
     assert fraction * 16e9 == pytest.approx(4e9 - worker.CUDA_BYTES)
 
 
-def test_who_has_a_whole_gpu_may_have_all_of_it(limits: list[tuple[float, int]]) -> None:
+def test_who_has_a_whole_gpu_may_have_all_of_it(
+    limits: list[tuple[float, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_share_of_device", lambda: 1.0)
     worker._cap_device_memory()
     assert not limits
 
