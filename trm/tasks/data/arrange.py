@@ -18,6 +18,8 @@ from trm.tasks.data.splits import NOWHERE, Leaks, assigned, row_hashes, together
 from trm.tasks.data.store import Writer
 from trm.tasks.data.vocabulary import Vocabulary, in_order
 
+MOST_TOKENS = 65_536
+"""Of a vocabulary: data with more are measurements, not tokens."""
 NUMBER_IGNORED = str(IGNORE)
 """In labels that are numbers, this one means an ignored cell unless the config says otherwise."""
 
@@ -76,6 +78,12 @@ def vocabulary_of(gathered: Gathered, wanted: Wanted) -> Vocabulary:
     if wanted.vocabulary is not None:
         return Vocabulary(wanted.vocabulary, wanted.padding, ignore)
     names = [name for name in gathered.names if name not in (wanted.padding, ignore)]
+    if len(names) > MOST_TOKENS:
+        some = ", ".join(brief(name) for name in names[:3])
+        raise UserError(
+            f"{gathered.where(0)}: the cells hold {len(names):,} different tokens such as {some}, "
+            f"and {MOST_TOKENS:,} is the most: are they numbers that should be written in digits?"
+        )
     if not names:
         raise UserError(f"{gathered.where(0)}: no row holds a token that is not padding")
     return Vocabulary(in_order(names), wanted.padding, ignore)

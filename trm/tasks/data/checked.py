@@ -74,7 +74,8 @@ def _said(
         files = f"{sources[0].path.parent.name}: {len(sources):,} files or folders"
     layout, vocabulary = found.layout, found.vocabulary
     yield f"{files}: {len(gathered):,} examples"
-    yield f"  columns     {', '.join(_columns(gathered))}"
+    unread = f" (not read: {', '.join(gathered.unread[:20])})" if gathered.unread else ""
+    yield f"  columns     {', '.join(_columns(gathered))}{unread}"
     yield f"  cells       {_cells(gathered)}"
     yield f"  vocabulary  {len(vocabulary.names):,} tokens and padding: {vocabulary.shown()}"
     if vocabulary.padding:

@@ -70,6 +70,7 @@ class Gathered:
         group: the index of its group, int32 `[n]`; None without one.
         identifiers: the names of puzzles.
         puzzle: the index of its puzzle, int32 `[n]`; None where files have no such level.
+        unread: columns of the first file that nothing is read from.
         draws_valid: whether `valid` was drawn from `train`, and not given.
     """
 
@@ -86,6 +87,7 @@ class Gathered:
     group: NDArray[np.int32] | None = None
     identifiers: list[str] = field(default_factory=list)
     puzzle: NDArray[np.int32] | None = None
+    unread: tuple[str, ...] = ()
     draws_valid: bool = False
 
     def __len__(self) -> int:
@@ -128,6 +130,7 @@ def gather(
             if separator is None:
                 separator = separator_of([chunk.columns[name] for name in ("inputs", "labels")])
             if not found.flat:
+                found.unread = chunk.unread
                 found.texts = not separator and are_texts(chunk.columns["inputs"])
             good, encoded = _encoded(source, chunk, separator, lexicon, complaints)
             plain = _plain(source, chunk, good, identifiers, groups, complaints)

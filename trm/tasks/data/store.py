@@ -54,9 +54,14 @@ class Writer:
         if 0 in shape:  # which nothing can map
             np.save(self.folder / f"{name}.npy", np.empty(shape, dtype=dtype))
             return np.empty(shape, dtype=dtype)
+        path = self.folder / f"{name}.npy"
         array: NDArray[Any] = np.lib.format.open_memmap(
-            self.folder / f"{name}.npy", mode="w+", dtype=np.dtype(dtype), shape=shape
+            path, mode="w+", dtype=np.dtype(dtype), shape=shape
         )
+        if hasattr(os, "posix_fallocate"):
+            # A disk that is full says so here; while a mapped file is filled it ends the process.
+            with path.open("rb+") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         return array
 
     def save(self, name: str, array: NDArray[Any]) -> None:

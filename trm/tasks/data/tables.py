@@ -64,10 +64,12 @@ class Chunk:
     Attributes:
         rows: their numbers, from 1.
         columns: by our names; those that the file has.
+        unread: names of the others.
     """
 
     rows: NDArray[np.int64]
     columns: dict[str, Column]
+    unread: tuple[str, ...] = ()
 
 
 def read_chunks(
@@ -148,10 +150,10 @@ def _csv(source: Source, names: Mapping[str, str], complaints: Complaints) -> It
             raise UserError(f"{path}: is empty: give a header and rows")
         mark = delimiter(head)
         header = next(csv.reader([head], delimiter=mark))
-        found, _ = columns_of(path, header, names)
+        found, unread = columns_of(path, header, names)
         places = {ours: header.index(theirs) for ours, theirs in found.items()}
         reader, before = csv.reader(file, delimiter=mark, strict=True), 0
-        while rows := list(islice(reader, ROWS)):
+        while rows := _some(reader, path):
             numbers = np.arange(before + 1, before + 1 + len(rows))
             before += len(rows)
             whole = np.fromiter((len(row) == len(header) for row in rows), bool, len(rows))
@@ -163,9 +165,23 @@ def _csv(source: Source, names: Mapping[str, str], complaints: Complaints) -> It
                         f"put cells that hold {mark!r} between quotes",
                     )  # fmt: skip
             kept = [row for row, fits in zip(rows, whole, strict=True) if fits]
-            yield Chunk(
-                numbers[whole], {ours: [row[k] for row in kept] for ours, k in places.items()}
-            )
+            columns: dict[str, Column] = {
+                ours: [row[k] for row in kept] for ours, k in places.items()
+            }
+            yield Chunk(numbers[whole], columns, tuple(unread))
+
+
+def _some(reader: Any, path: Path) -> list[list[str]]:
+    """The next rows of a CSV.
+
+    Raises:
+        UserError: the line that is none.
+    """
+    try:
+        return list(islice(reader, ROWS))
+    except csv.Error as error:
+        line = reader.line_num + 1  # with the header
+        raise UserError(f"{path}, line {line}: {error}: mend its quotes") from error
 
 
 def delimiter(head: str) -> str:
@@ -186,6 +202,7 @@ def delimiter(head: str) -> str:
 def _json(source: Source, names: Mapping[str, str], complaints: Complaints) -> Iterator[Chunk]:
     path, before = source.path, 0
     found: dict[str, str] | None = None
+    unread: list[str] = []
     with closing(_text(path)) as file:
         while lines := list(islice(file, ROWS)):
             rows, numbers = [], []
@@ -196,7 +213,7 @@ def _json(source: Source, names: Mapping[str, str], complaints: Complaints) -> I
                 if row is None:
                     continue
                 if found is None:
-                    found, _ = columns_of(path, list(row), names)
+                    found, unread = columns_of(path, list(row), names)
                 missing = [theirs for theirs in found.values() if theirs not in row]
                 if missing:
                     complaints.row(path, number, missing[0], "is missing: give it a value")
@@ -207,6 +224,7 @@ def _json(source: Source, names: Mapping[str, str], complaints: Complaints) -> I
             yield Chunk(
                 np.array(numbers, dtype=np.int64),
                 {ours: [row[name] for row in rows] for ours, name in (found or {}).items()},
+                tuple(unread),
             )
     if not before:
         raise UserError(f"{path}: is empty: give a JSON object a line")
@@ -233,12 +251,13 @@ def _parquet(source: Source, names: Mapping[str, str], complaints: Complaints) -
     path, before = source.path, 0
     try:
         with closing(pq.ParquetFile(path)) as file:
-            found, _ = columns_of(path, file.schema_arrow.names, names)
+            found, unread = columns_of(path, file.schema_arrow.names, names)
             wanted = list(dict.fromkeys(found.values()))
             for batch in file.iter_batches(ROWS, columns=wanted):
                 rows = np.arange(before + 1, before + 1 + batch.num_rows)
                 before += batch.num_rows
-                yield Chunk(rows, {k: _arrow(batch.column(name)) for k, name in found.items()})
+                cells = {k: _arrow(batch.column(name)) for k, name in found.items()}
+                yield Chunk(rows, cells, tuple(unread))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(
@@ -265,7 +284,7 @@ def _arrow(column: Any) -> Column:
 def _arrays(source: Source, names: Mapping[str, str], complaints: Complaints) -> Iterator[Chunk]:
     path = source.path
     arrays = dict(_loaded(source))
-    found, _ = columns_of(path, list(arrays), names)
+    found, unread = columns_of(path, list(arrays), names)
     columns = {ours: _whole(path, ours, arrays[name]) for ours, name in found.items()}
     counts = {ours: len(column) for ours, column in columns.items()}
     count = counts["inputs"]
@@ -277,7 +296,8 @@ def _arrays(source: Source, names: Mapping[str, str], complaints: Complaints) ->
             )
     for begin in range(0, count, ROWS):
         rows = np.arange(begin + 1, min(begin + ROWS, count) + 1)
-        yield Chunk(rows, {k: column[begin : begin + ROWS] for k, column in columns.items()})
+        cells = {k: column[begin : begin + ROWS] for k, column in columns.items()}
+        yield Chunk(rows, cells, tuple(unread))
 
 
 def _loaded(source: Source) -> Iterator[tuple[str, Any]]:

@@ -311,7 +311,7 @@ class DataTask(Task):
         if self.symbols and self._data.meta["texts"]:
             text = "".join(text.splitlines())
         found = encode(
-            [text], self._data.meta["separator"], lexicon,
+            [text], self._between, lexicon,
             lambda k, what: faults.say(what),
         )  # fmt: skip
         if faults.found:
@@ -340,7 +340,7 @@ class DataTask(Task):
     def written(self, tokens: Tokens) -> str:
         """Tokens as a file of this task has them."""
         words = [self._name(int(token)) for token in self._trimmed(tokens)]
-        return (self._data.meta["separator"] if not self._data.meta["texts"] else "").join(words)
+        return self._between.join(words)
 
     def read(
         self,
@@ -355,9 +355,9 @@ class DataTask(Task):
         Raises:
             UserError: the file is no good, or the first row that does not fit.
         """
-        complaints, meta = Complaints(), self._data.meta
+        complaints = Complaints()
         gathered = gather(
-            sources_of(path), self._config.columns, meta["separator"], complaints, None, progress
+            sources_of(path), self._config.columns, self._between, complaints, None, progress
         )
         refuse_long(gathered, self._layout, complaints)
         parts = [*laid_out(gathered, self._layout, self._vocabulary, complaints)]
@@ -376,6 +376,12 @@ class DataTask(Task):
         # Its answers are known from now on.
         self._read.append(labelled(row_hashes(inputs), labels, kinds))
         return Split(inputs, labels, hardness, kinds)
+
+    @property
+    def _between(self) -> str:
+        """What stands between the tokens of a text; lists are written as texts of words."""
+        meta = self._data.meta
+        return str(meta["separator"]) or ("" if meta["texts"] else " ")
 
     @property
     def _examples(self) -> list[Labelled]:

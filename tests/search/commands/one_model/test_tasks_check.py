@@ -17,8 +17,8 @@ from trm.files.yaml12 import dump_yaml
 @pytest.fixture
 def sums(tmp_path: Path) -> Path:
     path = tmp_path / "sums.csv"
-    rows = [f"{k}+1,{k + 1},{k // 5}" for k in range(200)]
-    path.write_text("\n".join(["question,answer,group", *rows, rows[7]]))
+    rows = [f"{k}+1,{k + 1},{k // 5},-" for k in range(200)]
+    path.write_text("\n".join(["question,answer,group,note", *rows, rows[7]]))
     return path
 
 
@@ -27,7 +27,7 @@ def test_it_says_what_was_understood(cli: Any, sums: Path) -> None:
     assert (result.code, result.err) == (0, "")
     said = {line.split()[0]: line.split(None, 1)[1] for line in result.out.splitlines()[1:11]}
     assert result.out.startswith("sums.csv: 201 examples\n")
-    assert said["columns"] == "inputs, labels, group"
+    assert said["columns"] == "inputs, labels, group (not read: note)"
     assert said["vocabulary"] == "11 tokens and padding: 0123456789+"
     assert (
         said["lengths"] == "inputs 3 to 5 (mostly 5), labels 1 to 3 (mostly 3); 5 cells an example"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -268,3 +269,34 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
 def test_keys_that_do_not_go_together(keys: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         DataConfig(file="a.csv", **keys)
+
+
+def test_lists_are_typed_and_written_with_spaces(tmp_path: Path) -> None:
+    lines = [json.dumps({"inputs": [k, 10], "labels": [10, k]}) for k in range(30)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    task = build(tmp_path / "a.jsonl")
+    row = task.parse("3 10")
+    assert task.written(row) == "3 10"
+    split = task.read(rows_csv(tmp_path / "more.csv", "3 10,10 3"))
+    assert np.array_equal(split.inputs[0], row)
+
+
+def test_processes_that_come_at_once_read_the_file_once(tmp_path: Path) -> None:
+    path = rows_csv(tmp_path / "a.csv", *[f"{k:05d},{k:05d}" for k in range(30_000)])
+    program = (
+        "import sys, time; from pathlib import Path; from trm.tasks.data import DataConfig\n"
+        "from trm.tasks.data import task\n"
+        "real, read = task.gather, []\n"
+        "task.gather = lambda *a: (read.append(1), real(*a))[1]\n"
+        f"one = DataConfig(file={str(path)!r}).build(Path({str(tmp_path / 'cache')!r}))\n"
+        "print(len(read), one.data_hash)"
+    )
+    several = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    said = [one.communicate()[0].split() for one in several]
+    assert sorted(words[0] for words in said) == ["0", "0", "1"]
+    assert len({words[1] for words in said}) == 1
+    left = [p.name for p in (tmp_path / "cache").iterdir() if not p.name.endswith(".lock")]
+    assert [name.partition("-")[0] for name in left] == ["data"]

@@ -84,6 +84,8 @@ CASES: dict[str, tuple[str, Write, dict[str, Any], str]] = {
     "too many columns": ("a.csv", table("1,2,3"), {}, "row 1, columns: there are 3"),
     "an empty file": ("a.csv", text(""), {}, "is empty"),
     "a header alone": ("a.csv", text("inputs,labels\n"), {}, "no valid example"),
+    "quotes that do not end": ("a.csv", text('inputs,labels\n1,2\n"1"2,3\n'), {}, "line 3: ',' expected"),
+    "measurements": ("a.npz", arrays(inputs=np.arange(70_000)[:, None], labels=np.arange(70_000)), {}, "hold 70,000 different tokens"),
     "no table at all": ("a.csv", text("hello\nworld\n"), {}, "has no column inputs"),
     "bytes that are no text": ("a.csv", lambda p: p.write_bytes(b"inputs,labels\n\xff\xfe\x80,1\n") and None, {}, "is not text in UTF-8"),
     "two columns of one name": ("a.csv", text("inputs,inputs,labels\n1,2,3\n"), {}, "has two columns 'inputs'"),
