@@ -1,6 +1,7 @@
 """A Ray cluster of machines on one machine, with tokens, and every way in which it can fail.
 
-Nodes are started by hand, as a stranger's cluster is; `lab1` is the head, which has no cores.
+Nodes are started by hand, as a stranger's cluster is: `lab1` is the head, which has no cores, and
+who joins them finds the token in the home folder that all share.
 """
 
 from __future__ import annotations
@@ -36,11 +37,15 @@ HEALTH = {
 """A node that is silent for about ten seconds is dead, where Ray's own patience is a minute."""
 
 
+TOKENS = {"RAY_AUTH_MODE": "token"}
+"""What nodes are started with; a driver is to find out by itself."""
+
+
 @dataclass
 class Laboratory:
     """
     Attributes:
-        environment: of every process on its machines.
+        environment: of every process on its machines; nodes are told to ask for tokens besides.
         machines: those that were started, by name.
     """
 
@@ -74,7 +79,7 @@ class Laboratory:
         command = ["bash", "-c", '"$@"; exec sleep infinity', "bash", *words]
         self._started[name] = time.time()
         self.machines[name] = self.lan.boot(
-            number, name, command, environment=self.environment,
+            number, name, command, environment={**self.environment, **TOKENS},
             private=("/tmp/ray", "/dev/shm"), mounts={"/etc/hosts": str(self.folder / "hosts")},
         )  # fmt: skip
         return self.machines[name]
@@ -96,7 +101,8 @@ class Laboratory:
             words = [sys.executable, "-P", str(Path(__file__).with_name("node_watch.py"))]
             child = subprocess.Popen(
                 [*words, self.address, str(self.folder / "alive")],
-                env={**self.environment}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                env={**self.environment, **TOKENS}, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=output,
             )  # fmt: skip
         self._children.append(child)
 
@@ -177,7 +183,6 @@ def laboratory(folder: Path | None = None, **environment: str) -> Iterator[Labor
                 "HOME": str(home),
                 "LANG": "C.UTF-8",
                 "TRM_CACHE": str(folder / "cache"),
-                "RAY_AUTH_MODE": "token",
                 "RAY_worker_niceness": "0",
                 **HEALTH,
                 **environment,
