@@ -196,7 +196,9 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
 
     def _forget_other_checkpoints(self) -> None:
         """Remove what earlier attempts wrote and the driver never acknowledged."""
-        keep_only(place(self._job.folder), self._job.trial, self._job.checkpoint)
+        job = self._job
+        # A node that was frozen may go on here long after another one has the trial.
+        keep_only(place(job.folder), job.trial, job.checkpoint, job.attempt)
 
     def _failed(self, error: Exception) -> dict[str, Any]:
         """What is told of an error: whose fault it is decides what becomes of trial and process."""

@@ -119,12 +119,19 @@ Row = dict[str, Any]
 """A row of a curve: trial, attempt and a report's columns."""
 
 
-def keep_only(folder: Place, trial: int, checkpoint: str | None) -> None:
-    """Remove a trial's checkpoints except one (a path relative to the run folder)."""
+def keep_only(folder: Place, trial: int, checkpoint: str | None, up_to: int | None = None) -> None:
+    """Remove a trial's checkpoints except one.
+
+    Args:
+        checkpoint: the one, its path relative to the run folder.
+        up_to: leave alone what later attempts than this one wrote.
+    """
     kept = None if checkpoint is None else folder / checkpoint
     # What is not numbered is not ours: systems and sync tools leave files everywhere.
     for attempt in (folder / "checkpoints" / str(trial)).glob("[0-9]*"):
         if not attempt.name.isdigit() or not attempt.is_dir():
+            continue
+        if up_to is not None and int(attempt.name) > up_to:
             continue
         for path in attempt.glob("[0-9]*"):
             if path.name.isdigit() and path != kept:

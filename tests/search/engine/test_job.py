@@ -167,6 +167,9 @@ def test_the_runners_messages_and_checkpoints(
     runner = TrialRunner({"job": job.to_json()})
     stale = tmp_path / "checkpoints/4/0/1"
     stale.mkdir(parents=True)
+    # Of one that began while this one's node was frozen.
+    later = tmp_path / "checkpoints/4/2/2"
+    later.mkdir(parents=True)
     messages = [json.loads(runner.train()["message"]) for _ in range(4)]
     assert [m["kind"] for m in messages] == ["started", "report", "report", "end"]
     assert [m["last"] for m in messages[1:3]] == [False, True]
@@ -176,6 +179,7 @@ def test_the_runners_messages_and_checkpoints(
     assert messages[2]["checkpoint"] == "checkpoints/4/1/2"
     assert (tmp_path / "checkpoints/4/1/2/checkpoint.json").is_file()
     assert not stale.exists()
+    assert later.exists()
     # Paused and resumed by Tune, as population schedulers do.
     pointer = runner.save_checkpoint("")
     assert pointer == {"checkpoint": "checkpoints/4/1/2"}
