@@ -17,20 +17,21 @@ WORDS = {
     "memory": "it was ended for memory",
     "machine": "a fault of the machine",
     "retried": "run again",
-    "stopped": "stopped and saved",
 }
 """By cause, what it says."""
 
 
 def attempts(facts: Facts) -> Section | None:
     """A row an attempt; None if every one ended its trial."""
-    found = [one for number in sorted(facts.book.attempts) for one in facts.book.attempts[number]]
+    every = (one for number in sorted(facts.book.attempts) for one in facts.book.attempts[number])
+    found = [one for one in every if one.cause != "stopped"]  # nothing of those was lost
     if not found:
         return None
     fresh = numbers(1)
     nodes = {
         key: f"node {next(fresh)}" for key in dict.fromkeys(o.node or o.host for o in found) if key
     }
+    trials = count(len({one.trial for one in found}), "trial")
     causes = Counter(WORDS[one.cause] for one in found)
     words = listed([f"{n:,} x {cause}" for cause, n in causes.most_common()])
     again = repeated(facts.book.attempts)
@@ -60,7 +61,7 @@ def attempts(facts: Facts) -> Section | None:
         [
             Picture(
                 "What the trials survived",
-                f"{count(len(found), 'attempt')} of {count(len(facts.book.attempts), 'trial')} "
+                f"{count(len(found), 'attempt')} of {trials} "
                 f"ended without ending the trial ({words}); at most {again:,.0f} s of work were "
                 "done twice.",
                 [],

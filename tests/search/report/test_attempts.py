@@ -42,6 +42,8 @@ def test_status_has_them(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_page_has_them_and_names_no_machine(run: Path) -> None:
+    with Ledger.open(run) as ledger:
+        ledger.preempt(0, ledger.begin_attempt(0), "asked to stop", cause="stopped")
     section = attempts(read_facts(run))
     assert section is not None
     picture = section.pictures[0]
