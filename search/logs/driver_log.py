@@ -7,6 +7,7 @@ for good; this is bounded, and who reads both takes the ledger's word.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class DriverLog:
         file = f"{stamp}-{presence.token[:8]}.jsonl"
         self._kept = KeptText(folder / "logs" / DRIVER_LOGS / file, _HEAD, _TAIL)
         self._at_disk = isinstance(folder, Path)
+        self._busy = threading.Lock()
 
     def started(self, trial: Trial, worker: str) -> None:
         """A worker has begun or resumed a trial."""
@@ -90,13 +92,14 @@ class DriverLog:
             tree["trial"] = trial  # type: ignore[assignment]
         if worker:
             tree["worker"] = worker
-        self._kept.add(json.dumps(tree) + "\n")
+        with self._busy:
+            self._kept.add(json.dumps(tree) + "\n")
         if self._at_disk:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has come, if storage takes it."""
-        with suppress(Exception):
+        """Write what has come, if storage takes it; from any thread."""
+        with self._busy, suppress(Exception):
             self._kept.flush()
 
 
