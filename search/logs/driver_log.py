@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ class DriverLog:
         file = f"{stamp}-{presence.token[:8]}.jsonl"
         self._kept = KeptText(folder / "logs" / DRIVER_LOGS / file, _HEAD, _TAIL)
         self._at_disk = isinstance(folder, Path)
+        self._lines: deque[str] = deque()
         self._busy = threading.Lock()
 
     def started(self, trial: Trial, worker: str) -> None:
@@ -92,14 +94,15 @@ class DriverLog:
             tree["trial"] = trial  # type: ignore[assignment]
         if worker:
             tree["worker"] = worker
-        with self._busy:
-            self._kept.add(json.dumps(tree) + "\n")
-        if self._at_disk:
+        self._lines.append(json.dumps(tree) + "\n")
+        if self._at_disk:  # a store may take seconds, for which the driver does not wait
             self.flush()
 
     def flush(self) -> None:
         """Write what has come, if storage takes it; from any thread."""
         with self._busy, suppress(Exception):
+            while self._lines:
+                self._kept.add(self._lines.popleft())
             self._kept.flush()
 
 
