@@ -53,7 +53,7 @@ class Head:
     """A head node that is up.
 
     Attributes:
-        folder: of its files.
+        folder: below which its files are, as `RAY_TMPDIR` has it.
         asks: whether it wants a token.
     """
 
@@ -88,7 +88,7 @@ def head(
     host, _, port = address.rpartition(":")
     words = [
         sys.executable, "-P", "-m", "ray.scripts.scripts", "start", "--head", "--block",
-        "--num-cpus=2", f"--node-ip-address={host}", f"--port={port}", f"--temp-dir={files}",
+        "--num-cpus=2", f"--node-ip-address={host}", f"--port={port}", f"--temp-dir={files}/ray",
         f"--ray-client-server-port={free_port()}", "--object-store-memory=100000000",
         f"--dashboard-agent-listen-port={free_port()}", "--include-dashboard=false",
         "--disable-usage-stats",

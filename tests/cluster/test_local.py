@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from cluster.local import own_token
-from tests.cluster.test_connect import descendants, without_patience
+from tests.cluster.test_connect import alive, descendants, without_patience
 
 DRIVER = """
 import json, os, sys
@@ -183,8 +183,9 @@ def test_a_start_that_takes_long_is_said_and_tried_again(home: Path) -> None:
     said = driver.stdout.readline()
     assert said, driver.communicate()[1]
     # What the first attempt has left is not there to slow the second one down.
-    assert not psutil.pid_exists(frozen) or psutil.Process(frozen).status() == "zombie"
-    names = [psutil.Process(pid).name() for pid in descendants(driver.pid)]
+    running = alive(descendants(driver.pid))
+    assert frozen not in running
+    names = [psutil.Process(pid).name() for pid in running]
     assert names.count("gcs_server") == names.count("raylet") == 1
     _, err = driver.communicate("end\n", timeout=60)
     first, second = err.splitlines()

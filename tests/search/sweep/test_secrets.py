@@ -56,10 +56,10 @@ def session_of(driver: subprocess.Popen[str]) -> Path | None:
     return None
 
 
-@pytest.mark.slow  # a sweep of which one trial fails
+@pytest.mark.slow  # a whole sweep
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for Ray's folder in /proc")
 def test_a_sweep_writes_no_secret_anywhere(tmp_path: Path, tiny: Tiny) -> None:
-    # A task whose code fails, with the environment at hand.
+    # Some of its trials fail, and say so.
     lr = {"choice": [1e-3, 1e30]}
     changes = {
         "optimizer.lr": lr, "search.trials": 3, "search.sampler": "random",
