@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.admission import variables_of_tokens
 from cluster.connect import ClusterError, connected
 from tests.support.hangups import HEARD
 
@@ -63,7 +64,8 @@ def hostile(tmp_path: Path) -> Path:
 
 
 def start(folder: Path, address: str, mode: str) -> subprocess.Popen[str]:
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "RAY_ADDRESS")}
+    without = ("PYTHONPATH", "RAY_ADDRESS", "RAY_AUTH_MODE")
+    environment = {k: v for k, v in os.environ.items() if k not in without}
     return subprocess.Popen(
         [sys.executable, str(folder / "bin" / "driver.py"), address, mode],
         cwd=folder,
@@ -156,20 +158,29 @@ def test_a_killed_driver_leaves_no_process_and_no_files(
     assert not session.exists()
 
 
-def test_a_cluster_that_is_up_is_joined_and_outlives_us(hostile: Path) -> None:
+def test_a_cluster_that_is_up_is_joined_and_outlives_us(
+    hostile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ray.cluster_utils import Cluster
 
     before = signal.getsignal(signal.SIGTERM)
-    there = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    try:
-        for _ in range(2):
-            driver = start(hostile, there.address, "end")
-            out, err = driver.communicate(timeout=120)
-            assert driver.returncode == 0, err
-            assert str(hostile) not in out
-    finally:
-        there.shutdown()
-        signal.signal(signal.SIGTERM, before)  # Ray has put its own in its place
+    with variables_of_tokens({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "7e57" * 16}):
+        there = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        try:
+            # Nothing in a driver's environment says that a token is to be sent.
+            for _ in range(2):
+                driver = start(hostile, there.address, "end")
+                out, err = driver.communicate(timeout=120)
+                assert driver.returncode == 0, err
+                assert err == ""
+                assert str(hostile) not in out
+            monkeypatch.setenv("RAY_AUTH_TOKEN", "bad0" * 16)
+            _, err = start(hostile, there.address, "end").communicate(timeout=120)
+            assert f"--address {there.address}: the cluster asks for a token, and RAY_AUTH" in err
+            assert "bad0" not in err
+        finally:
+            there.shutdown()
+            signal.signal(signal.SIGTERM, before)  # Ray has put its own in its place
 
 
 @pytest.mark.parametrize(
