@@ -83,7 +83,8 @@ def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
         monkeypatch.setattr(*patch)
     # A kill is no power cut: what was written stays.
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    node = SimpleNamespace(get_node_id=lambda: "here")
+    outside = SimpleNamespace(mode=None)  # of Ray: no worker of its own
+    node = SimpleNamespace(get_node_id=lambda: "here", worker=outside)
     monkeypatch.setattr(search.engine.worker.ray, "get_runtime_context", lambda: node)
     return fuse
 
