@@ -71,7 +71,11 @@ class Report:
     train_seconds: Annotated[float, cost("seconds spent training alone", machine=True)]
     examples: Annotated[int, cost("training examples begun")]
     exact_accuracy: Annotated[
-        float, share("share of examples with every labelled cell right at the last step")
+        float,
+        share(
+            "share of examples that are right at the last step: in every labelled cell, or by the "
+            "rules where a task has several right answers"
+        ),
     ]
     cell_accuracy: Annotated[float, share("share of labelled cells that are right")]
     blank_accuracy: Annotated[

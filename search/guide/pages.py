@@ -11,6 +11,7 @@ WRITTEN = (
     "first-sweep",
     "your-own-task",
     "your-task",
+    "tasks",
     "spaces",
     "curricula",
     "schedulers",

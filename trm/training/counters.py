@@ -85,7 +85,7 @@ def count_halted(
 
     Args:
         halted: bool `[batch]`.
-        exact: rows with every labelled cell right, bool `[batch]`.
+        exact: rows whose answer is right, bool `[batch]`.
         steps: supervision steps that each row has had, `[batch]`.
     """
     sums = counters.sums

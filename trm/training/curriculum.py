@@ -111,7 +111,7 @@ class FeedbackWindow:
 
         Args:
             loss: its loss.
-            right: rows with every labelled cell right, `[batch]`.
+            right: rows whose answer is right, `[batch]`.
             halting: rows at which the model would halt, `[batch]`.
             halted: rows that did halt, `[batch]`.
             difficulty: the rows' place in the order of difficulty, in [0, 1), `[batch]`.
