@@ -63,7 +63,7 @@ class PointersConfig(DrawnConfig):
 
 
 class PointersTask(DrawnTask):
-    """Three rows: where each cell points, the marked start, and a mark for each hop.
+    """Two rows: where each cell points, the start with an @, and a mark for each hop.
 
     Difficulty is the number of hops. The symmetries are rotations: each cell moves on by the same
     number of places, and so do the names. Any other renaming of the cells keeps the rules too, but
@@ -77,10 +77,11 @@ class PointersTask(DrawnTask):
         self.shape = config.shape
         self.path = config.targets == "path"
         self.vocabulary = f"pointers {config.cells} {config.shape} {config.targets}"
-        self.words = ("!", NOTHING_WORD, "@", "o", *(str(k + 1) for k in range(config.cells)))
+        names = [str(k + 1) for k in range(config.cells)]
+        self.words = ("!", NOTHING_WORD, "@", "o", *names, *(f"{name}@" for name in names))
         self.vocab_size = len(self.words)
-        self.seq_len = 3 * config.cells
-        self.grid_shape = (3, config.cells)
+        self.seq_len = 2 * config.cells
+        self.grid_shape = (2, config.cells)
 
     def draw(self, difficulty: int, count: int, rng: np.random.Generator) -> Tokens:
         n, rows = self.cells, np.arange(count)
@@ -91,37 +92,37 @@ class PointersTask(DrawnTask):
         if self.shape == "cycle":
             pointers = np.empty_like(order)
             pointers[rows[:, None], order] = np.roll(order, -1, axis=1)
-        puzzles = np.full((count, 3, n), NOTHING, dtype=np.int32)
+        puzzles = np.full((count, 2, n), NOTHING, dtype=np.int32)
         puzzles[:, 0] = pointers + _FIRST
-        puzzles[rows, 1, rng.integers(n, size=count)] = _MARK
-        puzzles[:, 2, :difficulty] = _MARK
+        puzzles[rows, 0, rng.integers(n, size=count)] += n
+        puzzles[:, 1, :difficulty] = _MARK
         return puzzles.reshape(count, -1)
 
     def answer(self, inputs: Tokens) -> Tokens:
         n = self.cells
-        grids = inputs.reshape(-1, 3, n)
-        pointers = np.clip(grids[:, 0] - _FIRST, 0, n - 1)
-        rows, here = np.arange(len(grids)), (grids[:, 1] == _MARK).argmax(axis=1)
-        hops = (grids[:, 2] == _MARK).sum(axis=1)
+        grids = inputs.reshape(-1, 2, n)
+        pointers = np.maximum(grids[:, 0] - _FIRST, 0) % n
+        rows, here = np.arange(len(grids)), (grids[:, 0] >= _FIRST + n).argmax(axis=1)
+        hops = (grids[:, 1] == _MARK).sum(axis=1)
         labels = np.full(grids.shape, IGNORE, dtype=np.int32)
-        labels[:, 1] = NOTHING
+        labels[:, 0] = NOTHING
         for hop in range(n):
             going = hop < hops
             if self.path:
-                labels[rows[going], 1, here[going]] = _PASSED
+                labels[rows[going], 0, here[going]] = _PASSED
             here = np.where(going, pointers[rows, here], here)
-        labels[rows, 1, here] = _MARK
+        labels[rows, 0, here] = _MARK
         return labels.reshape(inputs.shape)
 
     def problem(self, puzzle: Tokens) -> str | None:
-        pointers, start, clock = puzzle.reshape(3, self.cells)
+        pointers, clock = puzzle.reshape(2, self.cells)
         if (pointers < _FIRST).any():
             return f"needs a number from 1 to {self.cells} in each cell of the first row"
-        if sorted(start) != [NOTHING] * (self.cells - 1) + [_MARK]:
-            return "needs one @ and else . in the second row: where to start"
+        if (pointers >= _FIRST + self.cells).sum() != 1:
+            return "needs one number with an @ in the first row: where to start"
         hops = int((clock == _MARK).sum())
         if not hops or clock.tolist() != [_MARK] * hops + [NOTHING] * (self.cells - hops):
-            return "needs an @ for each hop and then . in the third row"
+            return "needs an @ for each hop and then . in the second row"
         return None
 
     def symmetry_keys(self, inputs: Tokens, labels: Tokens) -> list[bytes]:
@@ -133,10 +134,9 @@ class PointersTask(DrawnTask):
 
     def _rotated(self, inputs: Tokens, by: NDArray[np.int64]) -> Tokens:
         n = self.cells
-        grids = inputs.reshape(-1, 3, n)
-        source = (np.arange(n) - by[:, None]) % n
-        names, rows = grids[:, 0] - _FIRST, np.arange(len(grids))[:, None]
+        grids = inputs.reshape(-1, 2, n)
+        from_there = np.take_along_axis(grids[:, 0], (np.arange(n) - by[:, None]) % n, 1) - _FIRST
+        start = from_there >= n
         moved = grids.copy()
-        moved[:, 0] = (names[rows, source] + by[:, None]) % n + _FIRST
-        moved[:, 1] = grids[:, 1][rows, source]
+        moved[:, 0] = (from_there + by[:, None]) % n + _FIRST + n * start
         return moved.reshape(inputs.shape)
