@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pyarrow import compress
 
 from trm.errors import UserError
 from trm.tasks.sudoku import files
@@ -33,9 +36,22 @@ def written(folder: Path, lines: list[str]) -> Path:
     return path
 
 
+def zipped(files: dict[str, str]) -> bytes:
+    """An archive of these files, and of what systems leave beside them."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.mkdir("data")
+        archive.writestr("__MACOSX/a.csv", "\x00")
+        archive.writestr("data/.DS_Store", "\x00")
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
 PUZZLES, SOLVED = sample(Box(2, 2))
 LINES = [text(p) for p in PUZZLES]
 ANSWERS = [text(s) for s in SOLVED]
+ZSTD = compress(LINES[0].encode() * 99, "zstd", asbytes=True)
 
 
 @pytest.mark.parametrize("box", BOXES, ids=str)
@@ -71,8 +87,35 @@ def test_sudoku_extreme_csv(tmp_path: Path, packed: bool, newline: str) -> None:
     assert file.lines.tolist() == [2, 3, 4, 5]
 
 
-def test_other_csv_headers_and_empty_answers(tmp_path: Path) -> None:
-    lines = ["\ufeffquizzes,solutions", f"{LINES[0]},{ANSWERS[0]}", f"{LINES[1]},"]
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "zip"])
+def test_packed_files_whatever_their_name(tmp_path: Path, kind: str) -> None:
+    content = "\r\n".join(
+        ["\ufeffpuzzle,solution", *map(",".join, zip(LINES, ANSWERS, strict=True))]
+    )
+    path = tmp_path / "puzzles.txt"
+    path.write_bytes({
+        "gzip": gzip.compress(content.encode()),
+        "zstd": compress(content.encode(), "zstd", asbytes=True),
+        "zip": zipped({"data/sudoku.csv": content}),
+    }[kind])  # fmt: skip
+    file = read_puzzles(path, Box(2, 2))
+    assert (file.puzzles == PUZZLES).all()
+    assert (file.solutions == SOLVED).all()
+
+
+def test_a_locked_archive_is_one_line(tmp_path: Path) -> None:
+    data = bytearray(zipped({"a.csv": LINES[0]}))
+    for sign, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # of its member: encrypted
+        data[data.rindex(sign) + flags] |= 1
+    path = tmp_path / "puzzles.zip"
+    path.write_bytes(bytes(data))
+    with pytest.raises(UserError, match=r"puzzles.zip: cannot be read: .* is encrypted"):
+        read_puzzles(path, Box(2, 2))
+
+
+@pytest.mark.parametrize("header", ["quizzes,solutions", "puzzle,solution", "question,answer"])
+def test_csv_headers_and_empty_answers(tmp_path: Path, header: str) -> None:
+    lines = [f"\ufeff{header}", f"{LINES[0]},{ANSWERS[0]}", f"{LINES[1]},"]
     file = read_puzzles(written(tmp_path, lines), Box(2, 2))
     assert (file.solutions[0] == SOLVED[0]).all()
     assert not file.solutions[1].any()
@@ -100,7 +143,7 @@ SPOILT = ANSWERS[1][::-1] if ANSWERS[1][::-1] != ANSWERS[1] else ANSWERS[0]
         ([LINES[0], LINES[1][:-1]], 2, ["has 15 cells", "[2, 2] needs 16"]),
         ([LINES[0], "", "0" * 81], 3, ["has 81 cells", "[3, 3]"]),
         ([LINES[0], "5" + LINES[1][1:]], 2, ["the character '5'", "1 to 4"]),
-        ([LINES[0], "x" + LINES[1][1:]], 2, ["the character 'x'"]),
+        ([LINES[0], "z" + LINES[1][1:]], 2, ["the character 'z'"]),
         ([LINES[0], "٣" + LINES[1][1:]], 2, ["the character '٣'"]),
         ([f"{LINES[0]},{ANSWERS[0][:-2]}"], 1, ["the solution has 14 cells"]),
         ([LINES[0], f"{LINES[1]} {SPOILT}"], 2, ["not a solution of its puzzle"]),
@@ -139,7 +182,15 @@ def test_mistakes_name_file_and_line(
         (b"source,question,answer,rating\n", "holds no puzzle"),
         (b"\xff\xfe\x00\x81\x00", "not a text file"),
         (b"\x89PNG\r\n\x1a\n", "not a text file"),
-        (b"PK\x03\x04\x14\x00\x08\x08", "holds no puzzle"),
+        (b"PK\x03\x04\x14\x00\x08\x08", "cannot be read: File is not a zip file"),
+        (zipped({}), "the archive holds no file"),
+        (zipped({"b.csv": LINES[0], "a.csv": LINES[1]}), "holds 2 files (a.csv, b.csv); unpack it"),
+        (zipped({"a.csv": LINES[0] * 99})[:90], "cannot be read: File is not a zip file"),
+        (compress(LINES[0].encode() * 99, "zstd", asbytes=True)[:-5], "cannot be read: Truncated"),
+        (
+            compress(LINES[0].encode() * 99, "zstd", asbytes=True)[:6] + b"garbage" * 9,
+            "cannot be read",
+        ),
         (b"1" * 1_000_001, "a line has more than 1,000,000 characters"),
         (b'quizzes\n"' + b"1" * 200_000 + b'"\n', "field larger than field limit"),
         (gzip.compress(LINES[0].encode() * 99, mtime=0)[:-12], "cannot be read"),

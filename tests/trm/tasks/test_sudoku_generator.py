@@ -37,6 +37,7 @@ def test_every_4x4_grid_can_come() -> None:
         (Box(2, 3), 14, 22, 100),
         (Box(4, 2), 24, 34, 30),
         (Box(3, 3), 40, 52, 40),
+        (Box(4, 4), 60, 120, 3),
     ],
     ids=str,
 )

@@ -50,6 +50,12 @@ ONE = {
     "plain": P,
     "underscores": P.replace("0", "_"),
     "question marks": P.replace("0", "?"),
+    "dashes": P.replace("0", "-"),
+    "crosses": P.replace("0", "x"),
+    "large crosses": P.replace("0", "X"),
+    "table with dashes": f"id;puzzle\n7;{P.replace('0', '-')}",
+    "dashes beside a date": f"2024-01-11,{P.replace('0', '-')}",
+    "table with spaces": f"puzzle,stars\n{' '.join(P)},2",
     "quoted": f'"{P}"',
     "quoted with single marks": f"'{P}','7'",
     "score behind": f"{P} 4.5",
@@ -70,6 +76,13 @@ ONE = {
     "grid with spaces": "\n".join(" ".join(row) for row in ROWS),
     "grid with commas": "\n".join(",".join(row) for row in ROWS),
     "grid with stars": "\n".join(ROWS).replace("0", "*"),
+    "grid with underscores": "\n".join(ROWS).replace("0", "_"),
+    "grid with dashes": "\n".join(ROWS).replace("0", "-"),
+    "grid with dashes in a frame": "+--+--+\n"
+    + "\n".join(f"|{r[:2]}|{r[2:]}|" for r in ROWS).replace("0", "-")
+    + "\n+--+--+\n",
+    "grid with crosses": "\n".join(" ".join(row) for row in ROWS).replace("0", "x"),
+    "grid with drawn lines": "\n".join([*ROWS[:2], "----", *ROWS[2:]]),
     "grid in a frame": "+--+--+\n"
     + "\n".join(f"|{r[:2]}|{r[2:]}|" for r in ROWS[:2])
     + "\n+--+--+\n"
@@ -92,6 +105,22 @@ def test_one_puzzle_in_every_layout(kind: str, end: str, encoding: str, tmp_path
     assert ["".join(map(str, puzzle)) for puzzle in file.puzzles] == [P]
     if kind == "tokens":
         assert "".join(map(str, file.solutions[0])) == S
+
+
+def test_a_row_of_dashes_is_blank_where_other_rows_have_them() -> None:
+    rows = ["- - - -", "- 1 - 2", "", "2 - 1 -", "- - - -"]
+    for text in (rows, [row.replace(" ", "") for row in rows], [*rows, "", *rows]):
+        found = [cells for _, cells, _ in puzzle_rows(text, SMALL, "f")]
+        assert set(found) == {"0000010220100000"}
+
+
+def test_several_grids_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "grids.txt"
+    grids = ["\n".join(["# easy", *ROWS]), "\n".join(ROWS).replace("0", "_"), "\n".join(ROWS)]
+    path.write_bytes("\ufeff".encode() + "\n\n".join(grids).replace("\n", "\r\n").encode())
+    file = read_puzzles(path, SMALL)
+    assert ["".join(map(str, puzzle)) for puzzle in file.puzzles] == [P] * 3
+    assert file.lines.tolist() == [2, 7, 12]
 
 
 def test_several_grids_know_their_lines() -> None:

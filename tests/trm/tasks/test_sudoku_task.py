@@ -103,7 +103,9 @@ def test_too_few_puzzles_of_a_kind() -> None:
     ("keys", "where", "words"),
     [
         ({"box": [1, 4]}, "task.box", "is not supported"),
-        ({"box": [4, 4]}, "task.box", "is not supported"),
+        ({"box": [4, 5]}, "task.box", "is not supported"),
+        ({"box": [2, 8]}, "task.box", "[3, 3] or [4, 4]"),
+        ({"box": [4, 4], "blanks": 141}, "task", "within 1 to 140: box [4, 4] takes long"),
         ({"box": [2, 2, 2]}, "task.box", "list of two integers"),
         ({"box": 3}, "task.box", "list of two integers"),
         ({"blanks": 13}, "task", "within 1 to 12"),

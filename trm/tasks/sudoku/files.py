@@ -1,14 +1,10 @@
-"""Files of Sudoku puzzles, read and checked: text or gzip, in any layout of `layouts`."""
+"""Files of Sudoku puzzles, read and checked: text, plain or packed, in any layout of `layouts`."""
 
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import os
 import re
-import zlib
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -21,11 +17,12 @@ from trm.errors import UserError
 from trm.tasks.base import Progress
 from trm.tasks.sudoku.grid import board_values, malformed, unsound
 from trm.tasks.sudoku.layouts import PuzzleRow, puzzle_rows, short
+from trm.tasks.sudoku.notation import ALPHABET, written
+from trm.tasks.sudoku.packed import DAMAGED, text_lines
 from trm.tasks.sudoku.rules import Boards, Box, is_solved, keeps_givens
 from trm.tasks.sudoku.solver import Solutions, solve
 
 _BATCH = 65_536
-_LONGEST = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,9 @@ class PuzzleFile:
 def read_puzzles(
     path: Path, box: Box, progress: Progress | None = None, examples: int | None = None
 ) -> PuzzleFile:
-    """Read the puzzles of a file, in any layout of `trm.tasks.sudoku.layouts`; gzip too.
+    """Read the puzzles of a file, in any layout of `trm.tasks.sudoku.layouts`.
+
+    Plain, or packed with gzip, zstandard or zip.
 
     Args:
         examples: the first so many, after which nothing is looked at; None is all.
@@ -69,13 +68,15 @@ def read_puzzles(
     size = os.path.getsize(readable(path))
     try:
         with closing(path.open("rb")) as raw:
-            for row in islice(puzzle_rows(_text(raw), box, str(path)), examples):
+            for row in islice(puzzle_rows(text_lines(raw), box, str(path)), examples):
                 rows.append(row)
                 if len(rows) == _BATCH:
                     parts.append(_checked(rows, path, box))
                     rows = []
                     if progress is not None:
-                        progress("reading puzzles", min(1.0, raw.tell() / size))
+                        # Read to its end, it is closed.
+                        share = 1.0 if raw.closed else min(1.0, raw.tell() / size)
+                        progress("reading puzzles", share)
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}: is not a text file; give a file with one puzzle a line"
@@ -84,8 +85,8 @@ def read_puzzles(
         raise
     except (ValueError, csv.Error) as error:
         raise UserError(f"{path}: {error}; give a file with one puzzle a line") from error
-    except (OSError, EOFError, zlib.error) as error:  # the last two: a damaged gzip file
-        reason = getattr(error, "strerror", None) or error
+    except DAMAGED as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise UserError(f"{path}: cannot be read: {reason}") from error
     parts.append(_checked(rows, path, box))
     if not sum(map(len, parts)):
@@ -129,30 +130,13 @@ def solve_file(file: PuzzleFile, box: Box, progress: Progress | None = None) -> 
     return found
 
 
-def _text(raw: io.BufferedReader) -> Iterator[str]:
-    """The lines of a file, which may be packed, in UTF-8 or in UTF-16 with its byte-order mark.
-
-    Raises:
-        UnicodeDecodeError: it is no text.
-        ValueError: a line is too long for one.
-    """
-    packed = raw.peek(2)[:2] == b"\x1f\x8b"
-    binary = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if packed else raw
-    wide = binary.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
-    text = io.TextIOWrapper(binary, encoding="utf-16" if wide else "utf-8-sig", newline=None)
-    while line := text.readline(_LONGEST):
-        if len(line) == _LONGEST:
-            raise ValueError(f"a line has more than {_LONGEST:,} characters")
-        yield line
-
-
 def _checked(rows: list[PuzzleRow], path: Path, box: Box) -> PuzzleFile:
     """Rows as arrays.
 
     Raises:
         UserError: the first row that is malformed, or whose solution is wrong.
     """
-    allowed = re.compile(f"[0-{box.side}.]{{{box.cells}}}")
+    allowed = re.compile(f"[{ALPHABET[: box.side + 1]}]{{{box.cells}}}")
     for number, puzzle, answer in rows:
         for what, cells in (("puzzle", puzzle), ("solution", answer)):
             if not allowed.fullmatch(cells) and (cells or what == "puzzle"):
@@ -172,4 +156,4 @@ def _checked(rows: list[PuzzleRow], path: Path, box: Box) -> PuzzleFile:
 
 
 def _fail(path: Path, line: int, cells: Boards, fault: str) -> None:
-    raise UserError(f"{path}, line {line}", "".join(map(str, cells)), fault)
+    raise UserError(f"{path}, line {line}", written(cells), fault)

@@ -6,18 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.errors import UserError
+from trm.tasks.sudoku.notation import ALPHABET, one_each, plain
 from trm.tasks.sudoku.rules import Boards, Box
 from trm.tasks.sudoku.solver import solve
 
-BLANKS = ".*_?"
-"""What a blank cell is written as besides 0."""
-
-_PLAIN = str.maketrans({**dict.fromkeys(" \t\r\n|+-()"), **dict.fromkeys(BLANKS, "0")})
-_LENGTHS = {16: (2, 2), 36: (2, 3), 64: (2, 4), 81: (3, 3)}
+_DRAWING = str.maketrans("", "", " \t\r\n|+()")
+_LENGTHS = {16: (2, 2), 36: (2, 3), 64: (2, 4), 81: (3, 3), 256: (4, 4)}
 
 
 def parse(text: str, box: Box, where: str = "puzzle") -> Boards:
-    """One puzzle as digits `[cells]`, from a line or a grid; `0`, `.` or `*` is a blank cell.
+    """One puzzle as digits `[cells]`, from a line or a grid; `0`, `.`, `-` or `x` is a blank cell.
 
     Spaces, line breaks, box lines and the brackets of `show` are skipped. It may have several
     solutions: any of them is right by the rules.
@@ -25,7 +23,12 @@ def parse(text: str, box: Box, where: str = "puzzle") -> Boards:
     Raises:
         UserError: wrong length or character, a digit twice in a unit, or no solution.
     """
-    cells = text.translate(_PLAIN)
+    parts = text.replace("|", " ").split()
+    cells = one_each(parts, box) if len(parts) == box.cells else ""
+    cells = cells or text.translate(_DRAWING)
+    if len(cells) != box.cells or not cells.strip("-"):
+        cells = cells.replace("-", "")
+    cells, _ = plain(cells, "", box)
     fault = malformed(cells, box)
     if fault:
         raise UserError(where, cells if len(cells) <= box.cells + 10 else cells[:20], fault)
@@ -42,18 +45,19 @@ def malformed(cells: str, box: Box) -> str:
         if len(cells) in _LENGTHS:
             fault += f" (for this length set task.box to {list(_LENGTHS[len(cells)])})"
         return fault
-    wrong = [c for c in cells if c not in _symbols(box)]
-    return (
-        f"has the character {wrong[0]!r}; use 1 to {box.side}, and 0 or . for blank"
-        if wrong
-        else ""
-    )
+    wrong = [c for c in cells if c not in ALPHABET[: box.side + 1]]
+    digits = f"1 to {box.side}" if box.side <= 9 else f"1 to 9 and A to {ALPHABET[box.side]}"
+    return f"has the character {wrong[0]!r}; use {digits}, and 0 or . for blank" if wrong else ""
 
 
 def board_values(lines: list[str], box: Box) -> Boards:
     """Well-formed puzzles as digits `[n, cells]`."""
     codes = np.frombuffer("".join(lines).encode("latin-1"), dtype=np.uint8)
-    return np.where(codes == ord("."), 0, codes - ord("0")).astype(np.uint8).reshape(-1, box.cells)
+    return np.asarray(_DIGITS[codes]).reshape(-1, box.cells)
+
+
+_DIGITS = np.zeros(256, dtype=np.uint8)
+_DIGITS[[ord(sign) for sign in ALPHABET]] = np.arange(len(ALPHABET))
 
 
 def unsound(solutions: int) -> str:
@@ -85,10 +89,6 @@ def show(values: NDArray[np.uint8], box: Box, given: NDArray[np.uint8] | None = 
         for cell in range(row * box.side, (row + 1) * box.side):
             left, right = "  " if values[cell] == before[cell] else "()"
             text += "|" if cell % box.cols == 0 else ""
-            text += left + (str(values[cell]) if values[cell] else ".") + right
+            text += left + (ALPHABET[values[cell]] if values[cell] else ".") + right
         lines.append(text + "|")
     return "\n".join([*lines, line])
-
-
-def _symbols(box: Box) -> str:
-    return "0123456789"[: box.side + 1] + "."

@@ -7,7 +7,8 @@
   looks like a puzzle is its solution.
 - Grids: a row of cells a line, with box lines and headings between them or not (`.sdk`, `.ss`).
 
-Blank is `0`, `.`, `*`, `_` or `?`. Empty lines are skipped, and `#` begins a comment.
+Blank is `0`, `.`, `-`, `*`, `_`, `?` or `x`; `notation` says what the digits are. Empty lines are
+skipped, and `#` begins a comment.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 
 from trm.errors import UserError
-from trm.tasks.sudoku.grid import BLANKS, malformed
+from trm.tasks.sudoku.grid import malformed
+from trm.tasks.sudoku.notation import of_tokens, one_each, plain, signs
 from trm.tasks.sudoku.rules import Box
 
 PuzzleRow = tuple[int, str, str]
@@ -27,9 +30,11 @@ _PUZZLE = ("question", "puzzle", "puzzles", "quiz", "quizzes", "sudoku", "unsolv
 _ANSWER = ("answer", "answers", "solution", "solutions", "solved")
 _TOKENS = ("input", "label")
 _DRAWING = str.maketrans("", "", " \t|+-,;!:=")
+_FRAME = str.maketrans(dict.fromkeys("|+,;!:=", " "))
 _COMMENT = re.compile(r"(^|\s)#.*")
 _NAME = re.compile(r"[^\W\d][\w .()/-]*")
-_PLAIN_BLANK = str.maketrans(dict.fromkeys(BLANKS, "0"))
+_AHEAD = 200
+"""Lines that are looked at to tell whether `-` is a blank cell or draws a line."""
 
 
 def puzzle_rows(lines: Iterable[str], box: Box, source: str) -> Iterator[PuzzleRow]:
@@ -43,16 +48,24 @@ def puzzle_rows(lines: Iterable[str], box: Box, source: str) -> Iterator[PuzzleR
     >>> list(puzzle_rows(["1.|..", "..|4.", "--+--", ".2|..", "2.|.1"], Box(2, 2), "f"))
     [(1, '1000004002002001', '')]
     """
-    numbered = _without_comments(lines)
+    for number, puzzle, answer in _rows(_without_comments(lines), box, source):
+        yield number, *plain(puzzle, answer, box)
+
+
+def _rows(numbered: Iterator[tuple[int, str]], box: Box, source: str) -> Iterator[PuzzleRow]:
+    """The puzzles with their cells as they stand in the file."""
+    first = list(islice(numbered, _AHEAD))
+    dashes = any(_dashed_row(line, box).strip("-") for _, line in first)
+    numbered = chain(first, numbered)
     for number, line in numbered:
         if (columns := _Columns.of(line)) is not None:
-            yield from columns.rows(numbered, source)
+            yield from columns.rows(numbered, box, source)
             return
         if _boards(line, box):
-            yield from _lines(_again(number, line, numbered), box, source)
+            yield from _lines(chain([(number, line)], numbered), box)
             return
-        if _row_of_grid(line, box) or line.startswith("["):
-            yield from _grids(_again(number, line, numbered), box, source)
+        if _row_of_grid(line, box, dashes) or line.startswith("["):
+            yield from _grids(chain([(number, line)], numbered), box, source, dashes)
             return
         if not line.translate(_DRAWING) or _is_header(line) or _heading(line) is not None:
             continue
@@ -66,11 +79,6 @@ def _without_comments(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
     """
     for number, line in enumerate(lines, 1):
         yield number, (_COMMENT.sub("", line) if "#" in line else line).strip()
-
-
-def _again(number: int, line: str, rest: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    yield number, line
-    yield from rest
 
 
 class _Columns:
@@ -92,7 +100,9 @@ class _Columns:
             return cls(names.index("input"), names.index("label"), between, True)
         return None
 
-    def rows(self, numbered: Iterable[tuple[int, str]], source: str) -> Iterator[PuzzleRow]:
+    def rows(
+        self, numbered: Iterable[tuple[int, str]], box: Box, source: str
+    ) -> Iterator[PuzzleRow]:
         needed = max(self.puzzle, self.answer or 0) + 1
         for number, line in numbered:
             if not line:
@@ -104,23 +114,21 @@ class _Columns:
             puzzle = fields[self.puzzle].strip()
             answer = fields[self.answer].strip() if self.answer is not None else ""
             if self.tokens:
-                puzzle, answer = _digits(puzzle), _digits(answer)
-            yield number, puzzle.translate(_PLAIN_BLANK), answer.translate(_PLAIN_BLANK)
+                puzzle, answer = of_tokens(puzzle), of_tokens(answer)
+            yield number, _joined(puzzle, box), _joined(answer, box)
+
+
+def _joined(field: str, box: Box) -> str:
+    """A field's cells, which may stand apart."""
+    parts = field.split()
+    return (one_each(parts, box) if len(parts) == box.cells else "") or field
 
 
 def _fields(line: str, between: str) -> list[str]:
     return next(csv.reader([line], delimiter=between)) if '"' in line else line.split(between)
 
 
-def _digits(tokens: str) -> str:
-    """Cells of tokens with spaces between them: 1 is blank, digit d is d + 1."""
-    return "".join(
-        str(int(token) - 1) if token.isascii() and token.isdigit() and len(token) < 4 else "x"
-        for token in tokens.split()
-    )
-
-
-def _lines(numbered: Iterable[tuple[int, str]], box: Box, source: str) -> Iterator[PuzzleRow]:
+def _lines(numbered: Iterable[tuple[int, str]], box: Box) -> Iterator[PuzzleRow]:
     """A puzzle a line."""
     for number, line in numbered:
         if not line:
@@ -136,18 +144,47 @@ def _loose_fields(line: str) -> list[str]:
 def _boards(line: str, box: Box) -> list[str]:
     """The fields of a line that look like puzzles: more than half of the cells, and only such."""
     fields = _loose_fields(line)
-    symbols = "0123456789"[: box.side + 1]
-    if len(fields) >= box.cells and all(len(field) <= 1 for field in fields):
-        fields = ["".join(fields)]  # a column a cell
-    plain = [field.translate(_PLAIN_BLANK) for field in fields]
-    return [one for one in plain if 2 * len(one) > box.cells and not one.strip(symbols)]
+    if len(fields) >= box.cells and (cells := one_each(fields, box)):
+        fields = [cells]  # a column a cell
+    return [field for field in fields if _is_board(field, box)]
 
 
-def _row_of_grid(line: str, box: Box) -> str:
-    """The cells of a grid's row, blanks as `0`; empty if the line is none."""
-    cells = line.translate(_DRAWING).translate(_PLAIN_BLANK)
-    symbols = "0123456789"[: box.side + 1]
-    return cells if len(cells) == box.side and not cells.strip(symbols) else ""
+def _is_board(field: str, box: Box) -> bool:
+    if 2 * len(field) <= box.cells or field.strip(signs(box)):
+        return False
+    # `-` and `x` stand in dates, lines and words too: with them, a puzzle is a whole one.
+    rest = field.translate(_WORDY)
+    return rest == field or (len(field) == box.cells and bool(rest))
+
+
+_WORDY = str.maketrans("", "", "-xX")
+
+
+def _row_of_grid(line: str, box: Box, dashes: bool) -> str:
+    """The cells of a grid's row; empty if the line is none.
+
+    Args:
+        dashes: whether the file has rows in which `-` is a blank cell; without such a row, a line
+            of dashes is drawn.
+    """
+    parts = line.translate(_FRAME).split()
+    if len(parts) == box.side and any(len(part) > 1 for part in parts):
+        cells = one_each(parts, box)
+        if cells and not cells.strip(signs(box)):
+            return cells
+    cells = line.translate(_DRAWING)
+    if len(cells) == box.side and not cells.strip(signs(box)):
+        return cells
+    cells = _dashed_row(line, box)
+    return cells if dashes or cells.strip("-") else ""
+
+
+def _dashed_row(line: str, box: Box) -> str:
+    """The cells of a row with `-` for blank; empty if the line cannot be one."""
+    if "-" not in line or "+" in line:
+        return ""
+    cells = "".join(line.translate(_FRAME).split())
+    return cells if len(cells) == box.side and not cells.strip(signs(box)) else ""
 
 
 def _heading(line: str) -> str | None:
@@ -157,21 +194,23 @@ def _heading(line: str) -> str | None:
     return line.lower() if re.fullmatch(r"[^\W\d]{2,}[^,;|]*", line) else None
 
 
-def _grids(numbered: Iterable[tuple[int, str]], box: Box, source: str) -> Iterator[PuzzleRow]:
+def _grids(
+    numbered: Iterable[tuple[int, str]], box: Box, source: str, dashes: bool
+) -> Iterator[PuzzleRow]:
     """A row of cells a line. Of a file with sections (`[Puzzle]`, `[State]`) only puzzles count."""
     rows: list[str] = []
     begun, counts = 0, True
     for number, line in numbered:
         ends = not line and len(rows) % box.rows != 0
-        title = _heading(line) if line else None
+        row = _row_of_grid(line, box, dashes)
+        title = _heading(line) if line and not row else None
         if rows and (ends or title is not None):
             break
         if title is not None:
             counts = not line.startswith("[") or title == "puzzle"
             continue
-        if not line.translate(_DRAWING) or not counts:
+        if not counts or (not row and not line.translate(_DRAWING)):
             continue
-        row = _row_of_grid(line, box)
         if not row:
             _refuse(number, line, box, source)
         begun = begun if rows else number
@@ -195,7 +234,7 @@ def _refuse(number: int, line: str, box: Box, source: str) -> None:
         UserError: the line is neither a puzzle nor a row of a grid.
     """
     field = max(_loose_fields(line), key=len)
-    fault = f"the puzzle {malformed(field.translate(_PLAIN_BLANK), box)}"
+    fault = f"the puzzle {malformed(plain(field, '', box)[0], box)}"
     fault += f", in a line or in {box.side} lines of {box.side}"
     raise UserError(f"{source}, line {number}", short(field), fault)
 

@@ -40,9 +40,9 @@ class Box:
         return np.concatenate([grid, grid.T, boxes.reshape(self.side, self.side)])
 
 
-MIN_CLUES = {4: 4, 6: 8, 8: 14, 9: 17}
-"""Fewest givens of a puzzle with one solution, by side (2x2, 2x3, 2x4 and 3x3 boxes;
-https://en.wikipedia.org/wiki/Mathematics_of_Sudoku)."""
+MIN_CLUES = {4: 4, 6: 8, 8: 14, 9: 17, 16: 55}
+"""Fewest givens of a puzzle with one solution, by side (2x2, 2x3, 2x4 and 3x3 boxes; of 4x4 boxes
+the fewest that are known; https://en.wikipedia.org/wiki/Mathematics_of_Sudoku)."""
 
 
 def is_solved(boards: Boards, box: Box) -> NDArray[np.bool_]:

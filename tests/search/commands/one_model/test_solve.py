@@ -57,7 +57,7 @@ def test_standard_input_and_examples_of_a_split(
     [
         ("12.4", "puzzle"),
         (PUZZLE + "1", "puzzle"),
-        (PUZZLE.replace("3", "x"), "puzzle"),
+        (PUZZLE.replace("3", "z"), "puzzle"),
         (PUZZLE.replace("3", "9"), "puzzle"),
         ("11" + PUZZLE[2:], "puzzle"),
         ("", "puzzle"),
