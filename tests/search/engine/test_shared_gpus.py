@@ -11,7 +11,7 @@ from search.engine.packing.packings import read_packings
 from search.ledger.reader import read_book
 from tests.support.on_nodes import Sweep, nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
 
 FACTORY = "tests.support.packed_training:PackedTraining"
 BIG = {"num_cpus": 4, "num_gpus": 1, "resources": {"big": 1}}
