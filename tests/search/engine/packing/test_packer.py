@@ -16,8 +16,11 @@ from cluster.packing import Probed, pack
 from search.engine.job import Job
 from search.engine.packing import packer
 from search.engine.packing.copies import Copy, Timed, Used
-from search.engine.packing.packer import Packer, ProbeLevels, Subject, most_on
+from search.engine.packing.packer import Packer, ProbeLevels, Subject, most_on, subject_of
 from search.engine.packing.packings import Packings, read_packings
+from search.ledger.ledger import Ledger
+from tests.conftest import Tiny
+from tests.support.planned import planned
 
 FACTORY = "tests.support.packed_training:PackedTraining"
 FOREVER = 1e18
@@ -221,6 +224,22 @@ def test_nothing_is_started_where_nothing_can_be_shared(tmp_path: Path) -> None:
     assert own.copies({**node, "NodeID": "b", "Resources": {"CPU": 8.0}}) == 1
     assert threading.active_count() == threads
     assert not read_packings(tmp_path)
+
+
+def test_a_sweep_says_what_is_to_be_measured(tiny: Tiny, tmp_path: Path) -> None:
+    tree = tiny({"search.trials": 12, "stability.candidates": 2, "stability.seeds": 2})
+    tree["optimizer"]["lr"] = {"loguniform": [1e-3, 1e-2]}
+    plan = planned(tree)
+    with Ledger.create(tmp_path / "run") as ledger:
+        more = {"cpus": 1.0, "path": ["/somewhere"], "factory": None}
+        own = subject_of(plan, ledger, parallel=None, **more)
+        assert own.trials == 12
+        # Twelve explored, six in the race of two, three and three more for the promise.
+        assert own.flops == pytest.approx(24 * plan.budget)
+        assert own.job.config == plan.default_tree
+        assert Job.from_json(own.job.to_json()) == own.job
+        assert len({one["optimizer"]["lr"] for one in own.others}) > 10
+        assert subject_of(plan, ledger, parallel=3, **more).trials == 3
 
 
 def test_a_real_training_is_measured(tiny: Any, cache: Path, tmp_path: Path) -> None:
