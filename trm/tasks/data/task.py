@@ -50,7 +50,7 @@ from trm.tasks.data.store import Stored, Writer, stored
 from trm.tasks.data.tables import ALIASES
 from trm.tasks.data.vocabulary import Vocabulary
 
-DATA_VERSION = 1
+DATA_VERSION = 2
 """Part of the store's key: raise it when the same config gives other arrays."""
 
 
@@ -88,6 +88,14 @@ class DataConfig(TaskConfig):
         verifier: `module:function` that takes an input and an answer, as the file has them, and
             says whether it is right; found as plug-ins are. null: an answer equals a label.
         seed: draws the splits that are not given.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "same.csv")
+    ...     _ = file.write_text("\\n".join(["inputs,labels", *(f"{k},{k}" for k in range(50))]))
+    ...     task = DataConfig(file=str(file)).build()
+    >>> task.tokens[:3], task.seq_len, len(task.split("train")), task.show(task.parse("7"))
+    (('<pad>', '0', '1'), 2, 40, '7·')
     """
 
     name: Literal["data"] = "data"

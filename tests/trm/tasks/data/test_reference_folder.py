@@ -105,6 +105,7 @@ def test_a_round_visits_each_group_once_with_one_puzzle() -> None:
             assert sorted(group[part]) == [0, 0, 1, 1, 2, 2, 3, 3]
             assert (part[::2] + 1 == part[1::2]).all()
         seen.update(puzzle[order].tolist())
+    assert len(seen) == 12
     assert min(seen.values()) > 0.8 * max(seen.values())
 
 
