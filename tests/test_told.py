@@ -67,6 +67,14 @@ def test_what_does_not_stand_is_lost(
     assert lost([{**one, **change}], tmp_path / "run") == [{**one, **change}]
 
 
+def test_a_trial_that_waited_and_waits_no_more_is_lost(told: list[Told], tmp_path: Path) -> None:
+    other = {"k": "pause", "t": 2, "when": 0.0}
+    assert lost([*told, other], tmp_path / "run") == []  # it has ended
+    with Ledger.open(tmp_path / "run") as ledger:
+        ledger.retry(2)
+    assert [one["k"] for one in lost([*told, other], tmp_path / "run")] == ["end", "pause"]
+
+
 def test_a_report_that_is_missing_or_has_another_value_is_lost(
     told: list[Told], tmp_path: Path
 ) -> None:

@@ -117,7 +117,16 @@ def lost(told: list[Told], folder: Path) -> list[Told]:
     """Of what was acknowledged, what the ledger does not have, or has in another form."""
     book = read_book(folder)
     rows = {(row["trial"], row["mark"]): row for row in read_curves(folder).to_pylist()}
-    return [one for one in told if not _stands(one, book.trials, book.attempts, rows)]
+    begun: dict[int, int] = {}
+    found = []
+    for one in told:
+        if one["k"] == "attempt":
+            begun[one["t"]] = one["attempt"]
+        if one["k"] == "pause":  # which does not say of which attempt it is the end
+            one = {**one, "attempt": begun.get(one["t"], 0)}
+        if not _stands(one, book.trials, book.attempts, rows):
+            found.append(one)
+    return found
 
 
 def _stands(
@@ -137,7 +146,7 @@ def _stands(
     if one["k"] == "attempt":
         return trial.attempts >= int(one["attempt"])
     if one["k"] == "pause":
-        return trial.paused or trial.ended or trial.attempts > 0
+        return trial.paused or trial.ended or trial.attempts > int(one["attempt"])
     if one["k"] == "end":
         mine = (trial.outcome, trial.score, trial.reason, trial.finished)
         return mine == (one["outcome"], one["score"], one["reason"], one["at"])
