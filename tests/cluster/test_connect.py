@@ -174,8 +174,9 @@ def test_a_cluster_that_is_up_is_joined_and_outlives_us(
                 assert driver.returncode == 0, err
                 assert err == ""
                 assert str(hostile) not in out
-            monkeypatch.setenv("RAY_AUTH_TOKEN", "bad0" * 16)
-            _, err = start(hostile, there.address, "end").communicate(timeout=120)
+            with monkeypatch.context() as wrong:
+                wrong.setenv("RAY_AUTH_TOKEN", "bad0" * 16)
+                _, err = start(hostile, there.address, "end").communicate(timeout=120)
             assert f"--address {there.address}: the cluster asks for a token, and RAY_AUTH" in err
             assert "bad0" not in err
         finally:
