@@ -68,6 +68,8 @@ class DrawnConfig(TaskConfig):
             UserError: there are fewer different puzzles than examples.
         """
         task = self.rules()
+        if task.padded:
+            task.vocabulary = f"{task.vocabulary} in {task.seq_len} cells"
         key: dict[str, Any] = {"format": _FORMAT, **self.model_dump(exclude={"augment"})}
         task.hold(
             *cached_drawing(cache, self.name, key, lambda: _drawn(self, task, progress)),
@@ -90,6 +92,9 @@ class DrawnTask(Task):
 
     words: tuple[str, ...]
     """What each token is written as, from token 0; no word occurs twice or holds a space."""
+    padded: bool = False
+    """Whether a puzzle leaves the room free that longer ones need. One puzzle could then stand in
+    tasks of two lengths, and in two splits of a mixture; so each length has tokens of its own."""
     _splits: dict[SplitName, Split]
     _beyond: Split | None = None
 

@@ -179,14 +179,15 @@ def _preview(task: Task, chosen: str, examples: int) -> None:
     print(f"{task.name}: {rows} x {columns} cells, {task.vocab_size} tokens, {task.data_hash[:12]}")
     names: tuple[SplitName, ...] = ("train", "valid", "test")
     width = max(map(len, task.sources), default=0)
+    begin = len(BEYOND) if task.beyond is not None else len("train")
     for name in names:
         split, source = task.split(name), task.source_of(name)
         if not task.sources:
-            print(f"  {name:<5} {_summary(task, split.inputs, split.difficulty)}")
+            print(f"  {name:<{begin}} {_summary(task, split.inputs, split.difficulty)}")
         for index, label in enumerate(task.sources):
             here = source == index
             summary = _summary(task, split.inputs[here], split.difficulty[here])
-            print(f"  {name:<5} {label:<{width}} {summary}")
+            print(f"  {name:<{begin}} {label:<{width}} {summary}")
     if task.beyond is not None:
         print(f"  {BEYOND} {_summary(task, task.beyond.inputs, task.beyond.difficulty)}")
     split = _part(task, chosen)

@@ -176,3 +176,27 @@ def test_moving_keeps_a_puzzle_a_puzzle(name: str) -> None:
     assert task.verify(inputs, labels).all()
     assert [task.problem(row) for row in inputs] == [None] * len(inputs)
     assert (inputs != split.inputs).any(axis=1).mean() > 0.3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_lengths_in_a_mixture_share_no_puzzle_of_two_splits(name: str) -> None:
+    larger: dict[str, dict[str, int]] = {
+        "pointers": {"cells": 9},
+        "automaton": {"width": 17},
+        "graph": {"nodes": 9},
+        "queens": {"size": 9},
+        "colouring": {"size": 5},
+    }
+    longer = larger.get(name, {"beyond": 14})
+    sections = {"a": {"name": name, **SIZES}, "b": {"name": name, **SIZES, **longer}}
+    task = by_name(TASKS, {"name": "mixture", "tasks": sections}).build()
+    held = [
+        {row[row > 0].tobytes() for row in task.split(split).inputs} for split in SPLITS
+    ]  # fmt: skip
+    assert not held[0] & held[1] | held[0] & held[2] | held[1] & held[2]
+    for split in SPLITS:
+        examples = task.split(split)
+        assert task.verify(examples.inputs, examples.labels).all()
+    alone = [by_name(TASKS, section).build() for section in sections.values()]
+    if all(isinstance(one, DrawnTask) and one.padded for one in alone):
+        assert task.vocab_size == 1 + sum(one.vocab_size - 1 for one in alone)

@@ -82,6 +82,7 @@ class DigitsTask(DrawnTask):
     """
 
     name = "arithmetic"
+    padded = True
 
     def __init__(self, config: ArithmeticConfig) -> None:
         self.base, self.intermediate = config.base, config.intermediate
@@ -192,6 +193,7 @@ class ChainTask(DrawnTask):
     """
 
     name = "arithmetic"
+    padded = True
 
     def __init__(self, config: ArithmeticConfig) -> None:
         self.modulus, self.intermediate = config.modulus, config.intermediate

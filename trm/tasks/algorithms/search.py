@@ -63,6 +63,7 @@ class BinarySearchTask(DrawnTask):
     """
 
     name = "search"
+    padded = True
 
     def __init__(self, config: BinarySearchConfig) -> None:
         self.values = config.values

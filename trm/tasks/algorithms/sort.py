@@ -62,6 +62,7 @@ class SortTask(DrawnTask):
     """
 
     name = "sort"
+    padded = True
 
     def __init__(self, config: SortConfig) -> None:
         self.values = config.values

@@ -77,6 +77,7 @@ class PermutationsTask(DrawnTask):
     """
 
     name = "permutations"
+    padded = True
 
     def __init__(self, config: PermutationsConfig) -> None:
         elements = np.array(list(permutations(range(config.degree))))

@@ -35,7 +35,8 @@ class PointersConfig(DrawnConfig):
         hops: least and most hops, which is the difficulty; every number between is drawn equally
             often.
         beyond: most hops of the set beyond the trained range; null makes none.
-        targets: what is to be marked: the `last` cell alone, or all of the `path` to it.
+        targets: what is to be marked: the `last` cell alone, or all of the `path` to it; the last
+            has its own mark, also where the path has passed it before.
     """
 
     name: Literal["pointers"] = "pointers"

@@ -67,6 +67,7 @@ class RecallTask(DrawnTask):
     """
 
     name = "recall"
+    padded = True
 
     def __init__(self, config: RecallConfig) -> None:
         self.keys, self.values, self.queries = config.keys, config.values, config.queries
