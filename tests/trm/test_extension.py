@@ -81,6 +81,7 @@ def test_one_that_is_killed_right_after_is_extended_again(tiny: Tiny, tmp_path: 
     [
         ({"optimizer.lr_min_ratio": 0.1}, "the learning rate falls over the budget: it stood at"),
         ({**STEADY, "curriculum": {"name": "cgar"}}, "the curriculum moves over the budget"),
+        ({**STEADY, "train.freeze.share": 0.5}, "train.freeze.share is a share of the budget"),
     ],
 )
 def test_what_depends_on_the_budget_is_said(

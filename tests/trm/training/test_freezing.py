@@ -16,7 +16,7 @@ def trainer(tiny: Tiny, parts: list[str], share: float, name: str = "adamw") -> 
     config = experiment_from(
         tiny({
             "train.freeze": {"parts": parts, "share": share}, "optimizer.name": name,
-            "optimizer.puzzle_emb_lr": 1e-2, "model.mixer": "attention",
+            "optimizer.puzzle_emb_lr": 1e-2, "optimizer.grad_clip": 1.0, "model.mixer": "attention",
             "model.pos_encodings": "learned",
         })
     )  # fmt: skip
