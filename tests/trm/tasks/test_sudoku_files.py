@@ -36,10 +36,10 @@ def written(folder: Path, lines: list[str]) -> Path:
     return path
 
 
-def zipped(files: dict[str, str]) -> bytes:
+def zipped(files: dict[str, str], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """An archive of these files, and of what systems leave beside them."""
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(packed, "w", method) as archive:
         archive.mkdir("data")
         archive.writestr("__MACOSX/a.csv", "\x00")
         archive.writestr("data/.DS_Store", "\x00")
@@ -185,6 +185,7 @@ def test_mistakes_name_file_and_line(
         (b"PK\x03\x04\x14\x00\x08\x08", "cannot be read: File is not a zip file"),
         (zipped({}), "the archive holds no file"),
         (zipped({"b.csv": LINES[0], "a.csv": LINES[1]}), "holds 2 files (a.csv, b.csv); unpack it"),
+        (zipped({"a.csv": LINES[0]}, zipfile.ZIP_LZMA), "is packed in an unusual way"),
         (zipped({"a.csv": LINES[0] * 99})[:90], "cannot be read: File is not a zip file"),
         (compress(LINES[0].encode() * 99, "zstd", asbytes=True)[:-5], "cannot be read: Truncated"),
         (

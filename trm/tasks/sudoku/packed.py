@@ -12,6 +12,7 @@ from typing import IO, cast
 LONGEST = 1_000_000
 """Characters of a line at most."""
 
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 DAMAGED = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What reading raises where a file cannot be read or unpacked."""
 
@@ -63,4 +64,6 @@ def _member(raw: io.BufferedReader) -> IO[bytes]:
             if names
             else "the archive holds no file"
         )
+    if archive.getinfo(names[0]).compress_type not in _METHODS:
+        raise OSError(f"{names[0]} is packed in an unusual way; pack it with deflate")
     return archive.open(names[0])
