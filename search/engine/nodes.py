@@ -22,6 +22,10 @@ from trm.errors import UserError
 
 LOOK_SECONDS = 1.0
 """Between two looks at the cluster."""
+GATHER_SECONDS = 10.0
+"""That all nodes have to answer before the first trial begins without some of them."""
+ANSWER_SECONDS = 5.0
+"""That a node has to answer when a trial's worker is there already."""
 SILENT_SECONDS = 60.0
 """After which a node that does not answer is spoken of."""
 
@@ -69,6 +73,7 @@ class Nodes:
             error; infinite where an autoscaler brings them.
         alive: the nodes that are up; None asks Ray.
         now: a clock in seconds.
+        sleep: waits so many seconds.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Nodes:
         patience: float = 0.0,
         alive: Callable[[], Sequence[NodeInfo]] | None = None,
         now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._share = share
         self._prober = prober
@@ -87,6 +93,7 @@ class Nodes:
         self._patience = patience
         self._alive = alive or nodes_up
         self._now = now
+        self._sleep = sleep
         self._nodes: dict[str, NodeInfo] = {}
         self._holders: list[str] = []
         self._known: dict[str, _Known] = {}
@@ -105,6 +112,8 @@ class Nodes:
             UserError: no node can run a trial, and none ever could.
         """
         self._look()
+        if not self._worked and self.coming() and self._now() - self._begun < GATHER_SECONDS:
+            return 0  # Ray would start the first trials on any of them
         able = [node for node in self.able() if node not in without]
         found = sum(self._room(self._nodes[node]) for node in able)
         if found:
@@ -124,8 +133,12 @@ class Nodes:
         return [node for node in self._holders if self._known[node].state == "able"]
 
     def barred(self) -> list[str]:
-        """Nodes that are up and hold one, and must not get any (yet)."""
-        return [node for node in self._holders if self._known[node].state != "able"]
+        """Nodes that are up and hold one, and will never get any.
+
+        One that has yet to answer is not among them: what a trial asks for is not changed any more
+        while it waits for room, and may find it there alone.
+        """
+        return [node for node in self._holders if self._known[node].state == "unfit"]
 
     def groups(self) -> dict[float, Group]:
         """The able nodes by the part of a GPU that a trial has there; none without GPUs."""
@@ -158,9 +171,14 @@ class Nodes:
         return sum(self._room(self._nodes[node]) for node in asked)
 
     def allows(self, node: str) -> bool:
-        """Whether a worker on a node may train."""
-        if node not in self._known:
+        """Whether a worker on a node may train; a node that is being asked has a moment."""
+        end = self._now() + ANSWER_SECONDS
+        while node not in self._known or self._known[node].state == "asked":
             self._look(at_once=True)
+            if node not in self._known or self._now() >= end:
+                break
+            if self._known[node].state == "asked":
+                self._sleep(0.1)
         return node not in self._known or self._known[node].state == "able"
 
     def gone(self, node: str) -> bool:

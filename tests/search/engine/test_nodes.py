@@ -9,7 +9,7 @@ import pytest
 
 from cluster.resources import Share
 from search.engine.node_probe import Fitness
-from search.engine.nodes import LOOK_SECONDS, SILENT_SECONDS, Nodes
+from search.engine.nodes import ANSWER_SECONDS, GATHER_SECONDS, LOOK_SECONDS, SILENT_SECONDS, Nodes
 from trm.errors import UserError
 
 
@@ -37,7 +37,7 @@ class Fake:
         return self.answers.get(asked)
 
     def nodes(self, share: Share, **more: Any) -> Nodes:
-        return Nodes(share, self, alive=self.alive, now=lambda: self.time, **more)
+        return Nodes(share, self, alive=self.alive, now=lambda: self.time, sleep=self.later, **more)
 
     def later(self, seconds: float = LOOK_SECONDS) -> None:
         self.time += seconds
@@ -47,10 +47,12 @@ def test_a_node_counts_once_it_has_answered(capsys: pytest.CaptureFixture[str]) 
     fake = Fake(a={"CPU": 3.0}, b={"CPU": 4.0})
     nodes = fake.nodes(Share(cpus=2))
     assert nodes.room() == 0
-    assert (nodes.barred(), nodes.coming()) == (["a", "b"], 3)
+    assert (nodes.able(), nodes.barred(), nodes.coming()) == ([], [], 3)
     fake.answers["a"] = Fitness()
-    assert nodes.room() == 0, "it is not looked at all the time"
+    assert nodes.able() == [], "it is not looked at all the time"
     fake.later()
+    assert nodes.room() == 0, "the other one has a moment, as Ray might take it for the first trial"
+    fake.later(GATHER_SECONDS)
     assert nodes.room() == 1
     fake.answers["b"] = Fitness(refusal="it has Python 3.9, the driver 3.11: install it")
     fake.later()
@@ -74,7 +76,9 @@ def test_a_joiner_is_asked_and_then_counts(capsys: pytest.CaptureFixture[str]) -
     assert nodes.room() == 1
     fake.up["b"] = {"CPU": 2.0}
     del fake.answers["b"]
+    before = fake.time
     assert not nodes.allows("b"), "a worker that is there before anybody looked"
+    assert ANSWER_SECONDS <= fake.time - before < ANSWER_SECONDS + 1
     fake.answers["b"] = Fitness(note="has other code of plug-ins: mine")
     fake.later()
     assert nodes.room() == 3
@@ -154,11 +158,13 @@ def test_a_silent_node_is_spoken_of_once(capsys: pytest.CaptureFixture[str]) -> 
     fake = Fake(a={"CPU": 1.0}, b={"CPU": 1.0})
     fake.answers["a"] = Fitness()
     nodes = fake.nodes(Share())
+    nodes.room()
     for _ in range(3):
-        assert nodes.room() == 1
         fake.later(SILENT_SECONDS)
+        assert nodes.room() == 1
     assert capsys.readouterr().err.count("node host-b (10.0.0.1) has not answered for 60 s") == 1
     fake.answers["b"] = Fitness()
+    fake.later()
     assert nodes.room() == 2
 
 
