@@ -15,8 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import ray
-import yaml
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
 
 _MARK = "TRM_TEST_AUTOSCALED"
@@ -59,12 +57,24 @@ def autoscaled(version: str, cpus: int, most: int) -> Iterator[str]:
 
 
 def _config(cpus: int, most: int) -> dict[str, Any]:
-    example = Path(ray.__file__).parent / "autoscaler/_private/fake_multi_node/example.yaml"
-    config: dict[str, Any] = yaml.safe_load(example.read_text())
     worker = {"CPU": cpus, "object_store_memory": 100 * 1024 * 1024}
-    return config | {
+    lists = (
+        "initialization_commands", "setup_commands", "head_setup_commands",
+        "worker_setup_commands", "head_start_ray_commands", "worker_start_ray_commands",
+        "cluster_synced_files", "rsync_exclude", "rsync_filter",
+    )  # fmt: skip
+    return {
+        "cluster_name": "pretended",
+        "provider": {"type": "fake_multinode"},
+        "auth": {},
+        "docker": {},
+        "file_mounts": {},
+        "file_mounts_sync_continuously": False,
+        "head_node_type": "ray.head.default",
+        "upscaling_speed": 1.0,
         "idle_timeout_minutes": 5,
         "max_workers": most,
+        **{name: list[str]() for name in lists},
         "available_node_types": {
             "worker": {
                 "resources": worker, "node_config": {}, "min_workers": 0, "max_workers": most,
