@@ -112,7 +112,8 @@ class Nodes:
             UserError: no node can run a trial, and none ever could.
         """
         self._look()
-        if not self._worked and self.coming() and self._now() - self._begun < GATHER_SECONDS:
+        silent = not all(self._known[node].answered for node in self._holders)
+        if not self._worked and silent and self._now() - self._begun < GATHER_SECONDS:
             return 0  # Ray would start the first trials on any of them
         able = [node for node in self.able() if node not in without]
         found = sum(self._room(self._nodes[node]) for node in able)
@@ -133,12 +134,13 @@ class Nodes:
         return [node for node in self._holders if self._known[node].state == "able"]
 
     def barred(self) -> list[str]:
-        """Nodes that are up and hold one, and will never get any.
+        """Nodes that are up and hold one, and get none, or none before their share is known.
 
         One that has yet to answer is not among them: what a trial asks for is not changed any more
         while it waits for room, and may find it there alone.
         """
-        return [node for node in self._holders if self._known[node].state == "unfit"]
+        known = ((node, self._known[node]) for node in self._holders)
+        return [node for node, one in known if one.answered and one.state != "able"]
 
     def groups(self) -> dict[float, Group]:
         """The able nodes by the part of a GPU that a trial has there; none without GPUs."""
