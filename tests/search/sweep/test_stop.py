@@ -36,7 +36,7 @@ task: {name: arrows, size: 3, visited: [2, 4], train_examples: 400, valid_exampl
 model: {mixer: mlp_t, hidden_size: 32, L_layers: 2, expansion: 1.0, swiglu_multiple: 32,
         puzzle_emb_len: 1, halt_max_steps: 4, H_cycles: 2, L_cycles: {int: [1, 2]}}
 optimizer: {name: adamw, lr_warmup_steps: 10, lr: {loguniform: [3e-3, 3e-2]}}
-train: {batch_size: 32, budget: {steps: 1500}, reports: 20, ema: null}
+train: {batch_size: 32, budget: {steps: 1000}, reports: 20, ema: null}
 search: {trials: 2, scheduler: none, objective: cell_accuracy}
 stability: {candidates: 1, seeds: 2, promise_seeds: 2}
 """
