@@ -119,7 +119,9 @@ def _with_vocabulary(section: dict[str, Any], trial: Trial) -> dict[str, Any]:
     """A task's section with the tokens that the trial was trained on, where it takes them from its
     data: trained on other data, the config would number them otherwise."""
     names = trial.provenance.get("vocabulary")
-    if names and section.get("vocabulary", names) is None:
+    kind = TASKS.get(str(section.get("name")))
+    takes = kind is not None and "vocabulary" in kind.model_fields
+    if names and takes and section.get("vocabulary") is None:
         return {**section, "vocabulary": names}
     return section
 
