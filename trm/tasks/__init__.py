@@ -17,6 +17,7 @@ from trm.tasks.constraints.queens import QueensConfig
 from trm.tasks.data import DataConfig
 from trm.tasks.maze import MazeConfig
 from trm.tasks.mixture import MixtureConfig
+from trm.tasks.reasoning_gym import ReasoningGymConfig
 from trm.tasks.sequences.permutations import PermutationsConfig
 from trm.tasks.sequences.pointers import PointersConfig
 from trm.tasks.sequences.recall import RecallConfig
@@ -37,6 +38,7 @@ TASKS: dict[str, type[TaskConfig]] = {
     "maze": MazeConfig,
     "queens": QueensConfig,
     "colouring": ColouringConfig,
+    "reasoning_gym": ReasoningGymConfig,
     "mixture": MixtureConfig,
     "data": DataConfig,
 }

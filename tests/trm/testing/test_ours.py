@@ -36,8 +36,8 @@ TASK_SECTIONS: list[dict[str, Any]] = [
     {"name": "maze", "size": 7, **SIZES},
     {"name": "mixture", "tasks": {"a": ARROWS, "s": SUDOKU}},
 ]
-OWN_FILES = {"arc", "data"}
-"""Tried where their files are made, in the tests of their own."""
+OWN_FILES = {"arc", "data", "reasoning_gym"}
+"""Tried in tests of their own, where their files are made or their package stands in."""
 
 
 @pytest.mark.parametrize("section", TASK_SECTIONS, ids=lambda section: section["name"])

