@@ -224,6 +224,12 @@ def inexpressible(config: Experiment, precision: str | None = None) -> list[str]
             f"task.augment {str(augment).lower()}: the reference augments when its data are "
             "built, not while it trains"
         )
+    if config.train.freeze.share:
+        parts = ", ".join(config.train.freeze.parts)
+        found.append(
+            f"train.freeze.share {config.train.freeze.share}: the reference trains {parts} all "
+            "along"
+        )
     if config.train.precision == "auto" and precision is None:
         found.append(
             "train.precision auto: decided by machine; the reference has forward_dtype, here "

@@ -143,7 +143,7 @@ def stages(*changes: dict[str, Any]) -> dict[str, Any]:
             f"task: null must be a section with a `name`; known: {', '.join(TASKS)}",
         ),
         ("task", {}, f"task: needs a `name`; known: {', '.join(TASKS)}"),
-        ("task.name", "arows", "task.name: unknown name 'arows': did you mean arrows?"),
+        ("task.name", "arows", "task.name: unknown name 'arows': did you mean arrows, arc?"),
         ("task.name", ["arrows"], "task.name: unknown name ['arrows']: did you mean arrows?"),
         (
             "optimizer.name", "adam",

@@ -340,7 +340,7 @@ WITHOUT_EFFECT = (
     "schema_version", "name", "plugins", "task.", "diagnostics.", "train.device", "train.threads",
     "train.compile", "train.valid_examples", "train.eval_batch_size", "train.budget.minutes",
     "train.budget.flops", "train.budget.steps", "train.reports", "curriculum.name",
-    "curriculum.feedback_every",
+    "curriculum.feedback_every", "train.freeze.parts",
 )  # fmt: skip
 """Keys that change nothing of a training, its data aside, or that `steps` stands for."""
 OTHERS = {
@@ -373,8 +373,11 @@ def test_no_key_of_a_training_is_lost_without_a_word(task: Task) -> None:
             other = 2 * value if value else 1
             other = value / 2 if isinstance(value, float) and value else other
         changed = deepcopy(base)
-        section, key = path.split(".")[0], path.split(".")[-1]
-        changed[section][key] = other
+        *sections, key = path.split(".")
+        node = changed
+        for section in sections:
+            node = node[section]
+        node[key] = other
         if path == "loss.continue_weight":
             # It has a meaning only with the loss that the reference's code fails with.
             changed["model"]["no_ACT_continue"] = False

@@ -25,8 +25,8 @@ from trm.tasks.sudoku import SudokuConfig
 
 TASKS: dict[str, type[TaskConfig]] = {
     "arrows": ArrowsConfig,
-    "arc": ArcConfig,
     "sudoku": SudokuConfig,
+    "arc": ArcConfig,
     "sort": SortConfig,
     "search": BinarySearchConfig,
     "graph": GraphConfig,

@@ -421,7 +421,7 @@ def test_an_unknown_source_is_named(tiny: Callable[..., dict[str, Any]], cache: 
         ({"a": SMALL}, "task.tasks: holds 1 task(s): give two or more"),
         (
             {"a": SMALL, "b": {"name": "arows"}},
-            "task.tasks.b.name: unknown name 'arows': did you mean arrows?",
+            "task.tasks.b.name: unknown name 'arows': did you mean arrows, arc?",
         ),
         ({"a": SMALL, "b": {"size": 4}}, "task.tasks.b: needs a `name`; known: arrows, sudoku"),
         ({"a": SMALL, "b": None}, "task.tasks.b: null must be a section with a `name`"),
