@@ -104,7 +104,7 @@ def test_a_run_in_a_bucket_is_checked_and_mended_too(
 ) -> None:
     whole: Path = request.getfixturevalue(state)
     before = facts(whole)
-    for number, _, rng in many(40):
+    for number, _, rng in many(20):
         name = rng.choice(["cut", "empty", "flip", "remove", "scramble", "zero"])
         here = Path(shutil.copytree(whole, tmp_path / str(number)))
         path = rng.choice([path for path in files_of(here) if path.stat().st_size])
