@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.source is None:
         raise UserError("trm init: names no data and no preset: give a file, or --list")
-    if args.source in known and not Path(args.source).exists():
+    if args.source in known and not Path(args.source).is_file():
         if args.sets:
             raise UserError("--set", args.sets[0], "is for data: change the preset's text instead")
         print(known[args.source].read_text(encoding="utf-8"), end="")
