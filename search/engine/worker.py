@@ -202,7 +202,8 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
 
     def _failed(self, error: Exception) -> dict[str, Any]:
         """What is told of an error: whose fault it is decides what becomes of trial and process."""
-        found = blame(error, _share_of_device())
+        share = _share_of_device()
+        found = blame(error, share)
         if found.culprit == "storage" and self._of_the_run(error):
             return self._wait_for_storage(error, found)
         self._forget_training()
@@ -211,7 +212,9 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         if found.culprit in ("machine", "storage") or self._of_the_run(error):
             return {"kind": "fault", "reason": found.words, "memory": found.memory}
         outcome = "oom" if found.memory else "crashed"
-        return {"kind": "end", "outcome": outcome, "reason": found.words, "broken": found.broken}
+        # With a larger part of its GPU the trial may go on, in another process.
+        broken = found.broken or (found.memory and share < 1.0)
+        return {"kind": "end", "outcome": outcome, "reason": found.words, "broken": broken}
 
     def _of_the_run(self, error: Exception) -> bool:
         """Whether it was the run folder that storage refused, and not a cache or a data file."""
