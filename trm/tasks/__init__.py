@@ -7,6 +7,7 @@
 from trm.tasks.algorithms.arithmetic import ArithmeticConfig
 from trm.tasks.algorithms.automaton import AutomatonConfig
 from trm.tasks.algorithms.graph import GraphConfig
+from trm.tasks.algorithms.program import ProgramConfig
 from trm.tasks.algorithms.search import BinarySearchConfig
 from trm.tasks.algorithms.sort import SortConfig
 from trm.tasks.arc import ArcConfig
@@ -32,6 +33,7 @@ TASKS: dict[str, type[TaskConfig]] = {
     "graph": GraphConfig,
     "automaton": AutomatonConfig,
     "arithmetic": ArithmeticConfig,
+    "program": ProgramConfig,
     "pointers": PointersConfig,
     "permutations": PermutationsConfig,
     "recall": RecallConfig,
