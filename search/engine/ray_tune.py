@@ -31,6 +31,7 @@ from ray.tune import (
     Tuner,
     with_resources,
 )
+from ray.tune.execution import class_cache
 from ray.util.placement_group import (
     PlacementGroup,
     PlacementGroupID,
@@ -152,6 +153,7 @@ def run_trials(
         with (
             _signals(state),
             _environment(_TUNE_ENVIRONMENT),
+            _secrets_kept(),
             _silenced("ray"),
             _asked(presence, state, isinstance(ledger.folder, Path)),
         ):
@@ -315,6 +317,21 @@ def _asked(presence: Presence | None, state: Execution, at_disk: bool) -> Iterat
         yield
     finally:
         presence.gently = before
+
+
+@contextmanager
+def _secrets_kept() -> Iterator[None]:
+    """Tune (ray 2.60) hands a cloud's credentials to its workers by way of every node's log files.
+
+    A local cluster's workers have this process's environment anyway, and other nodes have their own
+    credentials, or do not see the run folder, which is found out before the first trial.
+    """
+    before = class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in before if not name.startswith("AWS_")}
+    try:
+        yield
+    finally:
+        class_cache.ENV_VARS_TO_PROPAGATE = before
 
 
 @contextmanager
