@@ -31,6 +31,7 @@ FEW: dict[str, dict[str, Any]] = {
     "automaton": {"width": 4, "steps": [1, 2], "beyond": None},
     "arithmetic": {"size": [1, 1], "beyond": None},
     "permutations": {"degree": 3, "letters": "adjacent", "length": [2, 4], "beyond": None},
+    "program": {"examples": 1, "width": 1, "steps": [1, 1], "beyond": None},
     "recall": {"pairs": [1, 1], "keys": 3, "values": 2, "beyond": None},
 }
 """Keys with which each task has fewer puzzles than `SIZES` asks for."""
@@ -185,6 +186,7 @@ def test_two_lengths_in_a_mixture_share_no_puzzle_of_two_splits(name: str) -> No
         "automaton": {"width": 17},
         "graph": {"nodes": 9},
         "queens": {"size": 9},
+        "program": {"width": 5},
         "colouring": {"size": 5},
     }
     longer = larger.get(name, {"beyond": 14})

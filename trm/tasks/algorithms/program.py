@@ -61,13 +61,17 @@ class ProgramConfig(DrawnConfig):
 
     name: Literal["program"] = "program"
     examples: int = Field(default=3, ge=1, le=16)
-    width: int = Field(default=4, ge=_MOST_STEPS // 2, le=16)
+    width: int = Field(default=4, ge=1, le=16)
     steps: list[int] = Field(default=[1, 2], min_length=2, max_length=2)
     beyond: int | None = 3
 
     @model_validator(mode="after")
     def _in_bounds(self) -> ProgramConfig:
-        assert self.further is not None
+        most = max(self.trained[-1], *self.further, 1)
+        if most > 2 * self.width:
+            raise ValueError(
+                f"width {self.width} has room for {2 * self.width} words, and {most} are asked for"
+            )
         return self
 
     @property
@@ -138,11 +142,11 @@ class ProgramTask(DrawnTask):
         return None if found[0] else f"no program of at most {self.room} words does that"
 
     def symmetry_keys(self, inputs: Tokens, labels: Tokens) -> list[bytes]:
-        rows = inputs.reshape(len(inputs), -1, 2 * self.width)[:, :-1]
+        rows = inputs.reshape(len(inputs), self.examples + 1, -1)[:, :-1]
         return [b"".join(sorted(row.tobytes() for row in puzzle)) for puzzle in rows]
 
     def move(self, inputs: Tokens, rng: np.random.Generator) -> Tokens:
-        rows = inputs.reshape(len(inputs), -1, 2 * self.width).copy()
+        rows = inputs.reshape(len(inputs), self.examples + 1, -1).copy()
         order = rng.random((len(inputs), self.examples)).argsort(axis=1)
         rows[:, :-1] = np.take_along_axis(rows[:, :-1], order[:, :, None], axis=1)
         return rows.reshape(inputs.shape)
@@ -164,7 +168,8 @@ class ProgramTask(DrawnTask):
 
     def _lists(self, inputs: Tokens) -> tuple[Digits, Digits]:
         """Inputs and outputs of the examples, `[n, examples, width]` each."""
-        rows = inputs.reshape(len(inputs), -1, 2 * self.width)[:, :-1] - _ZERO
+        shape = (len(inputs), self.examples + 1, 2 * self.width)
+        rows = inputs.reshape(shape)[:, :-1] - _ZERO
         rows = np.clip(rows, 0, 9)
         return rows[..., : self.width], rows[..., self.width :]
 

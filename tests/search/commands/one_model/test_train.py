@@ -187,7 +187,7 @@ def test_broken_yaml_names_line_and_column(
     ("lines", "message"),
     [
         (["123412341234123"], "puzzles.txt, line 1: "),
-        (["1234341221434321", "12x4341221434321"], "puzzles.txt, line 2: "),
+        (["1234341221434321", "12y4341221434321"], "puzzles.txt, line 2: "),
         (["1134341221434321"], "puzzles.txt, line 1: "),
         (["1...............", "................"], "puzzles.txt, line 1: "),
         (["123.3..........4"], "puzzles.txt, line 1: "),
