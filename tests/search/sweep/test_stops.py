@@ -26,7 +26,7 @@ model: {mixer: mlp_t, hidden_size: 32, L_layers: 2, expansion: 1.0, swiglu_multi
         puzzle_emb_len: 1, halt_max_steps: 4, halt_exploration_prob: 0.5,
         H_cycles: {int: [1, 2]}, L_cycles: {int: [1, 2]}}
 optimizer: {name: adamw, lr_warmup_steps: 10, lr: {loguniform: [3e-3, 3e-2]}}
-train: {batch_size: 32, budget: {steps: 150}, reports: 10, ema: 0.95}
+train: {batch_size: 32, budget: {steps: 300}, reports: 10, ema: 0.95}
 search: {trials: 4, scheduler: none, objective: cell_accuracy}
 stability: {candidates: 2, seeds: 2, promise_seeds: 2}
 """
@@ -70,7 +70,7 @@ def test_ten_stops_lose_nothing(tmp_path: Path) -> None:
             while driver.poll() is None and not running(run, stage) and time.monotonic() < end:
                 time.sleep(0.1)
         # Python itself needs a moment before it hears anything; there is nothing to lose yet.
-        wait = moments.uniform(0.5, 15.0) if stage == "start-up" else moments.uniform(0.0, 3.0)
+        wait = moments.uniform(0.5, 6.0) if stage == "start-up" else moments.uniform(0.0, 3.0)
         time.sleep(wait)
         assert driver.poll() is None, driver.communicate()
         there = psutil.Process(driver.pid).children(recursive=True)
