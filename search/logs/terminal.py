@@ -91,7 +91,7 @@ class SweepDisplay:
         """A new stage of `wanted` trials begins, `done` of which ended in an earlier run."""
         self._stage, self._wanted = name, wanted
         self._outcomes = Counter({"done before": done} if done else {})
-        self._running.clear()
+        self._running = {n: r for n, r in self._running.items() if r.trial.stage == "reference"}
         self._paused.clear()
         self._progress_done = 0.0
         self._begun = time.monotonic()
@@ -104,7 +104,8 @@ class SweepDisplay:
         """A report was acknowledged."""
         running = self._running.get(trial.id)
         if running:
-            self._progress_done += max(row["progress"] - running.progress, 0.0)
+            if self._counts(trial):
+                self._progress_done += max(row["progress"] - running.progress, 0.0)
             running.progress, running.score = row["progress"], score
 
     def paused(self, trial: Trial) -> None:
@@ -116,10 +117,15 @@ class SweepDisplay:
         """A trial has its outcome."""
         self._running.pop(trial.id, None)
         self._paused.pop(trial.id, None)
-        self._outcomes[str(trial.outcome)] += 1
+        if self._counts(trial):
+            self._outcomes[str(trial.outcome)] += 1
         completed = trial.completed and trial.score is not None
         if completed and self._is_best(trial.score or 0.0):
             self._best = (trial.score or 0.0, trial)
+
+    def _counts(self, trial: Trial) -> bool:
+        """Whether a trial is of the stage that is drawn; the reference recipe's may run early."""
+        return trial.stage != "reference" or self._stage == "promise"
 
     def _is_best(self, score: float) -> bool:
         if self._best is None:
@@ -137,7 +143,7 @@ class SweepDisplay:
         spent = time.monotonic() - self._begun
         if not ended or not self._progress_done:
             return None
-        running = sum(r.progress for r in self._running.values())
+        running = sum(r.progress for r in self._running.values() if self._counts(r.trial))
         mean = max((self._progress_done - running) / ended, 0.05)
         left = self._wanted - sum(self._outcomes.values()) - len(self._paused)
         share_left = max(left * mean - running, 0.0)

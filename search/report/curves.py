@@ -78,7 +78,7 @@ def groups(facts: Facts) -> list[Group]:
     winner = facts.result.winner
     found: list[Group] = [(f"winner, trial {winner}", WINNER, facts.replicates(winner))]
     reference = facts.replicates(REFERENCE)
-    if reference:
+    if reference and reference != found[0][2]:
         found.append(("reference recipe", RECIPE, reference))
     others = [c.trial for c in facts.result.candidates if c.trial != winner]
     for other in others[: len(OTHERS)]:

@@ -166,14 +166,17 @@ class Facts:
             line.append(parent)
         return np.concatenate([self.curves.of(each, column) for each in reversed(line)])
 
+    def promised(self, candidate: int) -> list[Trial]:
+        """A candidate's runs over the promise seeds; the reference recipe's where it is that."""
+        if found := self.of_stage("promise", candidate):
+            return found
+        own, default = self.trials.get(candidate), self.plan.space.default()[0]
+        same = candidate == REFERENCE or (own is not None and own.params == default)
+        return self.of_stage("reference", REFERENCE) if same else []
+
     def replicates(self, candidate: int) -> list[Trial]:
         """A candidate's runs over fresh seeds; the promise seeds if it has any."""
-        stages = ("reference",) if candidate == REFERENCE else ("promise", "confirm")
-        for stage in stages:
-            found = self.of_stage(stage, candidate)
-            if found:
-                return found
-        return []
+        return self.promised(candidate) or self.of_stage("confirm", candidate)
 
 
 def read_facts(folder: Place) -> Facts:

@@ -121,7 +121,7 @@ def _says(facts: Facts, ends: dict[int, tuple[float, ...]]) -> str:
         f"{share(saved)} of the steps and "
         + (f"costs {number(loss)} exact accuracy." if loss > 0.0005 else "costs no accuracy.")
     )
-    theirs = [ends[t.id] for t in facts.replicates(REFERENCE) if t.id in ends]
+    theirs = [ends[t.id] for t in facts.replicates(REFERENCE) if t.id in ends and t not in runs]
     if theirs and facts.result:
         reference = np.mean(theirs, axis=0)
         lost = reference[2] - reference[1]

@@ -163,7 +163,7 @@ def _figures(facts: Facts) -> list[Figure]:
             trials,
         ]
     promise, reference = result.promise, result.reference
-    runs = [t for s in ("confirm", "promise") for t in facts.of_stage(s, result.winner)]
+    runs = [*facts.of_stage("confirm", result.winner), *facts.promised(result.winner)]
     failed = sum(not trial.completed for trial in runs)
     found = gap(facts)
     figures = [

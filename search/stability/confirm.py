@@ -71,19 +71,27 @@ def finalists(plan: Plan, book: Book) -> list[Trial]:
 
 
 def promise_trials(plan: Plan, book: Book, winner: Trial) -> tuple[list[Trial], list[Trial]]:
-    """The winner's and the reference recipe's trials over the promise seeds."""
+    """The winner's and the reference recipe's trials over the promise seeds, the same if they are
+    one config.
+    """
+    seeds = range(plan.sections.stability.promise_seeds)
     base = plan.seed + PROMISE_SEEDS
+    same = winner.params == plan.space.default()[0]
+    if same and any(trial.stage == "reference" for trial in book.trials.values()):
+        reference = [reference_trial(plan, book, index) for index in seeds]
+        return reference, reference
+    promised = [
+        replicate(book, "promise", winner.id, base + index, winner.params, winner.config)
+        for index in seeds
+    ]
+    return promised, promised if same else [reference_trial(plan, book, i) for i in seeds]
+
+
+def reference_trial(plan: Plan, book: Book, index: int) -> Trial:
+    """The reference recipe's trial with a promise seed: the one that is there, or a new one."""
     params, tree = plan.space.default()
-    promised, reference = [], []
-    for index in range(plan.sections.stability.promise_seeds):
-        seed = base + index
-        promised.append(replicate(book, "promise", winner.id, seed, winner.params, winner.config))
-        reference.append(
-            promised[-1]
-            if winner.params == params
-            else replicate(book, "reference", REFERENCE, seed, params, tree)
-        )
-    return promised, reference
+    seed = plan.seed + PROMISE_SEEDS + index
+    return replicate(book, "reference", REFERENCE, seed, params, tree)
 
 
 def rank(plan: Plan, book: Book, examples: int | None) -> list[Finalist]:

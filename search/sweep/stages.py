@@ -31,6 +31,7 @@ from search.stability.confirm import (
 )
 from search.stability.confirm_race import ConfirmRace
 from search.stability.result import Promise, Result
+from search.sweep.early_reference import EarlyReference
 from trm.checkpoint import load_model
 from trm.evaluation import evaluate, subset
 from trm.tasks.base import Task
@@ -58,6 +59,7 @@ class SweepStages:
     """The stages of one run as one source for the engine, so that they share worker processes.
 
     A stage is drawn up once the one before has ended: its trials depend on all results before it.
+    Workers that a stage has nothing for while its last trials run get the reference recipe's runs.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class SweepStages:
         self._sources = self._stages(explore)
         self._current: Explore | Population | FixedTrials | None = None
         self._running = 0
+        self._early = EarlyReference(plan, ledger)
         self._first: Trial | None = None
 
     def has_work(self) -> bool:
@@ -89,7 +92,7 @@ class SweepStages:
         return self._first is not None
 
     def next(self) -> Trial | None:
-        """The next trial of the current stage; None while the stage waits for its last ones."""
+        """The next trial of the current stage, or one that depends on none; None for not now."""
         if self._first is not None:
             trial, self._first = self._first, None
             return trial
@@ -100,7 +103,7 @@ class SweepStages:
                 self._running += 1
                 return chosen
             if self._running:
-                return None
+                return self._early.next()
         return None
 
     def exhausted(self) -> bool:
@@ -123,6 +126,8 @@ class SweepStages:
 
     def on_report(self, trial: Trial, row: Mapping[str, Any]) -> Verdict:
         """Only exploring trials are ever stopped or wait, and only stretches complete early."""
+        if trial.id in self._early.running:
+            return "continue"
         assert self._current is not None
         decision = self._current.on_report(trial, row)
         if decision == "pause":
@@ -134,7 +139,9 @@ class SweepStages:
         self._sources.close()
 
     def on_end(self, trial: Trial) -> None:
-        """A trial of the current stage has its outcome."""
+        """A trial has its outcome."""
+        if self._early.running.pop(trial.id, None) is not None:
+            return
         assert self._current is not None
         self._running -= 1
         self._current.on_end(trial)
@@ -172,7 +179,10 @@ class SweepStages:
         promised, reference = promise_trials(self.plan, self.ledger, winner)
         trials = list({trial.id: trial for trial in (*promised, *reference)}.values())
         self._display.stage("promise", len(trials), _ended(trials))
-        yield FixedTrials(trials, objective, self.floor)
+        begun = self._early.close()
+        self._running += len(begun)
+        waiting = [trial for trial in trials if trial.id not in begun]
+        yield FixedTrials(waiting, objective, self.floor)
         promises = self._promise(promised, examples), self._promise(reference, examples)
         self.result = Result(
             winner=winner.id,
@@ -191,7 +201,8 @@ class SweepStages:
     def _may_draw(self) -> bool:
         """Whether the limits leave room for one more trial and all that comes after the search."""
         section = self.plan.sections.stability
-        return self._meter.leaves_room(section.runs() + 2 * section.promise_seeds)
+        promised = 2 * section.promise_seeds - self._early.done
+        return self._meter.leaves_room(section.runs() + promised)
 
     def _promise(self, trials: Sequence[Trial], examples: int) -> Promise:
         return promise(self.plan, self.ledger, trials, self._test(trials), examples)

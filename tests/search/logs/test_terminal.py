@@ -79,3 +79,21 @@ def test_a_terminal_gets_the_picture_and_a_pipe_nothing(monkeypatch: pytest.Monk
             display.stage("confirm", 4)
             display.started(trial(0), "host:1")
         assert ("confirm" in file.getvalue()) is is_terminal
+
+
+def test_a_reference_run_ahead_of_its_stage_is_shown_and_not_counted() -> None:
+    display = SweepDisplay(quiet=True)
+    display.stage("explore", 10)
+    early = Trial(7, "reference", -1, 1001, {}, {}, outcome="completed", score=0.5)
+    late = Trial(8, "reference", -1, 1002, {}, {}, outcome="completed", score=0.5)
+    for one in (early, late):
+        display.started(one, f"host:{one.id}")
+        display.reported(one, {"progress": 1.0}, 0.5)
+    assert "host:7" in drawn(display)
+    display.ended(early)
+    assert "0 of 10" in drawn(display)
+    assert display.seconds_left() is None
+    display.stage("promise", 6, 1)
+    assert "host:8" in drawn(display), "it runs still"
+    display.ended(late)
+    assert "2 of 6" in drawn(display)
