@@ -26,6 +26,9 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from cluster.errors import ClusterError
+from cluster.launch.awaiting import port_answers, wait
+
 VARIABLE = "TRM_RAY_JOB"
 """The variable of the environment that holds the mark."""
 _OBJECT_STORE_BYTES = 100_000_000
@@ -121,7 +124,7 @@ def start(
     # Ray makes its own folder writable by everybody; into this one nobody else can look.
     folder.mkdir(mode=0o700, parents=True)
     if not head:
-        _wait_for_port(address, _PATIENCE_SECONDS)
+        port_answers(address, _PATIENCE_SECONDS)
     log = folder / "ray-start.log"
     words = ray_start(address, folder, head=head, cpus=cpus, gpus=gpus)
     with open(log, "wb") as output:
@@ -219,40 +222,6 @@ def _uses(pid: str, folder: Path) -> bool:
         return False
 
 
-def _wait_for_port(address: str, seconds: float) -> bool:
-    host, _, port = address.rpartition(":")
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection((host, int(port)), 2.0).close()
-            return True
-        except OSError:
-            time.sleep(0.2)
-    return False
-
-
-def wait(address: str, nodes: int, seconds: float) -> int:
-    """Wait until a cluster has its nodes; what is missing in the end is said, not an error.
-
-    Returns:
-        How many nodes are up; 0 where the head does not answer.
-    """
-    deadline = time.monotonic() + seconds
-    if not _wait_for_port(address, seconds):
-        return 0
-    import ray
-
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    try:
-        while True:
-            up = sum(bool(node["Alive"]) for node in ray.nodes())
-            if up >= nodes or time.monotonic() > deadline:
-                return up
-            time.sleep(0.5)
-    finally:
-        ray.shutdown()
-
-
 class _Ended(Exception):
     """SIGTERM came."""
 
@@ -287,7 +256,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _on_term)
         return start(args.address, args.mark, head=args.head, cpus=args.cpus, gpus=args.gpus)
     elif args.form == "wait":
-        up = wait(args.address, args.nodes, args.seconds)
+        try:
+            up = wait(args.address, args.nodes, args.seconds)
+        except ClusterError as error:
+            print(f"trm: error: {error}", file=sys.stderr, flush=True)
+            return 2
         print(f"trm: {up} of {args.nodes} nodes are up", flush=True)
         return 0 if up else 1
     else:

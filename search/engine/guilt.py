@@ -3,17 +3,18 @@
 One cannot tell from one fault alone: a kernel that a config breaks and a device that is broken say
 the same. So a trial that met a fault runs again after others did. A node is bad after several
 faults in a row, whoever met them; a trial is at fault if the same nodes served other trials while
-it met its own.
+it met its own. What died with its node is nobody's fault.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import takewhile
 
+from search.engine.losses import Losses
 from search.engine.workers import Worker
-from search.ledger.attempts import Attempt
+from search.ledger.attempts import Attempt, Cause
 from search.ledger.trial import Trial
 from search.logs.console import warn
 
@@ -22,8 +23,13 @@ IN_A_ROW = 4
 if others have fared well where it did not."""
 EVERYWHERE = 8
 """Faults of a trial in a row, over all drivers, after which it is given up whatever others did."""
+MAX_DEATHS = 3
+"""Times that a trial's worker may be ended for memory in a row, without a report in between."""
+LOST_FIRST = 2
+"""Times in a row that a trial whose node was lost runs before others; then its node may be lost
+for what it does."""
 
-_FAULTS = ("worker", "machine", "node")
+_FAULTS: tuple[Cause, ...] = ("worker", "machine")
 
 
 class Guilt:
@@ -31,32 +37,45 @@ class Guilt:
 
     Args:
         attempts: those on record: what a trial met under earlier drivers counts.
+        gone: whether a node that was up is not any more.
     """
 
-    def __init__(self, attempts: Mapping[int, Sequence[Attempt]]) -> None:
+    def __init__(
+        self,
+        attempts: Mapping[int, Sequence[Attempt]],
+        gone: Callable[[str], bool] = lambda node: False,
+    ) -> None:
         self._attempts = attempts
-        self._trials: dict[int, int] = {}
+        self._gone = gone
+        self._faults: dict[int, list[str]] = {}
+        self._lost: dict[int, int] = {}
+        self._memory: Counter[int] = Counter()
         self._places: dict[int, set[str]] = defaultdict(set)
         self._served: set[int] = set()
         self._nodes: dict[str, int] = defaultdict(int)
+        self._losses = Losses()
         self.bad: set[str] = set()
 
     def report(self, trial: Trial, node: str) -> None:
         """A trial reported something new from a node."""
         self._nodes.pop(node, None)
-        self._trials[trial.id] = 0
+        self._faults[trial.id] = []
+        self._lost[trial.id] = 0
+        self._memory.pop(trial.id, None)
         self._places.pop(trial.id, None)
+        self._losses.report(trial.id)
         self._served.discard(trial.id)
         self._served.update(other for other, nodes in self._places.items() if node in nodes)
 
-    def fault(self, trial: Trial, node: str, *, of_node: bool = True) -> bool:
+    def fault(self, trial: Trial, node: str, cause: Cause, *, of_node: bool = True) -> bool:
         """An attempt met a fault, which is not on record yet; whether its node became bad by it.
 
         Args:
             node: empty if it is not known: then nobody but the trial is counted against.
             of_node: whether the node may be at fault.
         """
-        self._trials[trial.id] = self.faults(trial) + 1
+        # A process that ends may be the first that is heard of its node's end.
+        self._known_faults(trial).append(node if cause == "worker" else "")
         if not node:
             return False
         self._places[trial.id].add(node)
@@ -68,18 +87,56 @@ class Guilt:
         self.bad.add(node)
         return True
 
+    def loss(self, trial: Trial, node: str) -> None:
+        """An attempt's node was lost, which is not on record yet."""
+        self._lost[trial.id] = self.losses(trial) + 1
+        self._losses.lost(trial.id, node)
+
+    def memory(self, trial: Trial) -> bool:
+        """A worker was ended for its trial's memory; whether that was once too often."""
+        self._memory[trial.id] += 1
+        return self._memory[trial.id] > MAX_DEATHS
+
     def faults(self, trial: Trial) -> int:
         """Faults of a trial since its last report, those under earlier drivers included."""
-        if trial.id not in self._trials:
-            known = reversed(self._attempts.get(trial.id, ()))
-            own = takewhile(lambda one: one.mark == trial.mark and one.cause in _FAULTS, known)
-            self._trials[trial.id] = sum(1 for _ in own)
-        return self._trials[trial.id]
+        return len(self._known_faults(trial))
+
+    def losses(self, trial: Trial) -> int:
+        """Nodes that a trial lost since its last report, those under earlier drivers included."""
+        if trial.id not in self._lost:
+            self._lost[trial.id] = self._on_record(trial).count("node")
+        return self._lost[trial.id]
+
+    def waits(self, trial: Trial, cause: Cause) -> bool:
+        """Whether others go before a trial that such a thing happened to last."""
+        allowed = LOST_FIRST if cause == "node" else 1
+        return self.faults(trial) + self.losses(trial) > allowed
 
     def guilty(self, trial: Trial) -> bool:
         """Whether the trial's faults are its own."""
-        faults = self.faults(trial)
-        return faults >= EVERYWHERE or (faults >= IN_A_ROW and trial.id in self._served)
+        known = self._known_faults(trial)
+        if len(known) < IN_A_ROW:
+            return False
+        known[:] = [node for node in known if not self._gone(node)]
+        return len(known) >= EVERYWHERE or (len(known) >= IN_A_ROW and trial.id in self._served)
+
+    def loses_nodes(self, trial: Trial) -> bool:
+        """Whether nodes are lost for what the trial does there."""
+        return self._losses.alone(trial.id)
+
+    def _known_faults(self, trial: Trial) -> list[str]:
+        if trial.id not in self._faults:
+            own = self._on_record(trial)
+            self._faults[trial.id] = [""] * sum(cause in _FAULTS for cause in own)
+        return self._faults[trial.id]
+
+    def _on_record(self, trial: Trial) -> list[Cause]:
+        """What a trial met since its last report, the last thing first."""
+        known = reversed(self._attempts.get(trial.id, ()))
+        own = takewhile(
+            lambda one: one.mark == trial.mark and one.cause in (*_FAULTS, "node"), known
+        )
+        return [one.cause for one in own]
 
 
 class NoNodeError(RuntimeError):

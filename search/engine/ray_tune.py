@@ -199,8 +199,8 @@ def _slots(
             resized(found)
         if demand is not None and time.monotonic() - asked >= LOOK_SECONDS:
             asked = time.monotonic()
-            further = min(state.waiting(), parallel - state.open)
-            lacking = further - (found - state.open) - nodes.coming()
+            further = min(state.turns.waiting(), parallel - len(state.running))
+            lacking = further - (found - len(state.running)) - nodes.coming()
             demand.want(math.ceil(lacking / nodes.packed()), state.left_out())
         return found
 
@@ -231,7 +231,7 @@ def _run(key: str, scratch: Path, share: Share) -> None:
                 raise
             if execution.finished or execution.check_stop():
                 return
-            if not execution.live:
+            if not execution.running.live:
                 raise
             reason = str(death) or type(death).__name__
         finally:
@@ -308,7 +308,7 @@ def _asked(presence: Presence | None, state: Execution, at_disk: bool) -> Iterat
     if presence is None:
         yield
         return
-    presence.tells(lambda: {"workers": state.at_work()})
+    presence.tells(lambda: {"workers": state.running.at_work()})
     if threading.current_thread() is threading.main_thread():
         state.leave = interrupt_this
     before = presence.gently

@@ -86,7 +86,7 @@ class PassOn(TrialScheduler):  # type: ignore[misc]  # Ray is untyped here
         of one that ended to the newest.
         """
         execution = EXECUTIONS[self.key]
-        if not execution.check_stop() and not execution.lacks_workers:
+        if not execution.check_stop() and not execution.running.lacks_workers:
             return None
         live = tune_controller.get_live_trials()
         if execution.stopping:
@@ -96,7 +96,7 @@ class PassOn(TrialScheduler):  # type: ignore[misc]  # Ray is untyped here
         waiting = {trial.trial_id: trial for trial in live if trial.status == trial.PENDING}
         for name in execution.on_stranded(waiting):
             tune_controller.stop_trial(waiting.pop(name))
-        return waiting.get(execution.first(waiting))
+        return waiting.get(execution.running.first(waiting))
 
     def debug_string(self) -> str:
         """Nothing: Tune prints it."""

@@ -126,14 +126,23 @@ def test_two_nodes_beside_another_ray() -> None:
             env=environment, capture_output=True, text=True, timeout=150,
         )  # fmt: skip
         assert "trm: 2 of 2 nodes are up" in done.stdout
-        # Without the token nobody comes in.
+        # Without the right token nobody comes in, and one line says so.
         bare = {k: v for k, v in environment.items() if not k.startswith("RAY_AUTH")}
-        bare["RAY_AUTH_MODE"] = "token"
         bare["HOME"] = "/nonexistent"
-        refused = subprocess.run(
-            [*words, "wait", address, "1", "5"], env=bare, capture_output=True, timeout=120
-        )
-        assert refused.returncode != 0
+        for given, words_of in (
+            ({}, "the cluster asks for a token, and there is none here; "),
+            ({"RAY_AUTH_MODE": "token"}, "the cluster asks for a token, and there is none here; "),
+            ({"RAY_AUTH_TOKEN": "cd" * 32}, "asks for a token, and RAY_AUTH_TOKEN holds another"),
+        ):
+            refused = subprocess.run(
+                [*words, "wait", address, "1", "60"],
+                env={**bare, **given}, capture_output=True, text=True, timeout=120,
+            )  # fmt: skip
+            assert refused.returncode == 2
+            assert refused.stdout == ""
+            assert refused.stderr.startswith(f"trm: error: --address {address}: ")
+            assert words_of in refused.stderr
+            assert refused.stderr.count("\n") == 1
         began = time.monotonic()
         started[1].terminate()
         assert started[1].wait(15) == 0

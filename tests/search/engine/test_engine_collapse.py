@@ -19,7 +19,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.util import placement_group_table
 
 from search.engine.events import NoEvents
-from search.engine.execution import MAX_DEATHS
+from search.engine.guilt import MAX_DEATHS
 from search.engine.job import Job, build_trainer
 from search.engine.ray_tune import run_trials
 from search.ledger.ledger import Ledger

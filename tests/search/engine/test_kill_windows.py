@@ -140,9 +140,9 @@ def play(killable: Any, plan: Plan, ledger: Ledger, parallel: int, dice: random.
             return stages.result
         name = dice.choice(list(workers))
         # Each worker has a global generator of its own.
-        random.seed(execution.live[name][0].seed)
+        random.seed(execution.running.live[name][0].seed)
         message = json.loads(workers[name].step()["message"])
-        faults = max(in_a_row, execution.guilt.faults(execution.live[name][0])) + 1
+        faults = max(in_a_row, execution.guilt.faults(execution.running.live[name][0])) + 1
         if parallel > 1 and faults < IN_A_ROW and dice.random() < 0.1:
             in_a_row += 1
             execution.on_death(name, "killed")

@@ -93,7 +93,7 @@ class Run:
     def report(self, name: str, mark: int, last: bool = False) -> None:
         values = {**dict.fromkeys(COLUMNS, 0), "mark": mark, "step": 10 * mark}
         row = {**values, "exact_accuracy": mark / 10, "diverged": False}
-        attempt = self.execution.live[name][1]
+        attempt = self.execution.running.live[name][1]
         self.say(name, kind="report", attempt=attempt, row=row, last=last, checkpoint="c")
 
 
@@ -270,7 +270,7 @@ with Ledger.open(folder) if holds_ledger(folder) else begun(folder) as ledger:
         run = Run(ledger, Broadcast(logs))
         names = [run.start(pid) for pid in range(len(run.waiting))]
         for name in names:
-            done = run.execution.live[name][0].mark
+            done = run.execution.running.live[name][0].mark
             for mark in range(done + 1, 5 + 3 * (not kill)):
                 run.report(name, mark, last=mark == 7)
         if kill:
