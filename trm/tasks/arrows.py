@@ -6,6 +6,7 @@ reach a visited cell; the answer marks the visited cells.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,9 @@ from trm.tasks.cache import cached_splits, make_split
 
 _LETTERS = "urdl"
 _SIGNS = "↑→↓←"
+_PLAIN = str.maketrans(_SIGNS, _LETTERS)
+_STARTS = str.maketrans(_SIGNS, _LETTERS.upper())
+_SHOWN_START = re.compile(rf"[\[*]([{_SIGNS}])[\]*]")
 _STEP = ((-1, 0), (0, 1), (1, 0), (0, -1))
 _MARK = 4
 """Added to an arrow's token where the cell is the start (input) or visited (label)."""
@@ -116,13 +120,20 @@ class ArrowsTask(Task):
     def verify(self, inputs: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         return np.asarray((answers == trace(inputs, self.size)).all(axis=1))
 
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        return np.asarray((trace(inputs, self.size) > _MARK).sum(axis=1), dtype=np.float32)
+
     def unknown(self, inputs: Tokens) -> NDArray[np.bool_]:
         """Visited cells except the start: the only ones whose label differs from the input."""
         return np.asarray(trace(inputs, self.size) != inputs)
 
     def parse(self, text: str) -> Tokens:
-        """Letters u, r, d, l row by row (spaces and line ends ignored), the start in upper case."""
-        letters = "".join(text.split())
+        """Letters u, r, d, l row by row (spaces and line ends ignored), the start in upper case.
+
+        Or arrows as `show` has them, the start in brackets or stars.
+        """
+        letters = "".join(_SHOWN_START.sub(lambda cell: cell[1].translate(_STARTS), text).split())
+        letters = letters.translate(_PLAIN)
         wanted = self.seq_len
         if len(letters) != wanted:
             raise UserError("puzzle", text, f"needs {wanted} letters of u, r, d, l")

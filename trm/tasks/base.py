@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,8 @@ class Task(ABC):
     many_answers: bool = False
     """Whether a puzzle may have several right answers: `verify` then says in training, halting and
     exact accuracy which are; else the label is the only one."""
+    reads_what_it_shows: bool = True
+    """Whether `parse` makes of what `show` gives of a puzzle the same tokens."""
     symbols: str = ""
     """A character for each token, in their order; empty where people write tokens as numbers."""
 
@@ -135,6 +137,18 @@ class Task(ABC):
         """
         return (*self.augment(inputs, labels, rng), identifiers)
 
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32] | None:
+        """The difficulty of puzzles as the splits have it, float32 `[n]`; None where the puzzle and
+        its label do not say it."""
+        return None
+
+    def kept_back(self, name: SplitName) -> Split | None:
+        """Puzzles that belong to a split and whose answers nobody here has; None for none.
+
+        Their labels are `IGNORE`. They are answered for `submission`, and count in no figure.
+        """
+        return None
+
     def figures(self, name: SplitName, answers: Tokens, q: NDArray[np.float64]) -> dict[str, float]:
         """Further figures of a split's answers `[n, seq_len]`, by name; `trm eval` prints them.
 
@@ -146,7 +160,12 @@ class Task(ABC):
     def submission(
         self, name: SplitName, answers: Tokens, q: NDArray[np.float64]
     ) -> dict[str, Any] | None:
-        """What a contest wants of a whole split's answers, as JSON; None where there is none."""
+        """What a contest wants of a whole split's answers, as JSON; None where there is none.
+
+        Args:
+            answers: those of the split, then those of `kept_back`, `[n, seq_len]`.
+            q: halting probability of each answer, `[n]`.
+        """
         return None
 
     @abstractmethod
@@ -235,6 +254,10 @@ class TaskConfig(Component):
     """
 
     name: str
+    judged_by: ClassVar[str] = "the rules"
+    """What decides whether an answer is right."""
+    augmentation: ClassVar[str] = "no augmentation"
+    """How training examples are moved, where no key `augment` says it."""
 
     def build(self, cache: Path | None = None, progress: Progress | None = None) -> Task:
         """Make the task's data, or read it from `cache` (a folder; written atomically)."""

@@ -46,6 +46,8 @@ class MixtureConfig(TaskConfig):
             `curriculum.sources` drives; without it training sees each as often as it has examples.
     """
 
+    judged_by = "its tasks"
+    augmentation = "augmented as its tasks are"
     name: Literal["mixture"] = "mixture"
     tasks: dict[str, AnyChild]
 
@@ -100,6 +102,7 @@ class MixtureTask(Task):
     """
 
     name = "mixture"
+    reads_what_it_shows = False  # the first task that takes the text may be another
 
     def __init__(self, tasks: Mapping[str, Task]) -> None:
         self._tasks = dict(tasks)
@@ -163,6 +166,16 @@ class MixtureTask(Task):
             own = (place.lower(tokens[rows]) for tokens in (inputs, labels, answers))
             right[rows] = place.task.right(*own)
         return right
+
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32] | None:
+        """None if it is so for any of the rows."""
+        measured = np.zeros(len(inputs), dtype=np.float32)
+        for place, rows in self._placement.split(inputs):
+            own = place.task.difficulty_of(place.lower(inputs[rows]), place.lower(labels[rows]))
+            if own is None:
+                return None
+            measured[rows] = own
+        return measured
 
     def unknown(self, inputs: Tokens) -> NDArray[np.bool_]:
         unknown = np.zeros(inputs.shape, dtype=np.bool_)

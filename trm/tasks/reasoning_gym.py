@@ -49,6 +49,7 @@ class ReasoningGymConfig(TaskConfig):
         seed: draws the questions.
     """
 
+    judged_by = "the package's verifier"
     name: Literal["reasoning_gym"] = "reasoning_gym"
     family: str = Field(min_length=1, max_length=100)
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -258,6 +259,9 @@ class ReasoningGymTask(Task):
             for question, answer in zip(inputs[:, :begin], answers[:, begin:], strict=True)
         ]
         return np.array(right, dtype=np.bool_)
+
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        return np.asarray((labels >= len(_WORDS)).sum(axis=1), dtype=np.float32)
 
     def unknown(self, inputs: Tokens) -> NDArray[np.bool_]:
         return np.asarray(inputs == ASKED)

@@ -40,17 +40,25 @@ def require_sound_task(
         if len(splits) == len(SPLITS) and task.beyond is not None:
             parts["beyond"] = task.beyond
         for name, split in parts.items():
-            _require_arrays(f"{component}, {name}", task, split)
-        _require_apart(component, parts, many)
-        _require_apart_by_symmetry(component, task, parts, few)
+            require_arrays(f"{component}, {name}", task, split)
+        require_apart(component, parts, many)
+        require_apart_by_symmetry(component, task, parts, few)
         for name, split in parts.items():
-            _require_rules(f"{component}, {name}", task, split, few)
-        _require_augmentation(component, task, splits["train"], few)
+            require_rules(f"{component}, {name}", task, split, few)
+        require_augmentation(component, task, splits["train"], few)
         if len(splits) == len(SPLITS):
-            _require_hash(component, task, splits)
+            require_hash(component, task, splits)
 
 
-def _require_arrays(where: str, task: Task, split: Split) -> None:
+def require_arrays(where: str, task: Task, split: Split, answered: bool = True) -> None:
+    """Types, shapes, tokens, difficulties and identifiers of a split.
+
+    Args:
+        answered: whether every example must have a cell that counts.
+
+    Raises:
+        Fault: the first that is not as the contract has it.
+    """
     require(isinstance(split, Split), where, f"is {type(split).__name__}", "give a Split")
     count, seq_len = len(split), task.seq_len
     require(count > 0, where, "holds no example", "give it at least one")
@@ -64,7 +72,7 @@ def _require_arrays(where: str, task: Task, split: Split) -> None:
     _require_tokens(f"{where}.inputs", split.inputs, task.vocab_size)
     _require_tokens(f"{where}.labels", split.labels, task.vocab_size, ignored=True)
     require(
-        all(
+        not answered or all(
             bool((split.labels[begin : begin + _ROWS] != IGNORE).any(axis=1).all())
             for begin in range(0, count, _ROWS)
         ), f"{where}.labels",
@@ -107,7 +115,12 @@ def _require_tokens(where: str, tokens: Tokens, vocab: int, ignored: bool = Fals
     )  # fmt: skip
 
 
-def _require_apart(component: str, splits: Mapping[str, Split], many: int) -> None:
+def require_apart(component: str, splits: Mapping[str, Split], many: int) -> None:
+    """No puzzle of one split is equal to one of another; the first `many` of each are looked at.
+
+    Raises:
+        Fault: it is not so.
+    """
     rows = {}
     for name, split in splits.items():
         kinds = split.puzzle_identifiers[:many, None]
@@ -116,9 +129,14 @@ def _require_apart(component: str, splits: Mapping[str, Split], many: int) -> No
     _require_disjoint(component, rows, "equal")
 
 
-def _require_apart_by_symmetry(
+def require_apart_by_symmetry(
     component: str, task: Task, splits: Mapping[str, Split], few: int
 ) -> None:
+    """No puzzle of one split has the symmetry key of one of another; the first `few` of each.
+
+    Raises:
+        Fault: it is not so.
+    """
     keys = {}
     for name, split in splits.items():
         found = task.symmetry_keys(split.inputs[:few], split.labels[:few])
@@ -140,7 +158,12 @@ def _require_disjoint(component: str, keys: Mapping[str, set[bytes]], how: str) 
         )  # fmt: skip
 
 
-def _require_rules(where: str, task: Task, split: Split, few: int) -> None:
+def require_rules(where: str, task: Task, split: Split, few: int) -> None:
+    """`unknown` gives what it should, and the verifier accepts labels; of the first `few` examples.
+
+    Raises:
+        Fault: it is not so.
+    """
     inputs, labels = split.inputs[:few], split.labels[:few]
     unknown = task.unknown(inputs.copy())
     require(
@@ -170,7 +193,12 @@ def verdicts(where: str, task: Task, inputs: Tokens, answers: Tokens) -> NDArray
     return found
 
 
-def _require_augmentation(component: str, task: Task, train: Split, few: int) -> None:
+def require_augmentation(component: str, task: Task, train: Split, few: int) -> None:
+    """`augment` changes no array that it is given, and what it gives is right by the rules.
+
+    Raises:
+        Fault: it is not so.
+    """
     where = f"{component}, augment()"
     inputs, labels = train.inputs[:few].copy(), train.labels[:few].copy()
     moved = task.augment(inputs, labels, np.random.default_rng(0))
@@ -193,7 +221,12 @@ def _require_augmentation(component: str, task: Task, train: Split, few: int) ->
         )  # fmt: skip
 
 
-def _require_hash(component: str, task: Task, splits: Mapping[SplitName, Split]) -> None:
+def require_hash(component: str, task: Task, splits: Mapping[SplitName, Split]) -> None:
+    """A plug-in's `data_hash` is that of its arrays.
+
+    Raises:
+        Fault: it is not so.
+    """
     home = next(kind for kind in type(task).__mro__ if "data_hash" in vars(kind))
     if home.__module__.startswith("trm.tasks."):
         return

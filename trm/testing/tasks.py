@@ -1,23 +1,38 @@
-"""What every task promises, as one function for the tests of ours and of plug-ins."""
+"""What every task promises, in one call for the tests of ours and of plug-ins.
+
+`trm tasks test my_module:MyConfig` goes through the same promises, a line each.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from itertools import combinations
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from trm.errors import UserError
-from trm.tasks import TASKS
-from trm.tasks.base import IGNORE, Split, Task, TaskConfig
-from trm.tasks.cache import SPLITS
-from trm.tasks.soundness import require_sound_task, verdicts
-from trm.testing.sections import check_section, no_global_randomness
+from trm.tasks.base import Progress, Task, TaskConfig
+from trm.testing.sections import no_global_randomness
+from trm.testing.task_checks import CHECKS, Tried
 
-EXAMPLES = 64
-"""Examples that are verified, moved and shown."""
-_FIELDS = ("inputs", "labels", "difficulty", "puzzle_identifiers")
+BUILDING = "building"
+"""The name of the check that a task can be built at all; the others need what it gives."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check of a task says.
+
+    Attributes:
+        check: its name.
+        promise: what it looks at.
+        fault: what is wrong and how to mend it, in a line; None if it holds.
+    """
+
+    check: str
+    promise: str
+    fault: str | None
 
 
 def check_task(config: TaskConfig) -> None:
@@ -26,114 +41,68 @@ def check_task(config: TaskConfig) -> None:
     Give it a small config: every example's symmetry key is looked at.
 
     Raises:
-        AssertionError: the task breaks a promise.
-        UserError: so does its data, in a way that is looked for before every training too.
+        AssertionError: the first promise that the task breaks, in a line.
 
     >>> from trm.tasks.arrows import ArrowsConfig
     >>> check_task(ArrowsConfig(train_examples=40, valid_examples=5, test_examples=5))
     """
-    check_section(TASKS, config)
-    with tempfile.TemporaryDirectory() as folder, no_global_randomness():
-        told: list[float] = []
-        task = config.build(Path(folder), lambda words, share: told.append(share))
-        require_sound_task(task, few=EXAMPLES, many=10**9)
-        _check_same(task, config.build(Path(folder)), "from the cache")
-        _check_same(task, config.build(), "built anew")
-        assert all(0.0 <= share <= 1.0 for share in told), "progress leaves [0, 1]"
-        _check_symmetries(task)
-        _check_verifier(task)
-        _check_unknown(task)
-        _check_display(task)
-        _check_seed(config, task)
-    for name in SPLITS:
-        assert task.source_of(name).shape == (len(task.split(name)),), "source_of: one an example"
-    identifiers = task.identify(task.split("valid").inputs)
-    assert identifiers.shape == (len(task.split("valid")),), "identify: one an example"
+    for finding in examined(config):
+        assert finding.fault is None, f"{finding.check}: {finding.fault}"
 
 
-def _check_same(task: Task, other: Task, how: str) -> None:
-    for name in SPLITS:
-        for field in _FIELDS:
-            one, same = getattr(task.split(name), field), getattr(other.split(name), field)
-            assert np.array_equal(one, same), f"{name}.{field} differs when it is {how}"
-    beyond, again = task.beyond, other.beyond
-    assert (beyond is None) == (again is None), f"beyond is there or not when it is {how}"
-    if beyond is not None and again is not None:
-        for field in _FIELDS:
-            equal = np.array_equal(getattr(beyond, field), getattr(again, field))
-            assert equal, f"beyond.{field} differs when it is {how}"
-    assert task.data_hash == other.data_hash, f"data_hash differs when it is {how}"
+def examined(config: TaskConfig, progress: Progress | None = None) -> Iterator[Finding]:
+    """What each check says, as they are made; only the first one if the task cannot be built.
 
-
-def _keys(task: Task, split: Split) -> list[bytes]:
-    return task.symmetry_keys(split.inputs, split.labels)
-
-
-def _check_symmetries(task: Task) -> None:
-    held: dict[str, set[bytes]] = {name: set(_keys(task, task.split(name))) for name in SPLITS}
-    if task.beyond is not None:
-        held["beyond"] = set(_keys(task, task.beyond))
-    for one, other in combinations(held, 2):
-        shared = held[one] & held[other]
-        assert not shared, f"{len(shared)} puzzles of {one} and {other} are symmetry-equivalent"
-    train = task.split("train")
-    few = Split(*(getattr(train, field)[:EXAMPLES] for field in _FIELDS))
-    moved = [
-        task.augment(few.inputs.copy(), few.labels.copy(), np.random.default_rng(seed))
-        for seed in (0, 0, 1, 2, 3)
-    ]
-    assert np.array_equal(moved[0][0], moved[1][0]), "augment: the same generator, another result"
-    assert np.array_equal(moved[0][1], moved[1][1]), "augment: the same generator, another result"
-    changed = any(not np.array_equal(inputs, few.inputs) for inputs, _ in moved)
-    assert changed == task.augments, f"augments says {task.augments}, and augment() does otherwise"
-    for inputs, labels in moved:
-        same = task.symmetry_keys(inputs, labels) == _keys(task, few)
-        assert same, "augment() gives what symmetry_keys() takes for another puzzle"
-        assert np.array_equal(np.sort(labels == IGNORE), np.sort(few.labels == IGNORE))
-
-
-def _check_verifier(task: Task) -> None:
-    valid = task.split("valid")
-    inputs, labels = valid.inputs[:EXAMPLES], valid.labels[:EXAMPLES]
-    whole = verdicts("valid", task, inputs, labels)
-    alone = [bool(verdicts("valid", task, inputs[[k]], labels[[k]])[0]) for k in range(len(inputs))]
-    assert whole.tolist() == alone, "verify() says another thing of an example alone"
-    wrong = np.where(labels == IGNORE, labels, (labels + 1) % task.vocab_size)
-    accepted = int(verdicts("valid", task, inputs, wrong.astype(np.int32)).sum())
-    assert accepted < len(inputs), "verify() accepts answers of which every cell is wrong"
-    right = task.right(inputs, labels, labels)
-    assert right.dtype == bool and right.all(), "right() refuses labels"  # noqa: PT018
-    if task.many_answers:
-        judged = task.right(inputs, labels, wrong.astype(np.int32))
-        assert int(judged.sum()) == accepted, "many_answers: right() and verify() differ"
-
-
-def _check_unknown(task: Task) -> None:
-    for name in SPLITS:
-        split = task.split(name)
-        stands = ~task.unknown(split.inputs) & (split.labels != IGNORE)
-        assert np.array_equal(split.inputs[stands], split.labels[stands]), (
-            "unknown() leaves out cells whose answer does not stand in the input"
+    >>> from trm.tasks.arrows import ArrowsConfig
+    >>> small = ArrowsConfig(train_examples=40, valid_examples=5, test_examples=5)
+    >>> [finding.check for finding in examined(small)][:4]
+    ['building', 'section', 'arrays', 'determinism']
+    """
+    built: list[Tried] = []
+    with tempfile.TemporaryDirectory() as folder:
+        yield _finding(
+            BUILDING, lambda: built.append(_tried(config, Path(folder), progress)), _tried.__doc__
         )
+        for tried in built:
+            for name, check in CHECKS.items():
+                yield _finding(name, partial(check, tried), check.__doc__)
 
 
-def _check_display(task: Task) -> None:
-    rows, columns = task.grid_shape
-    assert rows * columns == task.seq_len, "grid_shape does not hold seq_len cells"
-    symbols = len(task.symbols)
-    assert symbols in (0, task.vocab_size), f"{symbols} symbols for {task.vocab_size} tokens"
-    valid = task.split("valid")
-    assert isinstance(task.show(valid.inputs[0]), str), "show() gives no text"
-    assert isinstance(task.show(valid.inputs[0], valid.inputs[0]), str), "show() gives no text"
+def _tried(config: TaskConfig, folder: Path, progress: Progress | None) -> Tried:
+    """Is made from its config alone, and tells of its progress in shares from 0 to 1."""
+    told: list[float] = []
+
+    def tell(words: str, share: float) -> None:
+        told.append(share)
+        if progress is not None:
+            progress(words, share)
+
+    tried = Tried(config, config.build(folder, tell), config.build(folder), config.build())
+    for task in (tried.task, tried.cached, tried.anew):
+        if not isinstance(task, Task):
+            raise UserError(f"build() gives {type(task).__name__}: give a Task")
+    outside = [share for share in told if not 0.0 <= share <= 1.0]
+    if outside:
+        raise UserError(f"progress is told a share of {outside[0]}: give shares from 0 to 1")
+    return tried
+
+
+def _finding(name: str, check: Callable[[], None], promise: str | None) -> Finding:
+    fault = None
     try:
-        parsed = task.parse("\0")
-    except UserError:
-        return
-    assert parsed.shape == (task.seq_len,), "parse() gives what is no puzzle"
+        with no_global_randomness():
+            fault = _fault(check)
+    except AssertionError as error:
+        fault = fault or str(error)
+    return Finding(name, (promise or "").strip(), fault)
 
 
-def _check_seed(config: TaskConfig, task: Task) -> None:
-    seed = getattr(config, "seed", None)
-    if isinstance(seed, int):
-        other = config.model_copy(update={"seed": seed + 1}).build()
-        assert other.data_hash != task.data_hash, "another seed gives the same data_hash"
+def _fault(check: Callable[[], None]) -> str | None:
+    """What a check says, in a line; None if it holds."""
+    try:
+        check()
+    except UserError as error:
+        return " ".join(str(error).split())
+    except Exception as error:  # whatever an author's code does
+        return " ".join(f"fails with {type(error).__name__} {error}: mend it".split())
+    return None

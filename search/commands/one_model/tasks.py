@@ -1,17 +1,21 @@
 """List the tasks, preview the data that a config makes, write it, or check data of your own.
 
-Without a config it lists every task with its settings. `check` says how a file or folder of your
-own data is understood (columns, vocabulary, lengths, splits, duplicates, examples) and everything
-that is wrong with it; keys of the task are set as in --set task.separator=","; exit code 2 if
-anything is wrong. `export` writes the data of any task as a folder of the reference repository, on
-which its `pretrain.py` trains, and which `task: {name: data, file: DIR}` reads. No config is called
-`check` or `export`: such a file is `./check`.
+Without a config it lists every task; `trm keys task` has their settings. `check` says how a file
+or folder of your own data is understood (columns, vocabulary, lengths, splits, duplicates,
+examples) and everything that is wrong with it; keys of the task are set as in
+--set task.separator=","; exit code 2 if anything is wrong. `export` writes the data of any task as
+a folder of the reference repository, on which its `pretrain.py` trains, and which
+`task: {name: data, file: DIR}` reads. `test` holds a task, also one of a plug-in, against all that
+a task promises (splits without leaks, a verifier that refuses wrong answers, symmetries, display);
+exit code 1 if a check fails. No config is called `check`, `export` or `test`: such a file is
+`./check`.
 
-  trm tasks                                     # every task with its settings
+  trm tasks                                     # every task in a line
   trm tasks arrows4 --show 2                    # sizes, difficulty, two examples
   trm tasks arrows4 --split train --write train.csv
   trm tasks check sorting.csv                   # how your own data is understood
   trm tasks export sudoku4 data/sudoku4         # in the reference's layout
+  trm tasks test my_module:MyConfig --set task.size=4   # a task of your own
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from search.commands.one_model.task_suite import section_of, test
 from search.commands.options import a_path, positive
 from trm.errors import UserError
 
@@ -36,11 +41,14 @@ BEYOND = "beyond"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm tasks`."""
     parser.add_argument(
-        "config", nargs="?", metavar="CONFIG|check|export",
-        help="a YAML file or a preset's name (default: list the tasks); or check, or export",
+        "config", nargs="?", metavar="CONFIG|check|export|test",
+        help="a YAML file or a preset's name (default: list the tasks); or check, export or test",
     )  # fmt: skip
     parser.add_argument(
-        "paths", nargs="*", metavar="PATH", help="of check FILE; of export CONFIG DIR"
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="of check FILE; of export CONFIG DIR; of test CONFIG, a task's name or MODULE:CLASS",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="sets",
@@ -75,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
     if args.config == "export":
         source, folder = _operands(args, "CONFIG", "DIR")
         return _export(source, folder, args.sets, args.copies or 0)
+    if args.config == "test":
+        return test(_operands(args, "TASK")[0], args.sets)
     if args.copies:
         raise UserError("--copies", args.copies, "is for `trm tasks export`")
     if args.paths:
@@ -107,18 +117,11 @@ def _operands(args: argparse.Namespace, *wanted: str) -> list[str]:
 
 def _check(file: str, sets: list[str], examples: int) -> int:
     from search.logs.console import task_progress
-    from trm.files.yaml12 import parse_value
     from trm.tasks.data.checked import check
     from trm.tasks.data.task import DataConfig
     from trm.validation import validate
 
-    section = {"name": "data", "file": file}
-    for setting in sets:  # not by the config's reader, which loads torch
-        key, equals, text = setting.partition("=")
-        if not equals or not key.startswith("task."):
-            raise UserError("--set", setting, "must be task.KEY=VALUE, as in task.grid=[9,9]")
-        section[key.removeprefix("task.")] = parse_value(text, f"--set {key}")
-    config = validate(DataConfig, section, "task")
+    config = validate(DataConfig, {"file": file, **section_of("data", sets)}, "task")
     with task_progress() as progress:
         lines, wrong, count = check(config, examples, progress)
     for line in lines:
@@ -153,16 +156,27 @@ def _export(source: str, folder: str, sets: list[str], copies: int) -> int:
 
 
 def _list() -> int:
-    from curricula.component import shown
+    from search.config.file import load_tree, presets
     from trm.tasks import TASKS
 
+    made: dict[str, list[str]] = {}
+    for preset in presets():
+        section = load_tree(preset).get("task", {})
+        made.setdefault(section["name"] if isinstance(section, dict) else section, []).append(
+            preset
+        )
     for name, kind in TASKS.items():
+        shown = f"preset {', '.join(made[name])}" if name in made else "no preset"
+        augment = kind.model_fields.get("augment")
+        moved = kind.augmentation
+        if augment is not None:
+            moved = f"augmentation {'on' if augment.default else 'off'} by default"
         print(f"{name}: {(kind.__doc__ or '').strip().splitlines()[0]}")
-        for key, field in kind.model_fields.items():
-            if key != "name":
-                default = "(needed)" if field.is_required() else f"= {shown(field.default)}"
-                print(f"  {key} {default}")
-    print("\n`trm tasks CONFIG` previews the data of a config or preset.")
+        print(f"  {shown}; right by {kind.judged_by}; {moved}")
+    print(
+        "\n`trm keys 'task[NAME]'` shows its settings, `trm tasks CONFIG` the data of a config or"
+    )
+    print("preset, and `trm tasks test NAME` whether a task keeps what every task promises.")
     return 0
 
 

@@ -130,6 +130,12 @@ def test_the_plug_in_of_the_guide_is_the_one_that_the_tests_run() -> None:
     assert shown == PLUGIN.read_text()
 
 
+def test_the_suites_output_is_the_one_shown(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [shown] = [block.code for block in BLOCKS if "output" in block.words]
+    assert main(["tasks", "test", "parity_task:ParityConfig"]) == 0
+    assert capsys.readouterr().out == shown
+
+
 def test_outputs_name_no_machine() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ INSTALLED = "parity_task"
 EVERY = """
 name: every
 plugins: {plugins}
-task: {{name: parity, bits: 6, held_out: 10}}
+task: {{name: parity, bits: 6}}
 model:
   {{mixer: shift, pos_encodings: sine, hidden_size: 16, num_heads: 2, L_layers: 1, H_cycles: 2,
    L_cycles: 2, expansion: 1.0, swiglu_multiple: 16, puzzle_emb_len: 1, halt_max_steps: 3}}

@@ -134,6 +134,10 @@ class DigitsTask(DrawnTask):
         flat = labels.reshape(inputs.shape)
         return np.where(inputs == _ASK, flat, IGNORE).astype(np.int32)
 
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        _, _, long, wide = self._read(inputs)
+        return np.asarray(np.maximum(long, wide), dtype=np.float32)
+
     def problem(self, puzzle: Tokens) -> str | None:
         a, b, long, wide = self._read(puzzle[None])
         if not (long.all() and wide.all() and max(long[0], wide[0]) <= self._digits):
@@ -227,6 +231,10 @@ class ChainTask(DrawnTask):
                 value = np.select([how == 0, how == 1, how == 2], options, value) % self.modulus
             labels[:, 2, column] = value + _FIRST
         return np.where(inputs == _ASK, labels.reshape(inputs.shape), IGNORE).astype(np.int32)
+
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        numbers = inputs.reshape(-1, *self.grid_shape)[:, 1]
+        return np.asarray((numbers >= _FIRST).sum(axis=1), dtype=np.float32)
 
     def problem(self, puzzle: Tokens) -> str | None:
         signs, numbers, asked = puzzle.reshape(self.grid_shape)

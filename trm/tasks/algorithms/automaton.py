@@ -95,6 +95,9 @@ class AutomatonTask(DrawnTask):
         labels[:, 0] = _DEAD + cells
         return labels.reshape(inputs.shape)
 
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        return np.asarray((inputs == _MARK).sum(axis=1), dtype=np.float32)
+
     def problem(self, puzzle: Tokens) -> str | None:
         ring, clock = puzzle.reshape(2, self.width)
         if not np.isin(ring, (_DEAD, _DEAD + 1)).all():

@@ -108,6 +108,19 @@ class GraphTask(DrawnTask):
         return self.move(tokens.reshape(count, -1), rng)
 
     def answer(self, inputs: Tokens) -> Tokens:
+        distance = self._distances(inputs)
+        if self.find == "reach":
+            distance = np.minimum(distance, 0)
+        diagonal = np.arange(self.nodes)
+        labels = np.full((len(inputs), self.nodes, self.nodes), IGNORE, dtype=np.int32)
+        labels[:, diagonal, diagonal] = _NEVER + 1 + distance
+        return labels.reshape(inputs.shape)
+
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        return np.asarray(self._distances(inputs).max(axis=1), dtype=np.float32)
+
+    def _distances(self, inputs: Tokens) -> NDArray[np.int64]:
+        """Edges from the source to each node, `[n, nodes]`; -1 where none lead there."""
         n = self.nodes
         grids = inputs.reshape(-1, n, n)
         edges, diagonal = grids == _EDGE, np.arange(n)
@@ -117,11 +130,7 @@ class GraphTask(DrawnTask):
             ahead = (edges & reached[:, :, None]).any(axis=1) & ~reached
             distance[ahead] = step
             reached |= ahead
-        if self.find == "reach":
-            distance = np.where(reached, 0, -1)
-        labels = np.full(grids.shape, IGNORE, dtype=np.int32)
-        labels[:, diagonal, diagonal] = _NEVER + 1 + distance
-        return labels.reshape(inputs.shape)
+        return distance
 
     def problem(self, puzzle: Tokens) -> str | None:
         n = self.nodes

@@ -130,6 +130,9 @@ class ProgramTask(DrawnTask):
         programs = np.where(ended | ~known, -1, words - _FIRST)
         return np.asarray(whole & (_run(programs, given) == wanted).all(axis=(1, 2)))
 
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        return np.asarray(self._shortest(inputs, self.room)[1], dtype=np.float32)
+
     def problem(self, puzzle: Tokens) -> str | None:
         lists = puzzle[: -2 * self.width]
         if ((lists < _ZERO) | (lists >= _FIRST)).any():

@@ -104,6 +104,9 @@ class BinarySearchTask(DrawnTask):
             high[found] = low[found] - 1
         return np.where((labels >= 0) & (inputs < self._first), IGNORE, labels).astype(np.int32)
 
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        return np.asarray((inputs[:, 1:] >= self._first).sum(axis=1), dtype=np.float32)
+
     def problem(self, puzzle: Tokens) -> str | None:
         count = int((puzzle[1:] >= self._first).sum())
         row = puzzle[1 : count + 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from trm.tasks.base import IGNORE, Tokens
@@ -81,6 +82,9 @@ class SortTask(DrawnTask):
         last = _FIRST + self.values
         ordered = np.sort(np.where(inputs >= _FIRST, inputs, last), axis=1)
         return np.where(ordered < last, ordered, IGNORE).astype(np.int32)
+
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        return np.asarray((inputs >= _FIRST).sum(axis=1), dtype=np.float32)
 
     def problem(self, puzzle: Tokens) -> str | None:
         count = int((puzzle >= _FIRST).sum())

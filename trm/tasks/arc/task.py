@@ -62,6 +62,8 @@ class ArcConfig(TaskConfig):
         seed: draws the images and the puzzles.
     """
 
+    judged_by = "the outputs in its files, by votes"
+    augmentation = "always augmented"
     name: Literal["arc"] = "arc"
     training: str | None = Field(default=None, min_length=1)
     evaluation: str | None = Field(default=None, min_length=1)
@@ -268,6 +270,9 @@ class ArcTask(Task):
             pair = (crop(one, *place), crop(answer, *place))
             right.append(bool(pair[1].size) and canonical(pair) in self._known)
         return np.array(right, dtype=np.bool_)
+
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        return np.asarray((labels >= FIRST).sum(axis=1), dtype=np.float32)
 
     def figures(self, name: SplitName, answers: Tokens, q: NDArray[np.float64]) -> dict[str, float]:
         """`pass@1`, `@2` and `@5` by the votes of all images of each question."""

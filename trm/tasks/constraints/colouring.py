@@ -124,6 +124,9 @@ class ColouringTask(CompletionTask):
         down = (grids[:, 1:] != grids[:, :-1]).all(axis=(1, 2))
         return np.asarray(known & across & down & self.kept(inputs, answers))
 
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        return np.asarray((inputs == NOTHING).sum(axis=1), dtype=np.float32)
+
     def problem(self, puzzle: Tokens) -> str | None:
         if not self.completed(puzzle[None])[1][0]:
             return "has no solution: neighbours of one colour, or a cell that none is left for"

@@ -110,6 +110,9 @@ class QueensTask(CompletionTask):
                 diagonals |= board.diagonal(offset, 1, 2).sum(axis=1) > 1
         return np.asarray(known & each & ~diagonals & self.kept(inputs, answers))
 
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        return np.asarray((self.size - (inputs == _QUEEN).sum(axis=1)), dtype=np.float32)
+
     def problem(self, puzzle: Tokens) -> str | None:
         if not np.isin(puzzle, (NOTHING, _QUEEN)).all():
             return "needs Q or . in each cell"

@@ -98,6 +98,7 @@ class DataConfig(TaskConfig):
     (('<pad>', '0', '1'), 2, 40, '7·')
     """
 
+    judged_by = "its labels, or a function of yours"
     name: Literal["data"] = "data"
     file: str = Field(min_length=1)
     columns: dict[str, str] = Field(default_factory=dict)
@@ -264,6 +265,7 @@ class DataTask(Task):
         self.tokens = self._vocabulary.all_names
         self.identifiers = ("<blank>", *meta["identifiers"])
         self.num_puzzle_identifiers = len(self.identifiers)
+        self.reads_what_it_shows = bool(self.symbols) and meta["texts"]
         self.many_answers = verifier is not None or meta["several"] > 0
         self._read: list[Labelled] = []
 
@@ -317,7 +319,7 @@ class DataTask(Task):
         """A puzzle as the file has it; one that is shorter is padded."""
         lexicon, faults = Lexicon(), Complaints(collect=True)
         if self.symbols and self._data.meta["texts"]:
-            text = "".join(text.splitlines())
+            text = "".join(text.splitlines()).strip(self._vocabulary.pad_sign)
         found = encode(
             [text], self._between, lexicon,
             lambda k, what: faults.say(what),

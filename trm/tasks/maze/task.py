@@ -210,6 +210,9 @@ class MazeTask(Task):
     def verify(self, inputs: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         return is_shortest(inputs, answers, self.size)
 
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        return np.asarray(lengths(inputs, self.size), dtype=np.float32)
+
     def unknown(self, inputs: Tokens) -> NDArray[np.bool_]:
         """Open cells: a path may lead over each of them."""
         return np.asarray(inputs == grid.OPEN)

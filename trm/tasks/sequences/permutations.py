@@ -129,6 +129,9 @@ class PermutationsTask(DrawnTask):
             due = np.arange(self.seq_len) == written.sum(axis=1)[:, None] - 1
         return np.where(due, labels, IGNORE).astype(np.int32)
 
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        return np.asarray((inputs >= _FIRST).sum(axis=1), dtype=np.float32)
+
     def problem(self, puzzle: Tokens) -> str | None:
         length = int((puzzle >= _FIRST).sum())
         if not length or (puzzle[:length] < _FIRST).any():

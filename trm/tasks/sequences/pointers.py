@@ -115,6 +115,9 @@ class PointersTask(DrawnTask):
         labels[rows, 0, here] = _MARK
         return labels.reshape(inputs.shape)
 
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        return np.asarray((inputs[:, self.cells :] == _MARK).sum(axis=1), dtype=np.float32)
+
     def problem(self, puzzle: Tokens) -> str | None:
         pointers, clock = puzzle.reshape(2, self.cells)
         if (pointers < _FIRST).any():

@@ -6,6 +6,7 @@ from string import ascii_lowercase
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from trm.tasks.base import IGNORE, Tokens
@@ -97,6 +98,9 @@ class RecallTask(DrawnTask):
         labels = np.full(grids.shape, IGNORE, dtype=np.int32)
         labels[:, 1, self.columns :] = np.take_along_axis(grids[:, 1, : self.columns], where, 1)
         return labels.reshape(inputs.shape)
+
+    def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
+        return np.asarray((self._pairs(inputs)[:, 0] >= _FIRST).sum(axis=1), dtype=np.float32)
 
     def problem(self, puzzle: Tokens) -> str | None:
         keys, values = puzzle.reshape(self.grid_shape)

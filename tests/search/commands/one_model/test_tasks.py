@@ -8,20 +8,26 @@ from typing import Any
 
 import numpy as np
 
+from search.config.file import presets
 from trm.config import experiment_from
 from trm.files.yaml12 import read_yaml
 from trm.tasks import TASKS
 
 
-def test_it_lists_every_task_with_its_settings(cli: Any) -> None:
+def test_it_lists_every_task_with_what_comes_with_it(cli: Any) -> None:
     result = cli("tasks")
     assert (result.code, result.err) == (0, "")
-    for name, kind in TASKS.items():
-        assert f"{name}: " in result.out
-        for key in kind.model_fields:
-            assert key == "name" or f"  {key} " in result.out
-    assert "visited = null" in result.out
-    assert "augment = false" in result.out
+    lines = result.out.splitlines()
+    for name in TASKS:
+        [line] = [n for n, line in enumerate(lines) if line.startswith(f"{name}: ")]
+        assert "right by " in lines[line + 1]
+    after = {lines[n].partition(":")[0]: lines[n + 1] for n in range(len(lines) - 1)}
+    assert "sort; right by the rules; augmentation off by default" in after["sort"]
+    assert "augmentation on by default" in after["maze"]
+    assert "no preset" in after["data"]
+    assert "sudoku4" in after["sudoku"]
+    for name in presets():
+        assert name in result.out
 
 
 def test_it_previews_sizes_difficulty_and_examples(cli: Any, config: Callable[..., Path]) -> None:
