@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from trm.evaluation import Evaluation, Thinking
     from trm.solver import Solver
-    from trm.tasks.base import Split, Task, Tokens
+    from trm.tasks.base import Split, Task
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print; returns the exit code."""
-    import numpy as np
 
     from search.logs.console import task_progress
     from trm.evaluation import exact_by_step, score, subset
@@ -86,10 +85,9 @@ def run(args: argparse.Namespace) -> int:
     by_source = {} if args.data else _by_source(task, task.source_of(args.split), exact)
     by_label = _equal_to_label(thinking, split) if task.many_answers else None
     beyond = None if args.data else _beyond(solver, args)
-    likely = 1.0 / (1.0 + np.exp(-thinking.q_halt[-1].astype(np.float64)))
+    likely = _likely(thinking.q_halt[-1])
     figures = {} if args.data else task.figures(args.split, thinking.answers[-1], likely)
-    if args.submission:
-        _submit(args, task, thinking.answers[-1], likely)
+    sent = _submit(args, solver, thinking) if args.submission else ""
     if args.json:
         more: dict[str, Any] = {"exact_accuracy_by_source": by_source} if by_source else {}
         more |= figures
@@ -109,6 +107,8 @@ def run(args: argparse.Namespace) -> int:
         _print(result, by_step, str(args.data or args.split), how)
         for name, figure in figures.items():
             print(f"  {name}  {figure:.4f}")
+        if sent:
+            print(sent)
         if by_label is not None:
             print(f"  equal to the label, one of several right answers  {by_label:.4f}")
         if by_source:
@@ -122,8 +122,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _submit(args: argparse.Namespace, task: Task, answers: Tokens, q: NDArray[np.float64]) -> None:
-    attempts = task.submission(args.split, answers, q)
+def _submit(args: argparse.Namespace, solver: Solver, thinking: Thinking) -> str:
+    """Write the attempts, those at questions without a known output too; a line about it."""
+    import numpy as np
+
+    kept = None if args.data or args.examples else solver.task.kept_back(args.split)
+    answers, logits = [thinking.answers[-1]], [thinking.q_halt[-1]]
+    if kept is not None:
+        further = solver.think(kept, args.steps, args.halt_threshold)
+        answers.append(further.answers[-1])
+        logits.append(further.q_halt[-1])
+    likely = _likely(np.concatenate(logits))
+    attempts = solver.task.submission(args.split, np.concatenate(answers), likely)
     if attempts is None or args.data:
         raise UserError(
             "--submission", str(args.submission),
@@ -135,6 +145,15 @@ def _submit(args: argparse.Namespace, task: Task, answers: Tokens, q: NDArray[np
     except OSError as error:
         where = str(args.submission)
         raise UserError("--submission", where, f"cannot be written: {error.strerror}") from error
+    without = "" if kept is None else "; those whose outputs are kept back count in no figure"
+    return f"  {len(attempts):,} puzzles in {args.submission}{without}"
+
+
+def _likely(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Halting probabilities."""
+    import numpy as np
+
+    return np.asarray(1.0 / (1.0 + np.exp(-logits.astype(np.float64))))
 
 
 def _equal_to_label(thinking: Thinking, split: Split) -> float:

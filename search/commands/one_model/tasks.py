@@ -204,6 +204,9 @@ def _preview(task: Task, chosen: str, examples: int) -> None:
             print(f"  {name:<{begin}} {label:<{width}} {summary}")
     if task.beyond is not None:
         print(f"  {BEYOND} {_summary(task, task.beyond.inputs, task.beyond.difficulty)}")
+    for name in names:
+        if (kept := task.kept_back(name)) is not None:
+            print(f"  {name:<{begin}} {len(kept):>9,} more, whose answers are kept back")
     split = _part(task, chosen)
     for index, label in enumerate(_labels(task, chosen)[:examples]):
         source_label = f"  {label}" if label else ""

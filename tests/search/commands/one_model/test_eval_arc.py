@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.trm.tasks.test_arc import puzzle
+import pytest
+
+from tests.trm.tasks.test_arc import kaggle, puzzle
 
 CONFIG = """
 name: arc
@@ -45,6 +47,36 @@ def test_from_folders_to_a_submission(cli: Any, tmp_path: Path) -> None:
         refused = cli("eval", run, "--submission", sent, *words)
         assert refused.code == 2
         assert "needs a task whose questions are voted on" in refused.err
+
+
+@pytest.mark.parametrize("kept_back", [[("p100", 1)], None], ids=["some", "all"])
+def test_what_kaggle_keeps_back_is_predicted_and_not_counted(
+    kept_back: list[tuple[str, int]] | None, cli: Any, tmp_path: Path
+) -> None:
+    files = kaggle(tmp_path, kept_back)
+    config = tmp_path / "arc.yaml"
+    text = CONFIG.format(tmp_path)
+    for part in files:
+        text = text.replace(f"{tmp_path}/{part}", files[part])
+    config.write_text(text)
+    kept = 1 if kept_back else 6
+    shown = cli("tasks", config).out
+    assert f"  test  {kept * 3:>9} more, whose answers are kept back" in shown
+    run, sent = tmp_path / "run", tmp_path / "submission.json"
+    assert cli("train", config, "--out", run).code == 0
+    result = cli("eval", run, "--split", "test", "--submission", sent)
+    assert (result.code, result.err) == (0, "")
+    answered = 5 if kept_back else 2  # or the questions of one training puzzle
+    assert result.out.startswith(f"{answered * 3} puzzles of test\n")
+    words = f"  3 puzzles in {sent}; those whose outputs are kept back count in no figure"
+    assert words in result.out.splitlines()
+    attempts = json.loads(sent.read_text())
+    assert {name: len(found) for name, found in attempts.items()} == {
+        "p100": 2, "p101": 2, "p102": 2,
+    }  # fmt: skip
+    assert all(set(one) == {"attempt_1", "attempt_2"} for f in attempts.values() for one in f)
+    refused = cli("eval", run, "--split", "test", "--examples", "3", "--submission", sent)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
 
 
 def test_a_task_without_votes_has_no_submission(cli: Any, sudoku_run: Path, tmp_path: Path) -> None:
