@@ -6,8 +6,9 @@ the other, until each has had a second trial: what a report and a start cost, ho
 took, and how many reports a second the driver's one thread bears. A report is of 30 columns.
 
 Then with Ray: `TRIALS` trivial trials (default 1,000; `TRIALS=5000` is the long form) on `WORKERS`
-worker processes (default 20) of two cores, and how long the longest wait was between the end of a
-trial and the start of the next one on its worker. `AT_ONCE=100,1000` leaves out the largest.
+worker processes (default 20) of two cores, how long the longest wait was between the end of a
+trial and the start of the next one on its worker, and what memory the processes of Ray had at most
+(PSS: what several share counts once). `AT_ONCE=100,1000` leaves out the largest, `AT_ONCE=` all.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from __future__ import annotations
 import os
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -39,7 +42,7 @@ from tests.support.folders import ROOT
 from tests.support.planned import planned
 from trm.report import COLUMNS
 
-AT_ONCE = [int(text) for text in os.environ.get("AT_ONCE", "100,1000,10000").split(",")]
+AT_ONCE = [int(text) for text in os.environ.get("AT_ONCE", "100,1000,10000").split(",") if text]
 TRIALS = int(os.environ.get("TRIALS", "1000"))
 WORKERS = int(os.environ.get("WORKERS", "20"))
 TPE_TO = 1000
@@ -156,25 +159,56 @@ class Waits(NoEvents):
             self._ended[self._worker[trial.id]] = time.perf_counter()
 
 
+class Memory(threading.Thread):
+    """What the processes below this one have, looked at now and then, until `stop` is set.
+
+    Attributes:
+        most: workers at once, bytes of them, bytes of all of Ray; the largest of each.
+    """
+
+    def __init__(self, seconds: float = 10.0) -> None:
+        super().__init__(daemon=True)
+        self.most: tuple[int, ...] = (0, 0, 0)
+        self.stop = threading.Event()
+        self._seconds = seconds
+
+    def run(self) -> None:
+        while not self.stop.wait(self._seconds):
+            workers, others = [], []
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error, IndexError):  # one that ends meanwhile
+                    name = child.cmdline()[0]
+                    of = workers if name.startswith("ray::") and "Agent" not in name else others
+                    of.append(child.memory_full_info().pss)
+            now = len(workers), sum(workers), sum(workers) + sum(others)
+            self.most = tuple(map(max, self.most, now))
+            load = os.getloadavg()[0]
+            print(f"  {now[0]} workers, {now[2] / 1e9:.1f} GB, load {load:.0f}", flush=True)
+
+
 def real() -> None:
     """Trivial trials on real workers."""
-    plan, seen = plan_of(TRIALS, "random"), Waits()
+    plan, seen, memory = plan_of(TRIALS, "random"), Waits(), Memory()
     process = psutil.Process()
     with tempfile.TemporaryDirectory() as folder, connected(cpus=2) as cluster:
         share = shared(Share(), WORKERS, int(cluster.resources["CPU"]))
         with Ledger.create(Path(folder, "run")) as ledger:
             source = Explore(plan, ledger, 0.0, ledger.scratch / STUDY_FILE)
+            memory.start()
             begun, cpu = time.perf_counter(), time.process_time()
             run_trials(
                 source, ledger, parallel=WORKERS, budget=1e9, marks=plan.marks, resources=share,
                 events=seen, path=[str(ROOT)], factory="tests.support.toy_training:ToyTraining",
             )  # fmt: skip
             took, cpu = time.perf_counter() - begun, time.process_time() - cpu
+            memory.stop.set()
             source.close()
             ended = sum(trial.ended for trial in ledger.trials.values())
     waits = sorted(seen.waits)
     print(
         f"{ended} real trials on {WORKERS} workers: {took:.0f} s, {cpu / ended * 1e3:.1f} ms of "
         f"the driver's CPU a trial, {process.memory_info().rss / 1e6:.0f} MB; between two trials a "
-        f"worker waited {statistics.median(waits) * 1e3:.0f} ms, at most {waits[-1] * 1e3:.0f}"
+        f"worker waited {statistics.median(waits) * 1e3:.0f} ms, at most {waits[-1] * 1e3:.0f}; "
+        f"{memory.most[0]} workers of {memory.most[1] / 1e9:.1f} GB at once, Ray "
+        f"{memory.most[2] / 1e9:.1f} GB"
     )

@@ -58,6 +58,7 @@ class Sweep:
             sys.executable, "-m", "tests.support.on_nodes",
             str(folder), address, json.dumps(sections), json.dumps(configs),
         ]  # fmt: skip
+        self.folder = folder
         self.lines: list[dict[str, Any]] = []
         self.errors: list[str] = []
         self.process = subprocess.Popen(

@@ -48,6 +48,16 @@ class Slurm:
         """A job's state, as `RUNNING`; `ENDED` once Slurm has none."""
         return self.run("squeue", "--noheader", "--format=%T", f"--jobs={job}", check=False).strip()
 
+    def idle(self) -> bool:
+        """Whether nothing of a job is left on any node."""
+        states = self.run("sinfo", "--noheader", "--Node", "--format=%T", check=False).split()
+        return states == ["idle"] * len(self.nodes)
+
+    def told(self) -> str:
+        """The end of what the controller and the nodes have written."""
+        logs = [self.folder / "ctld.log", *sorted(self.folder.glob("slurmd-*.log"))]
+        return "\n".join(f"{path.name}:\n{path.read_text()[-3000:]}" for path in logs)
+
 
 def missing() -> str:
     """What keeps a cluster from being made; empty if nothing does."""
@@ -89,7 +99,7 @@ def slurm_cluster(folder: Path, nodes: int = 2) -> Iterator[Slurm]:
             words = ["slurmctld", "-D", "-f", str(folder / "slurm.conf")]
             controller = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
             slurm = Slurm(folder, environment, inside)
-            _until_idle(slurm, nodes)
+            _until_idle(slurm)
             yield slurm
         finally:
             if controller is not None:
@@ -119,14 +129,12 @@ def _configuration(folder: Path, host: str, names: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _until_idle(slurm: Slurm, nodes: int) -> None:
+def _until_idle(slurm: Slurm) -> None:
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        told = slurm.run("sinfo", "--noheader", "--Node", "--format=%T", check=False).split()
-        if told == ["idle"] * nodes:
-            return
+    while not slurm.idle():
+        if time.monotonic() > deadline:
+            raise TimeoutError(slurm.run("sinfo", "--Node", check=False) + slurm.told())
         time.sleep(0.5)
-    raise TimeoutError(f"nodes are {told}; see {slurm.folder}")
 
 
 def _munge() -> None:
