@@ -13,10 +13,11 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cluster.errors import ClusterError
 
@@ -37,6 +38,7 @@ class Admission:
     Attributes:
         address: its host and port.
         token: whether it wants the token that is here.
+        nodes: the resources of each node that is up.
 
     >>> Admission("10.0.0.1:6379", token=True).variables
     {'RAY_AUTH_MODE': 'token'}
@@ -44,6 +46,7 @@ class Admission:
 
     address: str
     token: bool
+    nodes: Sequence[Mapping[str, float]] = ()
 
     @property
     def variables(self) -> dict[str, str | None]:
@@ -114,7 +117,7 @@ def admission(address: str, timeout: float = 5.0) -> Admission:
                 f"{shown}: the cluster asks for a token, which {MODE}=disabled keeps back; "
                 f"unset {MODE}"
             )
-        return Admission(found, token=state == "token")
+        return Admission(found, token=state == "token", nodes=answer["nodes"])
     raise ClusterError(f"{shown}: {_refusal(state, answer.get('detail', ''))}")
 
 
@@ -168,7 +171,7 @@ def _require_somebody(address: str, shown: str, timeout: float) -> None:
         ) from error
 
 
-def _ask(address: str) -> dict[str, str]:
+def _ask(address: str) -> dict[str, Any]:
     script = str(Path(__file__).with_name("asker.py"))
     command = [sys.executable, "-P", script, address, str(_ANSWER_SECONDS)]
     environment = {**os.environ, MODE: "disabled", "RAY_ADDRESS": ""}
@@ -177,7 +180,7 @@ def _ask(address: str) -> dict[str, str]:
             command, env=environment, cwd="/", stdin=subprocess.DEVNULL, capture_output=True,
             text=True, timeout=_ANSWER_SECONDS * 2 + _LOAD_SECONDS, check=False,
         )  # fmt: skip
-        answer: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer
     except subprocess.TimeoutExpired:
         return {"state": "silent"}

@@ -3,8 +3,8 @@
 In a process of its own, because Ray's client (2.60) waits 40 s for a server that is none of Ray's,
 writes to standard error, and reads once for all whether it is to send a token.
 
-Usage: asker.py ADDRESS SECONDS, with RAY_AUTH_MODE=disabled. Prints the answer as JSON, `address`
-(host and port, once found) and `state`:
+Usage: asker.py ADDRESS SECONDS, with RAY_AUTH_MODE=disabled. Prints the answer as JSON: `address`
+(host and port, once found), `nodes` (what each that is up has, where we are taken) and `state`:
 
     open        takes everybody
     token       takes our token, and nobody without
@@ -21,12 +21,20 @@ import os
 import socket
 import sys
 import threading
+from typing import Any
 
 
-def tell(state: str, address: str = "", detail: str = "") -> None:
+def tell(state: str, address: str = "", detail: str = "", client: Any = None) -> None:
     """Print the answer and end, whatever else runs."""
-    print(json.dumps({"state": state, "address": address, "detail": detail}), flush=True)
+    answer = {"state": state, "address": address, "detail": detail}
+    nodes = [] if client is None else _nodes(client)
+    print(json.dumps({**answer, "nodes": nodes}), flush=True)
     os._exit(0)
+
+
+def _nodes(client: Any) -> list[dict[str, float]]:
+    found = client.get_all_node_info(timeout=5.0).values()
+    return [dict(node.resources_total) for node in found if node.state == 0]  # ALIVE
 
 
 def main() -> None:
@@ -55,8 +63,8 @@ def main() -> None:
     clock.daemon = True
     clock.start()
     try:
-        GcsClient(address=address)
-        tell("open", address)
+        client = GcsClient(address=address)
+        tell("open", address, client=client)
     except AuthenticationError:
         pass
     loader = AuthenticationTokenLoader.instance()
@@ -68,8 +76,8 @@ def main() -> None:
     os.environ["RAY_AUTH_MODE"] = "token"
     Config.initialize("")
     try:
-        GcsClient(address=address)
-        tell("token", address)
+        client = GcsClient(address=address)
+        tell("token", address, client=client)
     except AuthenticationError:
         tell("wrong", address)
 

@@ -198,7 +198,9 @@ class ClusterConfig(Machines):
             they come and go.
         cpus_per_trial: CPU cores of a trial; null is `train.threads`.
         gpus_per_trial: GPUs of a trial, parts of one included; null is one if any node has one as
-            the sweep starts. An Apple GPU does not count: all trials at once share it.
+            the sweep starts, and nodes without one then get no trials; if none has, a trial has one
+            on nodes with GPUs that join later. An Apple GPU does not count: all trials at once
+            share it.
         pack: with `gpus_per_trial` null, whether trials share a GPU where that is measured to be
             faster for all together; false gives each a whole one. The measurement is made once for
             each kind of GPU, kept in the run folder, and cut short where the sweep is.

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from cluster.connect import ClusterError, check_address, connected
-from cluster.demand import Demand, autoscales
-from cluster.resources import Share, cores, room, shared, worker_environment
+from cluster.admission import admission
+from cluster.connect import ClusterError, connected
+from cluster.demand import Demand
+from cluster.resources import Share, cores, shared, worker_environment
 from search.config.plan import Plan
 from search.config.sections import ClusterConfig
 from search.config.share import share_of
@@ -22,6 +22,7 @@ from search.engine.node_probe import RayProber, probing
 from search.engine.nodes import Nodes, nodes_up
 from search.engine.packing.packer import Packer, subject_of
 from search.engine.packing.packings import Packings
+from search.engine.possible import require_possible
 from search.engine.ray_tune import run_trials
 from search.engine.source import FixedTrials, TrialSource
 from search.ledger.ledger import Ledger
@@ -63,15 +64,18 @@ class Runner:
             return self
         return replace(self, path=[str(path) for path in folders])
 
-    def check(self, section: ClusterConfig) -> None:
+    def check(self, section: ClusterConfig, threads: int) -> None:
         """
+        Args:
+            threads: of a training.
+
         Raises:
-            UserError: nobody answers at the address.
+            UserError: nobody answers at the address, or trials could never run there.
         """
         address = self.address or section.address
         if address is not None:
             try:
-                check_address(address)
+                require_possible(section, threads, address, admission(address).nodes)
             except ClusterError as error:
                 raise UserError(str(error)) from error
 
@@ -144,12 +148,15 @@ class Driver:
             elif self.parallel is not None:
                 share = shared(share, self.parallel, int(cluster.resources["CPU"]))
                 _warn_of_sharing(share, self.parallel)
-            scales = not cluster.local and autoscales()
-            if scales:
-                _warn_of_unknown_gpus(plan, share, up)
-            patience = 0.0 if cluster.local else math.inf if scales else JOIN_SECONDS
-            with self._prober(cluster.local) as prober, self._packer(share) as packer:
-                nodes = Nodes(share, prober, packer=packer, patience=patience)
+            unsaid = plan.sections.cluster.gpus_per_trial is None
+            own_gpus = unsaid and not cluster.local and not share.gpus
+            demand = None if cluster.local else Demand(share.request())
+            with self._prober(cluster.local) as prober, self._packer(share, own_gpus) as packer:
+                nodes = Nodes(
+                    share, prober, packer=packer, own_gpus=own_gpus,
+                    patience=0.0 if demand is None else JOIN_SECONDS,
+                    scales=lambda: demand is not None and demand.heard(),
+                )  # fmt: skip
                 self.presence.tell("running")
                 run_trials(
                     source,
@@ -159,7 +166,7 @@ class Driver:
                     marks=plan.marks,
                     resources=share,
                     nodes=nodes,
-                    demand=Demand(share.request()) if scales else None,
+                    demand=demand,
                     resized=lambda at_once: told(at_once, nodes.share()),
                     events=Broadcast([runner.display, *self.logs]),
                     stop=tick,
@@ -179,10 +186,11 @@ class Driver:
         return [os.getcwd()] if self.runner.path is None else self.runner.path
 
     @contextmanager
-    def _packer(self, share: Share) -> Iterator[Packer | None]:
+    def _packer(self, share: Share, own_gpus: bool) -> Iterator[Packer | None]:
         """What finds how many trials share a GPU, where nobody has said it."""
         section, runner = self.plan.sections.cluster, self.runner
-        if not section.pack or section.gpus_per_trial is not None or not share.gpus:
+        may_have = bool(share.gpus) or own_gpus
+        if not section.pack or section.gpus_per_trial is not None or not may_have:
             yield None
             return
         subject = subject_of(
@@ -204,16 +212,6 @@ def _warn_of_sharing(share: Share, parallel: int) -> None:
             f"{parallel} trials at once share {cores()} cores: each takes about "
             f"{parallel / fit:.3g} times as long, the sweep as long as with --parallel {fit}, and "
             "each is a process that takes memory of its own"
-        )
-
-
-def _warn_of_unknown_gpus(plan: Plan, share: Share, nodes: Sequence[Mapping[str, float]]) -> None:
-    """Say that GPUs must be asked for, where no node is there yet that could show one."""
-    unsaid = plan.sections.cluster.gpus_per_trial is None
-    if unsaid and not share.gpus and not any(room(node, share) for node in nodes):
-        warn(
-            "no node is up that runs trials, so whether they get GPUs is not known, and they get "
-            "none: set cluster.gpus_per_trial if the autoscaler is to bring some"
         )
 
 

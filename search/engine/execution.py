@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from search.engine.ends import Ends
 from search.engine.events import Events
-from search.engine.guilt import Guilt, leave_out
+from search.engine.guilt import SENT_AWAY, Guilt, leave_out
 from search.engine.job import Job
 from search.engine.losses import ALONE
 from search.engine.packing.parts import Parts, larger
@@ -207,7 +207,7 @@ class Execution:
         self._started(name)
         # It was on its way when its node became bad, or when the node joined.
         if found.node in self.guilt.bad or not self.allows(found.node):
-            return self._leave(name, "machine", "its node gets no trials")
+            return self._leave(name, "machine", SENT_AWAY)
         if not self.parts.fits(name, found.node):
             return self._leave(name, "node", "its node shares its GPUs otherwise")
         return "continue"

@@ -29,6 +29,9 @@ LOST_FIRST = 2
 """Times in a row that a trial whose node was lost runs before others; then its node may be lost
 for what it does."""
 
+SENT_AWAY = "its node gets no trials"
+"""Why an attempt ended that had not begun to train: nobody's fault."""
+
 _FAULTS: tuple[Cause, ...] = ("worker", "machine")
 
 
@@ -136,7 +139,7 @@ class Guilt:
         own = takewhile(
             lambda one: one.mark == trial.mark and one.cause in (*_FAULTS, "node"), known
         )
-        return [one.cause for one in own]
+        return [one.cause for one in own if one.reason != SENT_AWAY]
 
 
 class NoNodeError(RuntimeError):

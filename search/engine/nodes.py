@@ -6,7 +6,6 @@ seen, beside the trials that run elsewhere.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -69,8 +68,11 @@ class Nodes:
         share: what one trial gets.
         prober: asks them; None takes every node as able.
         packer: how many trials share a GPU of each; None is as `share` says.
+        own_gpus: whether a trial has a GPU on nodes that have any, though `share` says none: a
+            sweep that began without GPUs uses those of joiners, and loses no node.
         patience: seconds that nodes have to join, where none holds a share, before that is an
-            error; infinite where an autoscaler brings them.
+            error.
+        scales: whether an autoscaler brings nodes: they have all the time then.
         alive: the nodes that are up; None asks Ray.
         now: a clock in seconds.
         sleep: waits so many seconds.
@@ -82,7 +84,9 @@ class Nodes:
         prober: Prober | None = None,
         *,
         packer: Packs | None = None,
+        own_gpus: bool = False,
         patience: float = 0.0,
+        scales: Callable[[], bool] = lambda: False,
         alive: Callable[[], Sequence[NodeInfo]] | None = None,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -90,7 +94,8 @@ class Nodes:
         self._share = share
         self._prober = prober
         self._packer = packer
-        self._patience = patience
+        self._own_gpus = own_gpus
+        self._patience, self._scales = patience, scales
         self._alive = alive or nodes_up
         self._now = now
         self._sleep = sleep
@@ -98,8 +103,7 @@ class Nodes:
         self._holders: list[str] = []
         self._known: dict[str, _Known] = {}
         self._refusals: dict[str, str] = {}
-        self._begun = now()
-        self._looked = -LOOK_SECONDS
+        self._begun, self._looked = now(), -LOOK_SECONDS
         self._worked = self._lost = self._awaited = False
 
     def room(self, without: Collection[str] = ()) -> int:
@@ -143,10 +147,14 @@ class Nodes:
         return [node for node, one in known if one.answered and one.state != "able"]
 
     def groups(self) -> dict[float, Group]:
-        """The able nodes by the part of a GPU that a trial has there; none without GPUs."""
+        """The able nodes by the part of a GPU that a trial has there, if they may have any.
+
+        Those without GPUs are a group where joiners' GPUs count: nothing else runs there.
+        """
         found: dict[float, list[str]] = {}
         for node in self.able():
-            if gpus := self._share_on(node).gpus:
+            gpus = self._share_on(self._nodes[node]).gpus
+            if gpus or self._own_gpus:
                 found.setdefault(gpus, []).append(node)
         return {
             gpus: Group(tuple(nodes), sum(self._room(self._nodes[node]) for node in nodes))
@@ -208,13 +216,13 @@ class Nodes:
         if not known.answered:
             self._hear_prober(node, known, now)
         if known.answered and known.state == "asked":
-            known.share, known.state = self._share, "able"
+            known.share, known.state = self._whole_share(self._nodes[node]), "able"
             if self._packer is not None:
                 copies = self._packer.copies(self._nodes[node])
                 if copies is None:
                     known.share, known.state = None, "asked"
                 elif copies > 1:
-                    known.share = replace(self._share, gpus=Packing(copies).gpus)
+                    known.share = replace(known.share, gpus=Packing(copies).gpus)
 
     def _hear_prober(self, node: str, known: _Known, now: float) -> None:
         assert self._prober is not None
@@ -247,12 +255,14 @@ class Nodes:
             raise UserError(f"{refused[0]}{more}")
         if self._holders:
             return
-        if self._now() - self._begun >= self._patience:
+        scales = self._scales()
+        if not scales and self._now() - self._begun >= self._patience:
             require_fit(self._share, [node["Resources"] for node in self._nodes.values()])
         if not self._awaited:
             self._awaited = True
-            who = "the autoscaler to bring one (`ray status` has what it does)"
-            awaited = who if math.isinf(self._patience) else "one to join"
+            awaited = "the autoscaler to bring one (`ray status` has what it does)"
+            asks = "; cluster.gpus_per_trial asks it for GPUs" if self._own_gpus else ""
+            awaited = f"{awaited}{asks}" if scales else "one to join"
             warn(f"no node has {in_words(self._share)} for a trial: waits for {awaited}")
 
     def _hopeless(self) -> bool:
@@ -265,11 +275,17 @@ class Nodes:
         )
 
     def _room(self, node: NodeInfo) -> int:
-        return room(node["Resources"], self._share_on(node["NodeID"]))
+        return room(node["Resources"], self._share_on(node))
 
-    def _share_on(self, node: str) -> Share:
-        known = self._known.get(node)
-        return known.share if known and known.share else self._share
+    def _share_on(self, node: NodeInfo) -> Share:
+        known = self._known.get(node["NodeID"])
+        return known.share if known and known.share else self._whole_share(node)
+
+    def _whole_share(self, node: NodeInfo) -> Share:
+        """What a trial has there that shares its GPU with no other."""
+        if self._own_gpus and node["Resources"].get("GPU", 0.0) >= 1.0:
+            return replace(self._share, gpus=1.0)
+        return self._share
 
     def _name(self, node: str) -> str:
         info = self._nodes[node]

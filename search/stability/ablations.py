@@ -88,7 +88,7 @@ def ablate(
                 plan = resolve_plan(config, task)
             trials = ablation_trials(plan, ledger)
             write_plan(folder, plan)
-            runner.check(plan.sections.cluster)
+            runner.check(plan.sections.cluster, plan.default.train.threads)
             runner = runner.with_folders(config.folders)
             try:
                 floor = plan.objective.worst(task.floor)

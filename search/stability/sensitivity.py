@@ -71,7 +71,7 @@ def sensitivity(
     budget_of(where, request)
     # What is found goes beside what the file holds: a damaged one is refused before any run.
     read_sensitivity(where)
-    runner.check(plan.sections.cluster)
+    runner.check(plan.sections.cluster, plan.default.train.threads)
     with present_in(where) as presence:
         with runner.display.preparing() as progress:
             task = plan.default.task.build(cache_folder(), progress)

@@ -94,7 +94,7 @@ def sweep(
     check_config(config)
     search, default = config.sections.search, config.default
     require_logs(config.sections.log)
-    runner.check(config.sections.cluster)
+    runner.check(config.sections.cluster, default.train.threads)
     folder = place(out) if out else Path("runs") / default.name
     begun = resume and (folder / RUN_FILE).exists()
     first = [] if begun else resolve_first(config)
@@ -180,7 +180,7 @@ def stability(
     }
     section |= {key: value for key, value in asked.items() if value is not None}
     plan = with_stability(plan, section)
-    runner.check(plan.sections.cluster)
+    runner.check(plan.sections.cluster, plan.default.train.threads)
     with present_in(folder) as presence:
         with display.preparing() as progress:
             task = plan.default.task.build(cache_folder(), progress)

@@ -133,6 +133,13 @@ def test_a_cluster_takes_us_wherever_the_token_lies(head: Head, tmp_path: Path) 
     found = bare(there, RAY_TMPDIR=head.folder)
     assert drive("auto", found) == [6, False, mode]
     assert drive("auto", bare(there, RAY_ADDRESS=head.address)) == [6, False, mode]
+    asks = (
+        "import sys; from cluster.admission import admission;"
+        "print([node['CPU'] for node in admission(sys.argv[1]).nodes])"
+    )
+    command = [sys.executable, "-c", asks, head.address]
+    done = subprocess.run(command, env=bare(there), capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[2.0]\n", done.stderr
 
 
 @pytest.mark.slow  # heads of real clusters

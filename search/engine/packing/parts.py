@@ -124,10 +124,11 @@ class Parts:
 
     def _grown_part(self, trial: Trial, groups: Mapping[float, Group]) -> Part | None:
         short = self._short(trial)
-        if not short:
+        with_gpus = [gpus for gpus in groups if gpus]
+        if not short or not with_gpus:
             return None
         # Twice as much of another device may be less memory: there it has a whole one.
-        return Part(larger(short), short) if short in groups else Part(1.0, min(groups))
+        return Part(larger(short), short) if short in groups else Part(1.0, min(with_gpus))
 
 
 def larger(gpus: float) -> float:

@@ -151,3 +151,40 @@ def test_a_sweep_is_not_over_while_a_trial_waits_for_its_larger_part(ledger: Led
     run.slots = lambda: 2
     assert isinstance(run.suggest("again"), Job)
     assert not run.finished
+
+
+def test_a_gpu_that_joins_is_given_out_and_those_without_go_on_without(ledger: Ledger) -> None:
+    run = packed(ledger, 1.0, trials=5)
+    groups = {0.0: Group(("cpu",), 2)}
+    run.parts.groups = lambda: groups
+    first, early = begin(run, "first", "cpu"), run.suggest("early")
+    assert isinstance(early, Job)
+    groups[0.5] = Group(("gpu",), 2)
+    # It asked for nothing but cores, and the joiner has those too.
+    assert run.on_message("early", hello(1, "gpu")) == "replace"
+    run.on_end("early")
+    kinds = {}
+    for name in "abc":
+        job = run.suggest(name)
+        assert isinstance(job, Job)
+        part = run.parts.of(job.trial, job.attempt)
+        assert part is not None
+        kinds[name] = (part.gpus, run.parts.elsewhere(part))
+    assert sorted(kinds.values()) == [(0.0, {"gpu"}), (0.5, {"cpu"}), (0.5, {"cpu"})]
+    assert run.parts.of(first.trial, first.attempt) is not None
+    # A trial that ran out of a GPU's memory goes on where there is one, or waits for none.
+    small = next(name for name, (gpus, _) in kinds.items() if gpus)
+    trial = run.running.live[small][0]
+    assert run.on_message(small, oom(run.running.live[small][1])) == "replace"
+    run.on_end(small)
+    for wanted in (1.0, 0.0):
+        groups.pop(0.5, None)
+        if wanted:
+            groups[1.0] = Group(("other",), 1)
+        else:
+            del groups[1.0]
+        run.parts.close("probe")
+        run.parts.open("probe", trial, 9)
+        found = run.parts.of(trial.id, 9)
+        assert found is not None
+        assert (found.gpus, found.group) == (wanted, wanted)

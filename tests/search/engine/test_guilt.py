@@ -292,3 +292,14 @@ def test_a_collapse_for_reasons_unknown_is_no_trials_fault(ledger: Ledger) -> No
     assert [trial.outcome for trial in ledger.trials.values()] == [None] * 2
     assert [trial.preempted for trial in ledger.trials.values()] == [MAX_DEATHS + 1] * 2
     assert isinstance(run.suggest("c"), Job)
+
+
+def test_who_was_sent_away_from_a_node_met_no_fault(ledger: Ledger) -> None:
+    run = execution(ledger)
+    run.allows = lambda node: node != "joiner"
+    for number in range(2 * EVERYWHERE):
+        start(run, f"w{number}", "joiner")
+        run.on_end(f"w{number}")
+    assert {one.cause for one in ledger.attempts[0]} == {"machine"}
+    again = execution(ledger)
+    assert again.guilt.faults(ledger.trials[0]) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -141,7 +140,7 @@ def test_a_cluster_has_time_to_gather(capsys: pytest.CaptureFixture[str]) -> Non
     assert len(lines) == 2
     assert "no node is left" in lines[0]
     assert "the sweep goes on" in lines[1]
-    awaiting = Fake(head={}).nodes(Share(), patience=math.inf)
+    awaiting = Fake(head={}).nodes(Share(), scales=lambda: True)
     assert awaiting.room() == 0
     assert "has 1 CPU core and no GPUs for a trial: waits for the autoscaler" in (
         capsys.readouterr().err
@@ -225,3 +224,32 @@ def test_a_node_that_refuses_is_not_measured() -> None:
     nodes = fake.nodes(Share(gpus=1.0), packer=packer)
     assert nodes.room() == 2
     assert (nodes.able(), nodes.barred()) == (["b"], ["a"])
+
+
+def test_gpus_of_joiners_are_given_out_though_the_sweep_began_without() -> None:
+    fake, packer = Fake(a={"CPU": 2.0}), Packer()
+    packer.found = {"a": 1, "b": 1}
+    fake.answers = {name: Fitness() for name in "abc"}
+    nodes = fake.nodes(Share(), packer=packer, own_gpus=True)
+    assert nodes.room() == 2
+    assert {gpus: one.nodes for gpus, one in nodes.groups().items()} == {0.0: ("a",)}
+    assert nodes.share() == Share()
+    fake.up["b"] = {"CPU": 8.0, "GPU": 2.0}
+    fake.up["c"] = {"CPU": 8.0, "GPU": 1.0}
+    fake.later()
+    assert nodes.room() == 2 + 2
+    assert nodes.barred() == ["c"], "it is not known yet how many share its GPU"
+    packer.found["c"] = 4
+    fake.later()
+    assert nodes.room() == 2 + 2 + 4
+    assert {gpus: (one.nodes, one.room) for gpus, one in nodes.groups().items()} == {
+        0.0: (("a",), 2),
+        1.0: (("b",), 2),
+        0.25: (("c",), 4),
+    }
+    assert nodes.packed() == 1.0
+    assert nodes.share().gpus == 3 / 8
+    # Where it is said that trials have none, they have none.
+    said = fake.nodes(Share())
+    assert said.room() == 2 + 8 + 8
+    assert not said.groups()
