@@ -22,6 +22,8 @@ from trm.files.yaml12 import dump_yaml
 from trm.learning.halting import HaltingConfig
 from trm.network.model import ModelConfig
 from trm.tasks.base import Task
+from trm.tasks.data import DataTask
+from trm.tasks.data.reference_folder import examples_of_an_epoch
 from trm.validation import validate
 
 CHECKPOINT_PREFIX = "_orig_mod.model."
@@ -264,7 +266,7 @@ def epochs_of(config: Experiment, puzzles: int, steps: int) -> Epochs:
     """The whole epochs whose steps are nearest to `steps`, with as many evaluations as they can.
 
     Args:
-        puzzles: groups of the training set, one example of each an epoch.
+        puzzles: examples of an epoch: one puzzle of each group.
     """
     batch = config.train.batch_size
     wanted = steps * batch / puzzles
@@ -279,13 +281,19 @@ def epochs_of(config: Experiment, puzzles: int, steps: int) -> Epochs:
     return min(found, key=lambda one: (abs(one.steps - steps), one.interval))
 
 
+def _epoch_of(task: Task) -> int:
+    """Examples of an epoch of the reference on a task's data."""
+    folder = task.reference_folder if isinstance(task, DataTask) else None
+    return len(task.split("train")) if folder is None else examples_of_an_epoch(folder)
+
+
 def overrides(config: Experiment, task: Task, steps: int) -> list[str]:
     """The overrides for `pretrain.py` that make the same run: about `steps` steps of the recipe.
 
-    The reference counts whole epochs over its puzzles (groups), one example of each: `epochs_of`.
+    The reference counts whole epochs, which visit every group of puzzles once: `epochs_of`.
     """
     train, optimizer = config.train, config.optimizer
-    found = epochs_of(config, len(task.split("train")), steps)
+    found = epochs_of(config, _epoch_of(task), steps)
     values: dict[str, Any] = {
         "global_batch_size": train.batch_size,
         "epochs": found.epochs,
@@ -321,7 +329,7 @@ def reference_file(
         *(f"    {override} \\" for override in given[:-1]),
         f"    {given[-1]}",
     ]
-    missing = [*_length(config, len(task.split("train")), steps), *inexpressible(config, precision)]
+    missing = [*_length(config, _epoch_of(task), steps), *inexpressible(config, precision)]
     if missing:
         lines += ["NOT expressible there, so that run will differ:", *(f"  {m}" for m in missing)]
     head = "".join(f"# {line}\n" for line in lines)

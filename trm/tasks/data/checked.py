@@ -70,7 +70,10 @@ def _said(
     examples: int,
 ) -> Iterator[str]:
     sources, files = gathered.sources, gathered.sources[0].path.name
-    if len(sources) > 1:
+    reference = sources[0].kind == "reference"
+    if reference:
+        files = f"{sources[0].path.parent.name}: a folder of the reference"
+    elif len(sources) > 1:
         files = f"{sources[0].path.parent.name}: {len(sources):,} files or folders"
     layout, vocabulary = found.layout, found.vocabulary
     yield f"{files}: {len(gathered):,} examples"
@@ -81,7 +84,8 @@ def _said(
     if vocabulary.padding:
         yield f"  padding     {vocabulary.padding!r}"
     if vocabulary.ignore and vocabulary.ignore in gathered.names:
-        yield f"  ignored     labels that are {vocabulary.ignore!r}"
+        label = "ignore_label_id" if reference else repr(vocabulary.ignore)
+        yield f"  ignored     labels that are {label}"
     lengths = {name: flat.lengths for name, flat in gathered.flat.items()}
     spans = ", ".join(f"{name} {_span(values)}" for name, values in lengths.items())
     rows, columns = layout.grid
@@ -90,15 +94,19 @@ def _said(
     inputs, labels = lengths["inputs"], lengths["labels"]
     if layout.align != "left" or (inputs != labels).any():
         yield f"  alignment   {layout.align}: {_ALIGNED[layout.align]}"
-    given = sorted({SPLITS[k] for k in np.unique(gathered.split) if k >= 0}, key=SPLITS.index)
+    given = [name for k, name in enumerate(SPLITS) if (gathered.split == k).any()]
+    if gathered.draws_valid:
+        given.remove("valid")
     how = f"{', '.join(given)} given" if given else "none given"
     drawn = "" if len(given) == len(SPLITS) else f", the others drawn with seed {config.seed}"
+    if gathered.draws_valid:
+        drawn = f", valid drawn of train, a puzzle of a group, with seed {config.seed}"
     sizes = ", ".join(f"{int((found.split == k).sum()):,} {name}" for k, name in enumerate(SPLITS))
     yield f"  splits      {sizes} ({how}{drawn})"
     groups = None if gathered.group is None else len(np.unique(gathered.group))
     if gathered.puzzle is not None:
         puzzles = len(np.unique(gathered.puzzle))
-        yield f"  levels      {groups:,} groups of {puzzles:,} puzzles, sampled by group"
+        yield (f"  levels      {puzzles:,} puzzles in {groups:,} groups; a round takes one of each")
     elif groups is not None:
         yield f"  groups      {groups:,}, each in one split"
     if gathered.identifiers:
@@ -145,6 +153,8 @@ def _columns(gathered: Gathered) -> list[str]:
 
 
 def _cells(gathered: Gathered) -> str:
+    if gathered.puzzle is not None:
+        return "arrays of tokens, as they are"
     if gathered.separator:
         return f"texts of words with {gathered.separator!r} between them"
     return "texts, each character a token" if gathered.texts else "lists of numbers or words"

@@ -95,6 +95,23 @@ def read_head(folder: Path) -> ReferenceHead:
     return head
 
 
+def examples_of_an_epoch(path: Path) -> int:
+    """How many training examples the reference counts for an epoch: each group's puzzle of a mean
+    size. Groups that are held out here for `valid` are among them.
+
+    Raises:
+        UserError: `dataset.json` does not say.
+    """
+    file = path / "train" / _HEAD
+    found = _json(file)
+    try:
+        return round(int(found["total_groups"]) * float(found["mean_puzzle_examples"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{file}: total_groups and mean_puzzle_examples must be numbers: make the folder again"
+        ) from error
+
+
 def gather_reference(
     path: Path,
     complaints: Complaints,

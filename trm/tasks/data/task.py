@@ -279,6 +279,12 @@ class DataTask(Task):
         """As of every task; it was worked out when the arrays were written."""
         return str(self._data.meta["data_hash"])
 
+    @property
+    def reference_folder(self) -> Path | None:
+        """The folder of the reference that the examples were read from, if it is one."""
+        given = home_path(self._config.file, "task.file").absolute()
+        return given if "train.puzzle" in self._data.arrays else None
+
     def split(self, name: SplitName) -> Split:
         return self._data.splits[name]
 

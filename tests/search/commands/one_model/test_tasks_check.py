@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -97,7 +98,23 @@ def test_export_writes_the_layout_of_the_reference(
     result = cli("tasks", "export", config(), folder)
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith("150 train, 40 valid, 30 test examples written to ")
-    assert cli("tasks", "check", folder).out.startswith("out: 3 files or folders: 220 examples\n")
+    checked = cli("tasks", "check", folder).out
+    assert checked.startswith("out: a folder of the reference: 220 examples\n")
+    assert "150 train, 40 valid, 30 test (train, valid, test given)\n" in checked
     assert "is there already" in refused("tasks", "export", config(), folder)
     assert "1 paths are given" in refused("tasks", "export", config())
     assert "is for `trm tasks export`" in refused("tasks", config(), "--copies", "2")
+
+
+def test_what_is_drawn_of_a_references_folder_is_not_called_given(
+    cli: Any, config: Callable[..., Path], tmp_path: Path
+) -> None:
+    assert cli("tasks", "export", config(), tmp_path / "out").code == 0
+    shutil.rmtree(tmp_path / "out/valid")
+    checked = cli("tasks", "check", tmp_path / "out", "--show", "1").out.splitlines()
+    assert (
+        "  splits      135 train, 15 valid, 30 test (train, test given, valid drawn of train, "
+        "a puzzle of a group, with seed 0)" in checked
+    )
+    assert "  cells       arrays of tokens, as they are" in checked
+    assert "  levels      180 puzzles in 180 groups; a round takes one of each" in checked

@@ -12,6 +12,7 @@ import pytest
 
 from trm.config import experiment_from
 from trm.errors import UserError
+from trm.reference import overrides, reference_file
 from trm.tasks import TASKS
 from trm.tasks.base import IGNORE
 from trm.tasks.data import DataConfig, DataTask
@@ -170,6 +171,22 @@ def test_a_folder_is_exported_with_its_levels(folder: Path, tmp_path: Path) -> N
     assert again.data_hash == task.data_hash
     for one, other in zip(task.levels("train"), again.levels("train"), strict=True):  # type: ignore[arg-type]
         assert np.array_equal(one, other)
+
+
+def test_the_references_epochs_are_rounds_over_groups(folder: Path, tmp_path: Path) -> None:
+    # An epoch is 40 groups with a puzzle of 2 examples each: 10 steps of 8, of groups that are
+    # held out here too.
+    task = build(folder)
+    assert len(task.split("train")) == 216
+    section = {"name": "data", "file": str(folder)}
+    config = experiment_from({"task": section, "train": {"batch_size": 8, "reports": 5}})
+    assert "epochs=5" in overrides(config, task, 50)
+    assert "eval_interval=1" in overrides(config, task, 50)
+    assert "the reference trains" not in reference_file(config, task, 50)
+    head = json.loads((folder / "train/dataset.json").read_text())
+    (folder / "train/dataset.json").write_text(json.dumps(head | {"total_groups": None}))
+    with pytest.raises(UserError, match="total_groups and mean_puzzle_examples must be numbers"):
+        overrides(config, build(folder), 50)
 
 
 def test_copies_are_puzzles_of_one_group(tmp_path: Path) -> None:
