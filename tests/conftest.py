@@ -33,6 +33,7 @@ RAY_FILES = frozenset(
         "search/engine/test_kill_schedulers",
         "search/engine/packing/test_packer",
         "search/engine/test_ray_tune",
+        "search/engine/test_lost_nodes",
         "search/engine/test_shares",
         "search/engine/test_shared_gpus",
         "search/engine/test_two_nodes",

@@ -251,7 +251,8 @@ class Execution:
         worker = self.running.worker(name)
         if of_node and not worker.node and len(able := list(self.nodes())) == 1:
             worker = replace(worker, node=able[0])  # it died before it said where, but where else
-        became_bad = self.guilt.fault(trial, worker.node, cause, of_node=of_node)
+        order = self.running.order(name)
+        became_bad = self.guilt.fault(trial, worker.node, cause, order, of_node=of_node)
         self._leave(name, cause, reason)
         if self.guilt.guilty(trial):
             said = "wherever it ran" if cause == "machine" else "worker died"

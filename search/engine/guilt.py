@@ -56,6 +56,7 @@ class Guilt:
         self._places: dict[int, set[str]] = defaultdict(set)
         self._served: set[int] = set()
         self._nodes: dict[str, int] = defaultdict(int)
+        self._struck: dict[str, int] = {}
         self._losses = Losses()
         self.bad: set[str] = set()
 
@@ -70,11 +71,20 @@ class Guilt:
         self._served.discard(trial.id)
         self._served.update(other for other, nodes in self._places.items() if node in nodes)
 
-    def fault(self, trial: Trial, node: str, cause: Cause, *, of_node: bool = True) -> bool:
+    def fault(
+        self,
+        trial: Trial,
+        node: str,
+        cause: Cause,
+        order: tuple[int, int] = (0, 0),
+        *,
+        of_node: bool = True,
+    ) -> bool:
         """An attempt met a fault, which is not on record yet; whether its node became bad by it.
 
         Args:
             node: empty if it is not known: then nobody but the trial is counted against.
+            order: how many attempts had begun before it, and how many have by now.
             of_node: whether the node may be at fault.
         """
         # A process that ends may be the first that is heard of its node's end.
@@ -84,6 +94,11 @@ class Guilt:
         self._places[trial.id].add(node)
         if not of_node:
             return False
+        if cause == "worker":
+            # All processes of a node end at once when it does, and Ray may hear of them first.
+            if order[0] < self._struck.get(node, 0):
+                return False
+            self._struck[node] = order[1]
         self._nodes[node] += 1
         if self._nodes[node] < IN_A_ROW or node in self.bad:
             return False

@@ -24,6 +24,8 @@ class Running:
         self.live: dict[str, tuple[Trial, int]] = {}
         self.pids: dict[str, int] = {}
         self.refused: Counter[str] = Counter()
+        self._begun = 0
+        self._number: dict[str, int] = {}
         self._workers: dict[str, Worker] = {}
         self._at: dict[str, str] = {}
         self._since: dict[str, float] = {}
@@ -34,6 +36,8 @@ class Running:
         """An attempt waits for a worker."""
         self.live[name] = (trial, attempt)
         self._open.add(name)
+        self._number[name] = self._begun
+        self._begun += 1
         self._since[name] = time.monotonic()
 
     def take(self, name: str, worker: str) -> bool:
@@ -53,6 +57,10 @@ class Running:
     def worker(self, name: str) -> Worker:
         """Who has an attempt; nobody known if it has not said so."""
         return self._workers.get(self._at.get(name, name), Worker())
+
+    def order(self, name: str) -> tuple[int, int]:
+        """How many attempts had begun before it, and how many have by now."""
+        return self._number.get(name, 0), self._begun
 
     def used(self, name: str, usage: Mapping[str, Any]) -> None:
         """What a worker used when it spoke last."""
@@ -81,10 +89,12 @@ class Running:
         """The executor has put an attempt away."""
         self.leave(name)
         self._open.discard(name)
+        self._number.pop(name, None)
 
     def clear(self) -> None:
         """Whoever ran them is gone, and tells nobody."""
         self._open.clear()
+        self._number.clear()
 
     def __len__(self) -> int:
         return len(self._open)

@@ -303,3 +303,26 @@ def test_who_was_sent_away_from_a_node_met_no_fault(ledger: Ledger) -> None:
     assert {one.cause for one in ledger.attempts[0]} == {"machine"}
     again = execution(ledger)
     assert again.guilt.faults(ledger.trials[0]) == 0
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["at-work", "on-their-way"])
+def test_processes_that_end_at_once_are_one_fault_of_their_node(
+    ledger: Ledger, known: bool
+) -> None:
+    """A node that is lost ends all of its workers, and Ray may hear of its own end last."""
+    for seed in range(6, 6 + 2 * IN_A_ROW):
+        ledger.add_trial(stage="explore", params={}, config={}, seed=seed)
+    run = execution(ledger)
+    run.nodes = lambda: ["n"]
+    for again in range(IN_A_ROW - 1):
+        names = [f"w{again}-{number}" for number in range(2 * IN_A_ROW)]
+        for name in names:
+            assert run.suggest(name) if not known else start(run, name, "n")
+        for name in names:
+            run.on_death(name, "The actor is unavailable: RpcError: Socket closed")
+            run.on_end(name)
+            assert not run.guilt.bad
+    # One that began after the last of them is one more: that node lives, and is bad.
+    start(run, "late", "n")
+    with pytest.raises(NoNodeError):
+        run.on_death("late", "The actor is unavailable: RpcError: Socket closed")
