@@ -40,8 +40,7 @@ class Execution:
     ) -> None:
         self.source = source
         self.ledger = book
-        self.events = events
-        self.job = job
+        self.events, self.job = events, job
         self.running = Running()
         self.turns = Turns(source)
         self.parts = Parts(book.attempts)
