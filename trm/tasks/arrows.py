@@ -18,6 +18,7 @@ from curricula.limits import MOST_EXAMPLES, MOST_SEED
 from trm.errors import UserError
 from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import cached_splits, make_split
+from trm.tasks.picture import PAPER, PATH, Look
 
 _LETTERS = "urdl"
 _SIGNS = "↑→↓←"
@@ -159,6 +160,10 @@ class ArrowsTask(Task):
                 cells.append(f"{left}{sign}{right}")
             lines.append("".join(cells))
         return "\n".join(lines)
+
+    def look(self, token: int) -> Look:
+        sign = _SIGNS[(token - 1) % 4] if token else "?"
+        return Look(sign, PATH if token > _MARK else PAPER)
 
 
 def trace(inputs: Tokens, size: int) -> Tokens:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from curricula.component import Component
 from trm.errors import UserError
+from trm.tasks.picture import ANSWERED, INK, Look, Painting
 
 IGNORE = -100
 """Label of a cell that no loss and no metric counts (the reference's IGNORE_LABEL_ID)."""
@@ -85,6 +86,8 @@ class Task(ABC):
     symbols: str = ""
     """A character for each token, in their order; empty where people write tokens as numbers."""
 
+    boxes: tuple[int, int] | None = None
+    """Rows and columns between two thick lines of its picture."""
     tokens: tuple[str, ...] = ()
     """The name of each token, in their order, where the data decides; checkpoints keep them."""
     identifiers: tuple[str, ...] = ()
@@ -232,6 +235,28 @@ class Task(ABC):
         if symbols:
             return "\n".join("".join(symbols[token] for token in row) for row in rows)
         return "\n".join(" ".join(str(token) for token in row) for row in rows)
+
+    def look(self, token: int) -> Look:
+        """How a token looks in a cell of a picture."""
+        names = self.symbols or self.tokens
+        return Look(names[token] if names else str(token))
+
+    def painted(self, tokens: Tokens, given: Tokens | None = None) -> Painting:
+        """A grid of tokens `[seq_len]` as a picture shows it.
+
+        Args:
+            given: the puzzle that they answer; what was to be answered then has an ink of its own.
+        """
+        asked = np.zeros(tokens.shape, dtype=np.bool_)
+        if given is not None:
+            asked = self.unknown(given[None])[0]
+            tokens = np.where(tokens == IGNORE, given, tokens)
+        looks = (self.look(int(token)) for token in np.maximum(tokens, 0))
+        cells = tuple(
+            replace(look, ink=ANSWERED) if answered and look.ink == INK else look
+            for look, answered in zip(looks, asked.tolist(), strict=True)
+        )
+        return Painting(self.grid_shape, cells, self.boxes)
 
     def written(self, tokens: Tokens) -> str:
         """Tokens `[seq_len]` as a cell of the file that `trm tasks --write` writes."""

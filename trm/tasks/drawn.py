@@ -19,6 +19,7 @@ from curricula.limits import MOST_EXAMPLES, MOST_SEED
 from trm.errors import UserError
 from trm.tasks.base import IGNORE, Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import SPLITS, cached_drawing, make_split
+from trm.tasks.picture import Look, Painting
 
 NOTHING = 1
 """The token of a cell that holds nothing; 0 is left to mixtures, for which it is padding."""
@@ -172,8 +173,7 @@ class DrawnTask(Task):
         """A word a cell; with `given`, the cells that were to be answered in brackets."""
         asked = np.zeros(self.seq_len, dtype=np.bool_)
         if given is not None:
-            asked = self.unknown(given[None])[0]
-            tokens = np.where(asked & (tokens != IGNORE), tokens, given)
+            asked, tokens = self._within(tokens, given)
         cells = [
             f"[{self.words[token]}]" if shown else self.words[token]
             for token, shown in zip(np.maximum(tokens, 0).tolist(), asked.tolist(), strict=True)
@@ -181,6 +181,17 @@ class DrawnTask(Task):
         width, columns = max(map(len, cells)), self.grid_shape[1]
         lines = [cells[begin : begin + columns] for begin in range(0, len(cells), columns)]
         return "\n".join(" ".join(f"{cell:>{width}}" for cell in line).rstrip() for line in lines)
+
+    def look(self, token: int) -> Look:
+        return Look("" if token == NOTHING else self.words[token])
+
+    def painted(self, tokens: Tokens, given: Tokens | None = None) -> Painting:
+        return super().painted(tokens if given is None else self._within(tokens, given)[1], given)
+
+    def _within(self, tokens: Tokens, given: Tokens) -> tuple[NDArray[np.bool_], Tokens]:
+        """The cells that were to be answered, and the puzzle with the answers in them."""
+        asked = self.unknown(given[None])[0]
+        return asked, np.where(asked & (tokens != IGNORE), tokens, given)
 
 
 def least_and_most(key: str, pair: list[int], least: int, most: int) -> range:

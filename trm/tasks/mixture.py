@@ -17,6 +17,7 @@ from trm.errors import UserError
 from trm.tasks.base import IGNORE, Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import SPLITS, data_hash
 from trm.tasks.disjoint import disjoint
+from trm.tasks.picture import Painting
 from trm.tasks.placement import Place, placed
 from trm.tasks.token_file import holds_tokens, read_split
 
@@ -237,6 +238,12 @@ class MixtureTask(Task):
         row = tokens if given is None else given
         place = self._placement.places[int(self._placement.of(row[None])[0])]
         return place.task.show(place.lower(tokens), None if given is None else place.lower(given))
+
+    def painted(self, tokens: Tokens, given: Tokens | None = None) -> Painting:
+        row = tokens if given is None else given
+        place = self._placement.places[int(self._placement.of(row[None])[0])]
+        own = place.task.painted
+        return own(place.lower(tokens), None if given is None else place.lower(given))
 
     @cached_property
     def data_hash(self) -> str:

@@ -6,6 +6,7 @@ for 9x9); of a puzzle with several solutions any will do. Arrows: letters u, r, 
 start in upper case. Mixture: as the first of its tasks has it that takes the text.
 
   trm solve runs/sudoku4-train .3....2..1....4.
+  trm solve runs/maze-train valid:3 --picture maze.svg
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from search.commands.options import a_path, positive
 from trm.errors import UserError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trm.solver import Answer
     from trm.tasks.base import Task, Tokens
 
 
@@ -32,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--steps", type=positive, metavar="N",
         help="supervision steps (default: the model's halt_max_steps)",
     )  # fmt: skip
+    parser.add_argument(
+        "--picture", type=a_path, metavar="FILE.svg",
+        help="draw the puzzle and the last answer; of an example of a split that is not solved its "
+        "label too, with the cells marked that differ",
+    )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--json", action="store_true", help="print one JSON line a step")
 
@@ -44,10 +53,13 @@ def run(args: argparse.Namespace) -> int:
     with task_progress() as progress:
         solver = load(args.checkpoint, args.device, progress=progress, key="--device")
     task = solver.task
-    inputs, identifiers = _puzzle(args.puzzle, task)
+    if args.picture:
+        _refuse_picture(args.picture, task)
+    inputs, identifiers, label = _puzzle(args.puzzle, task)
     if not args.json:
         print(task.show(inputs))
-    for answer in solver.solve(inputs, args.steps, identifiers):
+    forming = solver.solve(inputs, args.steps, identifiers)
+    for answer in forming:
         if args.json:
             row = {"step": answer.step, "halt_probability": answer.halt_probability}
             print(json.dumps(row | {"solved": answer.solved, "answer": answer.tokens.tolist()}))
@@ -56,22 +68,55 @@ def run(args: argparse.Namespace) -> int:
             chance = f"halting probability {answer.halt_probability:.3f}"
             print(f"\nstep {answer.step}  {chance}  {verdict}")
             print(task.show(answer.tokens, inputs))
+    if args.picture:
+        _draw(args.picture, task, inputs, forming[-1], label)
+        print(f"\ndrawn in {args.picture}", file=sys.stderr if args.json else sys.stdout)
     return 0
 
 
-def _puzzle(text: str, task: Task) -> tuple[Tokens, Tokens]:
-    """A puzzle's tokens `[seq_len]` and its row of the puzzle embedding, `[1]`."""
+def _refuse_picture(path: Path, task: Task) -> None:
+    """
+    Raises:
+        UserError: the file is to be no SVG, or the grid is too large for a picture.
+    """
+    from trm.tasks.picture import MOST_SIDE
+
+    if path.suffix.lower() != ".svg":
+        raise UserError("--picture", str(path), "must end in .svg, which is what is written")
+    rows, columns = task.grid_shape
+    if max(rows, columns) > MOST_SIDE:
+        remedy = f"{task.name} has {rows}x{columns} cells; a picture shows {MOST_SIDE}x{MOST_SIDE}"
+        raise UserError("--picture", str(path), remedy)
+
+
+def _draw(path: Path, task: Task, puzzle: Tokens, answer: Answer, label: Tokens | None) -> None:
+    from trm.tasks.picture import svg
+
+    painting = task.painted(answer.tokens, puzzle)
+    verdict = "solved" if answer.solved else "not solved"
+    panels = [("puzzle", task.painted(puzzle)), (f"step {answer.step}: {verdict}", painting)]
+    if label is not None and not answer.solved:
+        right = task.painted(label, puzzle)
+        panels = [panels[0], (panels[1][0], painting.against(right)), ("label", right)]
+    try:
+        path.write_text(svg(panels), encoding="utf-8")
+    except OSError as error:
+        raise UserError("--picture", str(path), f"cannot be written: {error.strerror}") from error
+
+
+def _puzzle(text: str, task: Task) -> tuple[Tokens, Tokens, Tokens | None]:
+    """A puzzle's tokens `[seq_len]`, its row of the puzzle embedding, `[1]`, and a known label."""
     name, colon, index = text.partition(":")
     if colon and name in ("train", "valid", "test"):
         split = task.split(name)  # type: ignore[arg-type]  # one of the three
         if not index.isdecimal() or len(index) > 18 or int(index) >= len(split):
             raise UserError("puzzle", text, f"needs an index from 0 to {len(split) - 1}")
         row = int(index)
-        return split.inputs[row], split.puzzle_identifiers[row : row + 1]
+        return split.inputs[row], split.puzzle_identifiers[row : row + 1], split.labels[row]
     if text == "-":
         try:
             text = sys.stdin.read()
         except UnicodeDecodeError as error:
             raise UserError("puzzle: standard input is no text: give the cells") from error
     tokens = task.parse(text)
-    return tokens, task.identify(tokens[None])
+    return tokens, task.identify(tokens[None]), None

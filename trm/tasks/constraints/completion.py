@@ -7,8 +7,9 @@ from abc import abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.tasks.base import Tokens
+from trm.tasks.base import Task, Tokens
 from trm.tasks.drawn import NOTHING, DrawnTask
+from trm.tasks.picture import Painting
 
 CHUNK = 1_024
 """Puzzles that are completed at once."""
@@ -57,6 +58,10 @@ class CompletionTask(DrawnTask):
     def unknown(self, inputs: Tokens) -> NDArray[np.bool_]:
         """The open cells."""
         return np.asarray(inputs == NOTHING)
+
+    def painted(self, tokens: Tokens, given: Tokens | None = None) -> Painting:
+        """The whole answer, also where it changes what is given."""
+        return Task.painted(self, tokens, given)
 
     def kept(self, inputs: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         """Whether each answer keeps what is given, `[n]`."""

@@ -5,13 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from trm.errors import UserError
+from trm.tasks import picture
 from trm.tasks.base import Tokens
+from trm.tasks.picture import Look
 
 CHARACTERS = "# SGo"
 """Of the tokens from 1 on, as in the public Maze-Hard files; 0 is padding."""
 WALL, OPEN, START, GOAL, PATH = range(1, 6)
 VOCABULARY = 6
 _SIGNS = "?█ SG•"
+LOOKS = (
+    Look("?"),
+    Look(fill=picture.WALL),
+    Look(),
+    Look("S", picture.START),
+    Look("G", picture.GOAL),
+    Look(fill=picture.PATH),
+)
 _WRONG = "×"
 """A cell that is shown as part of the path although it was a wall."""
 _ALSO = {".": OPEN, "█": WALL, "•": PATH}

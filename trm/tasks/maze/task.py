@@ -20,6 +20,7 @@ from trm.tasks.maze import grid
 from trm.tasks.maze.files import MazeFile, read_mazes, side_of
 from trm.tasks.maze.generator import drawn
 from trm.tasks.maze.paths import is_shortest, lengths, solved
+from trm.tasks.picture import Look
 
 DATA_VERSION = 1
 """Part of the cache's key: raise it when the same config gives other mazes."""
@@ -237,6 +238,9 @@ class MazeTask(Task):
 
     def show(self, tokens: Tokens, given: Tokens | None = None) -> str:
         return grid.show(tokens, self.size, given)
+
+    def look(self, token: int) -> Look:
+        return grid.LOOKS[token]
 
 
 def _split(inputs: Tokens, labels: Tokens, side: int) -> Split:

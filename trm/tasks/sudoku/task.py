@@ -14,8 +14,10 @@ from trm.files.paths import home_path
 from trm.tasks import hub
 from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import cached_splits, file_hash
+from trm.tasks.picture import Look
 from trm.tasks.sudoku import grid, symmetry
 from trm.tasks.sudoku.files import readable
+from trm.tasks.sudoku.notation import ALPHABET
 from trm.tasks.sudoku.rules import MIN_CLUES, Boards, Box, is_solved, keeps_givens
 from trm.tasks.sudoku.sources import Sizes, Splits, from_file, from_hub, generated, whole_file
 
@@ -171,6 +173,7 @@ class SudokuTask(Task):
         self.vocab_size = box.side + 2
         self.seq_len = box.cells
         self.grid_shape = (box.side, box.side)
+        self.boxes = (box.rows, box.cols)
         self._splits = splits
         self.augments = augment
 
@@ -211,6 +214,9 @@ class SudokuTask(Task):
     def show(self, tokens: Tokens, given: Tokens | None = None) -> str:
         before = None if given is None else self._boards(given)
         return grid.show(self._boards(tokens), self.box, before)
+
+    def look(self, token: int) -> Look:
+        return Look(ALPHABET[token - 1] if token > 1 else "")
 
     def _boards(self, tokens: Tokens) -> Boards:
         """Digits of tokens; whatever is no digit counts as blank."""

@@ -6,8 +6,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+
+from trm.tasks.picture import WRONG
 
 PUZZLE, SOLUTION = "12.4341221434.21", "1234341221434321"
 
@@ -102,3 +105,31 @@ def test_the_rules_decide_where_a_puzzle_has_several_solutions(cli: Any, sudoku_
         columns = [list(column) for column in zip(*grid, strict=True)]
         right = all(sorted(unit) == [2, 3, 4, 5] for unit in grid + columns)
         assert not row["solved"] or (right and grid[0][:2] == [2, 3])
+
+
+def test_a_picture_of_the_puzzle_and_its_answer(
+    cli: Any, refused: Callable[..., str], sudoku_run: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "grid.svg"
+    result = cli("solve", sudoku_run, PUZZLE, "--picture", file)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.endswith(f"\ndrawn in {file}\n")
+    title = ElementTree.parse(file).getroot().findtext("{*}title")
+    last = re.findall(r"(?:not )?solved", result.out)[-1]
+    assert title == f"puzzle, step 3: {last}"
+    found = {}
+    for index in range(30):
+        shown = cli("solve", sudoku_run, f"valid:{index}", "--picture", file).out
+        solved = "not solved" not in shown.rpartition("step ")[2]
+        text = file.read_text()
+        assert ("label" in text) == (not solved), "what is solved needs no label beside it"
+        assert (WRONG in text) == (not solved)
+        found[solved] = index
+    assert set(found) == {True, False}, "a model that solves some of them"
+    json_lines = cli("solve", sudoku_run, PUZZLE, "--json", "--picture", file)
+    assert all(json.loads(line) for line in json_lines.out.splitlines())
+    for path, words in (
+        (tmp_path / "grid.png", "must end in .svg, which is what is written"),
+        (tmp_path / "no" / "grid.svg", "cannot be written: No such file"),
+    ):
+        assert words in refused("solve", sudoku_run, PUZZLE, "--picture", path, "--json")
