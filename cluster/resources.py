@@ -15,6 +15,7 @@ class Share:
 
     Attributes:
         part: of its cores' time that is its own, where trials share them.
+        memory: bytes of its node that are its own; 0 is as many as it takes.
 
     >>> Share(cpus=2, gpus=0.5).request()
     {'CPU': 2.0, 'GPU': 0.5}
@@ -23,10 +24,13 @@ class Share:
     cpus: int = 1
     gpus: float = 0.0
     part: float = 1.0
+    memory: float = 0.0
 
     def request(self) -> dict[str, float]:
         """The share in Ray's terms."""
         request = {"CPU": self.cpus * self.part}
+        if self.memory:
+            request["memory"] = float(round(self.memory))
         return request | {"GPU": self.gpus} if self.gpus else request
 
 
@@ -43,6 +47,8 @@ def room(node: Mapping[str, float], share: Share) -> int:
     (2, 0)
     """
     fits = math.floor(node.get("CPU", 0.0) / share.request()["CPU"] + 1e-6)
+    if share.memory:
+        fits = min(fits, math.floor(node.get("memory", 0.0) / share.memory + 1e-6))
     if not share.gpus:
         return fits
     gpus = node.get("GPU", 0.0)

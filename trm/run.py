@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,7 @@ def train(
                 on_begin(trainer, changed)
             elif changed:
                 warnings.warn(f"plug-ins have other code now: {', '.join(changed)}", stacklevel=2)
+            presence.tells(partial(_standing, trainer))
             presence.tell("running")
             _train(trainer, folder, presence, on_step, on_report)
             if not trainer.finished:
@@ -206,6 +208,17 @@ def train(
             return Training(folder, trainer, tuple(read_rows(folder)))
     finally:
         lock.release()
+
+
+def _standing(trainer: Trainer) -> dict[str, Any]:
+    """Where a training is between two reports, in their columns; for another thread."""
+    counters = trainer.counters
+    return {
+        "step": counters.step,
+        "compute": counters.compute,
+        "progress": trainer.progress,
+        "seconds": counters.seconds,
+    }
 
 
 def _experiment(config: Experiment | Mapping[str, Any] | Path | str) -> Experiment:
@@ -291,8 +304,8 @@ def _begin(
     if extends:
         rows = [row | {"progress": min(row["compute"] / trainer.budget, 1.0)} for row in rows]
     _write(folder / _REPORTS, "".join(json.dumps(row) + "\n" for row in rows))
-    for partial in (folder / _CHECKPOINTS).glob(".*"):
-        shutil.rmtree(partial, ignore_errors=True)
+    for unfinished in (folder / _CHECKPOINTS).glob(".*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
     return trainer, changed, said
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from search.analysis.training_status import holds_training, training_events
 from search.engine.output import output_file
 from search.ledger.attempts import Attempt
 from search.ledger.book import Book
-from search.ledger.files import RUN_FILE
 from search.ledger.reader import existing, read_book
 from search.ledger.storage import Place, place
 from search.ledger.trial import Row, Trial
@@ -30,16 +30,19 @@ def run_events(folder: Place | str) -> list[RunEvent]:
     Raises:
         UserError: no run is there.
     """
-    where = _existing(folder)
+    where = place(folder).absolute()
+    if holds_training(where):
+        return training_events(where)
+    existing(where)
     return _events(read_book(where), read_driver_logs(where))
 
 
 def _existing(folder: Place | str) -> Place:
     where = place(folder).absolute()
-    if not (where / RUN_FILE).is_file() and (where / "reports.jsonl").is_file():
+    if holds_training(where):
         raise UserError(
             str(where), None,
-            "holds a training, which has no trials: its reports are in reports.jsonl, and "
+            "holds one training, which has no trials: leave the number out for its reports, and "
             "`trm diagnose` says what they show",
         )  # fmt: skip
     return existing(where)

@@ -9,10 +9,11 @@ from typing import Any
 from search.analysis.at_work import Work, at_work, driver_of, elapsed_of
 from search.analysis.diagnosis import count_findings, diagnose_book
 from search.analysis.fidelity import fidelity_warning
+from search.analysis.node_use import NodeUse, node_lines, node_uses
 from search.analysis.result_text import result_text, values_text
-from search.analysis.use import NodeUse, Pace, RunCost, cost_of, node_uses, pace_of, stragglers
+from search.analysis.use import Pace, RunCost, cost_of, pace_of, stragglers
 from search.config.plan import Plan, read_plan
-from search.engine.packing.packings import read_packings
+from search.engine.packing.packings import read_paces, read_packings
 from search.engine.presence import files_in
 from search.explore.candidates import best_first, explored, pareto_front
 from search.ledger.attempts import repeated
@@ -96,6 +97,7 @@ def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict
         "cost": asdict(cost_of(plan, book, note)),
         "stragglers": [asdict(one) for one in stragglers(book, note)],
         "packing": [asdict(one) for one in read_packings(folder)],
+        "cpus": [asdict(one) for one in read_paces(folder)],
         "result": asdict(result) if result else None,
     }
 
@@ -142,6 +144,7 @@ def status_text(folder: Place | str, *, explain: bool = False) -> str:
     lines = [f"{state['study']}: {wanted} wanted, objective {judged}"]
     work = state["at_work"]
     lines += [f"  {one.text()}" for one in read_packings(where)]
+    lines += [f"  {one.text()}" for one in read_paces(where)]
     if work:
         lines.append(f"  {Work(**work).text()}")
     lines += _work_lines(state)
@@ -214,7 +217,7 @@ def _work_lines(state: dict[str, Any]) -> list[str]:
         lines.append(f"the last driver failed {_time(driver['renewed'])}: {driver['reason']}")
     elif driver and driver["ending"] == "stopped":
         lines.append(f"the last driver was stopped {_time(driver['renewed'])}")
-    lines += [NodeUse(**one).text() for one in state["nodes"]]
+    lines += node_lines([NodeUse(**one) for one in state["nodes"]])
     if state["pace"]:
         lines.append(Pace(**state["pace"]).text())
     lines.append(RunCost(**state["cost"]).text())

@@ -1,17 +1,17 @@
-"""What a run uses and has cost: nodes and their workers, pace, device-hours, who is slow."""
+"""What a run has cost, how fast it goes, and who is slow."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
-from typing import Any
 
+from search.analysis.node_use import workers_of
 from search.config.plan import Plan
 from search.ledger.book import Book
-from search.ledger.lineage import spent
+from search.ledger.lineage import device_seconds, spent
 from search.ledger.trial import Trial
 from search.logs.console import duration
 from trm.files.driver_note import DriverNote
@@ -21,46 +21,6 @@ SLOW = 0.5
 SILENT = 3.0
 """Times the usual time between reports after which a worker is silent."""
 _SHOWN = 3
-
-
-@dataclass(frozen=True)
-class NodeUse:
-    """What a run's workers use of a node, as they said with their last reports.
-
-    Attributes:
-        host: its name.
-        trials: that run there.
-        cpu: cores, on average since the reports before.
-        memory: bytes of all workers together.
-        gpu_memory: bytes that they hold of GPUs together; None without CUDA.
-        gpu_total: bytes of a GPU there.
-        gpu: the share of time that the GPU is busy, where its driver says so.
-    """
-
-    host: str
-    trials: list[int]
-    cpu: float = 0.0
-    memory: int = 0
-    gpu_memory: int | None = None
-    gpu_total: int | None = None
-    gpu: float | None = None
-
-    def text(self) -> str:
-        """In a line.
-
-        >>> NodeUse("a", [3, 4], 1.9, 2 << 30, 5 << 30, 80 << 30, 0.5).text()
-        'node a: trials 3, 4; 1.9 cores, 2.0 GiB; GPU memory 5.0 of 80.0 GiB, busy 50%'
-        """
-        many = "trial" if len(self.trials) == 1 else "trials"
-        line = (
-            f"node {self.host}: {many} {', '.join(map(str, self.trials))}; {self.cpu:.1f} cores, "
-            f"{_gib(self.memory)} GiB"
-        )
-        if self.gpu_memory is not None:
-            line += f"; GPU memory {_gib(self.gpu_memory)} of {_gib(self.gpu_total or 0)} GiB"
-        if self.gpu is not None:
-            line += f", busy {self.gpu:.0%}"
-        return line
 
 
 @dataclass(frozen=True)
@@ -122,27 +82,6 @@ class Straggler:
     why: str
 
 
-def node_uses(note: DriverNote | None) -> list[NodeUse]:
-    """What each node's workers use, of a driver at work."""
-    if note is None or not note.lives:
-        return []
-    by_host: dict[str, list[Mapping[str, Any]]] = {}
-    for worker in _workers(note):
-        by_host.setdefault(str(worker.get("host", "")), []).append(worker)
-    return [
-        NodeUse(
-            host=host,
-            trials=sorted(int(worker["trial"]) for worker in mine),
-            cpu=round(sum(worker.get("cpu", 0.0) for worker in mine), 3),
-            memory=sum(worker.get("memory", 0) for worker in mine),
-            gpu_memory=_total(mine, "gpu_memory"),
-            gpu_total=max((w["gpu_total"] for w in mine if "gpu_total" in w), default=None),
-            gpu=max((worker["gpu"] for worker in mine if "gpu" in worker), default=None),
-        )
-        for host, mine in sorted(by_host.items())
-    ]
-
-
 def pace_of(book: Book, elapsed: float | None) -> Pace | None:
     """How fast a run goes; None before there is anything to say."""
     compute, _ = spent(book.trials)
@@ -157,7 +96,7 @@ def pace_of(book: Book, elapsed: float | None) -> Pace | None:
 def cost_of(plan: Plan, book: Book, note: DriverNote | None) -> RunCost:
     """What a run's trials have cost, as far as they reported."""
     device, devices = _devices(plan, book, note)
-    hours = spent(book.trials)[1] * devices / 3600.0
+    hours = device_seconds(book.trials, devices, gpus=device == "GPU") / 3600.0
     price = plan.sections.cluster.price
     return RunCost(hours, device, None if price is None else price * hours)
 
@@ -169,7 +108,7 @@ def _devices(plan: Plan, book: Book, note: DriverNote | None) -> tuple[str, floa
     cpus = float(section.cpus_per_trial or plan.evaluated["train"]["threads"])
     gpus = section.gpus_per_trial
     if isinstance(share, dict):
-        gpus, cpus = float(share.get("gpus", 0.0)), float(share.get("cpus", cpus))
+        gpus = float(share.get("gpus", 0.0))  # cores are each trial's own
     elif gpus is None:
         resolved = (trial.provenance.get("resolved") for trial in book.trials.values())
         on_gpu = any(str(one.get("device")).startswith("cuda") for one in resolved if one)
@@ -210,7 +149,7 @@ def _silent(book: Book, note: DriverNote | None) -> list[Straggler]:
     said: list[tuple[float, int, str]] = []
     # All by the driver's clock, which need not be ours.
     then = datetime.fromisoformat(note.renewed).timestamp()
-    for worker in _workers(note):
+    for worker in workers_of(note):
         trial = book.trials.get(int(worker["trial"]))
         quiet = then - float(worker.get("at", then))
         usual = _between_reports(book.trials.values(), trial)
@@ -226,17 +165,3 @@ def _between_reports(trials: Iterable[Trial], trial: Trial | None) -> float:
         return trial.seconds / trial.mark
     times = [one.seconds / one.mark for one in trials if one.mark]
     return median(times) if times else math.inf
-
-
-def _workers(note: DriverNote) -> Sequence[Mapping[str, Any]]:
-    found = note.told.get("workers", [])
-    return [one for one in found if isinstance(one, dict) and isinstance(one.get("trial"), int)]
-
-
-def _total(workers: Sequence[Mapping[str, Any]], name: str) -> int | None:
-    values = [int(worker[name]) for worker in workers if name in worker]
-    return sum(values) if values else None
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.1f}"

@@ -1,4 +1,4 @@
-"""A run's state, shown anew until no driver is at work."""
+"""A run's state, or a training's, shown anew until no driver is at work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import time
 from contextlib import nullcontext
 
 from search.analysis.status import starting, status, status_text
-from search.ledger.storage import Place
+from search.analysis.training_status import holds_training, training_state
+from search.ledger.storage import Place, place
 
 _SHARE = 0.2
 """Of its time that looking may take, at most: a large run is looked at less often."""
@@ -23,6 +24,11 @@ def shown(folder: Place | str, *, as_json: bool, explain: bool = False) -> tuple
     Raises:
         UserError: no run is there.
     """
+    where = place(folder)
+    if holds_training(where):
+        training = training_state(where)
+        text = json.dumps(training.tree()) if as_json else training.text()
+        return text, bool(training.holder)
     begins = starting(folder)
     if begins is not None:
         holder = begins["at_work"]["holder"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from curricula.component import Component
+from search.ledger.lineage import device_seconds
 from search.ledger.trial import Trial
 
 
@@ -60,11 +61,12 @@ class Meter:
     Attributes:
         limits: of the file.
         budget: FLOPs of a full run.
-        devices: GPUs, or CPU cores, that a trial has.
+        devices: GPUs, or CPU cores, that a trial has unless it says that it had others.
         parallel: how many trials run at once, as it is now.
         wall_seconds: gives the wall time so far.
         spent: gives training FLOPs and seconds of the trials so far.
         trials: of the run, by id.
+        gpus: whether the devices are GPUs.
     """
 
     limits: LimitsConfig
@@ -74,11 +76,12 @@ class Meter:
     wall_seconds: Callable[[], float]
     spent: Callable[[], tuple[float, float]]
     trials: Mapping[int, Trial]
+    gpus: bool = False
 
     def cost(self) -> Cost:
         """What the trials have cost, as far as they reported."""
-        flops, seconds = self.spent()
-        return Cost(self.wall_seconds(), seconds * self.devices, flops)
+        flops, _ = self.spent()
+        return Cost(self.wall_seconds(), self._device_seconds(), flops)
 
     def met(self) -> str | None:
         """The limit that is met, in words; None if none."""
@@ -105,8 +108,13 @@ class Meter:
     def to_come(self, runs: float) -> Cost:
         """The cost of more full runs (parts count as such), at the pace of the trials so far."""
         flops, seconds = self.spent()
-        each = self.budget * seconds / flops if flops else 0.0
-        return Cost(runs * each / self.parallel, runs * each * self.devices, runs * self.budget)
+        full = runs * self.budget / flops if flops else 0.0
+        return Cost(
+            full * seconds / self.parallel, full * self._device_seconds(), runs * self.budget
+        )
+
+    def _device_seconds(self) -> float:
+        return device_seconds(self.trials, self.devices, gpus=self.gpus)
 
 
 def reached(limits: LimitsConfig, cost: Cost) -> str | None:

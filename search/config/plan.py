@@ -248,6 +248,11 @@ def read_plan(folder: Place) -> Plan:
         if not (folder / name).is_file():
             if any((folder / other).is_dir() for other in ("trials", SPARE)):
                 raise DamagedFileError(folder / name, "is missing")
+            if (folder / "config.yaml").is_file():
+                raise UserError(
+                    f"{folder}: holds one training and no sweep: `trm status`, `trm logs` and "
+                    "`trm diagnose` show it"
+                )
             raise UserError(f"{folder}: holds no sweep (no {name}): give the folder of `trm sweep`")
     path = folder / RUN_FILE
     head = read_json(path)

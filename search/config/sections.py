@@ -196,14 +196,16 @@ class ClusterConfig(Machines):
             joins a cluster that is already up.
         parallel: trials that run at once, at most; null is as many as the nodes have room for, as
             they come and go.
-        cpus_per_trial: CPU cores of a trial; null is `train.threads`.
+        cpus_per_trial: CPU cores of a trial; null is `train.threads`, and where the file does not
+            say that either, one or as many as a measurement finds.
         gpus_per_trial: GPUs of a trial, parts of one included; null is one if any node has one as
             the sweep starts, and nodes without one then get no trials; if none has, a trial has one
             on nodes with GPUs that join later. An Apple GPU does not count: all trials at once
             share it.
         pack: with `gpus_per_trial` null, whether trials share a GPU where that is measured to be
             faster for all together; false gives each a whole one. The measurement is made once for
-            each kind of GPU, kept in the run folder, and cut short where the sweep is.
+            each kind of GPU, kept in the run folder, and cut short where the sweep is. On CPUs:
+            whether what trials gain by threads, and the memory that they take, is measured.
         storage_minutes: how long a sweep waits for a run folder's storage that is full, read-only
             or gone, before it ends so that it can be resumed; 0 is not at all.
         price: of a device-hour (a GPU's, or a CPU core's where trials have none), in whatever

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cluster.admission import admission
 from cluster.connect import ClusterError, connected
-from cluster.demand import Demand
+from cluster.demand import Demand, autoscales
 from cluster.resources import Share, cores, shared, worker_environment
 from search.config.plan import Plan
 from search.config.sections import ClusterConfig
@@ -20,10 +20,12 @@ from search.engine.changed_code import warn_of_changed_code
 from search.engine.events import Broadcast, Events
 from search.engine.node_probe import RayProber, probing
 from search.engine.nodes import Nodes, nodes_up
-from search.engine.packing.packer import Packer, subject_of
+from search.engine.packing.packer import Packer, Subject, subject_of
 from search.engine.packing.packings import Packings
+from search.engine.packing.threads import Threads, threads_of
 from search.engine.possible import require_possible
 from search.engine.ray_tune import run_trials
+from search.engine.roll_call import RollCall
 from search.engine.source import FixedTrials, TrialSource
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
@@ -125,6 +127,8 @@ class Driver:
         warn_of_changed_code(plan.default.modules, ledger.trials.values())
 
         def told(at_once: int, share: Share) -> None:
+            if threads is not None:  # the nodes count trials of one thread
+                at_once, share = min(at_once, threads.room()), replace(share, cpus=threads.now)
             runner.display.at_once = at_once
             self.presence.tell(parallel=at_once, share=asdict(share))
             resized(at_once, share)
@@ -150,13 +154,22 @@ class Driver:
                 _warn_of_sharing(share, self.parallel)
             unsaid = plan.sections.cluster.gpus_per_trial is None
             own_gpus = unsaid and not cluster.local and not share.gpus
+            scales = not cluster.local and autoscales()
+            threads = None if scales else self._threads(source, share)
+            if threads is not None:
+                share = threads.share
             demand = None if cluster.local else Demand(share.request())
             with self._prober(cluster.local) as prober, self._packer(share, own_gpus) as packer:
+                roll = RollCall(prober, share)
                 nodes = Nodes(
-                    share, prober, packer=packer, own_gpus=own_gpus,
+                    share, roll.prober, packer=packer, own_gpus=own_gpus,
                     patience=0.0 if demand is None else JOIN_SECONDS,
                     scales=lambda: demand is not None and demand.heard(),
                 )  # fmt: skip
+                roll.able = nodes.able
+                self.presence.tells(roll.facts)
+                if threads is not None:
+                    threads.changed = lambda: told(nodes.room(), nodes.share())
                 self.presence.tell("running")
                 run_trials(
                     source,
@@ -166,6 +179,7 @@ class Driver:
                     marks=plan.marks,
                     resources=share,
                     nodes=nodes,
+                    threads=threads if threads is not None and threads.decides else None,
                     demand=demand,
                     resized=lambda at_once: told(at_once, nodes.share()),
                     events=Broadcast([runner.display, *self.logs]),
@@ -185,19 +199,32 @@ class Driver:
     def _path(self) -> Sequence[str]:
         return [os.getcwd()] if self.runner.path is None else self.runner.path
 
+    def _threads(self, source: TrialSource, share: Share) -> Threads | None:
+        """How many threads each trial on CPUs has, and what memory; None where it is not looked at.
+
+        Where the file says how many there are, the memory alone counts.
+        """
+        return threads_of(
+            self.plan, self._subject(share), Packings(self.ledger.folder), share, self.parallel,
+            source.waiting, self.ledger.trials, self.runner.display.note,
+        )  # fmt: skip
+
+    def _subject(self, share: Share) -> Subject:
+        return subject_of(
+            self.plan, self.ledger, cpus=share.request()["CPU"], parallel=self.parallel,
+            path=self._path(), factory=self.runner.factory,
+        )  # fmt: skip
+
     @contextmanager
     def _packer(self, share: Share, own_gpus: bool) -> Iterator[Packer | None]:
         """What finds how many trials share a GPU, where nobody has said it."""
-        section, runner = self.plan.sections.cluster, self.runner
+        section = self.plan.sections.cluster
         may_have = bool(share.gpus) or own_gpus
         if not section.pack or section.gpus_per_trial is not None or not may_have:
             yield None
             return
-        subject = subject_of(
-            self.plan, self.ledger, cpus=share.request()["CPU"], parallel=self.parallel,
-            path=self._path(), factory=runner.factory,
-        )  # fmt: skip
-        packer = Packer(subject, Packings(self.ledger.folder), runner.display.note)
+        note = self.runner.display.note
+        packer = Packer(self._subject(share), Packings(self.ledger.folder), note)
         try:
             yield packer
         finally:

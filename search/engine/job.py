@@ -6,7 +6,7 @@ import importlib
 import json
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,6 +44,7 @@ class Job:
         path: folders in which the worker also looks for modules (plug-ins), after all others.
         factory: `module:callable` that makes the trainer; None is the TRM trainer.
         driver: the token by which the driver may be asked to stop; empty if nobody can.
+        threads: CPU threads of a training that begins; None is as its config says.
     """
 
     folder: str
@@ -58,6 +59,7 @@ class Job:
     path: tuple[str, ...] = ()
     factory: str | None = None
     driver: str = ""
+    threads: int | None = None
 
     @property
     def checkpoints(self) -> str:
@@ -145,6 +147,7 @@ class TRMTraining:
 
     def __init__(self, job: Job) -> None:
         from trm.config import load_experiment
+        from trm.device import resolve
         from trm.training.trainer import Trainer
 
         tree = {**job.config, "train": {**job.config.get("train", {}), "seed": job.seed}}
@@ -152,7 +155,12 @@ class TRMTraining:
         self._task = task_of(job, self._experiment)
         self._forks = job.forks
         self.asked: Callable[[], bool] = lambda: False
-        self._trainer: Trainer = Trainer(self._experiment, self._task, job.budget, job.marks)
+        resolved = resolve(self._experiment.train)
+        if job.threads is not None:
+            resolved = replace(resolved, threads=job.threads)
+        self._trainer: Trainer = Trainer(
+            self._experiment, self._task, job.budget, job.marks, resolved
+        )
 
     @property
     def finished(self) -> bool:

@@ -45,6 +45,7 @@ from search.engine.events import Events, NoEvents
 from search.engine.execution import Execution
 from search.engine.job import Job
 from search.engine.nodes import LOOK_SECONDS, Nodes
+from search.engine.packing.parts import Threading
 from search.engine.source import TrialSource
 from search.engine.tune_hooks import (
     EXECUTIONS,
@@ -86,6 +87,7 @@ def run_trials(
     marks: Sequence[float],
     resources: Share = ONE_CORE,
     nodes: Nodes | None = None,
+    threads: Threading | None = None,
     demand: Demand | None = None,
     resized: Callable[[int], None] = lambda at_once: None,
     events: Events | None = None,
@@ -105,6 +107,7 @@ def run_trials(
         marks: shares of the budget at which trials report.
         resources: what one trial gets.
         nodes: those that can run trials, and how many; None takes all that are up.
+        threads: how many each trial has; None takes its config's.
         demand: asks an autoscaler for what the nodes lack; None if there is none.
         resized: told how many trials run at once, whenever that changes.
         events: is told what happens.
@@ -138,6 +141,7 @@ def run_trials(
             path=folders,
             factory=factory,
             driver="" if presence is None else presence.token,
+            threads=state.parts.threads(trial.id, attempt),
         )
 
     state = Execution(source, ledger, events or NoEvents(), job)
@@ -161,7 +165,7 @@ def run_trials(
             state.room = ledger.room
             state.nodes, state.barred, state.allows = nodes.able, nodes.barred, nodes.allows
             state.gone = nodes.gone
-            state.parts.groups = nodes.groups
+            state.parts.groups, state.parts.threading = nodes.groups, threads
             state.slots = _slots(nodes, state, parallel, resized, demand)
             ledger.room.stopped = lambda: state.interrupted
             # Not in the run folder: where its disk is full, Tune would fail as a whole.
@@ -308,7 +312,9 @@ def _asked(presence: Presence | None, state: Execution, at_disk: bool) -> Iterat
     if presence is None:
         yield
         return
-    presence.tells(lambda: {"workers": state.running.at_work()})
+    presence.tells(
+        lambda: {"workers": state.running.at_work(), "bad_nodes": sorted(state.guilt.bad)}
+    )
     if threading.current_thread() is threading.main_thread():
         state.leave = interrupt_this
     before = presence.gently

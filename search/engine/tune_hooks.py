@@ -158,6 +158,8 @@ def request_of(key: str, share: Share, config: Mapping[str, Any]) -> PlacementGr
     if "job" in config:
         job = json.loads(config["job"])
         part = execution.parts.of(job["trial"], job["attempt"])
+        if job["threads"] is not None:
+            share = replace(share, cpus=job["threads"])
     if part is not None:
         share = replace(share, gpus=part.gpus)
     out = sorted(execution.left_out() | execution.parts.elsewhere(part))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -49,7 +50,7 @@ def export(
     plan, result, trials = read_plan(folder), read_result(folder), read_trials(folder)
     trial = _trial(folder, trials, result, trial_id)
     promised = result if result is not None and trial.id == result.winner else None
-    config = exported_config(plan, trial, promised)
+    config = exported_config(plan, trial, promised, _threads(trials, trial, promised))
     found = findings(plan, trials, result, trial)
     if format == "card":
         return model_card(plan, config, found, trial.params)
@@ -90,8 +91,13 @@ def front_trials(folder: Place) -> list[int]:
     return [candidate.trial.id for candidate in found]
 
 
-def exported_config(plan: Plan, trial: Trial, result: Result | None) -> Experiment:
+def exported_config(
+    plan: Plan, trial: Trial, result: Result | None, threads: int | None = None
+) -> Experiment:
     """A trial's config with the sweep's budget, and the winner's promise if it has one.
+
+    Args:
+        threads: of the run that the file repeats; None leaves what the config says.
 
     The winner's seed is the first of those that made the promise, so that training the file on
     the same hardware repeats a run that took no part in the choice.
@@ -99,6 +105,8 @@ def exported_config(plan: Plan, trial: Trial, result: Result | None) -> Experime
     # `trm train` names its folder after it: other trials must not land in the winner's.
     kind = f"trial-{trial.id}" if result is None else "best"
     tree: dict[str, Any] = {**trial.config, "name": f"{plan.name}-{kind}"}
+    if threads is not None:
+        tree["train"] = {**tree["train"], "threads": threads}
     if result is not None:
         promise = result.promise
         tree["train"] = {**tree["train"], "seed": promise.seeds[0]}
@@ -113,6 +121,18 @@ def exported_config(plan: Plan, trial: Trial, result: Result | None) -> Experime
     tree["task"] = _with_vocabulary(tree["task"], trial)
     with foreign_names():
         return experiment_from(tree)
+
+
+def _threads(trials: Mapping[int, Trial], trial: Trial, result: Result | None) -> int | None:
+    """Threads of the run that an exported file repeats, on which its last bits depend."""
+    if result is None:
+        return trial.threads
+    same = (
+        one.threads
+        for one in trials.values()
+        if one.stage == "promise" and one.seed == result.promise.seeds[0]
+    )
+    return next(filter(None, same), trial.threads)
 
 
 def _with_vocabulary(section: dict[str, Any], trial: Trial) -> dict[str, Any]:

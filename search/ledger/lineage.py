@@ -38,6 +38,31 @@ def spent(trials: Mapping[int, Trial]) -> tuple[float, float]:
     return compute, seconds
 
 
+def device_seconds(trials: Mapping[int, Trial], devices: float, *, gpus: bool) -> float:
+    """The same seconds, each times the devices that its trial had.
+
+    Args:
+        devices: GPUs of a trial, or CPU cores, unless it says that it had others.
+        gpus: whether devices are GPUs.
+    """
+    total = 0.0
+    for trial in trials.values():
+        seconds = trial.seconds
+        parent = trial.params.get(PARENT) if trial.breeds else None
+        if parent is not None and trial.mark:
+            seconds -= trials[parent].seconds
+        total += seconds * devices_had(trial, devices, gpus=gpus)
+    return total
+
+
+def devices_had(trial: Trial, devices: float, *, gpus: bool) -> float:
+    """GPUs that a trial had, or CPU cores: its part of one, or its threads, if it said so."""
+    if not gpus:
+        return max(devices, float(trial.threads or 0))
+    part = float(trial.provenance.get("gpu_part", 0.0))
+    return devices if not part else part if part < 1.0 else max(devices, 1.0)
+
+
 def settings_of(trial: Trial) -> dict[str, float]:
     return {
         name.removeprefix(SETTING): value

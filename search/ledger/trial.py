@@ -110,6 +110,12 @@ class Trial:
         return self.outcome == "infeasible"
 
     @property
+    def threads(self) -> int | None:
+        """CPU threads that it trains with; None while it has not reported."""
+        resolved = self.provenance.get("resolved") or {}
+        return int(resolved["threads"]) if "threads" in resolved else None
+
+    @property
     def ablates(self) -> bool:
         """Whether it is a run of an ablation, or of the base beside them."""
         return self.stage in ("ablation", "study")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from search.config.share import devices_of, share_had
-from search.ledger.lineage import PARENT, spent
+from search.ledger.lineage import PARENT, devices_had, spent
 from search.logs.console import duration
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
@@ -31,7 +31,7 @@ def costs(facts: Facts) -> Section | None:
     compute: dict[tuple[str, str], float] = defaultdict(float)
     seconds: dict[tuple[str, str], float] = defaultdict(float)
     device_seconds: dict[tuple[str, str], float] = defaultdict(float)
-    devices = devices_of(share_had(facts.plan, facts.trials.values()))
+    had = share_had(facts.plan, facts.trials.values())
     trials: dict[tuple[str, str], int] = defaultdict(int)
     for trial in facts.trials.values():
         key = trial.stage, trial.outcome or "unfinished"
@@ -40,9 +40,7 @@ def costs(facts: Facts) -> Section | None:
         compute[key] += trial.compute - (before.compute if before else 0.0)
         took = trial.seconds - (before.seconds if before else 0.0)
         seconds[key] += took
-        # Where trials share GPUs, each took a part of one.
-        part = float(trial.provenance.get("gpu_part", 1.0))
-        device_seconds[key] += took * (part if part < 1.0 else devices)
+        device_seconds[key] += took * devices_had(trial, devices_of(had), gpus=bool(had.gpus))
         trials[key] += 1
     if not any(compute.values()):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from cluster.connect import ClusterError, connected
-from cluster.resources import cores
+from cluster.resources import Share, cores
 from cluster.resources import room as room_on
 from search.config.checks import check_config, require_trainable
 from search.config.config import Config
@@ -22,6 +22,7 @@ from search.config.resolve import resolve_plan
 from search.config.sections import SearchConfig
 from search.config.share import devices_of, require_fit, share_of
 from search.engine.nodes import nodes_up
+from search.engine.packing.worth import long_enough, to_measure
 from search.explore.warm_start import require_runs
 from search.logs.console import duration
 from search.schedulers.scheduler import EarlyStoppingConfig, Scheduler, starts_slowly
@@ -57,6 +58,8 @@ class SweepCost:
         cores: that this machine has.
         one_gpu: whether they all share an Apple GPU: in the time of one.
         nodes: of a cluster at an address that hold trials now; 0 for this machine alone.
+        threads: of a trial on CPUs, at most, whose gain is measured at the start; the estimate has
+            as many as the file says, or one. 0 where nothing is measured.
         measured: whether it is measured at the start how many trials share a GPU; the estimate has
             one on each.
     """
@@ -74,6 +77,7 @@ class SweepCost:
     one_gpu: bool = False
     nodes: int = 0
     measured: bool = False
+    threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,11 @@ def text(found: DryRun) -> str:
             "how many trials share a GPU is measured when the sweep starts; the estimate has one "
             "on each (cluster.gpus_per_trial says it, cluster.pack: false has it so)"
         )
+    if estimate.threads > 1:
+        lines.append(
+            f"what a trial gains by threads, up to {estimate.threads} where trials leave cores, is "
+            "measured when the sweep starts; the estimate has one (train.threads says it)"
+        )
     if estimate.warmup > estimate.steps_per_trial / 2:
         lines.append(
             f"the learning rate warms up over {estimate.warmup:,} of those steps: shorten "
@@ -246,7 +255,9 @@ def _estimate(plan: Plan, task: Task, asked: int | None, address: str | None) ->
     parallel = limit or room
     address = address or plan.sections.cluster.address
     away, holders = address is not None, 0
+    nodes: list[dict[str, float]] = [] if away else [{"CPU": float(cores())}]
     if address is not None and (up := _nodes_at(address)) is not None:
+        nodes = up
         each = share_of(plan, up)
         require_fit(each, up)
         there = [fits for node in up if (fits := room_on(node, each))]
@@ -270,8 +281,17 @@ def _estimate(plan: Plan, task: Task, asked: int | None, address: str | None) ->
         cores=cores(),
         one_gpu=on_apple,
         nodes=holders,
+        threads=_threads(plan, each, nodes, limit, full * plan.budget),
         measured=bool(each.gpus) and section.gpus_per_trial is None and section.pack,
     )
+
+
+def _threads(
+    plan: Plan, share: Share, nodes: Sequence[Mapping[str, float]], limit: int | None, flops: float
+) -> int:
+    """Threads that the sweep measures at its start, at most."""
+    at_once = min(limit or plan.wanted, plan.wanted)
+    return to_measure(plan, share, nodes, limit) if long_enough(flops, at_once) else 0
 
 
 def _nodes_at(address: str) -> list[dict[str, float]] | None:

@@ -217,7 +217,8 @@ def _finish(
         stages = SweepStages(plan, ledger, task, runner.display, meter, explore=explore)
 
         def resized(at_once: int, share: Share) -> None:
-            meter.parallel, meter.devices = max(at_once, 1), devices_of(share)
+            meter.parallel, meter.gpus = max(at_once, 1), bool(share.gpus)
+            meter.devices = devices_of(share if share.gpus else driver.share)
 
         over = _every(_LIMIT_SECONDS, lambda: meter.met() is not None)
         try:

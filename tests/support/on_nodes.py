@@ -2,7 +2,8 @@
 
 `python -m tests.support.on_nodes FOLDER ADDRESS SECTIONS CONFIGS` prints a JSON object a line:
 `resized` with `gpus`, `started` with its `worker`, `reported`, `ended` and `note`, each with the
-time. SECTIONS is the file's `cluster`, with `plugins` and a `factory` besides.
+time. SECTIONS is the file's `cluster`, with `plugins`, a `factory` and `fastest`, a core's FLOPs a
+second, besides.
 """
 
 from __future__ import annotations
@@ -108,6 +109,7 @@ def main() -> None:
     folder, address = Path(sys.argv[1]), sys.argv[2]
     sections, configs = json.loads(sys.argv[3]), json.loads(sys.argv[4])
     from search.engine.driver import Runner, driving
+    from search.engine.packing import worth
     from search.engine.presence import present_in
     from search.engine.source import FixedTrials
     from search.ledger.ledger import Ledger
@@ -134,6 +136,7 @@ def main() -> None:
         def ended(self, trial: Any) -> None:
             say(ended=trial.id, outcome=trial.outcome)
 
+    worth.FASTEST = sections.pop("fastest", worth.FASTEST)
     plugins, factory = sections.pop("plugins", []), sections.pop("factory", FACTORY)
     plan = planned({**tree("none", 4, 1), "plugins": plugins, "cluster": sections})
     runner = Runner(address, None, Saying(quiet=True), factory, [str(ROOT), *sys.path[:1]])

@@ -3,7 +3,8 @@
 Without TRIAL: what the drivers did and warned of, in time order: trials that began, on which
 worker, waited and ended, attempts that were lost. With TRIAL: its config, attempts, reports, what
 it failed by, and what the processes of its attempts wrote, kept in the run folder up to 256 KiB an
-attempt and without values of variables that are named as secrets are.
+attempt and without values of variables that are named as secrets are. Of a folder of `trm train`:
+its reports, and when its last process began and ended.
 
   trm logs runs/mine
   trm logs runs/mine --follow

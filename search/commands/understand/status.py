@@ -10,6 +10,9 @@ what it has cost, the time that is left for all of it, and which trials are slow
 attempts. `--watch` shows it anew until no driver is at work; off a terminal it waits, and prints
 the last state alone.
 
+Of a folder of `trm train` it says where the training stands: steps, the share of the budget that is
+spent, the time left and the last report; as of ten seconds ago while it trains.
+
   trm status runs/mine
   trm status 's3://bucket/runs/mine' --watch
   trm status runs/mine --json --watch 60       # a line of JSON a minute
@@ -26,7 +29,7 @@ from trm.stopping import at_an_interrupt
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm status`."""
-    parser.add_argument("run", metavar="RUN", help="a run folder of `trm sweep`, or its URI")
+    parser.add_argument("run", metavar="RUN", help="a run folder, or its URI")
     parser.add_argument(
         "--explain", action="store_true", help="say of each number of the result what it is"
     )

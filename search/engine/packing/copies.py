@@ -72,6 +72,33 @@ class Measurable(Protocol):
         """Memory of the device."""
 
 
+def measurable(job: Job, others: Sequence[dict[str, Any]] = ()) -> Measurable | None:
+    """What a job's training is measured by; None where it cannot be.
+
+    Args:
+        others: further configs of the sweep, of which the largest is measured.
+    """
+    look_in(map(Path, job.path))
+    if job.factory is None:
+        return TRMCopy(job, others)
+    module, _, name = job.factory.partition(":")
+    factory = getattr(importlib.import_module(module), name)
+    found: Measurable | None = factory.measurable(job) if hasattr(factory, "measurable") else None
+    return found
+
+
+def timed(training: Measurable, flops: float, seconds: float) -> Timed:
+    """What a training does in so long."""
+    steps = 0
+    training.wait()
+    begun = time.perf_counter()
+    while steps < LEAST_STEPS or time.perf_counter() - begun < seconds:
+        training.step()
+        steps += 1
+    training.wait()
+    return Timed(steps / (time.perf_counter() - begun), flops, training.used())
+
+
 class Copy:
     """An actor of Ray that holds one measurable training.
 
@@ -81,15 +108,7 @@ class Copy:
     """
 
     def __init__(self, job: str, others: Sequence[dict[str, Any]] = ()) -> None:
-        own = Job.from_json(job)
-        look_in(map(Path, own.path))
-        self._training: Measurable | None
-        if own.factory is None:
-            self._training = TRMCopy(own, others)
-        else:
-            module, _, name = own.factory.partition(":")
-            factory = getattr(importlib.import_module(module), name)
-            self._training = factory.measurable(own) if hasattr(factory, "measurable") else None
+        self._training = measurable(Job.from_json(job), others)
         self._flops = 0.0
 
     def device(self) -> tuple[str, float]:
@@ -104,15 +123,8 @@ class Copy:
 
     def measure(self, seconds: float) -> Timed:
         """Train for so long."""
-        training, steps = self._training, 0
-        assert training is not None
-        training.wait()
-        begun = time.perf_counter()
-        while steps < LEAST_STEPS or time.perf_counter() - begun < seconds:
-            training.step()
-            steps += 1
-        training.wait()
-        return Timed(steps / (time.perf_counter() - begun), self._flops, training.used())
+        assert self._training is not None
+        return timed(self._training, self._flops, seconds)
 
 
 class TRMCopy:
@@ -159,6 +171,11 @@ class TRMCopy:
         trainer.evaluate(subset(split, min(config.train.eval_batch_size, len(split))))
         return flops
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it trains on the CPU, once it is built."""
+        return self._trainer.device.type == "cpu"
+
     def step(self) -> None:
         """One training step."""
         self._trainer.train_step()
@@ -176,10 +193,24 @@ class TRMCopy:
 
         device = self._trainer.device
         if device.type != "cuda":
-            return Used(0.0, 0.0, 0.0)
+            own = own_memory()
+            return Used(own, own, 0.0)
         free, total = torch.cuda.mem_get_info(device)
         return Used(
             float(torch.cuda.max_memory_reserved(device)),
             float(torch.cuda.memory_reserved(device)),
             float(total - free),
         )
+
+
+def own_memory() -> float:
+    """Bytes that this process had at most, what it shares with others left out; 0 if unknown."""
+    try:
+        text = Path("/proc/self/status").read_text(encoding="ascii")
+        found = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        peak, files, shared = (
+            1024.0 * float(found[name].split()[0]) for name in ("VmHWM", "RssFile", "RssShmem")
+        )
+        return max(peak - files - shared, 0.0)
+    except (OSError, KeyError, ValueError, IndexError):
+        return 0.0

@@ -20,6 +20,7 @@ from search.config.plan import Plan
 from search.engine.job import Job
 from search.engine.packing.copies import Copy, Timed
 from search.engine.packing.packings import DeviceClass, Packings
+from search.engine.packing.worth import WORTH
 from search.ledger.ledger import Ledger
 from search.ledger.lineage import spent
 from search.logs.console import warn
@@ -29,8 +30,6 @@ SECONDS = 2.5
 """That a number of copies is timed for."""
 BOUND = 45.0
 """Seconds of a device's whole probe, at most: processes start, and build the model, in them."""
-WORTH = 0.05
-"""Of a sweep's time that a probe may take; where it would take more, it ends with one copy."""
 _LIKELY_LEVELS = 4
 """Numbers of copies that a probe looks at, more or less."""
 

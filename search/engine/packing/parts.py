@@ -1,5 +1,7 @@
 """Which part of a GPU each attempt has, and on which nodes: unequal nodes give unequal parts.
 
+Without GPUs, how many threads.
+
 A trial that ran out of the memory of its part runs once more with a larger one. It waits until
 nothing else is to start: the devices are then left by and by, and nobody is kept from them.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from search.ledger.attempts import Attempt
 from search.ledger.trial import Trial
@@ -44,6 +47,16 @@ class Part:
         return self.gpus > self.group
 
 
+class Threading(Protocol):
+    """Tells how many threads attempts on CPUs have."""
+
+    def of(self, trial: Trial) -> int:
+        """Threads of an attempt that begins."""
+
+    def most(self) -> int:
+        """Threads that some node still has cores for."""
+
+
 class Parts:
     """The parts of the attempts of one execution.
 
@@ -54,11 +67,15 @@ class Parts:
 
     def __init__(self, attempts: Mapping[int, Sequence[Attempt]]) -> None:
         self.groups: Callable[[], Mapping[float, Group]] = dict
+        self.threading: Threading | None = None
+        self._threads: dict[str, tuple[int, int, int]] = {}
         self._attempts = attempts
         self._open: dict[str, tuple[int, int, Part]] = {}
 
     def open(self, name: str, trial: Trial, attempt: int) -> None:
-        """Give an attempt its part, if nodes have GPUs at all."""
+        """Give an attempt its threads, and its part if nodes have GPUs at all."""
+        if self.threading is not None:
+            self._threads[name] = (trial.id, attempt, self.threading.of(trial))
         groups = self.groups()
         if not groups:
             return
@@ -73,10 +90,17 @@ class Parts:
     def close(self, name: str) -> None:
         """An attempt is over."""
         self._open.pop(name, None)
+        self._threads.pop(name, None)
 
     def clear(self) -> None:
         """All are."""
         self._open.clear()
+        self._threads.clear()
+
+    def threads(self, trial: int, attempt: int) -> int | None:
+        """An attempt's threads; None where its config says them."""
+        found = (n for t, a, n in self._threads.values() if (t, a) == (trial, attempt))
+        return next(found, None)
 
     def of(self, trial: int, attempt: int) -> Part | None:
         """An attempt's part; None where it has no GPU."""
@@ -111,7 +135,10 @@ class Parts:
         """Those of attempts that wait for a worker whose nodes are gone, while there are others."""
         groups = self.groups()
         held = {name: entry[2] for name, entry in self._open.items() if name in waiting}
-        return [name for name, part in held.items() if groups and part.group not in groups]
+        lost = [name for name, part in held.items() if groups and part.group not in groups]
+        if self.threading is not None and (most := self.threading.most()):
+            lost += [n for n, (_, _, own) in self._threads.items() if n in waiting and own > most]
+        return lost
 
     def grows(self, trial: Trial) -> bool:
         """Whether a trial's next attempt has a larger part than others."""

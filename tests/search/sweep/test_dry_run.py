@@ -42,6 +42,36 @@ def test_a_cluster_is_counted_node_by_node(tiny: Tiny, monkeypatch: pytest.Monke
         dry_run(config, build=lambda experiment: experiment.task.build())
 
 
+def test_a_long_sweep_of_few_trials_says_that_threads_are_measured(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.sweep.dry_run.cores", lambda: 16)
+    monkeypatch.setattr("search.sweep.dry_run._seconds_per_trial", lambda *_: 60.0)
+    long = {"train.budget": {"flops": 1e16}, "train.device": "cpu"}
+    more = {"stability.promise_seeds": 3, "stability.candidates": 2, "stability.seeds": 2}
+
+    def threads(**given: Any) -> tuple[int, str]:
+        tree = tiny(long | more | given)
+        tree["optimizer"]["lr"] = {"loguniform": [1e-3, 1e-2]}
+        found = dry_run(checked(tree), build=lambda experiment: experiment.task.build())
+        assert found.estimate is not None
+        return found.estimate.threads, said(found)
+
+    most, text = threads()
+    assert most == 5, "three of the promise leave five cores each"
+    assert "what a trial gains by threads, up to 5 where trials leave cores, is measured" in text
+    for given in (
+        {"train.threads": 2},
+        {"cluster.cpus_per_trial": 1},
+        {"cluster.pack": False},
+        {"train.budget": {"flops": 1e10}},
+        {"train.compile": True},
+    ):
+        most, text = threads(**given)
+        assert most == 0, given
+        assert "threads" not in text
+
+
 @pytest.mark.parametrize(
     ("given", "room", "text"),
     [
