@@ -8,6 +8,7 @@ whose it is; checksums of all of it lie before its footer.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
@@ -248,6 +249,9 @@ def sound(path: Place) -> Iterator[None]:
     except UserError:
         raise
     except OSError as error:
+        if isinstance(path, Path) and error.errno is not None and error.filename is None:
+            # pyarrow's own names no file but in its words.
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         if error.errno is not None or not isinstance(path, Path):
             raise
         raise DamagedFileError(path, "is damaged, not Parquet") from error

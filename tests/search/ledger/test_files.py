@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from search.cli import main
 from search.ledger.files import fields_of, read_json
 from search.ledger.ledger import Ledger
+from search.ledger.parquet import sound
 from tests.support.folders import RUNS_V1
 from trm.errors import UserError
 
@@ -106,3 +108,13 @@ def test_ablations_have_no_search_to_be_looked_at(
     for words in (["importance"], ["fidelity"], ["export"], ["sensitivity", "--dry-run"]):
         line = refused(words[0], folder, *words[1:])
         assert "holds ablations, which have no search and no winner" in line
+
+
+def test_what_the_system_refuses_names_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "000000.parquet"
+    # As pyarrow raises it, without a file's name of its own.
+    with pytest.raises(PermissionError) as refused, sound(path):
+        raise OSError(errno.EACCES, "Failed to open local file")
+    assert refused.value.filename == str(path)
+    with pytest.raises(FileNotFoundError), sound(path):
+        raise OSError(errno.ENOENT, "Failed to open local file")
