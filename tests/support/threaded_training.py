@@ -16,7 +16,7 @@ from tests.support.toy_training import ToyTraining
 from trm.report import Report
 
 KNEE = 4
-STEP = 0.05
+STEP = 0.2
 """Seconds of a step with one thread."""
 MEMORY = 1e9
 
