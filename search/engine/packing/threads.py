@@ -44,6 +44,7 @@ class Threads:
         trials: of the run, by id.
         nodes: resources of each node that is up.
         decides: whether trials have what is found here; else as the file says.
+        runs: trials of a stage that count as one batch however few of them begin at first.
         changed: called when the number is another one than before.
         now: the number of the trials begun last.
     """
@@ -55,6 +56,7 @@ class Threads:
     trials: Mapping[int, Trial]
     nodes: Callable[[], Sequence[Resources]]
     decides: bool = True
+    runs: Mapping[str, int] = field(default_factory=dict)
     changed: Callable[[], None] = lambda: None
     now: int = 0
     _stages: dict[str, int] = field(default_factory=dict)
@@ -87,7 +89,7 @@ class Threads:
         same = (trial.threads for trial in self.trials.values() if trial.stage == stage)
         if (before := next(filter(None, same), None)) is not None:
             return before
-        at_once = min(self.parallel, self.waiting() + 1)
+        at_once = min(self.parallel, max(self.waiting() + 1, self.runs.get(stage, 0)))
         return threads_for(self.pace, self.nodes(), self.share, at_once)
 
 
@@ -117,8 +119,12 @@ def threads_of(
     if pace is None:
         return None
     own = replace(share, memory=memory_share(pace, [node["Resources"] for node in nodes]))
-    most = parallel or sys.maxsize
-    return Threads(pace, own, most, waiting, trials, resources_up, decides=not are_said(plan))
+    # The reference recipe's may begin one by one, beside the last trials of another stage.
+    promised = 2 * plan.sections.stability.promise_seeds
+    return Threads(
+        pace, own, parallel or sys.maxsize, waiting, trials, resources_up,
+        decides=not are_said(plan), runs={"promise": promised, "reference": promised},
+    )  # fmt: skip
 
 
 def _pace(

@@ -36,7 +36,7 @@ def are_said(plan: Plan) -> bool:
 def fewest(plan: Plan, parallel: int | None) -> int:
     """Trials at once in the smallest stage of a sweep."""
     stability = plan.sections.stability
-    stages = (parallel or sys.maxsize, plan.wanted, stability.runs(), stability.promise_seeds)
+    stages = (parallel or sys.maxsize, plan.wanted, stability.runs(), 2 * stability.promise_seeds)
     return min(count for count in stages if count)
 
 

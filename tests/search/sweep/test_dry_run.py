@@ -58,8 +58,8 @@ def test_a_long_sweep_of_few_trials_says_that_threads_are_measured(
         return found.estimate.threads, said(found)
 
     most, text = threads()
-    assert most == 5, "three of the promise leave five cores each"
-    assert "what a trial gains by threads, up to 5 where trials leave cores, is measured" in text
+    assert most == 2, "six runs leave two cores each"
+    assert "what a trial gains by threads, up to 2 where trials leave cores, is measured" in text
     for given in (
         {"train.threads": 2},
         {"cluster.cpus_per_trial": 1},

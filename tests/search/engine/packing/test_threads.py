@@ -45,6 +45,12 @@ def test_a_stage_has_one_number_whenever_its_trials_begin() -> None:
     assert changes == [(4, 2)]
 
 
+def test_runs_that_begin_one_by_one_share_the_cores_as_one_batch() -> None:
+    trials = [trial(0, "reference"), trial(1, "reference")]
+    own = threads(trials, [0], [{"CPU": 8.0}], runs={"reference": 4})
+    assert [own.of(one) for one in trials] == [2, 2]
+
+
 def test_a_trial_keeps_what_it_has_and_so_does_its_stage_after_a_resume() -> None:
     nodes: list[Mapping[str, float]] = [{"CPU": 8.0}]
     trials = [trial(0, threads=2), trial(1), trial(2, "confirm", threads=1), trial(3, "confirm")]
