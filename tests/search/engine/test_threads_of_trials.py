@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from search.analysis.status import status, status_text
 from search.engine.packing.packings import read_paces
+from search.ledger.lineage import device_seconds
 from search.ledger.reader import read_book
 from tests.support.on_nodes import Sweep, nodes
 
@@ -35,11 +35,9 @@ def test_few_trials_share_the_cores_as_threads(tmp_path: Path) -> None:
     assert {trial.threads for trial in book.trials.values()} == {4}
     assert [line["note"] for line in sweep.said("note")] == [found.text()]
     assert sweep.said("resized")[-1]["resized"] == 2
-    assert found.text() in status_text(run)
-    state = status(run)
-    assert state["cpus"][0]["pace"]["memory"] == 1e9
+    assert found.pace.memory == 1e9
     seconds = sum(trial.seconds for trial in book.trials.values())
-    assert state["cost"]["device_hours"] == pytest.approx(4 * seconds / 3600)
+    assert device_seconds(book.trials, 1.0, gpus=False) == pytest.approx(4 * seconds)
 
 
 def test_memory_decides_how_many_run_at_once(tmp_path: Path) -> None:
