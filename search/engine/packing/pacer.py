@@ -63,10 +63,10 @@ class PacedCopy:
         self._training.step()
         return timed(self._training, self._flops, seconds).rate
 
-    def memory(self) -> float:
+    def memory(self, largest: bool = True) -> float:
         """Bytes that a training takes at most, of the largest config; 0 if that is not known."""
         assert self._training is not None
-        if isinstance(self._training, TRMCopy) and self._others:
+        if largest and isinstance(self._training, TRMCopy) and self._others:
             TRMCopy(self._job, self._others).prepare()
         return self._training.used().peak
 
@@ -124,14 +124,16 @@ class Pacer:
             known = self._known.pace(name, cores, most)
             if known is not None:
                 return known.pace
+            begun = time.monotonic()
             flops = self._get(copy.prepare.remote())
             if flops is None:
                 return None
-            prepared = time.monotonic() - self._begun
+            built = time.monotonic() - begun
             paced, why = climb(lambda n: self._rate(copy, n, flops, at_once), most)
             memory = 0.0
-            if self._left() > 2 * prepared and not self._too_short:
-                with suppress(GetTimeoutError):
+            with suppress(GetTimeoutError):
+                memory = self._get(copy.memory.remote(False))
+                if self._left() > 2 * built and not self._too_short:
                     memory = self._get(copy.memory.remote())
         finally:
             ray.kill(copy)

@@ -11,7 +11,7 @@ from search.ledger.lineage import device_seconds
 from search.ledger.reader import read_book
 from tests.support.on_nodes import Sweep, nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 FACTORY = "tests.support.threaded_training:ThreadedTraining"
 
