@@ -18,6 +18,8 @@ from curricula.limits import MOST_EXAMPLES, MOST_SEED
 from trm.errors import UserError
 from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import cached_splits, make_split
+from trm.tasks.drawn import least_image
+from trm.tasks.held import HeldTask
 from trm.tasks.picture import PAPER, PATH, Look
 
 _LETTERS = "urdl"
@@ -81,7 +83,7 @@ class ArrowsConfig(TaskConfig):
         return ArrowsTask(self, splits)
 
 
-class ArrowsTask(Task):
+class ArrowsTask(HeldTask):
     """Arrow grids of one size. Difficulty is the number of visited cells.
 
     No two examples of the whole task, and so of two splits, are rotations or reflections of each
@@ -93,20 +95,14 @@ class ArrowsTask(Task):
     vocab_size = 9
 
     def __init__(self, config: ArrowsConfig, splits: dict[SplitName, Split]) -> None:
+        super().__init__(splits, config.augment)
         self.size = config.size
         self.seq_len = config.size**2
         self.grid_shape = (config.size, config.size)
-        self.augments = config.augment
-        self._splits = splits
 
-    def split(self, name: SplitName) -> Split:
-        return self._splits[name]
-
-    def augment(
+    def moved(
         self, inputs: Tokens, labels: Tokens, rng: np.random.Generator
     ) -> tuple[Tokens, Tokens]:
-        if not self.augments:
-            return inputs, labels
         cells, tokens = _symmetries(self.size)
         choice = rng.integers(8, size=len(inputs))[:, None]
         source = cells[choice[:, 0]]
@@ -190,14 +186,7 @@ def trace(inputs: Tokens, size: int) -> Tokens:
 def canonical(inputs: Tokens, size: int) -> Tokens:
     """The least of each grid's eight rotations and reflections, compared cell by cell."""
     cells, tokens = _symmetries(size)
-    images = np.stack([tokens[k][inputs[:, cells[k]]] for k in range(8)])
-    best = images[0]
-    for image in images[1:]:
-        differs = image != best
-        first = differs.argmax(axis=1)[:, None]
-        less = np.take_along_axis(image, first, 1) < np.take_along_axis(best, first, 1)
-        best = np.where(less, image, best)
-    return np.asarray(best)
+    return least_image([tokens[k][inputs[:, cells[k]]] for k in range(8)])
 
 
 def _symmetries(size: int) -> tuple[NDArray[np.intp], Tokens]:

@@ -49,6 +49,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def take(self, rows: NDArray[np.intp] | slice) -> Split:
+        """Some of the examples, in this order."""
+        kinds = self.puzzle_identifiers[rows]
+        return Split(self.inputs[rows], self.labels[rows], self.difficulty[rows], kinds)
+
 
 class Task(ABC):
     """A puzzle family with its data. Splits share no two symmetry-equivalent puzzles.

@@ -194,34 +194,6 @@ class DrawnTask(Task):
         return asked, np.where(asked & (tokens != IGNORE), tokens, given)
 
 
-def least_and_most(key: str, pair: list[int], least: int, most: int) -> range:
-    """The numbers that a pair `[low, high]` of the config means.
-
-    Raises:
-        ValueError: they are no such pair, or leave the bounds.
-    """
-    low, high = pair
-    if not least <= low <= high <= most:
-        raise ValueError(f"{key} {pair} must be [low, high] with {least} <= low <= high <= {most}")
-    return range(low, high + 1)
-
-
-def up_to(beyond: int | None, trained: range, most: int) -> range:
-    """The difficulties after the trained ones, up to `beyond`.
-
-    Raises:
-        ValueError: there are none, or they leave the bounds.
-    """
-    if beyond is None:
-        return range(0)
-    if not trained[-1] < beyond <= most:
-        raise ValueError(
-            f"beyond {beyond} must be more than {trained[-1]}, the most that is trained, and at "
-            f"most {most}; null makes no such set"
-        )
-    return range(trained[-1] + 1, beyond + 1)
-
-
 def least_image(images: list[Tokens]) -> Tokens:
     """Of each row's images `[n, cells]` the least, compared cell by cell."""
     best = images[0]

@@ -17,6 +17,7 @@ from trm.errors import UserError
 from trm.tasks.base import IGNORE, Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import SPLITS, data_hash
 from trm.tasks.disjoint import disjoint
+from trm.tasks.interleaving import interleaved
 from trm.tasks.picture import Painting
 from trm.tasks.placement import Place, placed
 from trm.tasks.token_file import holds_tokens, read_split
@@ -259,17 +260,17 @@ class MixtureTask(Task):
         splits, source_of = {}, {}
         for split in SPLITS:
             parts = [
-                self._lifted(_take(task.split(split), kept[name][split]), name)
+                self._lifted(task.split(split).take(kept[name][split]), name)
                 for name, task in self._tasks.items()
             ]
-            order, sources = _interleaved([len(part) for part in parts])
+            order, sources = interleaved([len(part) for part in parts])
             whole = Split(
                 np.concatenate([part.inputs for part in parts]),
                 np.concatenate([part.labels for part in parts]),
                 np.concatenate([part.difficulty for part in parts]),
                 np.concatenate([part.puzzle_identifiers for part in parts]),
             )
-            splits[split], source_of[split] = _take(whole, order), sources
+            splits[split], source_of[split] = whole.take(order), sources
         return splits, source_of
 
     def _lifted(self, split: Split, name: str) -> Split:
@@ -298,24 +299,3 @@ def _built(name: str, task: TaskConfig, cache: Path | None, progress: Progress |
 
 def _names(place: Place) -> str:
     return ", ".join(place.names)
-
-
-def _take(split: Split, rows: NDArray[np.intp]) -> Split:
-    return Split(
-        split.inputs[rows],
-        split.labels[rows],
-        split.difficulty[rows],
-        split.puzzle_identifiers[rows],
-    )
-
-
-def _interleaved(sizes: list[int]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """An order of the examples of concatenated parts, and the part of each in that order.
-
-    Each part keeps its own order and is spread evenly, so that any number of first examples holds
-    every part in proportion, up to rounding.
-    """
-    where = np.concatenate([(np.arange(size) + 0.5) / size for size in sizes])
-    part = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-    order = np.lexsort((part, where))
-    return order, part[order]

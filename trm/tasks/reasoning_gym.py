@@ -22,6 +22,7 @@ from curricula.limits import MOST_EXAMPLES, MOST_SEED
 from trm.errors import UserError
 from trm.tasks.base import IGNORE, Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import SPLITS, cached_splits, make_split
+from trm.tasks.held import HeldTask
 
 PAD, ASKED, END = 0, 1, 2
 """Tokens before those of characters: nothing, a cell for the answer, and what follows an answer."""
@@ -230,7 +231,7 @@ def _text(tokens: Tokens) -> str:
     return "".join(signs)
 
 
-class ReasoningGymTask(Task):
+class ReasoningGymTask(HeldTask):
     """Questions of one family. Tokens: nothing, a cell for the answer, the end, then characters."""
 
     name = "reasoning_gym"
@@ -241,15 +242,12 @@ class ReasoningGymTask(Task):
     def __init__(
         self, config: ReasoningGymConfig, family: _Family, splits: dict[SplitName, Split]
     ) -> None:
+        super().__init__(splits)
         self.config = config
         self.many_answers = config.many_answers
         self.seq_len = config.question_length + config.answer_length
         self.grid_shape = (1, self.seq_len)
         self._family = family
-        self._splits = splits
-
-    def split(self, name: SplitName) -> Split:
-        return self._splits[name]
 
     def verify(self, inputs: Tokens, answers: Tokens) -> NDArray[np.bool_]:
         """By the family's own verifier, for questions that were drawn; others are never right."""

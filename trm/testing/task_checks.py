@@ -24,13 +24,13 @@ from trm.tasks.soundness import (
     require_rules,
     verdicts,
 )
+from trm.testing.corruption import corrupted
 from trm.testing.sections import check_section
 
 EXAMPLES = 64
 """Examples that are verified, moved and shown."""
 _FIELDS = ("inputs", "labels", "difficulty", "puzzle_identifiers")
 _SEEDS = (0, 1, 2, 3)
-_FEW_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def verifier(tried: Tried) -> None:
         right.dtype == bool and bool(right.all()), "right() refuses labels",
         "say True for each row whose answer is its label",
     )  # fmt: skip
-    for how, wrong, most in _corrupted(task, labels):
+    for how, wrong, most in corrupted(task, labels):
         accepted = int(verdicts("valid", task, inputs, wrong).sum())
         limit = len(inputs) - 1 if task.many_answers else int(most * len(inputs))
         _hold(
@@ -253,7 +253,7 @@ def _hold(holds: bool, found: str, remedy: str) -> None:
 
 
 def _first(split: Split) -> Split:
-    return Split(*(getattr(split, field)[:EXAMPLES] for field in _FIELDS))
+    return split.take(slice(EXAMPLES))
 
 
 def _keys(task: Task, split: Split) -> list[bytes]:
@@ -280,22 +280,6 @@ def _same(task: Task, other: Task, how: str) -> None:
                 "draw from a generator that the config's seed begins",
             )  # fmt: skip
     _hold(task.data_hash == other.data_hash, f"data_hash differs when it is {how}", "leave it out")
-
-
-def _corrupted(task: Task, labels: Tokens) -> list[tuple[str, Tokens, float]]:
-    """Answers that are no label, in words, and the share of them that may be right after all."""
-    counted = labels != IGNORE
-    rng = np.random.default_rng(0)
-    every = np.where(counted, (labels + 1) % task.vocab_size, labels)
-    chosen = np.where(counted, rng.random(labels.shape), -1.0).argmax(axis=1)
-    rows = np.arange(len(labels))
-    one = labels.copy()
-    by = rng.integers(1, task.vocab_size, size=len(labels)) if task.vocab_size > 1 else 0
-    one[rows, chosen] = (one[rows, chosen] + by) % task.vocab_size
-    return [
-        ("of which every cell is wrong", every.astype(np.int32), 0.0),
-        ("of which one cell is wrong", one.astype(np.int32), _FEW_SHARE),
-    ]
 
 
 def _reads(task: Task, text: str, puzzle: Tokens) -> bool:

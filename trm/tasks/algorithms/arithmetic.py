@@ -10,15 +10,8 @@ from pydantic import Field, model_validator
 
 from trm.tasks.algorithms.digits import Digits, added, multiplied, partial_products
 from trm.tasks.base import IGNORE, Tokens
-from trm.tasks.drawn import (
-    NOTHING,
-    NOTHING_WORD,
-    DrawnConfig,
-    DrawnTask,
-    least_and_most,
-    least_image,
-    up_to,
-)
+from trm.tasks.drawn import NOTHING, NOTHING_WORD, DrawnTask, least_image
+from trm.tasks.ranged import RangedConfig
 
 _ASK = 2
 _FIRST = 3
@@ -27,7 +20,7 @@ _MOST_SIZE = 64
 _DIGITS = "0123456789abcdef"
 
 
-class ArithmeticConfig(DrawnConfig):
+class ArithmeticConfig(RangedConfig):
     """Add or multiply two numbers digit by digit, or work out a chain of operations modulo m.
 
     Attributes:
@@ -45,6 +38,7 @@ class ArithmeticConfig(DrawnConfig):
         modulus: of a chain.
     """
 
+    ranged = "size"
     name: Literal["arithmetic"] = "arithmetic"
     operation: Literal["addition", "multiplication", "chain"] = "addition"
     size: list[int] = Field(default=[2, 5], min_length=2, max_length=2)
@@ -55,19 +49,14 @@ class ArithmeticConfig(DrawnConfig):
     modulus: int = Field(default=7, ge=2, le=100)
 
     @model_validator(mode="after")
-    def _in_bounds(self) -> ArithmeticConfig:
-        assert self.further is not None
+    def _moved_as_can_be(self) -> ArithmeticConfig:
         if self.augment and self.operation == "chain":
             raise ValueError("augment true: a chain has no symmetry; leave it false")
         return self
 
     @property
-    def trained(self) -> range:
-        return least_and_most("size", self.size, 1, _MOST_SIZE)
-
-    @property
-    def further(self) -> range:
-        return up_to(self.beyond, self.trained, _MOST_SIZE)
+    def bounds(self) -> tuple[int, int]:
+        return 1, _MOST_SIZE
 
     def rules(self) -> DrawnTask:
         return ChainTask(self) if self.operation == "chain" else DigitsTask(self)

@@ -6,25 +6,18 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from trm.tasks.base import IGNORE, Tokens
-from trm.tasks.drawn import (
-    NOTHING,
-    NOTHING_WORD,
-    DrawnConfig,
-    DrawnTask,
-    least_and_most,
-    least_image,
-    up_to,
-)
+from trm.tasks.drawn import NOTHING, NOTHING_WORD, DrawnTask, least_image
+from trm.tasks.ranged import RangedConfig
 
 _DEAD = 2
 _MARK = 4
 _MOST_WIDTH = 128
 
 
-class AutomatonConfig(DrawnConfig):
+class AutomatonConfig(RangedConfig):
     """Run an elementary cellular automaton on a ring for k steps.
 
     Attributes:
@@ -35,24 +28,16 @@ class AutomatonConfig(DrawnConfig):
         beyond: most steps of the set beyond the trained range; null makes none.
     """
 
+    ranged = "steps"
     name: Literal["automaton"] = "automaton"
     rule: int = Field(default=110, ge=0, le=255)
     width: int = Field(default=16, ge=3, le=_MOST_WIDTH)
     steps: list[int] = Field(default=[1, 4], min_length=2, max_length=2)
     beyond: int | None = 6
 
-    @model_validator(mode="after")
-    def _in_bounds(self) -> AutomatonConfig:
-        assert self.further is not None
-        return self
-
     @property
-    def trained(self) -> range:
-        return least_and_most("steps", self.steps, 1, self.width)
-
-    @property
-    def further(self) -> range:
-        return up_to(self.beyond, self.trained, self.width)
+    def bounds(self) -> tuple[int, int]:
+        return 1, self.width
 
     def rules(self) -> DrawnTask:
         return AutomatonTask(self)

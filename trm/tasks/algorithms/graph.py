@@ -6,17 +6,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from trm.tasks.base import IGNORE, Tokens
-from trm.tasks.drawn import (
-    NOTHING,
-    NOTHING_WORD,
-    DrawnConfig,
-    DrawnTask,
-    least_and_most,
-    up_to,
-)
+from trm.tasks.drawn import NOTHING, NOTHING_WORD, DrawnTask
+from trm.tasks.ranged import RangedConfig
 
 _EDGE, _NODE, _SOURCE, _NEVER = 2, 3, 4, 5
 _APART = 0.15
@@ -24,7 +18,7 @@ _APART = 0.15
 _MOST_NODES = 32
 
 
-class GraphConfig(DrawnConfig):
+class GraphConfig(RangedConfig):
     """Which nodes of a graph can be reached from a source, or over how few edges.
 
     Attributes:
@@ -38,6 +32,7 @@ class GraphConfig(DrawnConfig):
         beyond: most edges of the set beyond the trained range; null makes none.
     """
 
+    ranged = "farthest"
     name: Literal["graph"] = "graph"
     find: Literal["reach", "distance"] = "distance"
     nodes: int = Field(default=8, ge=3, le=_MOST_NODES)
@@ -46,18 +41,9 @@ class GraphConfig(DrawnConfig):
     farthest: list[int] = Field(default=[1, 4], min_length=2, max_length=2)
     beyond: int | None = 5
 
-    @model_validator(mode="after")
-    def _in_bounds(self) -> GraphConfig:
-        assert self.further is not None
-        return self
-
     @property
-    def trained(self) -> range:
-        return least_and_most("farthest", self.farthest, 1, self.nodes - 1)
-
-    @property
-    def further(self) -> range:
-        return up_to(self.beyond, self.trained, self.nodes - 1)
+    def bounds(self) -> tuple[int, int]:
+        return 1, self.nodes - 1
 
     def rules(self) -> DrawnTask:
         return GraphTask(self)

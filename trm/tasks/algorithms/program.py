@@ -15,14 +15,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from trm.tasks.base import IGNORE, Tokens
-from trm.tasks.drawn import (
-    NOTHING,
-    NOTHING_WORD,
-    DrawnConfig,
-    DrawnTask,
-    least_and_most,
-    up_to,
-)
+from trm.tasks.drawn import NOTHING, NOTHING_WORD, DrawnTask
+from trm.tasks.ranged import RangedConfig
 
 Digits = NDArray[np.int32]
 """Lists of digits 0 to 9, `[..., width]`."""
@@ -48,7 +42,7 @@ _END = _FIRST + len(WORDS)
 _MOST_STEPS = 4
 
 
-class ProgramConfig(DrawnConfig):
+class ProgramConfig(RangedConfig):
     """Find a program that makes each example's output of its input; any that does is right.
 
     Attributes:
@@ -59,6 +53,7 @@ class ProgramConfig(DrawnConfig):
             none.
     """
 
+    ranged = "steps"
     name: Literal["program"] = "program"
     examples: int = Field(default=3, ge=1, le=16)
     width: int = Field(default=4, ge=1, le=16)
@@ -66,7 +61,7 @@ class ProgramConfig(DrawnConfig):
     beyond: int | None = 3
 
     @model_validator(mode="after")
-    def _in_bounds(self) -> ProgramConfig:
+    def _has_room(self) -> ProgramConfig:
         most = max(self.trained[-1], *self.further, 1)
         if most > 2 * self.width:
             raise ValueError(
@@ -75,12 +70,8 @@ class ProgramConfig(DrawnConfig):
         return self
 
     @property
-    def trained(self) -> range:
-        return least_and_most("steps", self.steps, 1, _MOST_STEPS)
-
-    @property
-    def further(self) -> range:
-        return up_to(self.beyond, self.trained, _MOST_STEPS)
+    def bounds(self) -> tuple[int, int]:
+        return 1, _MOST_STEPS
 
     def rules(self) -> DrawnTask:
         return ProgramTask(self)

@@ -6,23 +6,17 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from trm.tasks.base import IGNORE, Tokens
-from trm.tasks.drawn import (
-    NOTHING,
-    NOTHING_WORD,
-    DrawnConfig,
-    DrawnTask,
-    least_and_most,
-    up_to,
-)
+from trm.tasks.drawn import NOTHING, NOTHING_WORD, DrawnTask
+from trm.tasks.ranged import RangedConfig
 
 _NEVER = 2
 """The label of a cell that is not looked at; those that are follow, in the order of probes."""
 
 
-class BinarySearchConfig(DrawnConfig):
+class BinarySearchConfig(RangedConfig):
     """Binary search for a number in a sorted row: mark the cells that it looks at, in their order.
 
     Attributes:
@@ -32,23 +26,15 @@ class BinarySearchConfig(DrawnConfig):
         beyond: most numbers of the set beyond the trained range; null makes none.
     """
 
+    ranged = "length"
     name: Literal["search"] = "search"
     values: int = Field(default=32, ge=4, le=1_000)
     length: list[int] = Field(default=[4, 10], min_length=2, max_length=2)
     beyond: int | None = 12
 
-    @model_validator(mode="after")
-    def _in_bounds(self) -> BinarySearchConfig:
-        assert self.further is not None
-        return self
-
     @property
-    def trained(self) -> range:
-        return least_and_most("length", self.length, 1, self.values - 1)
-
-    @property
-    def further(self) -> range:
-        return up_to(self.beyond, self.trained, self.values - 1)
+    def bounds(self) -> tuple[int, int]:
+        return 1, self.values - 1
 
     def rules(self) -> DrawnTask:
         return BinarySearchTask(self)

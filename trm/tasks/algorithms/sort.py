@@ -6,24 +6,18 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from trm.tasks.base import IGNORE, Tokens
-from trm.tasks.drawn import (
-    NOTHING,
-    NOTHING_WORD,
-    DrawnConfig,
-    DrawnTask,
-    least_and_most,
-    up_to,
-)
+from trm.tasks.drawn import NOTHING, NOTHING_WORD, DrawnTask
+from trm.tasks.ranged import RangedConfig
 
 _FIRST = 2
 """The token of the number 0."""
 _MOST_LENGTH = 256
 
 
-class SortConfig(DrawnConfig):
+class SortConfig(RangedConfig):
     """Sort a row of numbers, the least first.
 
     Attributes:
@@ -33,23 +27,15 @@ class SortConfig(DrawnConfig):
         beyond: most numbers of the set beyond the trained range; null makes none.
     """
 
+    ranged = "length"
     name: Literal["sort"] = "sort"
     values: int = Field(default=10, ge=2, le=1_000)
     length: list[int] = Field(default=[4, 8], min_length=2, max_length=2)
     beyond: int | None = 10
 
-    @model_validator(mode="after")
-    def _in_bounds(self) -> SortConfig:
-        assert self.further is not None
-        return self
-
     @property
-    def trained(self) -> range:
-        return least_and_most("length", self.length, 2, _MOST_LENGTH)
-
-    @property
-    def further(self) -> range:
-        return up_to(self.beyond, self.trained, _MOST_LENGTH)
+    def bounds(self) -> tuple[int, int]:
+        return 2, _MOST_LENGTH
 
     def rules(self) -> DrawnTask:
         return SortTask(self)

@@ -74,6 +74,11 @@ def kept_back(
     return Asked(split, questions)
 
 
+def all_kept_back(puzzles: Sequence[ArcPuzzle]) -> bool:
+    """Whether no question's output is known."""
+    return all(output is None for _, _, _, output in _questions(puzzles))
+
+
 def tokens_of(
     pairs: Sequence[tuple[Grid, ...]], places: Sequence[tuple[int, int]]
 ) -> tuple[Tokens, Tokens]:

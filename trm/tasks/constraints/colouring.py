@@ -9,27 +9,20 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from trm.tasks.base import Tokens
 from trm.tasks.constraints.completion import CompletionTask
 from trm.tasks.constraints.turns import turns
-from trm.tasks.drawn import (
-    NOTHING,
-    NOTHING_WORD,
-    DrawnConfig,
-    DrawnTask,
-    least_and_most,
-    least_image,
-    up_to,
-)
+from trm.tasks.drawn import NOTHING, NOTHING_WORD, DrawnTask, least_image
 from trm.tasks.picture import COLOURS, Look
+from trm.tasks.ranged import RangedConfig
 
 _FIRST = 2
 """The token of the first colour."""
 
 
-class ColouringConfig(DrawnConfig):
+class ColouringConfig(RangedConfig):
     """Colour the open cells of a grid so that no neighbours have one colour; any way is right.
 
     Attributes:
@@ -40,24 +33,16 @@ class ColouringConfig(DrawnConfig):
         beyond: most open cells of the set beyond the trained range; null makes none.
     """
 
+    ranged = "open"
     name: Literal["colouring"] = "colouring"
     size: int = Field(default=4, ge=2, le=6)
     colours: int = Field(default=3, ge=3, le=4)
     open: list[int] = Field(default=[4, 10], min_length=2, max_length=2)
     beyond: int | None = 12
 
-    @model_validator(mode="after")
-    def _in_bounds(self) -> ColouringConfig:
-        assert self.further is not None
-        return self
-
     @property
-    def trained(self) -> range:
-        return least_and_most("open", self.open, 1, self.size**2)
-
-    @property
-    def further(self) -> range:
-        return up_to(self.beyond, self.trained, self.size**2)
+    def bounds(self) -> tuple[int, int]:
+        return 1, self.size**2
 
     def rules(self) -> DrawnTask:
         return ColouringTask(self)

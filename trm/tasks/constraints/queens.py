@@ -7,28 +7,21 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from curricula.limits import MOST_EXAMPLES
 from trm.tasks.base import Tokens
 from trm.tasks.constraints.completion import CompletionTask
 from trm.tasks.constraints.turns import turns
-from trm.tasks.drawn import (
-    NOTHING,
-    NOTHING_WORD,
-    DrawnConfig,
-    DrawnTask,
-    least_and_most,
-    least_image,
-    up_to,
-)
+from trm.tasks.drawn import NOTHING, NOTHING_WORD, DrawnTask, least_image
+from trm.tasks.ranged import RangedConfig
 
 _QUEEN, _NONE = 2, 3
 _MOST_SIZE = 10
 """724 solutions; each size more has several times as many."""
 
 
-class QueensConfig(DrawnConfig):
+class QueensConfig(RangedConfig):
     """Place the queens that are missing so that no two attack each other; any such board is right.
 
     Attributes:
@@ -38,6 +31,7 @@ class QueensConfig(DrawnConfig):
         beyond: most missing queens of the set beyond the trained range; null makes none.
     """
 
+    ranged = "place"
     name: Literal["queens"] = "queens"
     size: int = Field(default=8, ge=4, le=_MOST_SIZE)
     place: list[int] = Field(default=[2, 5], min_length=2, max_length=2)
@@ -46,18 +40,9 @@ class QueensConfig(DrawnConfig):
     valid_examples: int = Field(default=200, ge=1, le=MOST_EXAMPLES)
     test_examples: int = Field(default=200, ge=1, le=MOST_EXAMPLES)
 
-    @model_validator(mode="after")
-    def _in_bounds(self) -> QueensConfig:
-        assert self.further is not None
-        return self
-
     @property
-    def trained(self) -> range:
-        return least_and_most("place", self.place, 1, self.size)
-
-    @property
-    def further(self) -> range:
-        return up_to(self.beyond, self.trained, self.size)
+    def bounds(self) -> tuple[int, int]:
+        return 1, self.size
 
     def rules(self) -> DrawnTask:
         return QueensTask(self)

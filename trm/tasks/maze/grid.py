@@ -7,6 +7,7 @@ import numpy as np
 from trm.errors import UserError
 from trm.tasks import picture
 from trm.tasks.base import Tokens
+from trm.tasks.drawn import least_image
 from trm.tasks.picture import Look
 
 CHARACTERS = "# SGo"
@@ -70,12 +71,4 @@ def symmetries(size: int) -> np.ndarray[tuple[int, int], np.dtype[np.intp]]:
 
 def canonical(tokens: Tokens, size: int) -> Tokens:
     """The least of each maze's eight images `[n, cells]`, compared cell by cell."""
-    images = tokens[:, symmetries(size)]
-    best = images[:, 0]
-    for k in range(1, 8):
-        image = images[:, k]
-        differs = image != best
-        first = differs.argmax(axis=1)[:, None]
-        less = np.take_along_axis(image, first, 1) < np.take_along_axis(best, first, 1)
-        best = np.where(less, image, best)
-    return np.asarray(best)
+    return least_image([tokens[:, source] for source in symmetries(size)])

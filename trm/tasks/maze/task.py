@@ -16,6 +16,7 @@ from trm.tasks import hub
 from trm.tasks.allocation import Allocation, allocate
 from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
 from trm.tasks.cache import cached_splits, file_hash, make_split
+from trm.tasks.held import HeldTask
 from trm.tasks.maze import grid
 from trm.tasks.maze.files import MazeFile, read_mazes, side_of
 from trm.tasks.maze.generator import drawn
@@ -167,7 +168,7 @@ class MazeConfig(TaskConfig):
         }
 
 
-class MazeTask(Task):
+class MazeTask(HeldTask):
     """Square mazes of one size. Difficulty is the number of steps from start to goal.
 
     Tokens: 0 padding, 1 wall, 2 open, 3 start, 4 goal, 5 path; the label is the maze with a
@@ -184,21 +185,15 @@ class MazeTask(Task):
     def __init__(
         self, size: int, splits: Splits, augment: bool = True, several: bool = False
     ) -> None:
+        super().__init__(splits, augment)
         self.size = size
         self.many_answers = several
         self.seq_len = size * size
         self.grid_shape = (size, size)
-        self.augments = augment
-        self._splits = splits
 
-    def split(self, name: SplitName) -> Split:
-        return self._splits[name]
-
-    def augment(
+    def moved(
         self, inputs: Tokens, labels: Tokens, rng: np.random.Generator
     ) -> tuple[Tokens, Tokens]:
-        if not self.augments:
-            return inputs, labels
         source = grid.symmetries(self.size)[rng.integers(8, size=len(inputs))]
         return (
             np.take_along_axis(inputs, source, axis=1),

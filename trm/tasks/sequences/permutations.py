@@ -11,18 +11,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from trm.tasks.base import IGNORE, Tokens
-from trm.tasks.drawn import (
-    NOTHING,
-    NOTHING_WORD,
-    DrawnConfig,
-    DrawnTask,
-    least_and_most,
-    least_image,
-    up_to,
-)
+from trm.tasks.drawn import NOTHING, NOTHING_WORD, DrawnTask, least_image
+from trm.tasks.ranged import RangedConfig
 
 _FIRST = 2
 """The token of the first permutation, which changes nothing."""
@@ -31,7 +24,7 @@ _MOST_LENGTH = 256
 Letters = Literal["all", "transpositions", "adjacent"]
 
 
-class PermutationsConfig(DrawnConfig):
+class PermutationsConfig(RangedConfig):
     """The S5 word problem: the permutation that a word of permutations makes, read from the left.
 
     Attributes:
@@ -45,6 +38,7 @@ class PermutationsConfig(DrawnConfig):
             `prefixes`, each at its letter.
     """
 
+    ranged = "length"
     name: Literal["permutations"] = "permutations"
     degree: int = Field(default=5, ge=3, le=5)
     letters: Letters = "all"
@@ -52,18 +46,9 @@ class PermutationsConfig(DrawnConfig):
     beyond: int | None = 12
     targets: Literal["last", "prefixes"] = "prefixes"
 
-    @model_validator(mode="after")
-    def _in_bounds(self) -> PermutationsConfig:
-        assert self.further is not None
-        return self
-
     @property
-    def trained(self) -> range:
-        return least_and_most("length", self.length, 1, _MOST_LENGTH)
-
-    @property
-    def further(self) -> range:
-        return up_to(self.beyond, self.trained, _MOST_LENGTH)
+    def bounds(self) -> tuple[int, int]:
+        return 1, _MOST_LENGTH
 
     def rules(self) -> DrawnTask:
         return PermutationsTask(self)

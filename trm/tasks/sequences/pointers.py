@@ -6,18 +6,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from trm.tasks.base import IGNORE, Tokens
-from trm.tasks.drawn import (
-    NOTHING,
-    NOTHING_WORD,
-    DrawnConfig,
-    DrawnTask,
-    least_and_most,
-    least_image,
-    up_to,
-)
+from trm.tasks.drawn import NOTHING, NOTHING_WORD, DrawnTask, least_image
+from trm.tasks.ranged import RangedConfig
 
 _MARK = 2
 _PASSED = 3
@@ -26,7 +19,7 @@ _FIRST = 4
 _MOST_CELLS = 64
 
 
-class PointersConfig(DrawnConfig):
+class PointersConfig(RangedConfig):
     """Follow pointers for k hops from a marked cell; mark the cell where they end.
 
     Attributes:
@@ -39,6 +32,7 @@ class PointersConfig(DrawnConfig):
             has its own mark, also where the path has passed it before.
     """
 
+    ranged = "hops"
     name: Literal["pointers"] = "pointers"
     cells: int = Field(default=8, ge=3, le=_MOST_CELLS)
     shape: Literal["cycle", "permutation", "map"] = "cycle"
@@ -46,18 +40,9 @@ class PointersConfig(DrawnConfig):
     beyond: int | None = 7
     targets: Literal["last", "path"] = "path"
 
-    @model_validator(mode="after")
-    def _in_bounds(self) -> PointersConfig:
-        assert self.further is not None
-        return self
-
     @property
-    def trained(self) -> range:
-        return least_and_most("hops", self.hops, 1, self.cells)
-
-    @property
-    def further(self) -> range:
-        return up_to(self.beyond, self.trained, self.cells)
+    def bounds(self) -> tuple[int, int]:
+        return 1, self.cells
 
     def rules(self) -> DrawnTask:
         return PointersTask(self)

@@ -7,24 +7,18 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from trm.tasks.base import IGNORE, Tokens
-from trm.tasks.drawn import (
-    NOTHING,
-    NOTHING_WORD,
-    DrawnConfig,
-    DrawnTask,
-    least_and_most,
-    up_to,
-)
+from trm.tasks.drawn import NOTHING, NOTHING_WORD, DrawnTask
+from trm.tasks.ranged import RangedConfig
 
 _ASK = 2
 _FIRST = 3
 """The token of the first key; the values follow the keys."""
 
 
-class RecallConfig(DrawnConfig):
+class RecallConfig(RangedConfig):
     """Find the values of some keys among pairs of a key and a value (associative recall).
 
     Attributes:
@@ -36,6 +30,7 @@ class RecallConfig(DrawnConfig):
         queries: how many keys are asked for, each at least once among the pairs.
     """
 
+    ranged = "pairs"
     name: Literal["recall"] = "recall"
     pairs: list[int] = Field(default=[2, 6], min_length=2, max_length=2)
     beyond: int | None = 8
@@ -43,18 +38,9 @@ class RecallConfig(DrawnConfig):
     values: int = Field(default=10, ge=2, le=100)
     queries: int = Field(default=1, ge=1, le=64)
 
-    @model_validator(mode="after")
-    def _in_bounds(self) -> RecallConfig:
-        assert self.further is not None
-        return self
-
     @property
-    def trained(self) -> range:
-        return least_and_most("pairs", self.pairs, 1, self.keys)
-
-    @property
-    def further(self) -> range:
-        return up_to(self.beyond, self.trained, self.keys)
+    def bounds(self) -> tuple[int, int]:
+        return 1, self.keys
 
     def rules(self) -> DrawnTask:
         return RecallTask(self)

@@ -12,8 +12,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from curricula.limits import MOST_EXAMPLES, MOST_SEED
 from trm.files.paths import home_path
 from trm.tasks import hub
-from trm.tasks.base import Progress, Split, SplitName, Task, TaskConfig, Tokens
+from trm.tasks.base import Progress, Split, Task, TaskConfig, Tokens
 from trm.tasks.cache import cached_splits, file_hash
+from trm.tasks.held import HeldTask
 from trm.tasks.picture import Look
 from trm.tasks.sudoku import grid, symmetry
 from trm.tasks.sudoku.files import readable
@@ -147,7 +148,7 @@ class SudokuConfig(TaskConfig):
         return SudokuTask(box, cached_splits(cache, self.name, key, make), self.augment)
 
 
-class SudokuTask(Task):
+class SudokuTask(HeldTask):
     """Sudoku puzzles with one solution each.
 
     Tokens: 0 padding, 1 blank, digit d is d + 1; labels are the whole solution.
@@ -168,24 +169,18 @@ class SudokuTask(Task):
     name = "sudoku"
 
     def __init__(self, box: Box, splits: Splits, augment: bool = True) -> None:
+        super().__init__(splits, augment)
         self.box = box
         self.vocabulary = f"box {box.rows}x{box.cols}"
         self.vocab_size = box.side + 2
         self.seq_len = box.cells
         self.grid_shape = (box.side, box.side)
         self.boxes = (box.rows, box.cols)
-        self._splits = splits
-        self.augments = augment
 
-    def split(self, name: SplitName) -> Split:
-        return self._splits[name]
-
-    def augment(
+    def moved(
         self, inputs: Tokens, labels: Tokens, rng: np.random.Generator
     ) -> tuple[Tokens, Tokens]:
-        return (
-            symmetry.augment(inputs, labels, self.box, rng) if self.augments else (inputs, labels)
-        )
+        return symmetry.augment(inputs, labels, self.box, rng)
 
     def symmetry_keys(self, inputs: Tokens, labels: Tokens) -> list[bytes]:
         return symmetry.class_keys(self._boards(inputs), self._boards(labels), self.box)
