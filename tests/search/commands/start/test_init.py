@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from search.commands.start.first_config import FirstSizes
 from search.config.config import read_config
 from search.config.file import presets
 
@@ -42,6 +43,11 @@ def test_a_config_for_data(cli: Any, sorting: Path) -> None:
     assert re.search(r"a trial takes about \d+ (seconds|minutes)", result.out)
     assert "# A first config for sorting.csv: 8,000 train, 1,000 valid, 1,000 test" in result.out
     assert "10 tokens and padding:\n#   0 1 2 3 4 5 6 7 8 9\n" in result.out
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(200, 50), (1000, 50), (20_000, 1000)])
+def test_short_runs_warm_up_as_long_as_attention_needs(steps: int, warmup: int) -> None:
+    assert FirstSizes(64, 64, steps, 100).warmup == warmup
 
 
 def test_keys_of_the_task_are_kept(cli: Any, sorting: Path) -> None:
