@@ -78,6 +78,8 @@ class RollCall:
             state, why = "unfit", refusal
         elif not room(resources, self._share):
             state, why = "small", f"it has less than a trial gets, {in_words(self._share)}"
+        elif self._prober is None:
+            state = "able"
         return {
             "node": name,
             "host": node["NodeManagerHostname"],

@@ -58,6 +58,12 @@ def test_every_node_has_a_state() -> None:
     }
 
 
+def test_where_nobody_is_asked_all_that_hold_a_trial_are_able() -> None:
+    facts = RollCall(None, Share(cpus=2), lambda: NODES).facts()
+    assert {node["state"] for node in facts["nodes"] if node["host"] != "d"} == {"able"}
+    assert facts["nodes"][3]["state"] == "small"
+
+
 def test_a_status_has_all_of_them() -> None:
     facts = told("a", "b", "f", c=Fitness("it lacks my_tasks"))
     workers = [worker(3, "a", cpu=1.5, memory=1 << 30), worker(4, "a"), worker(5, "f")]
