@@ -36,6 +36,7 @@ from trm.network.model import TRM
 from trm.plugins import import_plugins, plugin_names
 from trm.tasks.base import Task
 from trm.training.build import build_model
+from trm.training.kernel import with_kernel
 from trm.training.state import State, contiguous
 from trm.training.trainer import Trainer
 
@@ -270,6 +271,7 @@ def load_model(folder: Path, task: Task, resolved: Resolved | None = None) -> tu
         weights |= _tensors(folder / "ema.safetensors", head)
     with _fitting(folder):
         model.load_state_dict(weights)
+    with_kernel(resolved, model, head.resolved.kernel, again=True)
     model.eval()
     return model, head
 

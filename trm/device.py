@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -20,6 +20,9 @@ class Resolved:
         precision: `float32` or `bfloat16`, the forward pass's type; parameters stay float32.
         threads: CPU threads of one training.
         compile: whether the recursion runs as compiled graphs, which round otherwise than eagerly.
+        kernel: `fused` where supervision steps run through the compiled library of
+            `trm.network.fused`, which rounds otherwise too; else `eager`.
+        kernel_reason: why it is not `fused`, in a few words.
     """
 
     device: str
@@ -27,6 +30,8 @@ class Resolved:
     precision: str
     threads: int
     compile: bool = False
+    kernel: str = "eager"
+    kernel_reason: str = field(default="", compare=False)
 
     @property
     def dtype(self) -> torch.dtype:

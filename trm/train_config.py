@@ -84,6 +84,11 @@ class TrainConfig(Component):
         threads: CPU threads of one training.
         compile: whether the network `f`, one level of the recursion, runs as compiled graphs,
             in training and in its evaluations (`trm eval` and `trm solve` compile nothing).
+        kernel: how a CPU computes supervision steps in float32: `fused`, a library that a C++
+            compiler builds once a machine and whose steps take a half to a third of the time;
+            `eager`, torch's own operations, one after another; `auto`, the first where there is a
+            compiler and the model is one that the library knows. Results agree to rounding only,
+            so a run does not change between the two.
         valid_examples: examples of one evaluation at most; null is all.
         eval_batch_size: examples of a batch of an evaluation.
         freeze: parts of the model that stand still at first; for `trm train --from`.
@@ -98,6 +103,7 @@ class TrainConfig(Component):
     device: str = "auto"
     threads: int = Field(default=1, ge=1, le=MOST_THREADS)
     compile: bool = False
+    kernel: Literal["auto", "eager", "fused"] = "auto"
     valid_examples: int | None = Field(default=None, ge=1, le=MOST_EXAMPLES)
     eval_batch_size: int = Field(default=512, ge=1, le=MOST_ROWS)
     freeze: FreezeConfig = FreezeConfig()

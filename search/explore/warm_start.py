@@ -37,7 +37,8 @@ SAME_BUDGET = 0.01
 _MEANINGLESS = (
     ("name",), ("schema_version",), ("plugins",), ("promise",),
     ("train", "seed"), ("train", "budget"), ("train", "reports"), ("train", "threads"),
-    ("train", "device"), ("train", "compile"), ("train", "eval_batch_size"),
+    ("train", "device"), ("train", "compile"), ("train", "kernel"),
+    ("train", "eval_batch_size"),
 )  # fmt: skip
 """Values that may differ between two configs that are otherwise one."""
 

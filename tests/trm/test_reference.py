@@ -338,9 +338,9 @@ def test_an_arch_that_is_none_is_refused_in_a_line(changes: dict[str, Any], word
 
 WITHOUT_EFFECT = (
     "schema_version", "name", "plugins", "task.", "diagnostics.", "train.device", "train.threads",
-    "train.compile", "train.valid_examples", "train.eval_batch_size", "train.budget.minutes",
-    "train.budget.flops", "train.budget.steps", "train.reports", "curriculum.name",
-    "curriculum.feedback_every", "train.freeze.parts",
+    "train.compile", "train.kernel", "train.valid_examples", "train.eval_batch_size",
+    "train.budget.minutes", "train.budget.flops", "train.budget.steps", "train.reports",
+    "curriculum.name", "curriculum.feedback_every", "train.freeze.parts",
 )  # fmt: skip
 """Keys that change nothing of a training, its data aside, or that `steps` stands for."""
 OTHERS = {

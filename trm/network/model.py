@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from curricula.component import Component, NameIn
 from curricula.limits import MOST_CYCLES, MOST_SUPERVISION, MOST_UPDATES, MOST_WIDTH
+from trm.network.fused.step import Fused
 from trm.network.layers import CastedLinear, SwiGLU, rms_norm, truncated_normal_
 from trm.network.mixers import MIXERS
 from trm.network.positions import POSITIONS
@@ -199,6 +200,7 @@ class TRM(nn.Module):
 
     Attributes:
         compiled: what stands in for `through_layers`; None is the method itself.
+        fused: what stands in for a whole supervision step where it can; None is nothing.
     """
 
     embed_pos: Tensor | None
@@ -222,6 +224,7 @@ class TRM(nn.Module):
         self.config = config
         self.dtype = dtype
         self.compiled: Callable[[TRM, Tensor], Tensor] | None = None
+        self.fused: Fused | None = None
         dim, self.prefix = config.hidden_size, config.prefix
         positions = self.prefix + seq_len
         scale = 1.0 / math.sqrt(dim)
@@ -319,9 +322,12 @@ class TRM(nn.Module):
         """
         H = self.config.H_cycles if H_cycles is None else H_cycles
         L = self.config.L_cycles if L_cycles is None else L_cycles
-        x = self.embed(inputs, puzzle_identifiers)
         if not self.config.carry_latent:
             latent = self.fresh_latent(len(inputs))
+        if self.fused is not None and self.fused.takes(self, latent, inputs):
+            z_H, z_L, *said = self.fused(self, latent, inputs, puzzle_identifiers, H, L)
+            return Latent(z_H, z_L), Output(*said)
+        x = self.embed(inputs, puzzle_identifiers)
         z_H, z_L = latent.z_H, latent.z_L
         if H > 1:
             with torch.no_grad():

@@ -236,12 +236,15 @@ def _tensors(
 
 @contextmanager
 def _eager(model: TRM) -> Iterator[None]:
-    """Without compiled graphs: a probe's own numbers of rows would each need another."""
-    compiled, model.compiled = model.compiled, None
+    """Without compiled graphs: a probe's own numbers of rows would each need another.
+
+    Nor the compiled library: what a probe finds of a run is the same wherever that was trained.
+    """
+    (compiled, model.compiled), (fused, model.fused) = (model.compiled, None), (model.fused, None)
     try:
         yield
     finally:
-        model.compiled = compiled
+        model.compiled, model.fused = compiled, fused
 
 
 def _finite(values: Tensor) -> float | None:

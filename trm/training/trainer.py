@@ -32,6 +32,7 @@ from trm.training.data import ExampleStream
 from trm.training.examiner import Examiner
 from trm.training.flops import step_flops
 from trm.training.freezing import frozen_parameters, hold
+from trm.training.kernel import with_kernel
 from trm.training.memory import reset_peak
 from trm.training.probes import update_ratio, weights
 from trm.training.reporting import make_report
@@ -89,6 +90,8 @@ class Trainer:
         self.model = build_model(config, task, self.resolved, seed)
         if self.resolved.compile:
             compile_recursion(self.model)
+        kernel = self.resolved.kernel if resolved else config.train.kernel
+        self.resolved = with_kernel(self.resolved, self.model, kernel, again=bool(resolved))
         self.optimizer = config.optimizer.build(self.model)
         self.ema = EMA(self.model, config.train.ema) if config.train.ema else None
         self.frozen = frozen_parameters(config.train.freeze, self.model)

@@ -1,0 +1,231 @@
+"""A model's supervision step through the library, with gradients."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from trm.network.fused.library import MEMORY, TOKEN, Task, library
+from trm.network.layers import Attention, SwiGLU
+from trm.network.mixers import PositionsMLP
+
+if TYPE_CHECKING:
+    from trm.network.model import TRM, Latent
+
+MOST_VOCAB = 4096
+"""Tokens up to which each thread keeps a whole table of their gradients."""
+
+
+def unfit(model: TRM) -> str:
+    """Why a model's step cannot run so, in a few words; empty if it can."""
+    from trm.network.model import TRM, Block
+
+    blocks = _blocks(model)
+    if type(model) is not TRM or any(type(block) is not Block for block in blocks):
+        return "a model of another kind"
+    if any(type(getattr(b, b.mixing)) not in (Attention, PositionsMLP) for b in blocks):
+        return f"a mixer of another kind ({model.config.mixer})"
+    if model.dtype != torch.float32:
+        return f"{str(model.dtype).removeprefix('torch.')}, not float32"
+    if model.H_init.device.type != "cpu":
+        return f"on {model.H_init.device.type}, not on a CPU"
+    return ""
+
+
+def use_fused(model: TRM) -> None:
+    """Make a model take its supervision steps through the library, from the next on.
+
+    Raises:
+        NoLibraryError: there is none here.
+    """
+    library()
+    model.fused = Fused()
+
+
+@dataclass
+class Fused:
+    """What stands in for a model's supervision step where it `takes` it.
+
+    Attributes:
+        spare: rooms of steps whose backward pass is done: fresh memory costs more than to use it.
+    """
+
+    spare: list[Tensor] = field(default_factory=list)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"spare": []}
+
+    def takes(self, model: TRM, latent: Latent, inputs: Tensor) -> bool:
+        """Whether it computes this step, or leaves it to the layers."""
+        states = (latent.z_H, latent.z_L)
+        if torch.compiler.is_compiling() or torch._C._get_tracing_state() or not len(inputs):
+            return False
+        if any(z.dtype != torch.float32 or z.device.type != "cpu" for z in states):
+            return False
+        # The gradient to a state ends at the last cycle in training; whoever asks for more of it
+        # has the layers.
+        if torch.is_grad_enabled() and any(z.requires_grad for z in states):
+            return False
+        return all(
+            w.dtype == torch.float32 and w.device.type == "cpu" and w.is_contiguous()
+            for w in _parameters(model)
+        )
+
+    def __call__(
+        self, model: TRM, latent: Latent, inputs: Tensor, puzzles: Tensor, H: int, L: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """New z_H and z_L, both without a gradient, then logits, q_halt and q_continue."""
+        config = model.config
+        x = puzzle = tokens = None
+        if model.embed_pos is not None or len(model.embed_tokens) > MOST_VOCAB:
+            x = model.embed(inputs, puzzles).contiguous()
+        else:
+            tokens = inputs.to(torch.int32).contiguous()
+            if model.puzzle_emb is not None:
+                puzzle = F.embedding(puzzles, model.puzzle_emb, sparse=model.sparse_rows)
+        block = _blocks(model)[0]
+        mixing = getattr(block, block.mixing)
+        task = Task(
+            rows=len(inputs),
+            positions=model.positions,
+            channels=config.hidden_size,
+            layers=len(model.layers),
+            inner=block.mlp.down_proj.weight.shape[1],
+            mixing=mixing.down_proj.weight.shape[1] if isinstance(mixing, SwiGLU) else 0,
+            heads=config.num_heads,
+            H_cycles=H,
+            L_cycles=L,
+            L_kept=1 if config.one_step_gradient else L,
+            threads=torch.get_num_threads(),
+            prefix=model.prefix,
+            vocab=model.lm_head.weight.shape[0],
+            puzzle=0 if puzzle is None else puzzle.shape[1],
+            eps=config.rms_norm_eps,
+            scale=model.embed_scale,
+        )
+        constants = (model.cos, model.sin, tokens, latent.z_H.contiguous(), latent.z_L.contiguous())
+        return _Step.apply(self, task, constants, puzzle, x, *_parameters(model))  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _blocks(model: TRM) -> list[Any]:
+    return list(model.layers)
+
+
+def _parameters(model: TRM) -> list[Tensor]:
+    """Tokens, both heads, then of each layer what mixes positions and the SwiGLU."""
+    bias = model.q_head.bias
+    assert bias is not None
+    found: list[Tensor] = [model.embed_tokens, model.lm_head.weight, model.q_head.weight, bias]
+    for block in _blocks(model):
+        for part in (getattr(block, block.mixing), block.mlp):
+            if isinstance(part, Attention):
+                found += [part.qkv_proj.weight, part.o_proj.weight]
+            else:
+                found += [part.gate_up_proj.weight, part.down_proj.weight]
+    return found
+
+
+def _at(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _list(tensors: list[Tensor]) -> Any:
+    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
+
+
+def _point(
+    task: Task, constants: tuple[Any, ...], puzzle: Any, x: Any, weights: list[Tensor]
+) -> Any:
+    """Fill in the task's addresses; what comes back must outlive the call."""
+    layers = _list(weights[4:])
+    task.weights = ctypes.cast(layers, ctypes.c_void_p)
+    task.cosines, task.sines, task.tokens = (_at(each) for each in constants[:3])
+    task.table, task.lm_head, task.q_head, task.q_bias = (_at(each) for each in weights[:4])
+    task.puzzles, task.x = _at(puzzle), _at(x)
+    return layers
+
+
+class _Step(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        fused: Fused,
+        task: Task,
+        constants: tuple[Any, ...],
+        puzzle: Tensor | None,
+        x: Tensor | None,
+        *weights: Tensor,
+    ) -> tuple[Tensor, ...]:
+        *_, z_H, z_L = constants
+        here = library()
+        new_H, new_L = torch.empty_like(z_H), torch.empty_like(z_L)
+        seq_len = task.positions - task.prefix
+        logits = torch.empty(task.rows, seq_len, task.vocab)
+        q_halt, q_continue = torch.empty(task.rows), torch.empty(task.rows)
+        kept = None
+        if any(ctx.needs_input_grad):
+            kept = _room(fused, here.kept_size(ctypes.byref(task)))
+        alive = _point(task, constants, puzzle, x, list(weights))
+        code = here.forward(
+            ctypes.byref(task),
+            *map(_at, (z_H, z_L, new_H, new_L, logits, q_halt, q_continue, kept)),
+        )
+        del alive
+        _require(code)
+        ctx.fused, ctx.task, ctx.constants, ctx.kept = fused, task, constants, kept
+        ctx.save_for_backward(puzzle, x, *weights)
+        ctx.mark_non_differentiable(new_H, new_L)
+        ctx.set_materialize_grads(False)
+        return new_H, new_L, logits, q_halt, q_continue
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+        puzzle, x, *weights = ctx.saved_tensors
+        if ctx.kept is None:
+            raise RuntimeError("a supervision step is differentiated once: its room is used again")
+        kept, ctx.kept = ctx.kept, None
+        said = [None if g is None else g.contiguous() for g in gradients[2:]]
+        d_puzzle, d_x = (None if each is None else torch.empty_like(each) for each in (puzzle, x))
+        d_weights: list[Any] = [torch.empty_like(weight) for weight in weights]
+        if x is not None:
+            d_weights[0] = None
+        alive = _point(ctx.task, ctx.constants, puzzle, x, weights)
+        layers = _list(d_weights[4:])
+        table, lm_head, q_head, q_bias = d_weights[:4]
+        code = library().backward(
+            ctypes.byref(ctx.task), _at(kept), *map(_at, said), layers,
+            *map(_at, (table, d_puzzle, d_x, lm_head, q_head, q_bias)),
+        )  # fmt: skip
+        del alive
+        _require(code)
+        ctx.fused.spare.append(kept)
+        if said[0] is None:
+            d_weights[1] = None
+        if said[1] is None and said[2] is None:
+            d_weights[2] = d_weights[3] = None
+        wanted = ctx.needs_input_grad[5:]
+        d_weights = [each if asked else None for each, asked in zip(d_weights, wanted, strict=True)]
+        return (None, None, None, d_puzzle, d_x, *d_weights)
+
+
+def _room(fused: Fused, floats: int) -> Tensor:
+    while fused.spare:
+        room = fused.spare.pop()
+        # One that is far too large is that of an evaluation or of a depth that is over.
+        if floats <= len(room) <= 2 * floats:
+            return room
+    return torch.empty(floats)
+
+
+def _require(code: int) -> None:
+    if code == MEMORY:
+        raise MemoryError("a supervision step's weights and rows do not fit into memory")
+    if code == TOKEN:
+        raise IndexError("index out of range: a token that the vocabulary does not have")

@@ -1,0 +1,38 @@
+"""Whether a run's supervision steps go through the compiled library: decided once, then kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from trm.device import Resolved
+from trm.errors import UserError
+from trm.network.fused.library import NoLibraryError
+from trm.network.fused.step import unfit, use_fused
+from trm.network.model import TRM
+
+
+def with_kernel(resolved: Resolved, model: TRM, wanted: str, *, again: bool = False) -> Resolved:
+    """The decisions with that for `kernel`, which the model follows from its next step on.
+
+    Args:
+        wanted: `auto`, `eager` or `fused`.
+        again: the run was begun before, as `wanted`. Where that is `fused` and there is no library
+            here, it goes on eagerly rather than not at all.
+
+    Raises:
+        UserError: the config asks for what there is not.
+    """
+    reason = "as train.kernel says" if wanted == "eager" and not again else ""
+    if wanted != "eager":
+        reason = "train.compile is on" if resolved.compile else unfit(model)
+        try:
+            if not reason:
+                use_fused(model)
+                return replace(resolved, kernel="fused", kernel_reason="")
+        except NoLibraryError as error:
+            reason = str(error)
+        if wanted == "fused" and not again:
+            raise UserError(
+                "train.kernel", "fused", f"is not to be had here: {reason}: set it to auto"
+            )
+    return replace(resolved, kernel="eager", kernel_reason=reason or resolved.kernel_reason)
