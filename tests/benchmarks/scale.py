@@ -8,7 +8,9 @@ took, and how many reports a second the driver's one thread bears. A report is o
 Then with Ray: `TRIALS` trivial trials (default 1,000; `TRIALS=5000` is the long form) on `WORKERS`
 worker processes (default 20) of two cores, how long the longest wait was between the end of a
 trial and the start of the next one on its worker, and what memory the processes of Ray had at most
-(PSS: what several share counts once). `AT_ONCE=100,1000` leaves out the largest, `AT_ONCE=` all.
+(PSS: what several share counts once). The first trials wait until all workers are there: Ray
+starts as many at a time as a node has cores, and Tune gives a trial that waits for its worker the
+first one that is free. `AT_ONCE=100,1000` leaves out the largest, `AT_ONCE=` all.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from search.ledger.trial import Trial
 from search.logs.optuna_journal import STUDY_FILE
 from tests.benchmarks.orchestration import TREE
 from tests.support.folders import ROOT
+from tests.support.paced_training import FACTORY
 from tests.support.planned import planned
 from trm.report import COLUMNS
 
@@ -60,6 +63,7 @@ def main() -> None:
 def plan_of(trials: int, sampler: str) -> Plan:
     tree = deepcopy(TREE)
     tree["search"] = {"trials": trials, "scheduler": "asha", "sampler": sampler}
+    tree["train"]["batch_size"] = 1
     return planned(tree)
 
 
@@ -142,15 +146,25 @@ def _ms(seconds: Sequence[float]) -> str:
 
 
 class Waits(NoEvents):
-    """How long a worker had nothing to do between two trials."""
+    """How long a worker had nothing to do between two trials, and when all were at work.
 
-    def __init__(self) -> None:
+    Args:
+        pace: the file that holds trials up until then.
+    """
+
+    def __init__(self, pace: Path) -> None:
         self.waits: list[float] = []
+        self.all_at: float | None = None
+        self._pace = pace
         self._worker: dict[int, str] = {}
         self._ended: dict[str, float] = {}
+        pace.write_text("3600")
 
     def started(self, trial: Trial, where: str) -> None:
         self._worker[trial.id] = where
+        if self.all_at is None and len({*self._worker.values()}) == WORKERS:
+            self.all_at = time.perf_counter()
+            self._pace.unlink()
         if (ended := self._ended.pop(where, None)) is not None:
             self.waits.append(time.perf_counter() - ended)
 
@@ -188,27 +202,31 @@ class Memory(threading.Thread):
 
 def real() -> None:
     """Trivial trials on real workers."""
-    plan, seen, memory = plan_of(TRIALS, "random"), Waits(), Memory()
+    plan, memory = plan_of(TRIALS, "random"), Memory()
     process = psutil.Process()
     with tempfile.TemporaryDirectory() as folder, connected(cpus=2) as cluster:
         share = shared(Share(), WORKERS, int(cluster.resources["CPU"]))
+        seen = Waits(Path(folder, "pace"))
         with Ledger.create(Path(folder, "run")) as ledger:
             source = Explore(plan, ledger, 0.0, ledger.scratch / STUDY_FILE)
             memory.start()
             begun, cpu = time.perf_counter(), time.process_time()
-            run_trials(
-                source, ledger, parallel=WORKERS, budget=1e9, marks=plan.marks, resources=share,
-                events=seen, path=[str(ROOT)], factory="tests.support.toy_training:ToyTraining",
-            )  # fmt: skip
+            with suppress(KeyboardInterrupt):  # then of what there is
+                run_trials(
+                    source, ledger, parallel=WORKERS, budget=1e9, marks=plan.marks, resources=share,
+                    events=seen, path=[str(ROOT)], factory=FACTORY,
+                )  # fmt: skip
             took, cpu = time.perf_counter() - begun, time.process_time() - cpu
             memory.stop.set()
             source.close()
             ended = sum(trial.ended for trial in ledger.trials.values())
-    waits = sorted(seen.waits)
+    waits = sorted(seen.waits) or [float("nan")]
+    until_all = took if seen.all_at is None else seen.all_at - begun
     print(
-        f"{ended} real trials on {WORKERS} workers: {took:.0f} s, {cpu / ended * 1e3:.1f} ms of "
-        f"the driver's CPU a trial, {process.memory_info().rss / 1e6:.0f} MB; between two trials a "
-        f"worker waited {statistics.median(waits) * 1e3:.0f} ms, at most {waits[-1] * 1e3:.0f}; "
+        f"{ended} real trials on {WORKERS} workers: {took:.0f} s, of which {until_all:.0f} until "
+        f"all were up, {cpu / max(ended, 1) * 1e3:.1f} ms of the driver's CPU a trial, "
+        f"{process.memory_info().rss / 1e6:.0f} MB; between two trials a worker "
+        f"waited {statistics.median(waits) * 1e3:.0f} ms, at most {waits[-1] * 1e3:.0f}; "
         f"{memory.most[0]} workers of {memory.most[1] / 1e9:.1f} GB at once, Ray "
         f"{memory.most[2] / 1e9:.1f} GB"
     )
