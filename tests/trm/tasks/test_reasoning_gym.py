@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
 import types
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 
+from search.guide.pages import folder
 from trm.errors import UserError
 from trm.tasks.reasoning_gym import ReasoningGymConfig
 from trm.testing.tasks import check_task
@@ -114,3 +118,18 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_real_families(family: str, question: int, answer: int) -> None:
     pytest.importorskip("reasoning_gym", reason="the extra `reasoning` is not installed")
     check_task(config(family=family, question_length=question, answer_length=answer))
+
+
+@pytest.mark.slow
+def test_the_guide_lists_the_families_that_fit() -> None:
+    pytest.importorskip("reasoning_gym", reason="the extra `reasoning` is not installed")
+    families = import_module("reasoning_gym.factory").DATASETS
+    page = (folder() / "tasks.md").read_text(encoding="utf-8")
+    [names] = re.findall(r"With the default lengths(.*?)Others need longer", page, re.DOTALL)
+    sizes = {"train_examples": 30, "valid_examples": 5, "test_examples": 5}
+    fit = set()
+    for family in families:
+        with suppress(UserError):
+            ReasoningGymConfig(family=family, **sizes).build()
+            fit.add(family)
+    assert set(re.findall(r"`(\w+)`", names)) == fit
