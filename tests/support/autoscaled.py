@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -37,7 +38,7 @@ def autoscaled(
         most: nodes, together.
         idle_seconds: after which a node that does nothing is taken away.
     """
-    mark = f"scaled{os.getpid()}"
+    mark = secrets.token_hex(5)
     address, folder = own_address(), folder_of(mark)
     folder.mkdir(mode=0o700)
     file = folder / "autoscaler.json"
