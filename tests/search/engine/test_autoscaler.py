@@ -87,11 +87,12 @@ def test_a_sweep_brings_its_nodes(address: str, tmp_path: Path) -> None:
     assert {trial.outcome for trial in trials} <= {"completed", "pruned"}
     assert len(trials) >= 6 + 1 + 2
     assert (run / "best.yaml").exists()
-    [awaited] = [event.text for event in read_driver_logs(run) if event.kind == "warning"]
-    assert awaited == (
+    # The first node may be there already: the autoscaler was asked before the run folder was made.
+    awaited = {event.text for event in read_driver_logs(run) if event.kind == "warning"}
+    assert awaited <= {
         "no node has 1 CPU core and no GPUs for a trial: waits for the autoscaler to bring one "
         "(`ray status` has what it does); cluster.gpus_per_trial asks it for GPUs"
-    )
+    }
 
 
 @pytest.mark.slow
