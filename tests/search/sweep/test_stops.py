@@ -44,11 +44,21 @@ def rows(run: Path) -> dict[tuple[int, int], int]:
     return {(row["trial"], row["mark"]): row["attempt"] for row in table}
 
 
-def running(run: Path, stage: str) -> bool:
-    """Whether a trial of the stage is at work."""
-    trials: list[Trial] = [*read_trials(run).values()] if (run / "trials").is_dir() else []
+def attempts(run: Path) -> dict[int, int]:
+    """How often each trial was begun; empty before there is one."""
+    trials = read_trials(run) if (run / "trials").is_dir() else {}
+    return {number: trial.attempts for number, trial in trials.items()}
+
+
+def running(run: Path, stage: str, before: dict[int, int]) -> bool:
+    """Whether a trial of the stage is at work, which was begun anew or for the first time."""
+    if not (run / "trials").is_dir():
+        return False
+    trials: list[Trial] = [*read_trials(run).values()]
     stages = ("promise", "reference") if stage == "promise" else (stage,)
-    return any(t.stage in stages and t.attempts and not t.ended for t in trials)
+    return any(
+        t.stage in stages and t.attempts > before.get(t.id, 0) and not t.ended for t in trials
+    )
 
 
 @pytest.mark.slow
@@ -61,13 +71,16 @@ def test_ten_stops_lose_nothing(tmp_path: Path) -> None:
     moments = random.Random(0)
     seen: dict[tuple[int, int], int] = {}
     for number, stage in enumerate(MOMENTS):
+        begun_before = attempts(run)
         driver = subprocess.Popen(
             [TRM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True, env=environment,
         )  # fmt: skip
         end = time.monotonic() + 200
         if stage != "start-up":
-            while driver.poll() is None and not running(run, stage) and time.monotonic() < end:
+            while driver.poll() is None and time.monotonic() < end:
+                if running(run, stage, begun_before):
+                    break
                 time.sleep(0.1)
         # Python itself needs a moment before it hears anything; there is nothing to lose yet.
         wait = moments.uniform(0.5, 6.0) if stage == "start-up" else moments.uniform(0.0, 3.0)
