@@ -39,7 +39,7 @@ class Training:
             self.optimizers.zero_grad()
             _, output = self.model(self.model.fresh_latent(BATCH), inputs, rows)
             output.logits.square().mean().backward()  # type: ignore[no-untyped-call]
-            clip_gradients(self.model, 1.0)
+            clip_gradients(self.model.parameters(), 1.0)
             self.optimizers.step()
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from curricula.component import Component, NameIn
 from trm.network.float64 import widest
+from trm.network.fused.cells import fused_stablemax, takes_cells
 from trm.network.model import Output
 from trm.tasks.base import IGNORE
 
@@ -113,6 +114,7 @@ def act_loss(
     halt_weight: float | None = None,
     weights: Tensor | None = None,
     exact: Tensor | None = None,
+    fused: bool = False,
 ) -> Losses:
     """Token loss (mean over each row's labelled cells) plus weighted binary cross-entropies of q.
 
@@ -124,12 +126,16 @@ def act_loss(
         halt_weight: weight of the halting loss instead of the config's, as a curriculum has it.
         weights: what each row's loss counts in `total`, `[batch]`; None: 1.
         exact: which rows are right, bool `[batch]`; None: those that equal their label.
+        fused: whether to compute the token loss in the compiled library, where that has it.
     """
     counted = labels != IGNORE
     if exact is None:
         right = (output.logits.detach().argmax(-1) == labels) | ~counted
         exact = right.all(dim=-1)
-    per_cell = TOKEN_LOSSES[config.loss_type](output.logits, labels)
+    token_loss = TOKEN_LOSSES[config.loss_type]
+    if fused and token_loss is stablemax_cross_entropy and takes_cells(output.logits):
+        token_loss = fused_stablemax
+    per_cell = token_loss(output.logits, labels)
     lm = per_cell.sum(-1) / counted.sum(-1).clamp(min=1)
     halt = F.binary_cross_entropy_with_logits(
         output.q_halt, exact.to(output.q_halt.dtype), reduction="none"

@@ -105,6 +105,7 @@ class Trainer:
         self.examiner = Examiner(config, task, self.model, self.ema, self.device)
         self.difficulty = np.zeros(config.train.batch_size, dtype=np.float32)
         self._goals = compute_goals(self.budget, self.marks)
+        self._parameters = list(self.model.parameters())
         self._flops: Callable[[Depth], float] = cache(lambda at: step_flops(config, task, at))
 
     @property
@@ -159,7 +160,8 @@ class Trainer:
         config, counters = self.config, self.counters
         stage = advance(self.course, self.progress)
         self._refill()
-        self.model.train()
+        if not self.model.training:  # which asks every module
+            self.model.train()
         compute = counters.compute + self._flops(stage.depth)
         factor = self._set_learning_rate(compute)
         carry = self.carry
@@ -188,6 +190,7 @@ class Trainer:
             halt_weight=stage.halt_weight,
             weights=loss_weights(stage, steps, halted),
             exact=right_rows(self.task, carry.inputs, carry.labels, output.logits),
+            fused=self.resolved.kernel == "fused",
         )
         loss = self._learn(losses, compute)
         if loss is None:
@@ -249,7 +252,7 @@ class Trainer:
         losses.total.backward()  # type: ignore[no-untyped-call]
         if self.frozen and self.progress < self.config.train.freeze.share:
             hold(self.frozen)
-        counters.grad_norm = clip_gradients(self.model, self.config.optimizer.grad_clip)
+        counters.grad_norm = clip_gradients(self._parameters, self.config.optimizer.grad_clip)
         loss = float(losses.total.detach())
         if not math.isfinite(loss) or not math.isfinite(counters.grad_norm):
             counters.diverged = True

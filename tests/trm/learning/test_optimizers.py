@@ -22,6 +22,7 @@ from trm.learning.optimizers import (
     learning_rate_factor,
 )
 from trm.network.model import TRM, ModelConfig
+from trm.training.state import flatten
 from trm.validation import validate
 
 STEPS = 7
@@ -168,7 +169,7 @@ def test_a_sparse_gradient_trains_the_rows_of_the_batch_as_a_dense_one(
             backward(one, step)
             assert one.puzzle_emb.grad is not None
             assert one.puzzle_emb.grad.is_sparse == one.sparse_rows
-            norms.append(clip_gradients(one, clip))
+            norms.append(clip_gradients(one.parameters(), clip))
             optimizers.step()
         trained.append((norms, {name: p.detach().clone() for name, p in one.named_parameters()}))
     (dense_norms, dense), (sparse_norms, sparse) = trained
@@ -306,3 +307,24 @@ def test_defaults_are_the_references() -> None:
     config: OptimizerConfig = AdamAtan2Config()
     assert (config.lr, config.beta1, config.beta2) == (1e-4, 0.9, 0.95)
     assert (config.lr_warmup_steps, config.lr_min_ratio, config.grad_clip) == (2000, 1.0, None)
+
+
+def test_a_step_of_adamw_is_torch_s_own_bit_for_bit() -> None:
+    mine, other = model(), model()
+    config = AdamWConfig(lr=0.01, weight_decay=0.3, lr_warmup_steps=0)
+    lean, plain = config.build(mine), config.build(other)
+    for count in range(4):
+        for each in (mine, other):
+            generator = torch.Generator().manual_seed(count)
+            for index, p in enumerate(each.parameters()):
+                p.grad = None if index == count else torch.randn(p.shape, generator=generator)
+        lean.set_factor(1.0 / (count + 1))
+        plain.set_factor(1.0 / (count + 1))
+        lean.step()
+        for part in plain.parts:
+            part.step()
+    pairs = zip(mine.parameters(), other.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    one, two = flatten(lean.state_dict()), flatten(plain.state_dict())
+    assert one[1] == two[1]
+    assert all(torch.equal(one[0][name], two[0][name]) for name in two[0])

@@ -81,6 +81,10 @@ def _bound(path: Path) -> ctypes.CDLL:
     found.kept_size.argtypes, found.kept_size.restype = [pointer], ctypes.c_int64
     found.forward.argtypes, found.forward.restype = [pointer] * 9, ctypes.c_int32
     found.backward.argtypes, found.backward.restype = [pointer] * 12, ctypes.c_int32
+    size = ctypes.c_int64
+    found.cells.argtypes, found.cells.restype = [size, size, *[pointer] * 3], ctypes.c_int32
+    found.cells_backward.argtypes = [size, size, *[pointer] * 4]
+    found.cells_backward.restype = None
     return found
 
 

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "cells.h"
 #include "heads.h"
 #include "passes.h"
 
