@@ -19,19 +19,20 @@ MOST_OBJECTIVES = 3
 class GpConfig(LearningSamplerConfig):
     """Gaussian process with log expected improvement: for few, costly candidates.
 
-    Parameters that every candidate has are modelled together, choices by whether they are equal;
-    those that only some have come from TPE.
+    One objective: a process over all parameters at once, those of options not drawn among them,
+    with a length scale each, and noise that is learned: the best candidate is the one of highest
+    mean, not the luckiest. It sees where candidates stand, as normal scores (the quantiles
+    (rank - 1/2) / n of a normal; the copula transform of Salinas, Shen and Perrone, ICML 2020,
+    arXiv 1909.13595): so pruned, failed and infeasible ones have their place below the completed
+    ones, and no failure's floor distorts the rest. Running candidates count as what is expected of
+    them.
 
-    It is Optuna's `GPSampler`. Of one objective it sees where candidates stand, as normal scores
-    (the quantiles (rank - 1/2) / n of a normal; the copula transform of Salinas, Shen and Perrone,
-    ICML 2020, arXiv 1909.13595): so pruned, failed and infeasible ones have their place below the
-    completed ones, and no failure's floor distorts the rest. Of several objectives it sees values,
-    and one constraint for what is violated.
+    Several objectives: Optuna's `GPSampler` on their values, with one constraint for what is
+    violated; parameters that only some candidates have come from TPE.
 
     Attributes:
         max_observations: ended candidates that the model sees at most, as for `tpe`; null is
-            all of them. A draw costs time in proportion to the third power of their number: a
-            second for a few hundred.
+            all of them. A draw costs time in proportion to the third power of their number.
     """
 
     name: Literal["gp"] = "gp"
@@ -45,6 +46,13 @@ class GpConfig(LearningSamplerConfig):
             )  # fmt: skip
 
     def model(self, history: History, space: Space, entropy: int) -> Draw:
+        if len(history.directions) == 1:
+            from search.samplers.gaussian.proposal import proposed
+
+            return proposed(history, space, entropy, self.max_observations)
+        return self._of_several(history, space, entropy)
+
+    def _of_several(self, history: History, space: Space, entropy: int) -> Draw:
         from search.samplers.gp_model import modelled
 
         wanted = space.groups.get((), [])

@@ -1,4 +1,4 @@
-"""One draw of Optuna's Gaussian process, from where the candidates of a history stand."""
+"""One draw of Optuna's Gaussian process, of several objectives."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import optuna
 import torch
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from scipy.special import ndtri
 
 from search.samplers.history import History
-from search.samplers.ranking import SingleRanking, violation
-from search.samplers.view import EXCESS, View, next_trial, study_of, view_of
+from search.samplers.ranking import violation
+from search.samplers.view import EXCESS, next_trial, study_of, view_of
 from search.space.distributions import Distribution
 from search.space.space import Space
 
@@ -28,15 +26,12 @@ def modelled(
     Args:
         most: ended candidates that the model sees; None is all of them.
     """
-    view = view_of(history, space, as_pruned=len(history.directions) == 1)
+    view = view_of(history, space, as_pruned=False)
     trials = view.trials(most)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = optuna.samplers.GPSampler(seed=entropy, n_startup_trials=1)
-    if isinstance(view.ranking, SingleRanking):
-        study = study_of(_as_scores(trials, view.ranking), ("maximize",), sampler)
-    else:
-        study = study_of(_as_values(trials, history, view), history.directions, sampler)
+    study = study_of(_as_values(trials, history), history.directions, sampler)
     trial = next_trial(len(history.records))
     with _one_thread(), _without_hints():
         return sampler.sample_relative(study, trial, view.translator.search_space(wanted))
@@ -64,24 +59,7 @@ def _without_hints() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def _as_scores(trials: list[FrozenTrial], ranking: SingleRanking) -> list[FrozenTrial]:
-    """The trials as completed ones whose value is their normal score; equal ones share theirs."""
-    shown = {trial.number for trial in trials}
-    order = [entry for entry in ranking.order if entry[1] in shown]
-    places: dict[Any, list[int]] = {}
-    for place, (standing, _) in enumerate(order):
-        places.setdefault(standing, []).append(place)
-    middle = {standing: float(np.mean(found)) for standing, found in places.items()}
-    scores = {
-        number: -float(ndtri((middle[standing] + 0.5) / len(order))) for standing, number in order
-    }
-    return [
-        trial if trial.state == TrialState.RUNNING else _completed(trial, [scores[trial.number]])
-        for trial in trials
-    ]
-
-
-def _as_values(trials: list[FrozenTrial], history: History, view: View) -> list[FrozenTrial]:
+def _as_values(trials: list[FrozenTrial], history: History) -> list[FrozenTrial]:
     """The trials that have values, with the same one constraint, if any violates one."""
     numbered = {record.number: record for record in (*history.warm, *history.records)}
     kept = [t for t in trials if t.state == TrialState.RUNNING or t.values is not None]
