@@ -19,6 +19,8 @@ NAMES = (
     "busy",
     "scale",
     "identifiers",
+    "presets",
+    "depth_pays",
 )
 
 
