@@ -3,8 +3,8 @@
     python -m tests.benchmarks.presets FOLDER    # runs what is missing, then the table
     python -m tests.benchmarks.presets FOLDER --presets sort maze --seeds 3
 
-Every run is one JSON file in FOLDER. A preset is trained at its defaults in a process of its own
-with one thread. Accuracy is that on `test`, which no setting was chosen by.
+Every run is one JSON file in FOLDER. A preset is trained at its defaults with one thread. Accuracy
+is that on `test`, which no setting was chosen by.
 """
 
 from __future__ import annotations
@@ -101,10 +101,10 @@ def _run(job: Job) -> str:
 
 
 def run_missing(jobs: Sequence[Job], processes: int) -> None:
-    """One process a run, so that the seconds of each are its own."""
+    """Train what has no file yet, one run at a time in each process."""
     left = [job for job in jobs if not job[-1].exists()]
     context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, maxtasksperchild=1) as pool:
+    with context.Pool(processes) as pool:
         for number, done in enumerate(pool.imap(_run, left, chunksize=1), 1):
             print(f"{number}/{len(left)} {done}", file=sys.stderr, flush=True)
 
