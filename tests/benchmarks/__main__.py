@@ -21,6 +21,7 @@ NAMES = (
     "identifiers",
     "presets",
     "depth_pays",
+    "step",
 )
 
 

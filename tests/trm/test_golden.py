@@ -23,6 +23,7 @@ from torch import Tensor
 from trm.learning.ema import EMA
 from trm.learning.halting import HaltingConfig, begin, halt, refill
 from trm.learning.losses import LossConfig, act_loss
+from trm.network.fused.step import use_fused
 from trm.network.model import TRM, ModelConfig
 from trm.reference import export_state_dict, import_state_dict, model_config
 
@@ -35,11 +36,15 @@ TRAIN_STEPS = 4
 
 @dataclass
 class Golden:
-    """One file: its config, weights and batch, and whatever else by name."""
+    """One file: its config, weights and batch, and whatever else by name.
+
+    `fused`: our float32 runs go through the compiled library.
+    """
 
     config: ModelConfig
     arch: dict[str, Any]
     data: dict[str, np.ndarray]
+    fused: bool = False
 
     def tensor(self, name: str) -> Tensor:
         return torch.from_numpy(self.data[name])
@@ -61,6 +66,8 @@ class Golden:
             dtype=dtype,
         )
         model.load_state_dict(import_state_dict(self.group("state/")))
+        if self.fused and dtype == torch.float32:
+            use_fused(model)
         return model.to(dtype)
 
     @property
@@ -72,12 +79,17 @@ class Golden:
         )
 
 
+@pytest.fixture(params=[False, True], ids=["eager", "fused"])
+def fused(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture(params=FILES, ids=[path.stem for path in FILES])
-def golden(request: pytest.FixtureRequest) -> Golden:
+def golden(request: pytest.FixtureRequest, fused: bool) -> Golden:
     with np.load(request.param, allow_pickle=False) as file:
         data = {name: file[name] for name in file.files}
     arch = json.loads(data.pop("config").tobytes())
-    return Golden(model_config(arch), arch, data)
+    return Golden(model_config(arch), arch, data, fused)
 
 
 def evaluated(golden: Golden, dtype: torch.dtype) -> list[dict[str, np.ndarray]]:
@@ -156,7 +168,7 @@ def trained(golden: Golden, dtype: torch.dtype) -> tuple[TRM, EMA, list[Step]]:
         rows = carry.halted
         carry = refill(model, carry, inputs[rows], labels[rows], identifiers[rows])
         latent, output = model(carry.latent, carry.inputs, carry.puzzle_identifiers)
-        losses = act_loss(output, carry.labels, LossConfig())
+        losses = act_loss(output, carry.labels, LossConfig(), fused=model.fused is not None)
         optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         gradients = {

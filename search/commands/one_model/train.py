@@ -90,6 +90,10 @@ def run(args: argparse.Namespace) -> int:
 
             def begin(trainer: Trainer, changed: list[str]) -> None:
                 display.begin(trainer.counters.step, changed)
+                resolved = trainer.resolved
+                if resolved.device == "cpu" and config.train.kernel == "auto":
+                    reason = f" ({resolved.kernel_reason})" if resolved.kernel_reason else ""
+                    note(f"train.kernel: {resolved.kernel}{reason}")
                 log.begin(read_rows(out))
 
             def report(row: Report) -> None:

@@ -18,6 +18,8 @@ from trm.network.mixers import PositionsMLP
 if TYPE_CHECKING:
     from trm.network.model import TRM, Latent
 
+MOST_CHANNELS, MOST_POSITIONS = 512, 1024
+"""Sizes up to which it was measured to be the faster one (tests/benchmarks/step.py)."""
 MOST_VOCAB = 4096
 """Tokens up to which each thread keeps a whole table of their gradients."""
 
@@ -31,6 +33,8 @@ def unfit(model: TRM) -> str:
         return "a model of another kind"
     if any(type(getattr(b, b.mixing)) not in (Attention, PositionsMLP) for b in blocks):
         return f"a mixer of another kind ({model.config.mixer})"
+    if model.config.hidden_size > MOST_CHANNELS or model.positions > MOST_POSITIONS:
+        return f"wider than {MOST_CHANNELS} or longer than {MOST_POSITIONS}"
     if model.dtype != torch.float32:
         return f"{str(model.dtype).removeprefix('torch.')}, not float32"
     if model.H_init.device.type != "cpu":
