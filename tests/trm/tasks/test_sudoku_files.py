@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import io
 import zipfile
 from pathlib import Path
@@ -197,6 +198,8 @@ def test_mistakes_name_file_and_line(
         (gzip.compress(LINES[0].encode() * 99, mtime=0)[:-12], "cannot be read"),
         (gzip.compress(b"x" * 99, mtime=0)[:12] + b"garbage" * 9, "cannot be read"),
     ],
+    # A zip file holds the time: as part of a name it would differ between processes.
+    ids=itertools.count(),
 )
 def test_unreadable_files(tmp_path: Path, content: bytes | None, words: str) -> None:
     path = tmp_path / "puzzles.txt"
