@@ -85,10 +85,10 @@ class TrainConfig(Component):
         compile: whether the network `f`, one level of the recursion, runs as compiled graphs,
             in training and in its evaluations (`trm eval` and `trm solve` compile nothing).
         kernel: how a CPU computes supervision steps in float32: `fused`, a library that a C++
-            compiler builds once a machine and whose steps take a half to a third of the time;
-            `eager`, torch's own operations, one after another; `auto`, the first where there is a
-            compiler and the model is one that the library knows. Results agree to rounding only,
-            so a run does not change between the two.
+            compiler builds once a machine and with which a step of a small model takes less than
+            half of the time; `eager`, torch's own operations, one after another; `auto`, the first
+            where there is a compiler and the model is one that gains. Results agree to rounding
+            only, so a run does not change between the two.
         valid_examples: examples of one evaluation at most; null is all.
         eval_batch_size: examples of a batch of an evaluation.
         freeze: parts of the model that stand still at first; for `trm train --from`.

@@ -18,7 +18,7 @@ from trm.network.mixers import PositionsMLP
 if TYPE_CHECKING:
     from trm.network.model import TRM, Latent
 
-MOST_CHANNELS, MOST_POSITIONS = 512, 1024
+MOST_CHANNELS, MOST_POSITIONS = 256, 1024
 """Sizes up to which it was measured to be the faster one (tests/benchmarks/step.py)."""
 MOST_VOCAB = 4096
 """Tokens up to which each thread keeps a whole table of their gradients."""

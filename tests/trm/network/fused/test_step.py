@@ -296,7 +296,7 @@ def test_a_copy_and_a_pickle_compute_on_their_own() -> None:
         (lambda: build(dtype=torch.bfloat16), "bfloat16, not float32"),
         (lambda: build().to("meta"), "on meta, not on a CPU"),
         (lambda: build(mixer="mine"), r"a mixer of another kind \(mine\)"),
-        (lambda: build(hidden_size=520, num_heads=8), "wider than 512"),
+        (lambda: build(hidden_size=272, num_heads=8), "wider than 256"),
         (lambda: build(seq_len=1024), "longer than 1024"),
         (lambda: build(), "^$"),
     ],

@@ -7,6 +7,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
 namespace {
 
 #if defined(__AVX512F__)
@@ -27,6 +31,18 @@ INLINE void store(float* p, V v) { *(V*)p = v; }
 INLINE V all(float x) { return x - V{}; }
 constexpr int padded(int n) { return (n + W - 1) / W * W; }
 
+// Between two bounds; a NaN stays one, as the second operand of these instructions does.
+INLINE V between(V x, float low, float high) {
+#if defined(__AVX512F__)
+    return (V)_mm512_min_ps(_mm512_set1_ps(high), _mm512_max_ps(_mm512_set1_ps(low), (__m512)x));
+#elif defined(__AVX__)
+    return (V)_mm256_min_ps(_mm256_set1_ps(high), _mm256_max_ps(_mm256_set1_ps(low), (__m256)x));
+#else
+    x = x < low ? all(low) : x;
+    return x > high ? all(high) : x;
+#endif
+}
+
 INLINE float sum(V v) {
     float s[W];
     std::memcpy(s, &v, sizeof v);
@@ -38,8 +54,7 @@ INLINE float sum(V v) {
 // e^x to 2 units in the last place: x = n ln 2 + r, a polynomial in r, n added to the exponent.
 // Past +-87 it stays at the values there; a NaN stays one.
 INLINE V exponential(V x) {
-    x = x < -87.0f ? all(-87.0f) : x;
-    x = x > 87.0f ? all(87.0f) : x;
+    x = between(x, -87.0f, 87.0f);
     const V shift = all(12582912.0f);  // 1.5 * 2^23: adding it rounds to a whole number
     V z = x * 1.44269504088896341f + shift;
     V n = z - shift;
