@@ -10,6 +10,11 @@ from trm.tasks.data import DataTask
 
 TRIAL_SECONDS = {"cpu": 60.0, "gpu": 180.0}
 """What a trial of the first sweep may take: the whole is then done within an hour or two."""
+_TO_LEARN = 1000
+"""Up to so many steps a trial may take `_PATIENCE` times as long. Eight digits with halves swapped,
+six sorted, eight each shifted by its place: 200 steps got 0.01 to 0.04 of them right, 500 to 1,000
+steps 0.87 to 0.98 (one seed each); what scores nothing cannot be searched."""
+_PATIENCE = 3.0
 _ROUND = (200, 300, 500, 700, 1000, 1500, 2000, 3000, 5000, 7000, 10_000, 15_000, 20_000)
 _PASSES = 200
 """Steps that visit every example more often than this learn them by heart."""
@@ -59,6 +64,7 @@ def timed_sizes(sizes: FirstSizes, task: DataTask, seconds: float, gpu: bool) ->
         seconds: that a trial with `sizes` takes.
     """
     affordable = sizes.steps * TRIAL_SECONDS["gpu" if gpu else "cpu"] / max(seconds, 1e-9)
+    affordable = max(affordable, min(affordable * _PATIENCE, _TO_LEARN))
     useful = max(_PASSES * len(task.split("train")) / sizes.batch_size, _ROUND[0])
     most = min(affordable, useful)
     return replace(sizes, steps=max([n for n in _ROUND if n <= most], default=_ROUND[0]))

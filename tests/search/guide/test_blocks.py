@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from search.cli import main
@@ -57,6 +60,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "mine.yaml").write_text(shown[0])
     (home / "puzzles.txt").write_text(_puzzles())
     (home / "sorting.csv").write_text(_sorting())
+    _maxima(home)
     shutil.copy(PLUGIN, home)
     (home / "parity.yaml").write_text("plugins: [parity_task]\ntask: {name: parity, bits: 8}\n")
     return home
@@ -81,6 +85,30 @@ def _sorting() -> str:
     digits = np.random.default_rng(0).integers(0, 10, size=(500, 8))
     rows = ["".join(map(str, row)) + "," + "".join(map(str, sorted(row))) for row in digits]
     return "\n".join(["inputs,labels", *rows])
+
+
+def _maxima(home: Path) -> None:
+    """Eight digits and the largest of them so far: a Parquet file, and a reference's folder."""
+    digits = np.random.default_rng(0).integers(0, 10, size=(500, 8))
+    largest = np.maximum.accumulate(digits, axis=1)
+    columns = {"inputs": digits.tolist(), "labels": largest.tolist()}
+    pq.write_table(pa.table(columns), home / "maxima.parquet")
+    for name, rows in (("train", slice(400)), ("test", slice(400, 500))):
+        folder, count = home / "maxima" / name, len(digits[rows])
+        folder.mkdir(parents=True)
+        each = np.arange(count + 1, dtype=np.int32)
+        np.save(folder / "all__inputs.npy", (digits[rows] + 1).astype(np.uint8))
+        np.save(folder / "all__labels.npy", (largest[rows] + 1).astype(np.uint8))
+        np.save(folder / "all__puzzle_identifiers.npy", np.zeros(count, np.int32))
+        np.save(folder / "all__puzzle_indices.npy", each)
+        np.save(folder / "all__group_indices.npy", each)
+        head = {
+            "pad_id": 0, "ignore_label_id": 0, "blank_identifier_id": 0, "vocab_size": 11,
+            "seq_len": 8, "num_puzzle_identifiers": 1, "total_groups": count,
+            "mean_puzzle_examples": 1, "total_puzzles": count, "sets": ["all"],
+        }  # fmt: skip
+        (folder / "dataset.json").write_text(json.dumps(head))
+    (home / "maxima/identifiers.json").write_text('["<blank>"]')
 
 
 def _puzzles() -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from search.commands.start.first_config import FirstSizes
+from search.commands.start.first_config import FirstSizes, timed_sizes
 from search.config.config import read_config
 from search.config.file import presets
 
@@ -48,6 +48,31 @@ def test_a_config_for_data(cli: Any, sorting: Path) -> None:
 @pytest.mark.parametrize(("steps", "warmup"), [(200, 50), (1000, 50), (20_000, 1000)])
 def test_short_runs_warm_up_as_long_as_attention_needs(steps: int, warmup: int) -> None:
     assert FirstSizes(64, 64, steps, 100).warmup == warmup
+
+
+class _Rows:
+    """Stands for a task with so many training examples."""
+
+    def __init__(self, train: int) -> None:
+        self.train = train
+
+    def split(self, name: str) -> range:
+        return range(self.train)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "train", "steps"),
+    [
+        (20.0, 8000, 3000),  # a quick machine: what a minute allows
+        (120.0, 8000, 1000),  # 500 in a minute, so a trial may take two
+        (300.0, 8000, 500),  # no more than three minutes
+        (6000.0, 8000, 200),  # the least
+        (20.0, 160, 500),  # few examples are soon known by heart
+    ],
+)
+def test_a_trial_has_the_steps_that_learning_takes(seconds: float, train: int, steps: int) -> None:
+    sizes = FirstSizes(64, 64, 1000, 100)
+    assert timed_sizes(sizes, _Rows(train), seconds, gpu=False).steps == steps  # type: ignore[arg-type]
 
 
 def test_keys_of_the_task_are_kept(cli: Any, sorting: Path) -> None:
