@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 
@@ -66,6 +68,38 @@ def resolve(train: TrainConfig, key: str = "train.device") -> Resolved:
     if precision == "auto":
         precision = "bfloat16" if on_gpu and torch.cuda.is_bf16_supported() else "float32"
     return Resolved(str(device), _hardware(device), precision, train.threads, train.compile)
+
+
+@cache
+def bfloat16_cost() -> float:
+    """How many times as long as in float32 a product of matrices takes in bfloat16 on this CPU.
+
+    Below 1 where it has units for bfloat16; without them it was 30 to 300. Takes some milliseconds
+    the first time, or as many as ten products.
+    """
+
+    def seconds(dtype: torch.dtype) -> float:
+        matrix = torch.ones(256, 256, dtype=dtype)
+        times = []
+        for _ in range(5):
+            begun = time.thread_time()
+            matrix @ matrix
+            times.append(time.thread_time() - begun)
+        return min(times)
+
+    return seconds(torch.bfloat16) / max(seconds(torch.float32), 1e-9)
+
+
+def slow_precision(resolved: Resolved) -> str:
+    """One line where a CPU computes slowly in the precision that was asked for; else empty."""
+    if resolved.precision != "bfloat16" or resolved.device != "cpu":
+        return ""
+    if (cost := bfloat16_cost()) < 1.5:
+        return ""
+    return (
+        f"train.precision bfloat16: this CPU takes {cost:.2g} times as long for a product of "
+        "matrices as in float32, which auto would take"
+    )
 
 
 def is_here(device: torch.device) -> bool:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from tests.support.apple_gpu import NAME, has_apple_gpu
+from trm import device
 from trm.device import Resolved, is_here, resolve
 from trm.errors import UserError
 from trm.train_config import TrainConfig
@@ -101,3 +103,15 @@ def test_an_apple_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPat
         resolve(TrainConfig(device="mps:1"))
     with pytest.raises(UserError, match="'cuda' is not there"):
         resolve(TrainConfig(device="cuda"))
+
+
+def test_bfloat16_is_warned_of_where_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0.01 < device.bfloat16_cost() < 1e4
+    slow = resolve(TrainConfig(device="cpu", precision="bfloat16"))
+    plain = resolve(TrainConfig(device="cpu"))
+    monkeypatch.setattr(device, "bfloat16_cost", lambda: 43.2)
+    assert "takes 43 times as long" in device.slow_precision(slow)
+    assert device.slow_precision(plain) == ""
+    assert device.slow_precision(replace(slow, device="cuda:0")) == ""
+    monkeypatch.setattr(device, "bfloat16_cost", lambda: 0.5)
+    assert device.slow_precision(slow) == ""

@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from search.config.config import read_config
     from search.logs.console import TrainDisplay, note
     from search.logs.training_log import training_log
+    from trm.device import slow_precision
     from trm.run import Stopped, read_rows, train
 
     read = read_config(args.config, args.sets)
@@ -94,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
                 if resolved.device == "cpu" and config.train.kernel == "auto":
                     reason = f" ({resolved.kernel_reason})" if resolved.kernel_reason else ""
                     note(f"train.kernel: {resolved.kernel}{reason}")
+                if slow := slow_precision(resolved):
+                    note(slow)
                 log.begin(read_rows(out))
 
             def report(row: Report) -> None:
