@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from ray.cluster_utils import Cluster
 
@@ -37,16 +38,18 @@ class NodeTraining(ToyTraining):
 @contextmanager
 def nodes(*first: Mapping[str, Any], head: Mapping[str, Any] | None = None) -> Iterator[Cluster]:
     """A Ray of a head, without a core if nothing is said, and these nodes, all on this machine."""
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": False, **(head or {})},
-    )
-    try:
-        for node in first:
-            cluster.add_node(**node)
-        yield cluster
-    finally:
-        cluster.shutdown()
+    # Ray's own choice, 15, lets a worker take minutes to start where anything else is at work.
+    with patch.dict(os.environ, {"RAY_worker_niceness": "0"}):
+        cluster = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "include_dashboard": False, **(head or {})},
+        )
+        try:
+            for node in first:
+                cluster.add_node(**node)
+            yield cluster
+        finally:
+            cluster.shutdown()
 
 
 class Sweep:

@@ -25,10 +25,11 @@ def threads(run: Path) -> set[tuple[str, str]]:
 def test_few_trials_share_the_cores_as_threads(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with nodes({"num_cpus": 8}) as cluster:
-        sweep = Sweep(run, cluster.address, [{"sleep": 0.2}] * 2, factory=FACTORY, fastest=1.0)
+        more = {"factory": FACTORY, "fastest": 1.0, "parallel": 2}
+        sweep = Sweep(run, cluster.address, [{"sleep": 0.2}] * 2, **more)
         assert sweep.wait() == 0, sweep.errors
     (found,) = read_paces(run)
-    assert [one.threads for one in found.pace.paced] == [1, 2, 3, 4]
+    assert [one.threads for one in found.pace.paced] == [1, 2, 3, 4], found.text()
     assert found.pace.why == "no more than 4 were to be tried"
     assert threads(run) == {("4", "4")}
     book = read_book(run)
