@@ -19,12 +19,12 @@ from search.engine.job import Job
 from search.engine.packing.copies import TRMCopy, measurable, timed
 from search.engine.packing.packer import Subject
 from search.engine.packing.packings import CpuClass, Packings
-from search.engine.packing.worth import WORTH
+from search.engine.packing.worth import WORTH, seconds_of_a_probe
 
 SECONDS = 2.0
 """That a number of threads is timed for."""
 BOUND = 45.0
-"""Seconds of a node's whole probe, at most."""
+"""Seconds of a node's whole probe, at most; of a long sweep up to four times as many."""
 _LIKELY_LEVELS = 3
 """Numbers of threads that a probe looks at after the first, more or less."""
 
@@ -79,7 +79,7 @@ class Pacer:
         known: what was found before; what is found now is kept there.
         say: is told a line once a class is known.
         seconds: that a number of threads is timed for.
-        bound: seconds of the whole probe.
+        bound: seconds of the whole probe, where the sweep is not long.
         worth: share of the sweep's time that it may take.
     """
 
@@ -99,7 +99,7 @@ class Pacer:
         self._seconds = seconds
         self._bound = bound
         self._worth = WORTH if worth is None else worth
-        self._begun = self._took = 0.0
+        self._begun = self._took = self._most = 0.0
         self._too_short = ""
 
     def pace(self, node: str, cores: int, most: int, at_once: int) -> Pace | None:
@@ -115,6 +115,7 @@ class Pacer:
             RayError: not even one thread was measured.
         """
         self._begun = time.monotonic()
+        self._most = seconds_of_a_probe(self._subject.flops, at_once, self._bound, self._worth)
         there = NodeAffinitySchedulingStrategy(node, soft=False)
         options = {"num_cpus": 0, "max_restarts": 0, "scheduling_strategy": there}
         actor = ray.remote(PacedCopy).options(**options)
@@ -148,14 +149,14 @@ class Pacer:
         if threads > 1 and self._too_short:
             return self._too_short
         if threads > 1 and self._left() < self._took:
-            return f"more would have taken longer than {self._bound:.0f} s to measure"
+            return f"more would have taken longer than {self._most:.0f} s to measure"
         before = time.monotonic()
         try:
             rate = float(self._get(copy.rate.remote(threads, self._seconds)))
         except GetTimeoutError:
             if threads == 1:
                 raise
-            return f"{threads} took longer than {self._bound:.0f} s to measure"
+            return f"{threads} took longer than {self._most:.0f} s to measure"
         self._took = time.monotonic() - before
         if threads == 1 and flops:
             sweep = self._subject.flops / (flops * rate * at_once)
@@ -168,7 +169,7 @@ class Pacer:
         return rate
 
     def _left(self) -> float:
-        return self._begun + self._bound - time.monotonic()
+        return self._begun + self._most - time.monotonic()
 
     def _get(self, asked: Any) -> Any:
         return ray.get(asked, timeout=max(self._left(), 0.1))

@@ -27,6 +27,20 @@ def long_enough(flops: float, at_once: int, worth: float = WORTH) -> bool:
     return worth * flops / (FASTEST * at_once) > STARTS
 
 
+def seconds_of_a_probe(flops: float, at_once: int, bound: float, worth: float = WORTH) -> float:
+    """How long a probe may take: a sweep that is long enough has steps that take seconds.
+
+    Args:
+        flops: training FLOPs that are to be spent.
+        at_once: trials of the sweep at once.
+        bound: seconds that any probe may take.
+
+    >>> [seconds_of_a_probe(flops, 1, 45.0) for flops in (1e13, 1e14, 1e16)]
+    [45.0, 100.0, 180.0]
+    """
+    return max(bound, min(4.0 * bound, worth * flops / (FASTEST * at_once)))
+
+
 def are_said(plan: Plan) -> bool:
     """Whether the file says how many threads a trial has, or how many cores."""
     train = plan.default_tree.get("train", {})
