@@ -26,7 +26,7 @@ class Paced:
 
 
 @dataclass(frozen=True)
-class Pace:
+class ThreadPace:
     """What more threads and one training's memory come to on CPUs of a kind.
 
     Attributes:
@@ -43,7 +43,7 @@ class Pace:
     def text(self) -> str:
         """In one line, with the figures.
 
-        >>> print(Pace((Paced(1, 10.0), Paced(2, 17.0)), 6e8, "3 are not 10% faster").text())
+        >>> print(ThreadPace((Paced(1, 10.0), Paced(2, 17.0)), 6e8, "3 are not 10% faster").text())
         steps/s by threads of a trial: 1: 10, 2: 17; 3 are not 10% faster; a trial takes 0.60 GB
         """
         figures = ", ".join(f"{one.threads}: {one.rate:.3g}" for one in self.paced)
@@ -79,7 +79,7 @@ def climb(
 
 
 def threads_for(
-    pace: Pace, nodes: Sequence[Mapping[str, float]], share: Share, at_once: int
+    pace: ThreadPace, nodes: Sequence[Mapping[str, float]], share: Share, at_once: int
 ) -> int:
     """Threads of a trial, where so many can run at once: what is best for all of them together.
 
@@ -93,7 +93,7 @@ def threads_for(
         share: what a trial gets with one thread, its memory included.
         at_once: trials that could run at once, had they room.
 
-    >>> pace = Pace((Paced(1, 10.0), Paced(2, 19.0), Paced(4, 30.0)))
+    >>> pace = ThreadPace((Paced(1, 10.0), Paced(2, 19.0), Paced(4, 30.0)))
     >>> [threads_for(pace, [{"CPU": 16.0}], Share(), n) for n in (1, 4, 6, 16, 64)]
     [4, 4, 2, 1, 1]
     """
@@ -142,11 +142,11 @@ def scarce_memory(nodes: Sequence[Mapping[str, float]], at_once: int) -> bool:
     )
 
 
-def memory_share(pace: Pace, nodes: Sequence[Mapping[str, float]]) -> float:
+def memory_share(pace: ThreadPace, nodes: Sequence[Mapping[str, float]]) -> float:
     """Bytes that a trial asks for: what it takes, and a reserve; never more than a node has.
 
     >>> nodes = [{"CPU": 4.0, "memory": 16e9}]
-    >>> memory_share(Pace((), 9e9), nodes), memory_share(Pace((), 15e9), nodes)
+    >>> memory_share(ThreadPace((), 9e9), nodes), memory_share(ThreadPace((), 15e9), nodes)
     (10000000000.0, 16000000000.0)
     """
     most = max((node.get("memory", 0.0) for node in nodes if node.get("CPU")), default=0.0)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from curricula.component import foreign_names
-from search.engine.collapse import Diagnosis, ancestors, diagnose_trial
+from search.engine.attempts.collapse import Diagnosis, ancestors, diagnose_trial
 from search.ledger.book import Book
 from search.ledger.files import RUN_FILE
 from search.ledger.reader import read_book

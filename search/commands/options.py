@@ -75,7 +75,7 @@ def ends_well(work: Callable[[], None], *, limited: str = "") -> int:
         The exit code: 0 done, 1 failed at run time.
     """
     from cluster.connect import ClusterError
-    from search.engine.guilt import NoNodeError
+    from search.engine.attempts.guilt import NoNodeError
     from search.ledger.lease import LeaseLostError
     from search.sweep.stages import LimitReachedError, NoWinnerError
     from trm.blame import StorageError

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
-from search.engine.ends import Ends
+from search.engine.attempts.ends import Ends
+from search.engine.attempts.guilt import SENT_AWAY, Guilt, leave_out
+from search.engine.attempts.losses import ALONE
+from search.engine.attempts.running import Running
+from search.engine.attempts.turns import Turns
 from search.engine.events import Events
-from search.engine.guilt import SENT_AWAY, Guilt, leave_out
 from search.engine.job import Job
-from search.engine.losses import ALONE
 from search.engine.packing.parts import Parts, larger
-from search.engine.running import Running
 from search.engine.source import TrialSource, Verdict
-from search.engine.turns import Turns
 from search.engine.workers import Worker, cause_of_death, hungriest
 from search.ledger.attempts import Cause
 from search.ledger.book import Book

@@ -155,7 +155,9 @@ class TRMTraining:
         self._task = task_of(job, self._experiment)
         self._forks = job.forks
         self.asked: Callable[[], bool] = lambda: False
-        resolved = resolve(self._experiment.train)
+        # The kernel that is asked for: the trainer decides, with the model at hand.
+        train = self._experiment.train
+        resolved = replace(resolve(train), kernel=train.kernel)
         if job.threads is not None:
             resolved = replace(resolved, threads=job.threads)
         self._trainer: Trainer = Trainer(

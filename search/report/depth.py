@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from search.engine.collapse import thresholds
+from search.engine.attempts.collapse import thresholds
 from search.ledger.trial import Trial
 from search.report.curves import groups
 from search.report.facts import Facts, Values

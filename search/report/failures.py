@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from search.analysis.diagnosis import diagnose_book
-from search.engine.collapse import Diagnosis
+from search.engine.attempts.collapse import Diagnosis
 from search.ledger.trial import Trial
 from search.objectives.outcome import FAILURES
 from search.report.costs import LOOKS

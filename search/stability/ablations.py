@@ -18,9 +18,9 @@ from search.config.plan import Plan, read_plan, write_plan
 from search.config.resolve import refuse_changes, replan, resolve_plan
 from search.config.sections import with_section
 from search.config.seeds import ABLATION_SEEDS
+from search.engine.attempts.retry import parse_retry, retry_trials
 from search.engine.driver import Runner, run_further
 from search.engine.presence import present_in
-from search.engine.retry import parse_retry, retry_trials
 from search.ledger.book import Book
 from search.ledger.files import RUN_FILE, write_atomically, write_json
 from search.ledger.ledger import Ledger

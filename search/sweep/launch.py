@@ -18,9 +18,9 @@ from search.config.limits import Meter
 from search.config.plan import Plan, read_plan, trainable_plan, write_plan
 from search.config.resolve import refuse_changes, replan, resolve_plan, with_stability
 from search.config.share import devices_of
+from search.engine.attempts.retry import parse_retry, retry_trials
 from search.engine.driver import Runner, driving
 from search.engine.presence import present_in
-from search.engine.retry import parse_retry, retry_trials
 from search.explore.warm_start import read_warm, require_runs, write_start
 from search.export.export import BEST_FILE, export
 from search.ledger.book import holds_ablations

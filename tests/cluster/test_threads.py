@@ -6,8 +6,8 @@ import pytest
 
 from cluster.resources import Share, room
 from cluster.threads import (
-    Pace,
     Paced,
+    ThreadPace,
     climb,
     memory_share,
     most_threads,
@@ -22,12 +22,12 @@ def curve(serial: float) -> dict[int, float]:
     return {n: 1.0 / (serial + (1.0 - serial) / n) for n in range(1, 129)}
 
 
-def measured(serial: float, most: int = 64) -> Pace:
+def measured(serial: float, most: int = 64) -> ThreadPace:
     rates = curve(serial)
-    return Pace(*(lambda found: (found[0], 0.0, found[1]))(climb(lambda n: rates[n], most)))
+    return ThreadPace(*(lambda found: (found[0], 0.0, found[1]))(climb(lambda n: rates[n], most)))
 
 
-def together(pace: Pace, threads: int, trials: int, cores: int) -> float:
+def together(pace: ThreadPace, threads: int, trials: int, cores: int) -> float:
     """Steps a second of all that run at once."""
     rate = next(one.rate for one in pace.paced if one.threads == threads)
     return min(trials, cores // threads) * rate
@@ -53,7 +53,7 @@ def test_a_training_that_gets_slower_by_threads_has_one() -> None:
     found, why = climb(lambda n: 20.0 if n == 1 else 0.6, 8)
     assert [one.threads for one in found] == [1]
     assert why == "2 are not 10% faster"
-    assert threads_for(Pace(found), [{"CPU": 64.0}], Share(), 1) == 1
+    assert threads_for(ThreadPace(found), [{"CPU": 64.0}], Share(), 1) == 1
 
 
 def test_what_cannot_be_measured_ends_the_climb() -> None:
@@ -64,7 +64,7 @@ def test_what_cannot_be_measured_ends_the_climb() -> None:
 
 
 def test_unequal_nodes_hold_all_trials_still() -> None:
-    pace = Pace(tuple(Paced(n, float(n)) for n in (1, 2, 4, 8, 16)))
+    pace = ThreadPace(tuple(Paced(n, float(n)) for n in (1, 2, 4, 8, 16)))
     nodes = [{"CPU": 32.0}, {"CPU": 8.0}, {"CPU": 0.0}]
     assert threads_for(pace, nodes, Share(), 1) == 16
     assert threads_for(pace, nodes, Share(), 5) == 8, "four on the large one, one on the small one"
@@ -73,7 +73,7 @@ def test_unequal_nodes_hold_all_trials_still() -> None:
 
 
 def test_memory_caps_how_many_run_at_once_and_leaves_cores() -> None:
-    pace = Pace(tuple(Paced(n, float(n)) for n in (1, 2, 4, 8)), memory=9e9)
+    pace = ThreadPace(tuple(Paced(n, float(n)) for n in (1, 2, 4, 8)), memory=9e9)
     nodes = [{"CPU": 64.0, "memory": 80e9}]
     share = Share(memory=memory_share(pace, nodes))
     assert share.memory == pytest.approx(10e9)

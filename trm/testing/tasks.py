@@ -21,7 +21,7 @@ BUILDING = "building"
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What one check of a task says.
 
     Attributes:
@@ -50,7 +50,7 @@ def check_task(config: TaskConfig) -> None:
         assert finding.fault is None, f"{finding.check}: {finding.fault}"
 
 
-def examined(config: TaskConfig, progress: Progress | None = None) -> Iterator[Finding]:
+def examined(config: TaskConfig, progress: Progress | None = None) -> Iterator[CheckResult]:
     """What each check says, as they are made; only the first one if the task cannot be built.
 
     >>> from trm.tasks.arrows import ArrowsConfig
@@ -87,14 +87,14 @@ def _tried(config: TaskConfig, folder: Path, progress: Progress | None) -> Tried
     return tried
 
 
-def _finding(name: str, check: Callable[[], None], promise: str | None) -> Finding:
+def _finding(name: str, check: Callable[[], None], promise: str | None) -> CheckResult:
     fault = None
     try:
         with no_global_randomness():
             fault = _fault(check)
     except AssertionError as error:
         fault = fault or str(error)
-    return Finding(name, (promise or "").strip(), fault)
+    return CheckResult(name, (promise or "").strip(), fault)
 
 
 def _fault(check: Callable[[], None]) -> str | None:

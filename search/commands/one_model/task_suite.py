@@ -22,10 +22,10 @@ def test(target: str, sets: list[str]) -> int:
         UserError: there is no such task, or its section is no good.
     """
     from search.logs.console import task_progress
-    from trm.testing.tasks import Finding, examined
+    from trm.testing.tasks import CheckResult, examined
 
     config = _config(target, sets)
-    findings: list[Finding] = []
+    findings: list[CheckResult] = []
     with task_progress() as progress:
         for finding in examined(config, progress):
             findings.append(finding)

@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import GetTimeoutError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.threads import Pace, climb
+from cluster.threads import ThreadPace, climb
 from search.engine.job import Job
 from search.engine.packing.copies import TRMCopy, measurable, timed
 from search.engine.packing.packer import Subject
@@ -102,7 +102,7 @@ class Pacer:
         self._begun = self._took = self._most = 0.0
         self._too_short = ""
 
-    def pace(self, node: str, cores: int, most: int, at_once: int) -> Pace | None:
+    def pace(self, node: str, cores: int, most: int, at_once: int) -> ThreadPace | None:
         """How a training gains on a node; None where it is not on the CPU, or not measurable.
 
         Args:
@@ -140,7 +140,7 @@ class Pacer:
             ray.kill(copy)
         if not paced:
             return None
-        found = CpuClass(name, cores, most, Pace(paced, memory, why))
+        found = CpuClass(name, cores, most, ThreadPace(paced, memory, why))
         self._known.keep_pace(found)
         self._say(found.text())
         return found.pace

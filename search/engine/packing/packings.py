@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cluster.packing import Packing, Probed
-from cluster.threads import Pace, Paced
+from cluster.threads import Paced, ThreadPace
 from search.ledger.files import fields_of, read_json, write_json
 from search.ledger.storage import Place
 from trm.errors import UserError
@@ -57,7 +57,7 @@ class CpuClass:
     name: str
     cores: int
     most: int
-    pace: Pace
+    pace: ThreadPace
 
     def text(self) -> str:
         """In one line, with the figures."""
@@ -179,4 +179,4 @@ def _device(tree: dict[str, object]) -> DeviceClass:
 def _cpu(tree: dict[str, Any]) -> CpuClass:
     pace = dict(tree["pace"])
     paced = tuple(Paced(**one) for one in pace.pop("paced"))
-    return CpuClass(**{**tree, "pace": Pace(paced, **pace)})
+    return CpuClass(**{**tree, "pace": ThreadPace(paced, **pace)})

@@ -11,7 +11,7 @@ from ray.exceptions import RayError
 
 from cluster.resources import Share
 from cluster.threads import (
-    Pace,
+    ThreadPace,
     memory_share,
     places,
     threads_for,
@@ -49,7 +49,7 @@ class Threads:
         now: the number of the trials begun last.
     """
 
-    pace: Pace
+    pace: ThreadPace
     share: Share
     parallel: int
     waiting: Callable[[], int]
@@ -135,7 +135,7 @@ def _pace(
     nodes: Sequence[Mapping[str, Any]],
     parallel: int | None,
     say: Callable[[str], None],
-) -> Pace | None:
+) -> ThreadPace | None:
     resources = [node["Resources"] for node in nodes]
     most = to_measure(plan, share, resources, parallel)
     if not most or not long_enough(subject.flops, subject.trials):

@@ -10,7 +10,7 @@ import pytest
 
 from curricula.component import Component
 from search.analysis.diagnosis import count_findings, diagnose_book, diagnose_folder
-from search.engine.collapse import Diagnosis, collapse_reason
+from search.engine.attempts.collapse import Diagnosis, collapse_reason
 from search.ledger.ledger import Ledger
 from search.ledger.reader import read_book
 from search.objectives.constraint import Constraint, parse_constraint, violations

@@ -18,8 +18,8 @@ from ray.air.execution._internal import event_manager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.util import placement_group_table
 
+from search.engine.attempts.guilt import MAX_DEATHS
 from search.engine.events import NoEvents
-from search.engine.guilt import MAX_DEATHS
 from search.engine.job import Job, build_trainer
 from search.engine.ray_tune import run_trials
 from search.ledger.ledger import Ledger

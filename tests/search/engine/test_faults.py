@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from search.engine.guilt import NoNodeError
+from search.engine.attempts.guilt import NoNodeError
 from search.ledger.ledger import Ledger
 from search.ledger.reader import read_book
 from tests.search.engine.test_ray_tune import assert_undisturbed, sweep

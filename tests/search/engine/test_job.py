@@ -18,6 +18,7 @@ from trm.errors import UserError
 from trm.files.driver_note import LocalFiles, ask_to_stop
 from trm.report import MACHINE_COLUMNS, Report
 from trm.tasks.arrows import ArrowsConfig
+from trm.training.trainer import Trainer
 
 CONFIG: dict[str, Any] = {
     "task": {
@@ -194,3 +195,12 @@ def test_the_runners_messages_and_checkpoints(
     assert message["reason"].startswith("UserError: model.hidden: unknown key")
     assert "Traceback" in (tmp_path / "logs/4/1.txt").read_text()
     runner.stop()
+
+
+def test_a_job_trains_through_the_library_where_a_training_alone_does(job: Job) -> None:
+    run = TRMTraining(job)
+    alone = Trainer(run._experiment, run._task, job.budget, job.marks)
+    assert run.provenance()["resolved"]["kernel"] == alone.resolved.kernel
+    eager = {**CONFIG, "train": {**CONFIG["train"], "kernel": "eager"}}
+    there = TRMTraining(dataclasses.replace(job, config=eager)).provenance()["resolved"]
+    assert there["kernel"] == "eager"

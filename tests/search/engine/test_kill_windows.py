@@ -23,9 +23,9 @@ import search.engine.worker
 import search.ledger.ledger
 import search.logs.optuna_journal
 from search.config.plan import Plan
+from search.engine.attempts.guilt import IN_A_ROW
 from search.engine.events import NoEvents
 from search.engine.execution import Execution
-from search.engine.guilt import IN_A_ROW
 from search.engine.job import Job
 from search.engine.worker import TrialRunner
 from search.ledger.journal import Journal

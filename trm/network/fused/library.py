@@ -35,7 +35,7 @@ class NoLibraryError(Exception):
     """There is no compiled library here; the message says why, in a few words."""
 
 
-class Task(ctypes.Structure):
+class StepCall(ctypes.Structure):
     """What both passes are told; the same fields as in `source/layout.h`."""
 
     _fields_ = (

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from trm.network.fused.library import MEMORY, TOKEN, Task, library
+from trm.network.fused.library import MEMORY, TOKEN, StepCall, library
 from trm.network.layers import Attention, SwiGLU
 from trm.network.mixers import PositionsMLP
 
@@ -95,7 +95,7 @@ class Fused:
                 puzzle = F.embedding(puzzles, model.puzzle_emb, sparse=model.sparse_rows)
         block = _blocks(model)[0]
         mixing = getattr(block, block.mixing)
-        task = Task(
+        task = StepCall(
             rows=len(inputs),
             positions=model.positions,
             channels=config.hidden_size,
@@ -144,7 +144,7 @@ def _list(tensors: list[Tensor]) -> Any:
 
 
 def _point(
-    task: Task, constants: tuple[Any, ...], puzzle: Any, x: Any, weights: list[Tensor]
+    task: StepCall, constants: tuple[Any, ...], puzzle: Any, x: Any, weights: list[Tensor]
 ) -> Any:
     """Fill in the task's addresses; what comes back must outlive the call."""
     layers = _list(weights[4:])
@@ -160,7 +160,7 @@ class _Step(torch.autograd.Function):
     def forward(
         ctx: Any,
         fused: Fused,
-        task: Task,
+        task: StepCall,
         constants: tuple[Any, ...],
         puzzle: Tensor | None,
         x: Tensor | None,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from cluster.resources import Share
-from cluster.threads import Pace, Paced
+from cluster.threads import Paced, ThreadPace
 from search.engine.job import Job, build_trainer
 from search.engine.packing.pacer import PacedCopy, cpu_name
 from search.engine.packing.packings import PACKING_FILE, CpuClass, Packings, read_paces
@@ -17,7 +17,7 @@ from search.engine.packing.parts import Parts
 from search.engine.packing.threads import Threads
 from search.ledger.trial import Trial
 
-PACE = Pace((Paced(1, 10.0), Paced(2, 19.0), Paced(4, 30.0)), 6e8, "6 are not 10% faster")
+PACE = ThreadPace((Paced(1, 10.0), Paced(2, 19.0), Paced(4, 30.0)), 6e8, "6 are not 10% faster")
 
 
 def trial(number: int, stage: Any = "explore", threads: int | None = None) -> Trial:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from search.engine.attempts.guilt import EVERYWHERE, IN_A_ROW, MAX_DEATHS, NoNodeError
+from search.engine.attempts.losses import ALONE
 from search.engine.execution import Execution
-from search.engine.guilt import EVERYWHERE, IN_A_ROW, MAX_DEATHS, NoNodeError
 from search.engine.job import Job
-from search.engine.losses import ALONE
 from search.ledger.ledger import Ledger
 from tests.support.executed import (
     NODE_DEATH,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from search.engine.collapse import collapse_reason
+from search.engine.attempts.collapse import collapse_reason
 from search.engine.events import Events
 from search.engine.source import TrialSource
 from search.ledger.book import Book

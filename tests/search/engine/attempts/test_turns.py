@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from search.engine.attempts.turns import Turns
 from search.engine.job import Job
-from search.engine.turns import Turns
 from search.ledger.ledger import Ledger
 from tests.support.executed import (
     NODE_DEATH,

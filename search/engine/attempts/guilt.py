@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import takewhile
 
-from search.engine.losses import Losses
+from search.engine.attempts.losses import NodeLosses
 from search.engine.workers import Worker
 from search.ledger.attempts import Attempt, Cause
 from search.ledger.trial import Trial
@@ -57,7 +57,7 @@ class Guilt:
         self._served: set[int] = set()
         self._nodes: dict[str, int] = defaultdict(int)
         self._struck: dict[str, int] = {}
-        self._losses = Losses()
+        self._losses = NodeLosses()
         self.bad: set[str] = set()
 
     def report(self, trial: Trial, node: str) -> None:
@@ -162,7 +162,7 @@ class NoNodeError(RuntimeError):
 
     >>> raise NoNodeError("no node is left")
     Traceback (most recent call last):
-    search.engine.guilt.NoNodeError: no node is left
+    search.engine.attempts.guilt.NoNodeError: no node is left
     """
 
 

@@ -11,10 +11,10 @@ ALONE = 8
 """Nodes that a trial loses in a row, and nobody else any, after which it is given up."""
 
 
-class Losses:
+class NodeLosses:
     """The nodes that were lost under one driver, in order.
 
-    >>> losses = Losses()
+    >>> losses = NodeLosses()
     >>> for node in range(ALONE):
     ...     losses.lost(7, f"node {node}")
     ...     losses.report(3)

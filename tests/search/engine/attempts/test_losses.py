@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
-from search.engine.losses import ALONE, Losses
+from search.engine.attempts.losses import ALONE, NodeLosses
 
 
 def test_a_trial_alone_loses_its_nodes() -> None:
-    losses = Losses()
+    losses = NodeLosses()
     for number in range(ALONE):
         assert not losses.alone(0)
         # Who shares the node loses it as well, and may be the first to say so.
@@ -23,7 +23,7 @@ def test_a_trial_alone_loses_its_nodes() -> None:
 
 
 def test_while_nobody_else_is_seen_to_fare_well_nothing_is_known() -> None:
-    losses = Losses()
+    losses = NodeLosses()
     for number in range(5 * ALONE):
         losses.lost(0, f"n{number}")
     assert not losses.alone(0)
@@ -34,7 +34,7 @@ def test_while_nobody_else_is_seen_to_fare_well_nothing_is_known() -> None:
 
 
 def test_where_machines_are_taken_away_no_trial_is_given_up() -> None:
-    dice, losses = random.Random(1), Losses()
+    dice, losses = random.Random(1), NodeLosses()
     for number in range(2000):
         trial = dice.randrange(4)
         losses.lost(trial, f"n{number}")

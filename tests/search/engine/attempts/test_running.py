@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.engine.running import Running
+from search.engine.attempts.running import Running
 from search.engine.workers import Worker
 from search.ledger.ledger import Ledger
 

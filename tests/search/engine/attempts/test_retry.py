@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from search.cli import main
-from search.engine.retry import parse_retry, retry_trials
+from search.engine.attempts.retry import parse_retry, retry_trials
 from search.ledger.files import TEST_FILE, read_json
 from search.ledger.ledger import Ledger
 from search.ledger.reader import read_book

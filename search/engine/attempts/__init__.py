@@ -1,0 +1,1 @@
+"""What becomes of attempts and their trials: whose turn is next, whose fault an end was."""
