@@ -35,6 +35,7 @@ from trm.files.run_folder import (
     checkpoints_in,
     create_folder,
     latest_checkpoint,
+    remove_unbegun,
     require_usable,
 )
 from trm.files.yaml12 import dump_yaml, read_yaml
@@ -184,6 +185,7 @@ def train(
     named = None if start is None else Path(start)
     require_usable(folder, _CONFIG, resume=resume)
     task, first = _first_weights(experiment, folder, named, resume, on_data)
+    is_new = not folder.exists()
     create_folder(folder, _CONFIG, resume=resume)
     lock = FileLock(folder / LOCK)
     try:
@@ -208,6 +210,8 @@ def train(
             return Training(folder, trainer, tuple(read_rows(folder)))
     finally:
         lock.release()
+        if is_new and not (folder / _CONFIG).exists():
+            remove_unbegun(folder)
 
 
 def _standing(trainer: Trainer) -> dict[str, Any]:

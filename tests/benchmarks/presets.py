@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import binomtest
+
 PRESETS = (
     "sort",
     "search",
@@ -38,8 +40,8 @@ PRESETS = (
     "sudoku16",
     "arrows4",
 )
-CONFIDENCE_Z = 1.645
-"""Of a 90 % interval."""
+CONFIDENCE = 0.9
+"""Of the accuracy on all such examples (Wilson's interval)."""
 
 
 def measure(preset: str, seed: int, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,18 +111,6 @@ def run_missing(jobs: Sequence[Job], processes: int) -> None:
             print(f"{number}/{len(left)} {done}", file=sys.stderr, flush=True)
 
 
-def wilson(share: float, examples: int) -> tuple[float, float]:
-    """Where the accuracy on all such examples lies (Wilson, JASA 22, 1927).
-
-    >>> [round(end, 3) for end in wilson(0.0, 500)]
-    [0.0, 0.005]
-    """
-    z = CONFIDENCE_Z**2 / examples
-    centre = share + z / 2
-    margin = CONFIDENCE_Z * math.sqrt(share * (1 - share) / examples + z / (4 * examples))
-    return max((centre - margin) / (1 + z), 0.0), min((centre + margin) / (1 + z), 1.0)
-
-
 def table(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """One row a run."""
     yield (
@@ -129,7 +119,8 @@ def table(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     )
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for run in results:
-        low, high = wilson(run["after"], run["examples"])
+        right = binomtest(round(run["after"] * run["examples"]), run["examples"])
+        low, high = right.proportion_ci(CONFIDENCE, method="wilson")
         beyond = "-" if run["beyond"] is None else f"{run['beyond']:.3f}"
         load = " to ".join(f"{load:.0f}" for load in run["load"])
         yield (

@@ -123,6 +123,20 @@ def test_a_folder_is_free_again_after_an_error(
     assert train(tiny(), tmp_path / "out", resume=True).last["step"] == 20
 
 
+@pytest.mark.parametrize("setting", [{"train.device": "cuda:77"}, {"train.kernel": "fused"}])
+def test_a_run_that_cannot_begin_leaves_no_folder(
+    tiny: Tiny, tmp_path: Path, setting: dict[str, Any]
+) -> None:
+    config = tiny({**setting, "model.hidden_size": 288, "train.compile": False})
+    with pytest.raises(UserError, match=next(iter(setting))):
+        train(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "own").mkdir()
+    with pytest.raises(UserError, match=next(iter(setting))):
+        train(config, tmp_path / "own")
+    assert (tmp_path / "own").is_dir(), "it was there before"
+
+
 def test_a_run_that_diverges_has_failed(tiny: Tiny, tmp_path: Path) -> None:
     changes = {"optimizer.lr": 1e4, "optimizer.lr_warmup_steps": 0, "train.budget.steps": 500}
     training = train(tiny(changes), tmp_path / "out")

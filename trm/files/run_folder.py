@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from trm.errors import NewRunWarning, UserError
@@ -36,6 +37,14 @@ def create_folder(folder: Path, marker: str, *, resume: bool) -> None:
         raise UserError("--out", str(folder), f"cannot be made: {error.strerror}") from error
     if not os.access(folder, os.W_OK | os.X_OK) or not _can_write(folder):
         raise UserError("--out", str(folder), "cannot be written: name another folder")
+
+
+def remove_unbegun(folder: Path) -> None:
+    """Remove a folder that was made for a run which could not begin; not what others put there."""
+    with suppress(OSError):
+        for name in (LOCK, *NOTES):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def require_usable(folder: Path, marker: str, *, resume: bool) -> None:

@@ -152,7 +152,7 @@ void layer_backward(const Shape& s, const Layer& y, const Tables& tables, const 
     float* by = k.by + (size_t)u * s.S * 2 * s.Jp;
     unnorm_channels(s, kept.state(s, l + 1, u), k.root + (size_t)u * s.Sp, d, d_out);
     product<false>(s.S, s.Jp / W, s.D, d_out, s.Dp, packed(y.back_down, s.D),
-                   UngateColumns(by, s.Jp));
+                   Ungate<true>(by, s.Jp));
     product<false>(s.S, vectors, 2 * s.Jp, by, 2 * s.Jp, packed(y.back_gate_up, 2 * s.Jp),
                    Add(d, d_out, s.Dp));
     const float* mixed = k.mixed + u * SD;
@@ -170,7 +170,7 @@ void layer_backward(const Shape& s, const Layer& y, const Tables& tables, const 
     }
     float *act = k.mix_act + (size_t)u * s.I * s.Dp, *mix_by = k.mix_by + (size_t)u * 2 * s.I * s.Dp;
     unnorm_positions(s, mixed, k.mix_root + (size_t)u * s.Dp, d, d_mix);
-    product<true>(s.I, vectors, s.S, y.mix_out, s.I, beside(d_mix, s.Dp), UngateRows(mix_by, s.Dp));
+    product<true>(s.I, vectors, s.S, y.mix_out, s.I, beside(d_mix, s.Dp), Ungate<false>(mix_by, s.Dp));
     product<true>(s.S, vectors, 2 * s.I, y.mix, s.S, beside(mix_by, s.Dp), Add(d, d_mix, s.Dp));
     transpose(act, s.Dp, s.I, s.Dp, w.turned, s.Ip);
     product<false>(s.S, s.Ip / W, s.D, d_mix, s.Dp, beside(w.turned, s.Ip),

@@ -158,37 +158,23 @@ struct GateRows : End {
     }
 };
 
-// The product is the gradient of a; the derivatives kept become the gradients of g and u.
-struct UngateColumns : End {
+// The product is the gradient of a; the derivatives kept become the gradients of g and u, which lie
+// as the gates of GateColumns do, or as those of GateRows.
+template <bool COLUMNS>
+struct Ungate : End {
     float* by;
     ptrdiff_t width;
-    UngateColumns(float* by, ptrdiff_t width) : by(by), width(width) {}
+    Ungate(float* by, ptrdiff_t width) : by(by), width(width) {}
     template <int MR, int NV>
     INLINE void operator()(V (&c)[MR][NV], int m, int n) {
+        const ptrdiff_t apart = COLUMNS ? W : width;
 #pragma GCC unroll 12
         for (int i = 0; i < MR; i++)
 #pragma GCC unroll 2
             for (int j = 0; j < NV; j++) {
-                float* kept = by + (m + i) * 2 * width + (n + j) * 2 * W;
+                float* kept = by + (m + i) * 2 * width + (n + j) * (COLUMNS ? 2 : 1) * W;
                 store(kept, load(kept) * c[i][j]);
-                store(kept + W, load(kept + W) * c[i][j]);
-            }
-    }
-};
-
-struct UngateRows : End {
-    float* by;
-    ptrdiff_t width;
-    UngateRows(float* by, ptrdiff_t width) : by(by), width(width) {}
-    template <int MR, int NV>
-    INLINE void operator()(V (&c)[MR][NV], int m, int n) {
-#pragma GCC unroll 12
-        for (int i = 0; i < MR; i++)
-#pragma GCC unroll 2
-            for (int j = 0; j < NV; j++) {
-                float* kept = by + (m + i) * 2 * width + (n + j) * W;
-                store(kept, load(kept) * c[i][j]);
-                store(kept + width, load(kept + width) * c[i][j]);
+                store(kept + apart, load(kept + apart) * c[i][j]);
             }
     }
 };
