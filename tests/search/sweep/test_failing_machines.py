@@ -35,7 +35,7 @@ model: {mixer: mlp_t, hidden_size: 32, L_layers: 2, expansion: 1.0, swiglu_multi
         puzzle_emb_len: 1, halt_max_steps: 4, halt_exploration_prob: 0.5,
         H_cycles: {int: [1, 2]}, L_cycles: {int: [1, 2]}}
 optimizer: {name: adamw, lr_warmup_steps: 10, lr: {loguniform: [3e-3, 3e-2]}}
-train: {batch_size: 32, budget: {steps: 400}, reports: 10, ema: 0.95, threads: 1}
+train: {batch_size: 32, budget: {steps: 1000}, reports: 10, ema: 0.95, threads: 1}
 search: {trials: 10, scheduler: asha, objective: cell_accuracy}
 stability: {candidates: 2, seeds: 2, promise_seeds: 2}
 """
