@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from trm.learning.halting import HaltingRule, logit_threshold
 from trm.learning.losses import TOKEN_LOSSES, LossConfig
 from trm.network.float64 import in_float64
 from trm.network.model import TRM, Output
+from trm.ranks import ALONE, Ranks
 from trm.tasks.base import IGNORE, Split, Task
 
 
@@ -126,17 +128,42 @@ def evaluate(
     device: torch.device,
     loss: LossConfig | None = None,
     halting: HaltingRule | None = None,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Evaluate at full depth: every puzzle runs all `steps`; early stopping is scored beside it.
 
     Args:
         halting: says where the model would stop; None stops at a halting probability of 0.5.
+        ranks: the processes that share the work, each of which is told the result.
     """
+    own = _rows(split, ranks.place(len(split)).own) if len(split) >= ranks.size else split
     thinking = solve(
-        model, split, steps=steps, batch_size=batch_size, device=device, loss=loss, halting=halting
+        model, own, steps=steps, batch_size=batch_size, device=device, loss=loss, halting=halting
     )
-    threshold = logit_threshold(halting) if halting else None
-    return score(thinking, task, split, 0.5 if threshold is None else threshold)
+    if len(own) < len(split):
+        thinking = _of_all(thinking, ranks, len(split))
+    chosen = logit_threshold(halting) if halting else None
+    threshold = 0.5 if chosen is None else chosen
+    found = ranks.told(lambda: asdict(score(thinking, task, split, threshold)))
+    return Evaluation(**found)
+
+
+def _of_all(own: Thinking, ranks: Ranks, count: int) -> Thinking:
+    """What all processes' models answered, from each one's own part of `count` puzzles."""
+
+    def whole(part: NDArray[Any]) -> NDArray[Any]:
+        # Puzzles stand on the last axis but for answers, which have their cells there.
+        first = torch.from_numpy(np.ascontiguousarray(np.moveaxis(part, min(1, part.ndim - 1), 0)))
+        found: NDArray[Any] = ranks.whole(first, count).numpy()
+        return np.ascontiguousarray(np.moveaxis(found, 0, min(1, part.ndim - 1)))
+
+    return replace(
+        own,
+        answers=whole(own.answers),
+        q_halt=whole(own.q_halt),
+        lm_loss=whole(own.lm_loss),
+        halts=None if own.halts is None else whole(own.halts),
+    )
 
 
 def score(thinking: Thinking, task: Task, split: Split, halt_threshold: float = 0.5) -> Evaluation:
@@ -215,9 +242,13 @@ def subset(split: Split, count: int | None) -> Split:
     """The first `count` examples of a split (all if None)."""
     if count is None or count >= len(split):
         return split
+    return _rows(split, slice(count))
+
+
+def _rows(split: Split, rows: slice) -> Split:
     return Split(
-        split.inputs[:count],
-        split.labels[:count],
-        split.difficulty[:count],
-        split.puzzle_identifiers[:count],
+        split.inputs[rows],
+        split.labels[rows],
+        split.difficulty[rows],
+        split.puzzle_identifiers[rows],
     )

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from curricula.component import Component, SectionIn
 from trm.network.model import TRM, Latent, ModelConfig, Output
+from trm.ranks import Place
 
 THRESHOLD: Literal["threshold"] = "threshold"
 """The rule of a section that names none."""
@@ -202,6 +203,7 @@ def halt(
     generator: torch.Generator,
     max_steps: int | None = None,
     exploration: float | None = None,
+    place: Place | None = None,
 ) -> Tensor:
     """Which rows halt after a training step, bool `[batch]`.
 
@@ -213,6 +215,7 @@ def halt(
         generator: a CPU generator.
         max_steps: the last step, instead of the config's, as a curriculum has it.
         exploration: the chance of it, likewise.
+        place: where in a larger batch these rows stand: draws are made for all of that.
     """
     limit = config.halt_max_steps if max_steps is None else max_steps
     chance = config.halt_exploration_prob if exploration is None else exploration
@@ -220,9 +223,9 @@ def halt(
     if limit == 1:
         return last
     wants = halting.wants_to_halt(output, steps, config)
-    rows = len(steps)
+    rows, own = (len(steps), slice(None)) if place is None else (place.of, place.own)
     explores = torch.rand(rows, generator=generator) < chance
-    least = torch.randint(2, limit + 1, (rows,), generator=generator) * explores
+    least = (torch.randint(2, limit + 1, (rows,), generator=generator) * explores)[own]
     return last | (wants & (steps >= least.to(steps.device)))
 
 

@@ -90,7 +90,7 @@ class Losses:
     """The loss of one supervision step.
 
     Attributes:
-        total: what is optimised, the mean over the batch.
+        total: what is optimised, the mean over the batch; of a part of one, its share of that.
         lm: token loss, summed over the batch.
         halt: halting loss, summed over the batch, without its weight.
         cont: continue loss likewise; 0 without the continue head.
@@ -114,6 +114,7 @@ def act_loss(
     halt_weight: float | None = None,
     weights: Tensor | None = None,
     exact: Tensor | None = None,
+    rows: int | None = None,
     fused: bool = False,
 ) -> Losses:
     """Token loss (mean over each row's labelled cells) plus weighted binary cross-entropies of q.
@@ -126,6 +127,7 @@ def act_loss(
         halt_weight: weight of the halting loss instead of the config's, as a curriculum has it.
         weights: what each row's loss counts in `total`, `[batch]`; None: 1.
         exact: which rows are right, bool `[batch]`; None: those that equal their label.
+        rows: of the whole batch, where these are a part of it.
         fused: whether to compute the token loss in the compiled library, where that has it.
     """
     counted = labels != IGNORE
@@ -154,4 +156,5 @@ def act_loss(
     )
     if target_continue is not None:
         total = total + config.continue_weight * total_of(cont)
-    return Losses(total / len(labels), lm.sum(), halt.sum(), cont.sum(), exact)
+    total = total / (len(labels) if rows is None else rows)
+    return Losses(total, lm.sum(), halt.sum(), cont.sum(), exact)

@@ -15,6 +15,7 @@ from curricula.stage import Stage
 from trm.config import Experiment
 from trm.errors import UserError
 from trm.network.model import Latent
+from trm.ranks import Place
 from trm.tasks.base import Task
 
 
@@ -67,18 +68,25 @@ def loss_weights(stage: Stage, steps: Tensor, halted: Tensor) -> Tensor | None:
     return weights
 
 
-def disturbed(latent: Latent, deviation: float, generator: torch.Generator) -> Latent:
+def disturbed(
+    latent: Latent, deviation: float, generator: torch.Generator, place: Place | None = None
+) -> Latent:
     """A carried state with Gaussian noise on it, as EqR has it (arXiv 2605.21488).
 
     Args:
         deviation: of the noise; at 0 nothing is drawn.
         generator: a CPU generator.
+        place: where in a larger batch these rows stand: noise is drawn for all of that.
     """
     if not deviation:
         return latent
 
     def noisy(z: Tensor) -> Tensor:
-        noise = torch.randn(z.shape, generator=generator).to(z.device, z.dtype)
+        if place is None:
+            drawn = torch.randn(z.shape, generator=generator)
+        else:
+            drawn = torch.randn(place.of, *z.shape[1:], generator=generator)[place.own]
+        noise = drawn.to(z.device, z.dtype)
         return z + deviation * noise
 
     return Latent(noisy(latent.z_H), noisy(latent.z_L))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 
 import torch
 
@@ -11,6 +12,7 @@ from trm.config import Experiment
 from trm.evaluation import Evaluation, evaluate, subset
 from trm.learning.ema import EMA
 from trm.network.model import TRM
+from trm.ranks import ALONE, Ranks
 from trm.tasks.base import Split, Task
 from trm.training.probes import Probes, probe, probe_gap
 
@@ -34,6 +36,7 @@ class Examiner:
         self.model = model
         self.ema = ema
         self.device = device
+        self.ranks: Ranks = ALONE
         self._valid = subset(task.split("valid"), config.train.valid_examples)
         self._gap = probe_gap(
             config.diagnostics, config.model.halt_max_steps, config.train.batch_size
@@ -51,6 +54,7 @@ class Examiner:
                 device=self.device,
                 loss=self.config.loss,
                 halting=self.config.halting,
+                ranks=self.ranks,
             )
 
     def wants_probe(self, steps: int, last: bool) -> bool:
@@ -64,7 +68,10 @@ class Examiner:
         return how is not None and (how == "reports" or steps >= self._gap or last)
 
     def probe(self) -> Probes:
-        """What the model does beyond its metrics."""
+        """What the model does beyond its metrics, as the first of the processes finds it."""
+        return Probes(**self.ranks.told(lambda: asdict(self._probed())))
+
+    def _probed(self) -> Probes:
         config = self.config.diagnostics
         with self._evaluated():
             return probe(

@@ -6,8 +6,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from trm.learning.halting import Carry
+from trm.ranks import Ranks
 from trm.training.counters import Counters
 from trm.training.curriculum import FeedbackWindow
 from trm.training.state import State, flatten, unflatten
@@ -20,7 +22,10 @@ def take_state(trainer: Trainer) -> State:
     """Everything that the rest of the run depends on."""
     optimizer_tensors, optimizer_values = flatten(trainer.optimizer.state_dict())
     training = {f"optimizer/{key}": tensor for key, tensor in optimizer_tensors.items()}
-    training |= trainer.carry.tensors()
+    rows = trainer.config.train.batch_size
+    training |= {
+        key: trainer.ranks.whole(own, rows) for key, own in trainer.carry.tensors().items()
+    }
     training |= {
         "exploration": trainer.exploration.get_state(),
         "noise": trainer.noise.get_state(),
@@ -52,7 +57,8 @@ def restore_state(trainer: Trainer, state: State) -> None:
         if key.startswith("optimizer/")
     }
     trainer.optimizer.load_state_dict(unflatten(optimizer, state.values["optimizer"]))
-    trainer.carry = Carry.restored(training)
+    carried = {key: trainer.ranks.own(training[key]) for key in trainer.carry.tensors()}
+    trainer.carry = Carry.restored(carried)
     trainer.exploration.set_state(state.training["exploration"].cpu())
     trainer.stream.load_state_dict(state.values["stream"])
     trainer.counters = Counters.restored(state.values["counters"])
@@ -63,3 +69,17 @@ def restore_state(trainer: Trainer, state: State) -> None:
         trainer.window = FeedbackWindow(**state.values["window"])
     else:  # written before curricula had a state: only fixed depth was driven then
         trainer.course.advance(trainer.progress)
+
+
+def shared_state(trainer: Trainer, ranks: Ranks) -> State:
+    """The state of the first process's trainer, in each of them; none has joined yet."""
+    state = take_state(trainer)
+    parts = {"weights": state.weights, "ema": state.ema, "training": state.training}
+    tensors = {f"{part}:{key}": t for part, found in parts.items() for key, t in found.items()}
+    shared = ranks.shared(tensors)
+
+    def part(name: str) -> dict[str, Tensor]:
+        begin = f"{name}:"
+        return {k.removeprefix(begin): t for k, t in shared.items() if k.startswith(begin)}
+
+    return State(part("weights"), part("ema"), part("training"), ranks.told(lambda: state.values))

@@ -14,6 +14,7 @@ from torch import Tensor
 from curricula.stage import Depth, Stage
 from trm.config import Experiment
 from trm.device import Resolved, resolve
+from trm.errors import UserError
 from trm.evaluation import Evaluation, right_rows
 from trm.learning.ema import EMA
 from trm.learning.halting import begin, continue_target, halt, refill, wants_to_halt
@@ -22,6 +23,7 @@ from trm.learning.optimizers import clip_gradients, learning_rate_factor
 from trm.network.compilation import compile_recursion
 from trm.network.model import Latent, Output
 from trm.network.room import least_weights, require_room
+from trm.ranks import ALONE, Place, Ranks
 from trm.report import Report
 from trm.tasks.base import Split, Task
 from trm.training.budget import budget_flops
@@ -36,7 +38,7 @@ from trm.training.kernel import with_kernel
 from trm.training.memory import reset_peak
 from trm.training.probes import update_ratio, weights
 from trm.training.reporting import make_report
-from trm.training.snapshot import restore_state, take_state
+from trm.training.snapshot import restore_state, shared_state, take_state
 from trm.training.soundness import require_sound
 from trm.training.state import State
 
@@ -77,6 +79,7 @@ class Trainer:
         require_sound(config, task, self.device)
         self.config = config
         self.task = task
+        self.ranks: Ranks = ALONE
         self.budget = budget_flops(config, task) if budget is None else budget
         self.marks = tuple(marks) if marks is not None else config.train.marks
         assert list(self.marks) == sorted(set(self.marks)), self.marks
@@ -159,14 +162,15 @@ class Trainer:
         """One supervision step of the whole batch and one optimiser step."""
         config, counters = self.config, self.counters
         stage = advance(self.course, self.progress)
-        self._refill()
+        place = self.ranks.place(config.train.batch_size)
+        self._refill(place)
         if not self.model.training:  # which asks every module
             self.model.train()
         compute = counters.compute + self._flops(stage.depth)
         factor = self._set_learning_rate(compute)
         carry = self.carry
         latent, output = self.model(
-            disturbed(carry.latent, stage.latent_noise, self.noise),
+            disturbed(carry.latent, stage.latent_noise, self.noise, place),
             carry.inputs,
             carry.puzzle_identifiers,
             H_cycles=stage.H_cycles,
@@ -181,6 +185,7 @@ class Trainer:
             generator=self.exploration,
             max_steps=stage.supervision_steps,
             exploration=stage.exploration,
+            place=place,
         )
         losses = act_loss(
             output,
@@ -190,32 +195,37 @@ class Trainer:
             halt_weight=stage.halt_weight,
             weights=loss_weights(stage, steps, halted),
             exact=right_rows(self.task, carry.inputs, carry.labels, output.logits),
+            rows=place.of,
             fused=self.resolved.kernel == "fused",
         )
         loss = self._learn(losses, compute)
         if loss is None:
             return
-        count_halted(counters, loss, halted, losses.exact, steps)
+        ended, exact, had = self.ranks.columns(halted, losses.exact, steps, rows=place.of)
+        count_halted(counters, loss, ended, exact, had)
         carry.latent, carry.steps, carry.halted = latent, steps, halted
         counters.learning_rate = config.optimizer.lr * factor
         counters.step += 1
         counters.compute = compute
         if config.curriculum.is_adaptive:
-            self._give_feedback(loss, output, losses.exact, halted)
+            self._give_feedback(loss, output, exact, ended)
 
-    def _refill(self) -> None:
+    def _refill(self, place: Place) -> None:
         """Put fresh examples in the place of those that have halted."""
-        count = int(self.carry.halted.sum())
+        halted = self.ranks.whole(self.carry.halted, place.of).cpu().numpy()
+        count = int(halted.sum())
         if not count:
             return
+        # The whole batch's, from one stream: which row gets which does not depend on the processes.
         fresh = self.stream.take(count, self.stage.difficulty, self.stage.sources)
-        self.difficulty[self.carry.halted.cpu().numpy()] = fresh.difficulty
+        self.difficulty[halted] = fresh.difficulty
         count_begun(self.counters, fresh)
+        own = slice(halted[: place.begin].sum(), halted[: place.end].sum())
         self.carry = refill(
             self.model,
             self.carry,
             *(
-                torch.from_numpy(array).to(self.device)
+                torch.from_numpy(array[own]).to(self.device)
                 for array in (fresh.inputs, fresh.labels, fresh.puzzle_identifiers)
             ),
         )
@@ -250,10 +260,11 @@ class Trainer:
         counters = self.counters
         self.optimizer.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
+        total = self.ranks.add_gradients(self._parameters, losses.total.detach())
         if self.frozen and self.progress < self.config.train.freeze.share:
             hold(self.frozen)
         counters.grad_norm = clip_gradients(self._parameters, self.config.optimizer.grad_clip)
-        loss = float(losses.total.detach())
+        loss = float(total)
         if not math.isfinite(loss) or not math.isfinite(counters.grad_norm):
             counters.diverged = True
             return None
@@ -278,7 +289,7 @@ class Trainer:
         self.window.count(
             loss=loss,
             right=exact.cpu().numpy(),
-            halting=halting.cpu().numpy(),
+            halting=self.ranks.whole(halting, len(exact)).cpu().numpy(),
             halted=halted.cpu().numpy(),
             difficulty=self.difficulty,
             bins=self.course.bins,
@@ -299,8 +310,17 @@ class Trainer:
         """Evaluate on `valid` (or a given split) at full depth, with EMA weights unless `live`."""
         return self.examiner.evaluate(split, live)
 
+    def join(self, ranks: Ranks) -> None:
+        """Train on as one of several processes; all of them go on from the first one's state."""
+        rows = self.config.train.batch_size
+        if ranks.size > rows:
+            raise UserError("train.batch_size", rows, f"is less than {ranks.size} processes")
+        state = shared_state(self, ranks)
+        self.ranks = self.examiner.ranks = ranks
+        self.load_state_dict(state)
+
     def state_dict(self) -> State:
-        """Everything that the rest of the run depends on."""
+        """Everything that the rest of the run depends on; of several processes all must ask."""
         return take_state(self)
 
     def load_state_dict(self, state: State) -> None:
