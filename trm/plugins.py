@@ -65,6 +65,11 @@ def import_plugins(names: Sequence[str], folders: Sequence[Path] = ()) -> None:
             raise UserError("plugins", name, f"cannot be imported: {reason}") from error
 
 
+def looked_in() -> list[str]:
+    """The folders in which this process looks for plug-ins, after all other places."""
+    return [place for place in sys.path if place in _ADDED]
+
+
 def look_in(folders: Iterable[Path]) -> None:
     """Let modules be found in these folders too, after all others; run folders are left out.
 

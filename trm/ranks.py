@@ -15,6 +15,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+GO_ON, SAVE, STOP = range(3)
+"""What a process may wish between two steps; all do what the highest one says."""
+
 
 class LostRankError(RuntimeError):
     """Another of the processes has ended, or does not answer."""

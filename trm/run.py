@@ -48,7 +48,10 @@ from trm.fine_tuning import (
     start_provenance,
     start_text,
 )
+from trm.parallel.leading import accompanied, require_divisible
+from trm.parallel.meeting import Meeting
 from trm.provenance import changed_plugins, plugin_provenance, provenance
+from trm.ranks import GO_ON, SAVE, STOP
 from trm.report import Report, report_json
 from trm.stopping import instead_of_raising
 from trm.tasks.base import Task
@@ -131,6 +134,8 @@ def train(
     *,
     start: Path | str | None = None,
     resume: bool = False,
+    processes: int = 1,
+    meeting: Meeting | None = None,
     on_data: Callable[[str, float], None] | None = None,
     on_begin: Callable[[Trainer, list[str]], None] | None = None,
     on_step: Callable[[float], None] | None = None,
@@ -154,6 +159,10 @@ def train(
         resume: go on with the run in `out` where it stands, or begin it. With a larger
             `train.budget` than it was begun with, the run is extended; then `train.reports` may
             change too.
+        processes: how many train it together on this machine, each on its share of every batch
+            and on a GPU or with `train.threads` of its own; the numbers are those of one process
+            but for rounding, and a run may go on with another number of them.
+        meeting: of processes that are there already, which this one leads.
         on_data: told what of the task's data is being made, and the share that is there.
         on_begin: told the trainer before its first step, and the plug-ins whose code has changed
             since the run was begun; None: such a change is a warning.
@@ -166,6 +175,7 @@ def train(
         UserError: bad config; `start` is no checkpoint, damaged, or of another network; `out` holds
             another run, is in use, or cannot be written; one line naming key, value and remedy.
         Stopped: a signal has stopped it; it is saved.
+        LostProcessError: one of several processes has ended; the run can be resumed.
 
     >>> from tempfile import mkdtemp
     >>> config = {
@@ -183,6 +193,8 @@ def train(
     experiment = _experiment(config)
     folder = Path("runs") / f"{experiment.name}-train" if out is None else Path(out)
     named = None if start is None else Path(start)
+    begun = resume and latest_checkpoint(folder) is not None
+    require_divisible(experiment, meeting.size if meeting else processes, begun=begun)
     require_usable(folder, _CONFIG, resume=resume)
     task, first = _first_weights(experiment, folder, named, resume, on_data)
     is_new = not folder.exists()
@@ -204,7 +216,8 @@ def train(
                 warnings.warn(f"plug-ins have other code now: {', '.join(changed)}", stacklevel=2)
             presence.tells(partial(_standing, trainer))
             presence.tell("running")
-            _train(trainer, folder, presence, on_step, on_report)
+            with accompanied(trainer, processes, meeting):
+                _train(trainer, folder, presence, on_step, on_report)
             if not trainer.finished:
                 raise Stopped(trainer.counters.step, folder)
             return Training(folder, trainer, tuple(read_rows(folder)))
@@ -335,9 +348,12 @@ def _train(
             if on_step is not None:
                 on_step(trainer.progress)
             unsaved = time.monotonic() - saved
-            if unsaved > CHECKPOINT_SECONDS or (trainer.at_mark and unsaved > LOST_SECONDS):
+            due = unsaved > CHECKPOINT_SECONDS or (trainer.at_mark and unsaved > LOST_SECONDS)
+            wish = STOP if stop() or presence.asked else SAVE if due else GO_ON
+            agreed = trainer.ranks.highest(wish)
+            if agreed == SAVE:
                 save()
-            return stop() or presence.asked
+            return agreed == STOP
 
         for report in trainer.run(between_steps):
             curve.write(report_json(report) + "\n")
@@ -354,7 +370,9 @@ def _checkpoint(folder: Path, trainer: Trainer, origin: dict[str, Any]) -> None:
     counters = trainer.counters
     # With the mark: a run stopped right at a mark has a checkpoint before and after its report.
     checkpoint = folder / _CHECKPOINTS / f"{counters.step:09d}-{counters.mark:04d}"
-    if not checkpoint.exists():
+    saves = not checkpoint.exists()
+    trainer.ranks.told(lambda: {"saves": saves})
+    if saves:
         save_checkpoint(checkpoint, trainer, origin)
     for old in checkpoints_in(checkpoint.parent)[:-KEPT_CHECKPOINTS]:
         shutil.rmtree(old)

@@ -323,6 +323,11 @@ class Trainer:
         """Everything that the rest of the run depends on; of several processes all must ask."""
         return take_state(self)
 
+    def give_state(self) -> None:
+        """Take part in a checkpoint that the first of several processes may write."""
+        if self.ranks.told(dict)["saves"]:
+            self.state_dict()
+
     def load_state_dict(self, state: State) -> None:
         """Go on exactly where `state_dict` was taken, in this process or another."""
         restore_state(self, state)

@@ -19,6 +19,12 @@ averaged ones where it has them. Optimiser, step count and curriculum begin anew
 your-task` says what another vocabulary or length may take over, and `train.freeze` what stands
 still at first. `trm sweep` has no such option.
 
+`--processes N` shares every batch out over N processes on this machine, each with a GPU, or with
+`train.threads` CPU threads, of its own: the run is that of one process but for rounding, and can go
+on with another number of them. Where torchrun starts the processes, on one machine or several, it
+is left out: `torchrun --nproc-per-node 4 --no-python trm train best.yaml`. Only the first one
+reports and writes. When one dies all end, and `--resume` goes on from the last checkpoint.
+
 A larger budget extends a run, also a finished one. Where the learning rate or the curriculum
 depends on the budget, that is another run than one that was planned so long; a line says so.
 """
@@ -32,7 +38,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.commands.options import a_path
+from search.commands.options import a_path, positive
 from trm.stopping import at_an_interrupt
 
 if TYPE_CHECKING:
@@ -64,6 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on with the run in --out where it stands, or begin it; needs the same config, but "
         "for a larger train.budget, which extends it",
     )  # fmt: skip
+    parser.add_argument(
+        "--processes", type=positive, default=1, metavar="N",
+        help="train with N processes on this machine, each on its share of every batch and with a "
+        "GPU or train.threads CPU threads of its own",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print each report as a line of JSON")
 
 
@@ -74,7 +85,15 @@ def run(args: argparse.Namespace) -> int:
     from search.logs.console import TrainDisplay, note
     from search.logs.training_log import training_log
     from trm.device import slow_precision
+    from trm.parallel.leading import LostProcessError
+    from trm.parallel.meeting import from_environment
     from trm.run import Stopped, read_rows, train
+
+    meeting = from_environment()
+    if meeting is not None and meeting.rank:
+        from trm.parallel.following import follow
+
+        return follow(meeting)
 
     read = read_config(args.config, args.sets)
     config = read.default
@@ -108,6 +127,8 @@ def run(args: argparse.Namespace) -> int:
                 out,
                 start=args.start,
                 resume=args.resume,
+                processes=args.processes,
+                meeting=meeting,
                 on_data=display.data,
                 on_begin=begin,
                 on_step=display.moved,
@@ -119,6 +140,9 @@ def run(args: argparse.Namespace) -> int:
     except Stopped as stop:
         at_an_interrupt(_again(args, out), f"at step {stop.step}")
         raise
+    except LostProcessError as lost:
+        print(f"trm: {lost}; what was saved stays; {_again(args, out)}", file=sys.stderr)
+        return 1
     return _conclude(training, args.json)
 
 
@@ -126,7 +150,8 @@ def _again(args: argparse.Namespace, out: Path | None) -> str:
     sets = [word for setting in args.sets for word in ("--set", setting)]
     place = [] if out is None else ["--out", str(out)]
     start = [] if args.start is None else ["--from", str(args.start)]
-    words = ["trm", "train", args.config, *sets, *start, *place, "--resume"]
+    several = [] if args.processes == 1 else ["--processes", str(args.processes)]
+    words = ["trm", "train", args.config, *sets, *start, *place, *several, "--resume"]
     return "resume with: " + shlex.join(words)
 
 
