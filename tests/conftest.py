@@ -36,6 +36,7 @@ RAY_FILES = frozenset(
         "search/engine/test_lost_nodes",
         "search/engine/test_shares",
         "search/engine/test_shared_gpus",
+        "search/engine/test_together",
         "search/engine/test_two_nodes",
         "search/engine/test_unfit_nodes",
         "search/explore/test_population",

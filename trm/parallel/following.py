@@ -20,12 +20,12 @@ from trm.device import Resolved
 from trm.errors import UserError
 from trm.files.run_folder import cache_folder
 from trm.parallel.leading import JOB, READY
-from trm.parallel.meeting import Meeting, connected, join, own_device
+from trm.parallel.meeting import BEREFT, Meeting, connected, join, own_device
 from trm.ranks import GO_ON, SAVE, STOP, Joined, LostRankError
 from trm.stopping import instead_of_raising
 from trm.training.trainer import Trainer
 
-DONE, LOST = 0, 1
+DONE, FAILED = 0, 1
 
 
 def follow(meeting: Meeting) -> int:
@@ -43,7 +43,7 @@ def follow(meeting: Meeting) -> int:
         try:
             job = json.loads(meeting.store.get(JOB))
         except RuntimeError:
-            return LOST  # the first one has ended before it began: it says why
+            return BEREFT  # the first one has ended before it began: it says why
         try:
             trainer = _trainer(job, meeting)
         except Exception as error:  # whatever a task or a plug-in does while it is built
@@ -51,14 +51,14 @@ def follow(meeting: Meeting) -> int:
                 str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             )
             meeting.store.set(f"{READY}/{meeting.rank}", " ".join(words.split()) or repr(error))
-            return LOST
+            return FAILED
         meeting.store.set(f"{READY}/{meeting.rank}", "")
         # Without the first one there is nothing to leave behind: it holds the run.
         with suppress(LostRankError), connected(meeting, trainer.device):
             trainer.join(Joined(meeting.rank, meeting.size))
             _accompany(trainer, lambda: asked)
             return DONE
-    return LOST
+    return BEREFT
 
 
 def _trainer(job: dict[str, Any], meeting: Meeting) -> Trainer:
@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> int:
     try:
         meeting = join(address, port, rank, size, local)
     except RuntimeError:
-        return LOST
+        return BEREFT
     return follow(meeting)
 
 

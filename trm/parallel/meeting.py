@@ -22,6 +22,8 @@ SILENCE = timedelta(minutes=30)
 One that dies is noticed at once, by its connections."""
 START = timedelta(days=7)
 """How long those that are there wait for the data of a task to be made."""
+BEREFT = 3
+"""The exit code of a process that has ended because another one had."""
 _LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from trm.parallel.meeting import host
+from trm.parallel.meeting import BEREFT, host
 from trm.ranks import LostRankError
 from trm.stopping import before_leaving, forget_before_leaving
 
@@ -76,10 +76,11 @@ class Spawned:
         while all(child.poll() is None for child in self._children) and time.monotonic() < end:
             time.sleep(0.05)
         size = len(self._children) + 1
+        codes = {number: child.poll() for number, child in enumerate(self._children, start=2)}
         ended = [
             f"process {number} of {size} {self._how(number - 2, code)}"
-            for number, child in enumerate(self._children, start=2)
-            if (code := child.poll()) is not None
+            for number, code in codes.items()
+            if code not in (None, BEREFT)
         ]
         return "; ".join(ended)
 

@@ -21,9 +21,10 @@ still at first. `trm sweep` has no such option.
 
 `--processes N` shares every batch out over N processes on this machine, each with a GPU, or with
 `train.threads` CPU threads, of its own: the run is that of one process but for rounding, and can go
-on with another number of them. Where torchrun starts the processes, on one machine or several, it
-is left out: `torchrun --nproc-per-node 4 --no-python trm train best.yaml`. Only the first one
-reports and writes. When one dies all end, and `--resume` goes on from the last checkpoint.
+on with another number of them. With `--address A` they are processes of a Ray cluster, side by side
+in one placement group. Where torchrun starts them, on one machine or several, both are left out:
+`torchrun --nproc-per-node 4 --no-python trm train best.yaml`. Only the first one reports and
+writes. When one dies all end, and `--resume` goes on from the last checkpoint.
 
 A larger budget extends a run, also a finished one. Where the learning rate or the curriculum
 depends on the budget, that is another run than one that was planned so long; a line says so.
@@ -36,7 +37,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from search.commands.options import a_path, positive
 from trm.stopping import at_an_interrupt
@@ -75,6 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="train with N processes on this machine, each on its share of every batch and with a "
         "GPU or train.threads CPU threads of its own",
     )  # fmt: skip
+    parser.add_argument(
+        "--address", metavar="A",
+        help="have them on a Ray cluster that is up, auto or host:port, in one placement group; "
+        "--out is then a folder that its machines share",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print each report as a line of JSON")
 
 
@@ -102,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
     _say_what_is_not_read(args.sets)
     out: Path = args.out or Path("runs") / f"{config.name}-train"
     logs = read.sections.log
+    if args.address is not None:
+        return _on_cluster(args, config.tree() | {"log": logs.model_dump(mode="json")}, out)
     try:
         with (
             training_log(logs, out, config.name, config.tree()) as log,
@@ -146,11 +154,33 @@ def run(args: argparse.Namespace) -> int:
     return _conclude(training, args.json)
 
 
+def _on_cluster(args: argparse.Namespace, tree: dict[str, Any], out: Path) -> int:
+    from search.engine.together import train_on_cluster
+    from search.logs.console import note
+    from trm.run import Stopped
+
+    options = ["--resume"] if args.resume else []
+    options += ["--json"] if args.json else []
+    options += [] if args.start is None else ["--from", str(args.start.absolute())]
+    try:
+        end = train_on_cluster(
+            tree, out.absolute(), args.processes, args.address, options=options, say=note
+        )
+    except Stopped as stop:
+        at_an_interrupt(_again(args, out), f"at step {stop.step}" if stop.step else "")
+        raise
+    if not end.lost:
+        return 1 if end.code is None else end.code
+    print(f"trm: {end.lost}; what was saved stays; {_again(args, out)}", file=sys.stderr)
+    return 1
+
+
 def _again(args: argparse.Namespace, out: Path | None) -> str:
     sets = [word for setting in args.sets for word in ("--set", setting)]
     place = [] if out is None else ["--out", str(out)]
     start = [] if args.start is None else ["--from", str(args.start)]
     several = [] if args.processes == 1 else ["--processes", str(args.processes)]
+    several += [] if args.address is None else ["--address", args.address]
     words = ["trm", "train", args.config, *sets, *start, *place, *several, "--resume"]
     return "resume with: " + shlex.join(words)
 
