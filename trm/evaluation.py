@@ -19,6 +19,8 @@ from trm.network.model import TRM, Output
 from trm.ranks import ALONE, Ranks
 from trm.tasks.base import IGNORE, Split, Task
 
+_SAMPLE_SEED = 20_202
+
 
 @dataclass(frozen=True)
 class Thinking:
@@ -236,6 +238,18 @@ def auc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
     ranks = np.cumsum(counts) - (counts - 1) / 2.0
     rank_sum = float(ranks[inverse][positive].sum())
     return (rank_sum - n_positive * (n_positive + 1) / 2.0) / (n_positive * n_negative)
+
+
+def sample(split: Split, count: int) -> Split:
+    """So many examples of a split, always the same ones, drawn from all of it, in its order.
+
+    A file's examples may be sorted, or come in turns, so neither its first ones nor every k-th one
+    stand for the rest. A smaller sample is part of a larger one.
+    """
+    if count >= len(split):
+        return split
+    order = np.random.default_rng(_SAMPLE_SEED).permutation(len(split))
+    return split.take(np.sort(order[:count]))
 
 
 def subset(split: Split, count: int | None) -> Split:

@@ -90,6 +90,11 @@ class TrainConfig(Component):
             where there is a compiler and the model is one that gains. Results agree to rounding
             only, so a run does not change between the two.
         valid_examples: examples of one evaluation at most; null is all.
+        eval_share: of the training FLOPs that a run's evaluations may cost, counted without probes
+            and at a sweep's default values. Where all of `valid` at each report costs more, reports
+            before the last are of fewer of its examples, at least 200 and the same ones for all
+            trials of a sweep; the column `evaluated` says how many. null looks at all each time.
+        early_examples: of reports before the last; null takes what `eval_share` allows.
         eval_batch_size: examples of a batch of an evaluation.
         freeze: parts of the model that stand still at first; for `trm train --from`.
     """
@@ -105,6 +110,8 @@ class TrainConfig(Component):
     compile: bool = False
     kernel: Literal["auto", "eager", "fused"] = "auto"
     valid_examples: int | None = Field(default=None, ge=1, le=MOST_EXAMPLES)
+    eval_share: float | None = Field(default=0.05, gt=0.0, le=10.0)
+    early_examples: int | None = Field(default=None, ge=1, le=MOST_EXAMPLES)
     eval_batch_size: int = Field(default=512, ge=1, le=MOST_ROWS)
     freeze: FreezeConfig = FreezeConfig()
 

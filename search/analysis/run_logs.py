@@ -14,6 +14,7 @@ from search.ledger.book import Book
 from search.ledger.reader import existing, read_book
 from search.ledger.storage import Place, place
 from search.ledger.trial import Row, Trial
+from search.logs.console import exact_text
 from search.logs.driver_log import RunEvent, read_driver_logs
 from search.logs.terminal import parameters
 from trm.errors import UserError
@@ -187,7 +188,7 @@ def last_trace(text: str) -> str:
 def _report(row: Mapping[str, Any]) -> str:
     return (
         f"  {row['mark']:>3}  step {row['step']:>7,}  {row['progress']:4.0%}  "
-        f"exact {row['exact_accuracy']:.3f}  cells {row['cell_accuracy']:.3f}  "
+        f"{exact_text(row)}  cells {row['cell_accuracy']:.3f}  "
         f"loss {_number(row['train_loss'])}  {row['seconds']:.1f} s"
     )
 

@@ -21,7 +21,10 @@ from trm.tasks.soundness import require_sound_task
 from trm.training.curriculum import begin_course
 from trm.training.soundness import require_sound_model, require_sound_parts
 
-FIXED = ("train.budget", "train.reports", "train.seed", "train.valid_examples")
+FIXED = (
+    "train.budget", "train.reports", "train.seed", "train.valid_examples", "train.eval_share",
+    "train.early_examples",
+)  # fmt: skip
 """Values that must be the same in every trial, or scores would not compare."""
 
 

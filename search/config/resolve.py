@@ -18,17 +18,20 @@ from trm.config import Experiment
 from trm.errors import UserError
 from trm.tasks.base import Task
 from trm.train_config import BudgetConfig
-from trm.training.budget import budget_flops
+from trm.training.budget import budget_flops, early_examples
 from trm.training.flops import step_flops
 
 FULL_STEPS = "search.scheduler.full_steps"
+EARLY_EXAMPLES = "train.early_examples"
+LEFT_OPEN = (FULL_STEPS, EARLY_EXAMPLES)
 """What a file may leave open and a plan does not."""
 WARM_START = "search.warm_start"
 """What only counts when a run is made, and may come from the command line then."""
 
 
 def resolve_plan(config: Config, task: Task) -> Plan:
-    """Fix what is decided once per sweep: the budget in FLOPs at the config's default values.
+    """Fix what is decided once per sweep, at the config's default values: the budget in FLOPs,
+    and how many examples an early evaluation has, for trials to be compared on the same ones.
 
     Raises:
         UserError: a population's generations are shorter than a training step, or trials are to
@@ -52,15 +55,14 @@ def resolve_plan(config: Config, task: Task) -> Plan:
         # A file that says `on: steps` has a section to say it in.
         section = {**tree["search"]["scheduler"], "full_steps": full}
         tree["search"] = {**tree["search"], "scheduler": section}
-    default = _with_budget(default, budget)
-    return Plan(
+    plan = Plan(
         tree=tree,
         space=Space.parse(tree),
         sections=sections,
         run_id=f"{default.name}-{uuid.uuid4().hex[:12]}",
-        given_recipe=default.tree(),
-        read_default=default,
+        read_default=_with_budget(default, budget),
     )
+    return _with_early_examples(plan, task)
 
 
 def replan(plan: Plan, config: Config) -> Plan:
@@ -90,7 +92,7 @@ def replan(plan: Plan, config: Config) -> Plan:
             section["trials"] = values["trials"] = old.trials
         tree["search"] = section
         sections = sections.model_copy(update={"search": new.model_copy(update=values)})
-    default = _with_budget(config.default, plan.budget)
+    default = _with_budget(config.default, plan.budget, plan.tree["train"].get("early_examples"))
     return replace(plan, tree=tree, sections=sections, read_default=default)
 
 
@@ -115,7 +117,7 @@ def refuse_changes(plan: Plan, tree: Mapping[str, Any]) -> None:
     """
     old, new = _comparable(plan.tree), _comparable(tree)
     for path in sorted(old.keys() | new.keys()):
-        if path in (FULL_STEPS, WARM_START) and path not in new:
+        if path in (*LEFT_OPEN, WARM_START) and path not in new:
             continue
         if old.get(path) != new.get(path):
             raise UserError(
@@ -143,8 +145,25 @@ def _comparable(tree: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _with_budget(default: Experiment, flops: float) -> Experiment:
-    train = default.train.model_copy(update={"budget": BudgetConfig(flops=flops)})
+def _with_early_examples(plan: Plan, task: Task) -> Plan:
+    """The plan with a number of them, which a trial that draws another depth would not find."""
+    default, budget = plan.default, plan.budget
+    count = default.train.early_examples
+    tree = plan.tree
+    if count is None and default.train.eval_share is not None:
+        count = early_examples(default, task, budget, len(plan.marks))
+        tree = {**tree, "train": {**tree["train"], "early_examples": count}}
+    default = _with_budget(default, budget, count)
+    return replace(
+        plan, tree=tree, space=Space.parse(tree), given_recipe=default.tree(), read_default=default
+    )
+
+
+def _with_budget(default: Experiment, flops: float, early: int | None = None) -> Experiment:
+    values: dict[str, Any] = {"budget": BudgetConfig(flops=flops)}
+    if early is not None:
+        values["early_examples"] = early
+    train = default.train.model_copy(update=values)
     return default.model_copy(update={"train": train})
 
 

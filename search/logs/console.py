@@ -10,7 +10,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from trm.report import Report, report_json
+from search.stats.intervals import share_interval
+from trm.report import Report, ReportRow, report_json
 
 console = Console(stderr=True)
 
@@ -131,10 +132,23 @@ class TrainDisplay:
             self._bar.console.print(report_line(report), highlight=False)
 
 
+def exact_text(row: ReportRow) -> str:
+    """A report's exact accuracy, with the interval (90 %) that its examples leave.
+
+    >>> exact_text({"exact_accuracy": 0.25, "evaluated": 200})
+    'exact 0.250 (0.20 to 0.30)'
+    """
+    text = f"exact {row['exact_accuracy']:.3f}"
+    if not row.get("evaluated"):
+        return text
+    found = share_interval(row["exact_accuracy"], row["evaluated"])
+    return f"{text} ({found.low:.2f} to {found.high:.2f})"
+
+
 def report_line(report: Report) -> str:
     """One report as one line of a log."""
     return (
-        f"step {report.step:>7,}  {report.progress:4.0%}  exact {report.exact_accuracy:.3f}  "
+        f"step {report.step:>7,}  {report.progress:4.0%}  {exact_text(report.row())}  "
         f"cells {report.cell_accuracy:.3f}  loss {report.train_loss:8.4f}  "
         f"halts at {report.mean_steps:.2f}  auc {report.halt_auc:.2f}  "
         f"H{report.H_cycles} L{report.L_cycles}  lr {report.learning_rate:.1e}  "

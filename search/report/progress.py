@@ -9,6 +9,7 @@ from search.report.facts import ConfigPoint, Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import FAILED, FAINT, INK, WINNER, Role, chart, marker
 from search.report.words import count, drawn, number, share
+from search.stats.intervals import share_interval
 
 PRUNED = Role(FAINT, "circle-open", "dot")
 KINDS = (
@@ -42,7 +43,7 @@ def progress(facts: Facts) -> Section | None:
         (
             f"trial {p.trial}",
             p.outcome,
-            number(p.score, 4),
+            _score(facts, p),
             share(p.share),
             ", ".join(f"{name} {value}" for name, value in drawn(p.params).items()),
         )
@@ -61,6 +62,19 @@ def progress(facts: Facts) -> Section | None:
             )
         ],
     )
+
+
+def _score(facts: Facts, point: ConfigPoint) -> str:
+    """With the interval that the examples leave, of one that was stopped: few were evaluated."""
+    text = number(point.score, 4)
+    evaluated = facts.curves.last(point.trial, "evaluated")
+    if point.outcome != "pruned" or not math.isfinite(evaluated) or not evaluated:
+        return text
+    examples = facts.plan.counted(int(evaluated))
+    if examples is None:
+        return text
+    found = share_interval(point.score, examples)
+    return f"{text} ({number(found.low)} to {number(found.high)})"
 
 
 def _by_score(facts: Facts, points: list[ConfigPoint]) -> list[ConfigPoint]:

@@ -73,6 +73,15 @@ def test_collapsed_is_losing_half_of_the_peak() -> None:
     assert not has_collapsed(run(0.02, 0.02, 0.02, 0.0), config)
 
 
+def test_a_peak_on_few_examples_may_be_luck() -> None:
+    rows = run(0.3, 0.3, 0.3, 0.14)
+    assert names(rows) == ["late_collapse"]
+    for row in rows[:-1]:
+        row["evaluated"] = 40
+    assert names(rows) == []
+    assert not has_collapsed(rows, DiagnosticsConfig())
+
+
 def test_severity_says_whether_the_run_is_spoilt() -> None:
     (mild,) = diagnose(run(0.8, 0.8, 0.8, 0.6))
     (bad,) = diagnose(run(0.8, 0.8, 0.8, 0.1))

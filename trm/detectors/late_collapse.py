@@ -75,8 +75,9 @@ def _fall(rows: Sequence[ReportRow], least: float) -> _Fall | None:
         return None
     values = [accuracy for accuracy, _ in counted]
     peak = max(min(pair) for pair in pairwise(values[:-1]))
-    now, last = counted[-1]
-    allowed = least + noise(peak, now, examples_of(last))
+    now, _ = counted[-1]
+    examples = min(examples_of(row) for _, row in counted)
+    allowed = least + noise(peak, now, examples)
     return _Fall(peak, now, allowed) if peak - now > allowed else None
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import torch
 
 from trm.config import Experiment
-from trm.evaluation import Evaluation, evaluate, subset
+from trm.evaluation import Evaluation, evaluate, sample, subset
 from trm.learning.ema import EMA
 from trm.network.model import TRM
 from trm.ranks import ALONE, Ranks
@@ -26,10 +26,17 @@ class Examiner:
         model: the model in training, on `device`.
         ema: its averaged weights; None where none are kept.
         device: where the model is.
+        early: examples of the evaluations before the last.
     """
 
     def __init__(
-        self, config: Experiment, task: Task, model: TRM, ema: EMA | None, device: torch.device
+        self,
+        config: Experiment,
+        task: Task,
+        model: TRM,
+        ema: EMA | None,
+        device: torch.device,
+        early: int,
     ) -> None:
         self.config = config
         self.task = task
@@ -38,6 +45,7 @@ class Examiner:
         self.device = device
         self.ranks: Ranks = ALONE
         self._valid = subset(task.split("valid"), config.train.valid_examples)
+        self._early = sample(self._valid, early)
         self._gap = probe_gap(
             config.diagnostics, config.model.halt_max_steps, config.train.batch_size
         )
@@ -56,6 +64,10 @@ class Examiner:
                 halting=self.config.halting,
                 ranks=self.ranks,
             )
+
+    def evaluate_at_mark(self, last: bool, live: bool = False) -> Evaluation:
+        """The same for a report: on all of `valid` at the last one, on a sample before."""
+        return self.evaluate(self._valid if last else self._early, live)
 
     def wants_probe(self, steps: int, last: bool) -> bool:
         """Whether a report is to be probed.

@@ -48,6 +48,15 @@ def supervision_step_flops(
     return batch_size * total
 
 
+def evaluation_flops(config: Experiment, task: Task) -> float:
+    """Forward FLOPs of evaluating one example at full depth, with each of its sets of weights."""
+    model = config.model
+    heads = 2.0 * task.seq_len * model.hidden_size * task.vocab_size + 2.0 * model.hidden_size * 2
+    cycles = model.H_cycles * (model.L_cycles + 1) * recursion_flops(model, task.seq_len)
+    sets = 2 if config.train.ema else 1
+    return sets * model.halt_max_steps * (cycles + heads)
+
+
 def step_flops(config: Experiment, task: Task, depth: Depth | None = None) -> float:
     """The same for an experiment's batch and task, at full depth or at a curriculum's."""
     return supervision_step_flops(

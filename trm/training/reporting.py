@@ -30,8 +30,8 @@ def make_report(
         last: whether it is the run's last report.
     """
     begun = time.perf_counter()
-    result = examiner.evaluate()
-    live = examiner.evaluate(live=True) if examiner.ema is not None else result
+    result = examiner.evaluate_at_mark(last)
+    live = examiner.evaluate_at_mark(last, live=True) if examiner.ema is not None else result
     probes = Probes()
     if not counters.diverged and examiner.wants_probe(counters.step - counters.probed_step, last):
         counters.probed_step = counters.step

@@ -26,7 +26,7 @@ from trm.network.room import least_weights, require_room
 from trm.ranks import ALONE, Place, Ranks
 from trm.report import Report
 from trm.tasks.base import Split, Task
-from trm.training.budget import budget_flops
+from trm.training.budget import budget_flops, early_examples
 from trm.training.build import EXPLORATION, NOISE, build_model, random_stream
 from trm.training.counters import Counters, compute_goals, count_begun, count_halted, count_spikes
 from trm.training.curriculum import FeedbackWindow, advance, begin_course, disturbed, loss_weights
@@ -105,7 +105,8 @@ class Trainer:
         self.carry = begin(self.model, config.train.batch_size, task.seq_len, self.device)
         self.counters = Counters()
         self.window = FeedbackWindow()
-        self.examiner = Examiner(config, task, self.model, self.ema, self.device)
+        early = early_examples(config, task, self.budget, len(self.marks))
+        self.examiner = Examiner(config, task, self.model, self.ema, self.device, early)
         self.difficulty = np.zeros(config.train.batch_size, dtype=np.float32)
         self._goals = compute_goals(self.budget, self.marks)
         self._parameters = list(self.model.parameters())

@@ -23,7 +23,7 @@ from search.report.images import _alone, write_images
 from search.report.section import MOST_ROWS, Section
 from search.report.write import REPORT_FILE, sections, write_report
 from search.stability.result import read_result
-from search.stats.intervals import difference
+from search.stats.intervals import difference, share_interval
 from tests.support.browser import CHROMIUM
 from tests.support.folders import RUNS_V1
 from tests.support.reported import BUDGET, TREE, made
@@ -107,6 +107,20 @@ def test_costs_by_hand(finished: Path, facts: Facts, parts: dict[str, Section]) 
     assert f"took {total:.2e} training FLOPs, that of {total / BUDGET:.0f} full runs" in text
     failed = sum(trial.compute for trial in trials if trial.outcome == "diverged")
     assert f"Failures took {failed / total:.0%}" in text
+
+
+def test_scores_of_trials_that_were_stopped_have_the_interval_of_their_examples(
+    facts: Facts, parts: dict[str, Section]
+) -> None:
+    table = parts["search"].pictures[0].table
+    assert table is not None
+    points = {f"trial {point.trial}": point for point in facts.points}
+    stopped = [row for row in table.rows if row[1] == "pruned"]
+    assert stopped
+    for name, _, shown, *_ in stopped:
+        found = share_interval(points[name].score, 500)
+        assert shown.endswith(f" ({found.low:.3f} to {found.high:.3f})")
+    assert all("to" not in row[2] for row in table.rows if row[1] == "completed")
 
 
 def test_the_race_names_who_may_still_win(facts: Facts, parts: dict[str, Section]) -> None:

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from search.stats.intervals import difference, for_each, prediction_interval, robust_scores
+from search.stats.intervals import (
+    difference,
+    for_each,
+    prediction_interval,
+    robust_scores,
+    share_interval,
+)
 from search.stats.spreads import Spread, resolution_sd
 
 WIDE = (-math.inf, math.inf)
@@ -205,3 +211,11 @@ def test_without_a_spread_a_difference_is_open() -> None:
     assert known.settled
     margin = T_95_ONE_SIDED[2] * math.sqrt(resolution_sd(0.9, 100) ** 2 / 2 * 2)
     assert known.high - known.mean == pytest.approx(margin, rel=0.01)
+
+
+@pytest.mark.parametrize(("right", "examples"), [(0, 20), (7, 20), (100, 200), (499, 500), (3, 3)])
+@pytest.mark.parametrize("confidence", [0.8, 0.9, 0.99])
+def test_the_interval_of_a_share_is_wilsons(right: int, examples: int, confidence: float) -> None:
+    found = share_interval(right / examples, examples, confidence)
+    theirs = stats.binomtest(right, examples).proportion_ci(confidence, method="wilson")
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
