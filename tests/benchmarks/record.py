@@ -93,7 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_recording(given.save, read(tree, given.folder, floor=0.0))
         return
     given.folder.mkdir(parents=True, exist_ok=True)
-    for config, (params, drawn) in enumerate(draws(Space.parse(tree), given.configs, given.draw_seed)):
+    for config, (params, drawn) in enumerate(
+        draws(Space.parse(tree), given.configs, given.draw_seed)
+    ):
         for seed in range(given.seeds):
             path = given.folder / f"{config}-{seed}.json"
             if path.exists():

@@ -56,14 +56,19 @@ def advance(course: Course, progress: float) -> Stage:
         raise UserError(f"curriculum {name!r} at {progress:.0%} of the run: {error}") from error
 
 
-def loss_weights(stage: Stage, steps: Tensor, halted: Tensor) -> Tensor | None:
-    """What the loss of each row counts, `[batch]`; None where every row counts 1."""
+def loss_weights(stage: Stage, steps: Tensor, halted: Tensor | None = None) -> Tensor | None:
+    """What the loss of each row counts, `[batch]`; None where every row counts 1.
+
+    Args:
+        halted: rows that halt with this step; needed where only the last step counts.
+    """
     weights = None
     if stage.supervision_weights:
         table = torch.tensor(stage.supervision_weights, device=steps.device)
         # A row may be past the last step when the curriculum has just lowered it.
         weights = table[(steps - 1).clamp(max=len(table) - 1).long()]
     if stage.last_step_only:
+        assert halted is not None
         weights = halted.float() if weights is None else weights * halted
     return weights
 

@@ -26,6 +26,7 @@ from trm.network.room import least_weights, require_room
 from trm.ranks import ALONE, Place, Ranks
 from trm.report import Report
 from trm.tasks.base import Split, Task
+from trm.training.at_once import learn_at_once, learns_at_once
 from trm.training.budget import budget_flops, early_examples
 from trm.training.build import EXPLORATION, NOISE, build_model, random_stream
 from trm.training.counters import Counters, compute_goals, count_begun, count_halted, count_spikes
@@ -109,6 +110,7 @@ class Trainer:
         self.examiner = Examiner(config, task, self.model, self.ema, self.device, early)
         self.difficulty = np.zeros(config.train.batch_size, dtype=np.float32)
         self._goals = compute_goals(self.budget, self.marks)
+        self._at_once = learns_at_once(config, task, self.model)
         self._parameters = list(self.model.parameters())
         self._flops: Callable[[Depth], float] = cache(lambda at: step_flops(config, task, at))
 
@@ -169,25 +171,43 @@ class Trainer:
             self.model.train()
         compute = counters.compute + self._flops(stage.depth)
         factor = self._set_learning_rate(compute)
-        carry = self.carry
+        steps = self.carry.steps + 1
+        latent, output, halted, losses = self._supervise(stage, steps, place)
+        loss = self._learn(losses, compute)
+        if loss is None:
+            return
+        ended, exact, had = self.ranks.columns(halted, losses.exact, steps, rows=place.of)
+        count_halted(counters, loss, ended, exact, had)
+        self.carry.latent, self.carry.steps, self.carry.halted = latent, steps, halted
+        counters.learning_rate = config.optimizer.lr * factor
+        counters.step += 1
+        counters.compute = compute
+        if config.curriculum.is_adaptive:
+            self._give_feedback(loss, output, exact, ended)
+
+    def _supervise(
+        self, stage: Stage, steps: Tensor, place: Place
+    ) -> tuple[Latent, Output, Tensor, Losses]:
+        """The next state, what is said of it, which rows halt, and the loss, to differentiate.
+
+        A loss that needs no gradient has given the parameters theirs.
+        """
+        config, carry = self.config, self.carry
+        state = disturbed(carry.latent, stage.latent_noise, self.noise, place)
+        if self._at_once and not stage.last_step_only:
+            weights = loss_weights(stage, steps)
+            latent, output, losses = learn_at_once(
+                self.model, state, carry, stage, config.loss, weights, place.of
+            )
+            return latent, output, self._halted(output, steps, stage, place), losses
         latent, output = self.model(
-            disturbed(carry.latent, stage.latent_noise, self.noise, place),
+            state,
             carry.inputs,
             carry.puzzle_identifiers,
             H_cycles=stage.H_cycles,
             L_cycles=stage.L_cycles,
         )
-        steps = carry.steps + 1
-        halted = halt(
-            output,
-            steps,
-            config=config.model,
-            halting=config.halting,
-            generator=self.exploration,
-            max_steps=stage.supervision_steps,
-            exploration=stage.exploration,
-            place=place,
-        )
+        halted = self._halted(output, steps, stage, place)
         losses = act_loss(
             output,
             carry.labels,
@@ -199,17 +219,19 @@ class Trainer:
             rows=place.of,
             fused=self.resolved.kernel == "fused",
         )
-        loss = self._learn(losses, compute)
-        if loss is None:
-            return
-        ended, exact, had = self.ranks.columns(halted, losses.exact, steps, rows=place.of)
-        count_halted(counters, loss, ended, exact, had)
-        carry.latent, carry.steps, carry.halted = latent, steps, halted
-        counters.learning_rate = config.optimizer.lr * factor
-        counters.step += 1
-        counters.compute = compute
-        if config.curriculum.is_adaptive:
-            self._give_feedback(loss, output, exact, ended)
+        return latent, output, halted, losses
+
+    def _halted(self, output: Output, steps: Tensor, stage: Stage, place: Place) -> Tensor:
+        return halt(
+            output,
+            steps,
+            config=self.config.model,
+            halting=self.config.halting,
+            generator=self.exploration,
+            max_steps=stage.supervision_steps,
+            exploration=stage.exploration,
+            place=place,
+        )
 
     def _refill(self, place: Place) -> None:
         """Put fresh examples in the place of those that have halted."""
@@ -259,8 +281,9 @@ class Trainer:
     def _learn(self, losses: Losses, compute: float) -> float | None:
         """One optimiser step; returns the loss, or None if training has diverged by it."""
         counters = self.counters
-        self.optimizer.zero_grad()
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        if losses.total.requires_grad:
+            self.optimizer.zero_grad()
+            losses.total.backward()  # type: ignore[no-untyped-call]
         total = self.ranks.add_gradients(self._parameters, losses.total.detach())
         if self.frozen and self.progress < self.config.train.freeze.share:
             hold(self.frozen)

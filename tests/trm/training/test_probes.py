@@ -140,7 +140,8 @@ def test_a_probe_is_what_longer_evaluations_say(make: Make) -> None:
         for t in (2, 11)
     ]
     assert found.residual_H == pytest.approx(moved[0].mean(), rel=1e-4)
-    assert found.late_residual == pytest.approx(moved[1].mean(), rel=1e-4)
+    # Batches of another size round otherwise, and twelve steps make more of it.
+    assert found.late_residual == pytest.approx(moved[1].mean(), rel=1e-3)
     assert found.settled == pytest.approx((moved[1] < 0.2).mean())
 
 

@@ -32,6 +32,8 @@ from trm.training.trainer import Trainer
 Make = Callable[..., Trainer]
 
 LINE = {"name": "linear", "start": 1.0, "end": 0.25}
+# What is spied on is what the compiled step does in one call.
+EAGER = {"train.kernel": "eager"}
 # Easy enough that some puzzles are solved within 60 steps: the bandit needs accuracies that move.
 EVERYTHING = {
     "task": {
@@ -232,7 +234,7 @@ def test_compute_is_exactly_the_sum_of_each_steps_flops(make: Make) -> None:
 def test_training_runs_at_the_stages_depth_and_evaluation_at_full(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = make(EVERYTHING)
+    trainer = make({**EVERYTHING, **EAGER})
     forward, asked = trainer.model.forward, []
 
     def spy(*inputs: Any, **options: Any) -> Any:
@@ -301,7 +303,7 @@ class Spy:
 
 
 def test_each_row_counts_what_its_step_counts(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    loss, trainer = Spy(monkeypatch), make({"curriculum": "cgar"})
+    loss, trainer = Spy(monkeypatch), make({"curriculum": "cgar", **EAGER})
     powers, seen = [0.7**t for t in range(3)], set()
     for _ in range(12):
         trainer.train_step()
@@ -323,6 +325,7 @@ def test_a_row_past_a_lowered_last_step_counts_as_its_last(
         {
             "curriculum": {"supervision": supervision, "supervision_weights": "decay"},
             "model.halt_exploration_prob": 1.0,
+            **EAGER,
         }
     )
     for _ in range(3):
@@ -428,7 +431,8 @@ def test_halting_follows_its_curves(make: Make, monkeypatch: pytest.MonkeyPatch)
         return real(*inputs, **options)
 
     monkeypatch.setattr(trainer_module, "halt", halt)
-    trainer = make({"curriculum.halt_weight": LINE, "curriculum.exploration": {**LINE, "end": 4.0}})
+    exploration = {**LINE, "end": 4.0}
+    trainer = make({"curriculum.halt_weight": LINE, "curriculum.exploration": exploration, **EAGER})
     for _ in range(20):
         progress = trainer.progress
         trainer.train_step()

@@ -27,8 +27,8 @@ COMPILERS = ("g++", "c++", "clang++")
 """Tried in turn where the environment variable CXX names none."""
 BUILD_SECONDS = 120.0
 """A build takes a few; one that takes longer has hung."""
-MEMORY, TOKEN = 1, 2
-"""What the library's functions return where memory is short, or a token is none."""
+MEMORY, TOKEN, LABEL = 1, 2, 3
+"""What the library's functions return where memory is short, or a token or label is none."""
 
 
 class NoLibraryError(Exception):
@@ -36,7 +36,7 @@ class NoLibraryError(Exception):
 
 
 class StepCall(ctypes.Structure):
-    """What both passes are told; the same fields as in `source/layout.h`."""
+    """What the passes are told; the same fields as `Task` in `source/layout.h`."""
 
     _fields_ = (
         *((name, ctypes.c_int32) for name in (
@@ -50,6 +50,15 @@ class StepCall(ctypes.Structure):
             "q_bias",
         )),
     )  # fmt: skip
+
+
+class Gradients(ctypes.Structure):
+    """Where gradients go; the same fields as in `source/layout.h`."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_void_p)
+        for name in ("weights", "table", "puzzles", "x", "lm_head", "q_head", "q_bias")
+    )
 
 
 def library() -> ctypes.CDLL:
@@ -79,8 +88,12 @@ def _bound(path: Path) -> ctypes.CDLL:
         raise NoLibraryError(f"its library cannot be loaded ({_short(str(error))})") from error
     pointer = ctypes.c_void_p
     found.kept_size.argtypes, found.kept_size.restype = [pointer], ctypes.c_int64
-    found.forward.argtypes, found.forward.restype = [pointer] * 9, ctypes.c_int32
-    found.backward.argtypes, found.backward.restype = [pointer] * 12, ctypes.c_int32
+    found.forward.argtypes, found.forward.restype = [pointer] * 8, ctypes.c_int32
+    found.backward.argtypes, found.backward.restype = [pointer] * 5, ctypes.c_int32
+    found.learn.argtypes = [
+        *[pointer] * 6, ctypes.c_int32, *[pointer] * 2, ctypes.c_double, *[pointer] * 3,
+    ]  # fmt: skip
+    found.learn.restype = ctypes.c_int32
     size = ctypes.c_int64
     found.cells.argtypes, found.cells.restype = [size, size, *[pointer] * 3], ctypes.c_int32
     found.cells_backward.argtypes = [size, size, *[pointer] * 4]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from trm.network.fused.library import MEMORY, TOKEN, StepCall, library
+from trm.network.fused.library import LABEL, MEMORY, TOKEN, Gradients, StepCall, library
 from trm.network.layers import Attention, SwiGLU
 from trm.network.mixers import PositionsMLP
 
@@ -78,50 +78,64 @@ class Fused:
             return False
         return all(
             w.dtype == torch.float32 and w.device.type == "cpu" and w.is_contiguous()
-            for w in _parameters(model)
+            for w in parameters(model)
         )
 
     def __call__(
         self, model: TRM, latent: Latent, inputs: Tensor, puzzles: Tensor, H: int, L: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """New z_H and z_L, both without a gradient, then logits, q_halt and q_continue."""
-        config = model.config
-        x = puzzle = tokens = None
-        if model.embed_pos is not None or len(model.embed_tokens) > MOST_VOCAB:
-            x = model.embed(inputs, puzzles).contiguous()
-        else:
-            tokens = inputs.to(torch.int32).contiguous()
-            if model.puzzle_emb is not None:
-                puzzle = F.embedding(puzzles, model.puzzle_emb, sparse=model.sparse_rows)
-        block = _blocks(model)[0]
-        mixing = getattr(block, block.mixing)
-        task = StepCall(
-            rows=len(inputs),
-            positions=model.positions,
-            channels=config.hidden_size,
-            layers=len(model.layers),
-            inner=block.mlp.down_proj.weight.shape[1],
-            mixing=mixing.down_proj.weight.shape[1] if isinstance(mixing, SwiGLU) else 0,
-            heads=config.num_heads,
-            H_cycles=H,
-            L_cycles=L,
-            L_kept=1 if config.one_step_gradient else L,
-            threads=torch.get_num_threads(),
-            prefix=model.prefix,
-            vocab=model.lm_head.weight.shape[0],
-            puzzle=0 if puzzle is None else puzzle.shape[1],
-            eps=config.rms_norm_eps,
-            scale=model.embed_scale,
-        )
-        constants = (model.cos, model.sin, tokens, latent.z_H.contiguous(), latent.z_L.contiguous())
-        return _Step.apply(self, task, constants, puzzle, x, *_parameters(model))  # type: ignore[no-any-return,no-untyped-call]
+        task, constants, puzzle, x = call(model, latent, inputs, puzzles, H, L)
+        z_H, z_L, logits, q = _Step.apply(self, task, constants, puzzle, x, *parameters(model))  # type: ignore[no-untyped-call]
+        return z_H, z_L, logits, q[:, 0], q[:, 1]
+
+
+def call(
+    model: TRM, latent: Latent, inputs: Tensor, puzzles: Tensor, H: int, L: int
+) -> tuple[StepCall, tuple[Any, ...], Tensor | None, Tensor | None]:
+    """The call without its addresses, what has no gradient, and what was embedded and has one."""
+    config = model.config
+    x = puzzle = tokens = None
+    if embeds(model):
+        tokens = inputs.to(torch.int32).contiguous()
+        if model.puzzle_emb is not None:
+            puzzle = F.embedding(puzzles, model.puzzle_emb, sparse=model.sparse_rows)
+    else:
+        x = model.embed(inputs, puzzles).contiguous()
+    block = _blocks(model)[0]
+    mixing = getattr(block, block.mixing)
+    task = StepCall(
+        rows=len(inputs),
+        positions=model.positions,
+        channels=config.hidden_size,
+        layers=len(model.layers),
+        inner=block.mlp.down_proj.weight.shape[1],
+        mixing=mixing.down_proj.weight.shape[1] if isinstance(mixing, SwiGLU) else 0,
+        heads=config.num_heads,
+        H_cycles=H,
+        L_cycles=L,
+        L_kept=1 if config.one_step_gradient else L,
+        threads=torch.get_num_threads(),
+        prefix=model.prefix,
+        vocab=model.lm_head.weight.shape[0],
+        puzzle=0 if puzzle is None else puzzle.shape[1],
+        eps=config.rms_norm_eps,
+        scale=model.embed_scale,
+    )
+    constants = (model.cos, model.sin, tokens, latent.z_H.contiguous(), latent.z_L.contiguous())
+    return task, constants, puzzle, x
+
+
+def embeds(model: TRM) -> bool:
+    """Whether the library looks up the embeddings too."""
+    return model.embed_pos is None and len(model.embed_tokens) <= MOST_VOCAB
 
 
 def _blocks(model: TRM) -> list[Any]:
     return list(model.layers)
 
 
-def _parameters(model: TRM) -> list[Tensor]:
+def parameters(model: TRM) -> list[Tensor]:
     """Tokens, both heads, then of each layer what mixes positions and the SwiGLU."""
     bias = model.q_head.bias
     assert bias is not None
@@ -135,7 +149,7 @@ def _parameters(model: TRM) -> list[Tensor]:
     return found
 
 
-def _at(tensor: Tensor | None) -> int | None:
+def address(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
@@ -143,15 +157,15 @@ def _list(tensors: list[Tensor]) -> Any:
     return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
 
 
-def _point(
+def point(
     task: StepCall, constants: tuple[Any, ...], puzzle: Any, x: Any, weights: list[Tensor]
 ) -> Any:
     """Fill in the task's addresses; what comes back must outlive the call."""
     layers = _list(weights[4:])
     task.weights = ctypes.cast(layers, ctypes.c_void_p)
-    task.cosines, task.sines, task.tokens = (_at(each) for each in constants[:3])
-    task.table, task.lm_head, task.q_head, task.q_bias = (_at(each) for each in weights[:4])
-    task.puzzles, task.x = _at(puzzle), _at(x)
+    task.cosines, task.sines, task.tokens = (address(each) for each in constants[:3])
+    task.table, task.lm_head, task.q_head, task.q_bias = (address(each) for each in weights[:4])
+    task.puzzles, task.x = address(puzzle), address(x)
     return layers
 
 
@@ -171,22 +185,22 @@ class _Step(torch.autograd.Function):
         new_H, new_L = torch.empty_like(z_H), torch.empty_like(z_L)
         seq_len = task.positions - task.prefix
         logits = torch.empty(task.rows, seq_len, task.vocab)
-        q_halt, q_continue = torch.empty(task.rows), torch.empty(task.rows)
+        q = torch.empty(task.rows, 2)
         kept = None
         if any(ctx.needs_input_grad):
             kept = _room(fused, here.kept_size(ctypes.byref(task)))
-        alive = _point(task, constants, puzzle, x, list(weights))
+        alive = point(task, constants, puzzle, x, list(weights))
         code = here.forward(
             ctypes.byref(task),
-            *map(_at, (z_H, z_L, new_H, new_L, logits, q_halt, q_continue, kept)),
+            *map(address, (z_H, z_L, new_H, new_L, logits, q, kept)),
         )
         del alive
-        _require(code)
+        require(code)
         ctx.fused, ctx.task, ctx.constants, ctx.kept = fused, task, constants, kept
         ctx.save_for_backward(puzzle, x, *weights)
         ctx.mark_non_differentiable(new_H, new_L)
         ctx.set_materialize_grads(False)
-        return new_H, new_L, logits, q_halt, q_continue
+        return new_H, new_L, logits, q
 
     @staticmethod
     @once_differentiable
@@ -200,23 +214,31 @@ class _Step(torch.autograd.Function):
         d_weights: list[Any] = [torch.empty_like(weight) for weight in weights]
         if x is not None:
             d_weights[0] = None
-        alive = _point(ctx.task, ctx.constants, puzzle, x, weights)
-        layers = _list(d_weights[4:])
-        table, lm_head, q_head, q_bias = d_weights[:4]
+        alive = point(ctx.task, ctx.constants, puzzle, x, weights)
+        to, layers = places(d_weights, d_puzzle, d_x)
         code = library().backward(
-            ctypes.byref(ctx.task), _at(kept), *map(_at, said), layers,
-            *map(_at, (table, d_puzzle, d_x, lm_head, q_head, q_bias)),
-        )  # fmt: skip
-        del alive
-        _require(code)
+            ctypes.byref(ctx.task), *map(address, (kept, *said)), ctypes.byref(to)
+        )
+        del alive, layers
+        require(code)
         ctx.fused.spare.append(kept)
         if said[0] is None:
             d_weights[1] = None
-        if said[1] is None and said[2] is None:
+        if said[1] is None:
             d_weights[2] = d_weights[3] = None
         wanted = ctx.needs_input_grad[5:]
         d_weights = [each if asked else None for each, asked in zip(d_weights, wanted, strict=True)]
         return (None, None, None, d_puzzle, d_x, *d_weights)
+
+
+def places(d_weights: list[Any], d_puzzle: Any, d_x: Any) -> tuple[Gradients, Any]:
+    """Addresses of gradients, in the order of `parameters`; what comes beside must outlive them."""
+    layers = _list(d_weights[4:])
+    table, lm_head, q_head, q_bias = map(address, d_weights[:4])
+    weights = ctypes.cast(layers, ctypes.c_void_p)
+    return Gradients(
+        weights, table, address(d_puzzle), address(d_x), lm_head, q_head, q_bias
+    ), layers
 
 
 def _room(fused: Fused, floats: int) -> Tensor:
@@ -228,8 +250,16 @@ def _room(fused: Fused, floats: int) -> Tensor:
     return torch.empty(floats)
 
 
-def _require(code: int) -> None:
+def require(code: int) -> None:
+    """Raise what one of the library's functions says went wrong.
+
+    Raises:
+        MemoryError: memory is short.
+        IndexError: a token or a label that the vocabulary does not have.
+    """
     if code == MEMORY:
         raise MemoryError("a supervision step's weights and rows do not fit into memory")
     if code == TOKEN:
         raise IndexError("index out of range: a token that the vocabulary does not have")
+    if code == LABEL:
+        raise IndexError("index out of range: a label that the vocabulary does not have")

@@ -40,6 +40,7 @@ void embed(const Task& z, const Shape& s, int r, float* x) {
 struct Head_weights {
     float* lm;
     bool back;
+    Head_weights() : lm(nullptr), back(false) {}
     Head_weights(const Shape& s, Pieces& room, bool back)
         : lm(room.take(back ? panels(s.vocab, s.D) : panels(s.D, s.vocab))), back(back) {}
     void fill(const Shape& s, const Task& z) const {
@@ -53,18 +54,16 @@ struct Head_weights {
 size_t head_room(const Shape& s) { return (size_t)(s.S - s.prefix) * padded(s.vocab); }
 
 void say(const Task& z, const Shape& s, const Head_weights& ends, const float* H, float* room,
-         float* logits, float* q_halt, float* q_continue) {
+         float* logits, float* q) {
     const int n = s.S - s.prefix, wide = padded(s.vocab);
     product<false>(n, wide / W, s.D, H + (size_t)s.prefix * s.Dp, s.Dp, packed(ends.lm, s.D),
                    Store(room, wide));
     for (int i = 0; i < n; i++)
         std::memcpy(logits + (size_t)i * s.vocab, room + (size_t)i * wide, s.vocab * 4);
-    float q[2];
     for (int j = 0; j < 2; j++) {
         q[j] = z.q_bias[j];
         for (int d = 0; d < s.D; d++) q[j] += H[d] * z.q_head[j * s.D + d];
     }
-    *q_halt = q[0], *q_continue = q[1];
 }
 
 // Gradients of both ends' weights as one thread adds them up.
@@ -93,7 +92,7 @@ struct Head_sums {
 
 // The gradient of the last state from those of what was said of it.
 void unsay(const Task& z, const Shape& s, const Head_weights& ends, const Head_sums& to,
-           const float* H, const float* d_logits, float d_halt, float d_continue, float* d) {
+           const float* H, const float* d_logits, const float* d_q, float* d) {
     const int n = s.S - s.prefix;
     std::memset(d, 0, (size_t)s.S * s.Dp * 4);
     if (d_logits) {
@@ -103,7 +102,6 @@ void unsay(const Task& z, const Shape& s, const Head_weights& ends, const Head_s
         product<true>(s.vocab, s.Dp / W, n, d_logits, s.vocab, beside(H + behind, s.Dp),
                       Add(to.lm, to.lm, s.Dp));
     }
-    const float d_q[2] = {d_halt, d_continue};
     for (int j = 0; j < 2; j++) {
         to.bias[j] += d_q[j];
         for (int i = 0; i < s.D; i++) {

@@ -8,7 +8,7 @@
 
 #include "vectors.h"
 
-// What both passes are told; the same fields as `Task` in trm/network/fused/library.py.
+// What both passes are told; the same fields as `StepCall` in trm/network/fused/library.py.
 extern "C" struct Task {
     int32_t rows, positions, channels, layers;
     int32_t inner;     // width of the SwiGLU over channels
@@ -31,6 +31,13 @@ extern "C" struct Task {
     const float *table, *puzzles;             // [vocab, channels], [rows, puzzle] or null
     const float* x;                           // [rows, positions, channels] instead of tokens, or null
     const float *lm_head, *q_head, *q_bias;   // [vocab, channels], [2, channels], [2]
+};
+
+// Where gradients go, in the shapes of what they are of; the same fields as `Gradients` there. Those
+// of what was embedded may be null; `x` stands for it where that was given.
+extern "C" struct Gradients {
+    float* const* weights;
+    float *table, *puzzles, *x, *lm_head, *q_head, *q_bias;
 };
 
 namespace {
