@@ -15,6 +15,9 @@ from trm.errors import UserError
 C = TypeVar("C", bound=BaseModel)
 Location = tuple[str | int, ...]
 
+_FEW = 8
+"""Values of a key that an error lists, whichever is the closest."""
+
 
 def validate(kind: type[C], tree: Any, path: str = "") -> C:
     """Validate a tree of plain values.
@@ -63,10 +66,15 @@ def _message(error: ErrorDetails, kind: type[BaseModel]) -> str:
         keys = f", with keys such as {', '.join([*owner.model_fields][:3])}" if owner else ""
         return f"{shown(value)} must be a section{keys}"
     if what == "literal_error":
-        options = [option.strip("'") for option in _literals(str(context["expected"]))]
+        options = [
+            "null" if option == "None" else option.strip("'")
+            for option in _literals(str(context["expected"]))
+        ]
         if len(options) == 1:
             return f"{shown(value)} must be {options[0]}"
-        return f"{shown(value)} is unknown: {nearest(str(value), options)}"
+        if len(options) > _FEW:
+            return f"{shown(value)} is unknown: {nearest(str(value), options)}"
+        return f"{shown(value)} is unknown: use {', '.join(options[:-1])} or {options[-1]}"
     if isinstance(value, float) and (value != value or value == math.inf):
         return f"{value} must be a finite number"
     if what in _MESSAGES:

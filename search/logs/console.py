@@ -22,6 +22,11 @@ def note(text: str) -> None:
         console.print(f"[dim]{text}[/dim]", highlight=False)
 
 
+def say(text: str) -> None:
+    """A line that a person has asked for, on the error stream, also off a terminal."""
+    console.print(f"trm: {text}", highlight=False, markup=False, soft_wrap=True)
+
+
 def warn(text: str) -> None:
     """A line that a person should see, on the error stream, also off a terminal."""
     console.print(f"trm: warning: {text}", highlight=False, markup=False, soft_wrap=True)

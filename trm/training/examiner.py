@@ -14,6 +14,7 @@ from trm.learning.ema import EMA
 from trm.network.model import TRM
 from trm.ranks import ALONE, Ranks
 from trm.tasks.base import Split, Task
+from trm.training.flops import evaluation_flops
 from trm.training.probes import Probes, probe, probe_gap
 
 
@@ -64,6 +65,16 @@ class Examiner:
                 halting=self.config.halting,
                 ranks=self.ranks,
             )
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Examples of an evaluation before the last, and of the last."""
+        return len(self._early), len(self._valid)
+
+    def cost(self, reports: int) -> float:
+        """Forward FLOPs of all evaluations of a run with so many reports."""
+        early, whole = self.counts
+        return ((reports - 1) * early + whole) * evaluation_flops(self.config, self.task)
 
     def evaluate_at_mark(self, last: bool, live: bool = False) -> Evaluation:
         """The same for a report: on all of `valid` at the last one, on a sample before."""

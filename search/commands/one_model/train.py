@@ -81,6 +81,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="have them on a Ray cluster that is up, auto or host:port, in one placement group; "
         "--out is then a folder that its machines share",
     )  # fmt: skip
+    parser.add_argument(
+        "-v", "--verbose", action="store_true",
+        help="say what was decided by itself and why: device, precision, threads, kernel, budget, "
+        "evaluations; a line each, on the error stream",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print each report as a line of JSON")
 
 
@@ -88,12 +93,13 @@ def run(args: argparse.Namespace) -> int:
     """Train, report, checkpoint; returns the exit code."""
     at_an_interrupt(_again(args, args.out))
     from search.config.config import read_config
-    from search.logs.console import TrainDisplay, note
+    from search.logs.console import TrainDisplay, note, say
     from search.logs.training_log import training_log
     from trm.device import slow_precision
     from trm.parallel.leading import LostProcessError
     from trm.parallel.meeting import from_environment
     from trm.run import Stopped, read_rows, train
+    from trm.training.decisions import decisions
 
     meeting = from_environment()
     if meeting is not None and meeting.rank:
@@ -119,7 +125,10 @@ def run(args: argparse.Namespace) -> int:
             def begin(trainer: Trainer, changed: list[str]) -> None:
                 display.begin(trainer.counters.step, changed)
                 resolved = trainer.resolved
-                if resolved.device == "cpu" and config.train.kernel == "auto":
+                if args.verbose:
+                    for decision in decisions(trainer):
+                        say(decision.text())
+                elif resolved.device == "cpu" and config.train.kernel == "auto":
                     reason = f" ({resolved.kernel_reason})" if resolved.kernel_reason else ""
                     note(f"train.kernel: {resolved.kernel}{reason}")
                 if slow := slow_precision(resolved):
@@ -161,6 +170,7 @@ def _on_cluster(args: argparse.Namespace, tree: dict[str, Any], out: Path) -> in
 
     options = ["--resume"] if args.resume else []
     options += ["--json"] if args.json else []
+    options += ["--verbose"] if args.verbose else []
     options += [] if args.start is None else ["--from", str(args.start.absolute())]
     try:
         end = train_on_cluster(

@@ -29,7 +29,7 @@ def test_a_bare_word_is_the_mode_and_nothing_is_on_unasked() -> None:
 @pytest.mark.parametrize(
     ("log", "message"),
     [
-        ({"wandb": "ofline"}, "log.wandb.mode: 'ofline' is unknown: did you mean offline, online?"),
+        ({"wandb": "ofline"}, "log.wandb.mode: 'ofline' is unknown: use off, online or offline"),
         ({"wandb": True}, "log.wandb: true must be a section, with keys such as mode"),
         ({"wandb": {"projekt": "a"}}, "log.wandb.projekt: unknown key: did you mean project?"),
         ({"wandb": {"project": "a/b"}}, "log.wandb.project: 'a/b' must hold none of / "),
