@@ -43,6 +43,11 @@ class EMA:
             for name, p in parameters.items():
                 p.data = live[name]
 
+    def show(self, averages: Mapping[str, Tensor]) -> None:
+        """Have these tensors, which somebody else may go on changing, as the averaged weights."""
+        assert averages.keys() == self._shadow.keys()
+        self._shadow = dict(averages)
+
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights by parameter name."""
         return dict(self._shadow)

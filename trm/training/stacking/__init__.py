@@ -1,0 +1,4 @@
+"""Several seeds of one config trained as one model with all their weights side by side.
+
+`stacked` is what is called, `stack` holds the weights, `rows` what belongs to each seed's batch.
+"""
