@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from cluster.admission import admission
@@ -92,6 +93,7 @@ class Driver:
         parallel: trials at once at most, as far as somebody has said it; None takes what the
             cluster has room for.
         presence: says that it is at work.
+        note: writes a line into the log of this driver.
     """
 
     plan: Plan
@@ -102,6 +104,7 @@ class Driver:
     share: Share
     parallel: int | None
     presence: Presence
+    note: Callable[[str], None]
 
     def run(
         self,
@@ -146,6 +149,7 @@ class Driver:
             },
             niceness=plan.sections.cluster.niceness,
         ) as cluster:
+            self.note("Ray is there")
             share, up = self.share, [node["Resources"] for node in nodes_up()]
             if not cluster.local:
                 share = share_of(plan, up)
@@ -171,6 +175,7 @@ class Driver:
                 if threads is not None:
                     threads.changed = lambda: told(nodes.room(), nodes.share())
                 self.presence.tell("running")
+                self.note("trials may begin")
                 run_trials(
                     source,
                     ledger,
@@ -260,7 +265,10 @@ def driving(plan: Plan, ledger: Ledger, runner: Runner, presence: Presence) -> I
             live_logs(plan.sections.log, ledger, ledger.folder, plan.run_id) as others,
         ):
             logs: list[Events] = [own, *others]
-            yield Driver(plan, ledger, runner, clock, logs, share_of(plan), parallel, presence)
+            yield Driver(
+                plan, ledger, runner, clock, logs, share_of(plan), parallel, presence,
+                note=partial(own.add, "driver"),
+            )  # fmt: skip
     finally:
         clock.save()
 

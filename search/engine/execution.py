@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from search.engine.attempts.ends import Ends
-from search.engine.attempts.guilt import SENT_AWAY, Guilt, leave_out
+from search.engine.attempts.guilt import DIED_IDLE, SENT_AWAY, Guilt, leave_out
 from search.engine.attempts.losses import ALONE
 from search.engine.attempts.running import Running
 from search.engine.attempts.turns import Turns
@@ -149,6 +149,13 @@ class Execution:
                 self._leave(name, "worker", reason)
             else:
                 self._on_fault(name, cause, reason, of_node=of_node)
+
+    def on_idle_death(self, name: str, worker: str, reason: str) -> None:
+        """The worker that an attempt was to get had died before, when it had none: no fault."""
+        with self.guarded():
+            self.running.take(name, worker)
+            if name in self.running.live and not self.stopping:
+                self._leave(name, cause_of_death(reason), DIED_IDLE)
 
     def on_collapse(self, reason: str) -> None:
         """All workers are gone at once, for a reason that may name them."""

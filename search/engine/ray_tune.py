@@ -43,6 +43,7 @@ from cluster.demand import Demand
 from cluster.resources import Share
 from search.engine.events import Events, NoEvents
 from search.engine.execution import Execution
+from search.engine.idle_workers import idle_workers_kept
 from search.engine.job import Job
 from search.engine.nodes import LOOK_SECONDS, Nodes
 from search.engine.packing.parts import Threading
@@ -158,6 +159,7 @@ def run_trials(
             _signals(state),
             _environment(_TUNE_ENVIRONMENT),
             _secrets_kept(),
+            idle_workers_kept(),
             _silenced("ray"),
             _asked(presence, state, isinstance(ledger.folder, Path)),
         ):

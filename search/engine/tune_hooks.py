@@ -77,7 +77,12 @@ class PassOn(TrialScheduler):  # type: ignore[misc]  # Ray is untyped here
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """A worker died."""
-        EXECUTIONS[self.key].on_death(trial.trial_id, _error_line(trial))
+        execution, name = EXECUTIONS[self.key], trial.trial_id
+        worker = trial.temporary_state.ray_actor
+        if worker is not None and name not in execution.running.started:
+            execution.on_idle_death(name, worker._actor_id.hex(), _error_line(trial))
+        else:
+            execution.on_death(name, _error_line(trial))
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         """Who gets a worker that is free; asked in every round.

@@ -290,7 +290,7 @@ def row_of(record: JournalRecord) -> Row | None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def holds_ablations(trials: Mapping[int, Trial]) -> bool:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from search.ledger.storage import Place
 from search.ledger.trial import Trial
 from search.logs.console import warned
 from search.logs.kept_text import KeptText
-from trm.files.driver_note import now
 from trm.files.presence import Presence
 
 DRIVER_LOGS = "driver"
@@ -89,7 +89,7 @@ class DriverLog:
 
     def add(self, kind: str, text: str, trial: int | None = None, worker: str = "") -> None:
         """Write a line down."""
-        tree = {"at": now(), "kind": kind, "text": " ".join(text.split())}
+        tree = {"at": _now(), "kind": kind, "text": " ".join(text.split())}
         if trial is not None:
             tree["trial"] = trial  # type: ignore[assignment]
         if worker:
@@ -104,6 +104,10 @@ class DriverLog:
             while self._lines:
                 self._kept.add(self._lines.popleft())
             self._kept.flush()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 @contextmanager

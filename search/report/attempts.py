@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from itertools import count as numbers
 
 from search.ledger.attempts import repeated
@@ -43,7 +44,7 @@ def attempts(facts: Facts) -> Section | None:
             WORDS[one.cause],
             anonymous(one.reason) or "no reason was recorded",
             nodes.get(one.node or one.host, ""),
-            one.at or "",
+            _to_the_second(one.at) if one.at else "",
             str(one.mark),
             f"{one.repeated:.0f} s",
         )
@@ -69,3 +70,7 @@ def attempts(facts: Facts) -> Section | None:
             )
         ],
     )
+
+
+def _to_the_second(time: str) -> str:
+    return datetime.fromisoformat(time).isoformat(timespec="seconds")

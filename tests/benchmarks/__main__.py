@@ -22,6 +22,7 @@ NAMES = (
     "presets",
     "depth_pays",
     "step",
+    "demo_sweep",
 )
 
 

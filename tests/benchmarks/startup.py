@@ -8,25 +8,23 @@ chooses; without that commit in the history, this tree stands alone.
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
 from search.config.plan import read_plan, write_plan
 from search.ledger.files import RUN_FILE
+from tests.benchmarks.older_tree import tree_of
 from tests.support.folders import ROOT, RUNS_V1
 
 BEFORE = os.environ.get("BEFORE", "985f0af")
 ROUNDS = int(os.environ.get("ROUNDS", "9"))
 _TRM = "import sys; from search.cli import main; sys.exit(main(sys.argv[1:]))"
 _WHERE = "import search; print(search.__file__)"
-_OURS = ("search", "trm", "curricula", "cluster")
 
 
 def main() -> None:
@@ -34,7 +32,7 @@ def main() -> None:
         first = Path(shutil.copytree(RUNS_V1 / "finished", Path(folder) / "first"))
         run = _of_today(Path(shutil.copytree(first, Path(folder) / "run")))
         trees = [ROOT]
-        old = _tree_of(BEFORE, Path(folder) / "before")
+        old = tree_of(BEFORE, Path(folder) / "before")
         if old is None:
             print(f"{BEFORE} is not in the history: nothing to stand beside")
         else:
@@ -98,15 +96,3 @@ def _of_today(run: Path) -> Path:
     (run / RUN_FILE).unlink()
     write_plan(run, plan)
     return run
-
-
-def _tree_of(commit: str, folder: Path) -> Path | None:
-    """The packages of a commit in a folder of their own; None if the history has no such commit."""
-    found = subprocess.run(
-        ["git", "archive", commit, *_OURS], cwd=ROOT, capture_output=True, check=False
-    )
-    if found.returncode:
-        return None
-    with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder

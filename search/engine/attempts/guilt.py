@@ -30,7 +30,8 @@ LOST_FIRST = 2
 for what it does."""
 
 SENT_AWAY = "its node gets no trials"
-"""Why an attempt ended that had not begun to train: nobody's fault."""
+DIED_IDLE = "its worker had died before, at no trial's work"
+"""Why attempts ended that had not begun to train: nobody's fault."""
 
 _FAULTS: tuple[Cause, ...] = ("worker", "machine")
 
@@ -154,7 +155,7 @@ class Guilt:
         own = takewhile(
             lambda one: one.mark == trial.mark and one.cause in (*_FAULTS, "node"), known
         )
-        return [one.cause for one in own if one.reason != SENT_AWAY]
+        return [one.cause for one in own if one.reason not in (SENT_AWAY, DIED_IDLE)]
 
 
 class NoNodeError(RuntimeError):
