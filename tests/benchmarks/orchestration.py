@@ -40,11 +40,12 @@ TREE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def main() -> None:
+def measure(trials: int, rounds: int) -> tuple[float, float]:
+    """Seconds of so many trials, ours and stock; medians over the rounds."""
     os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
     from ray import tune
 
-    plan = planned(TREE)
+    plan = planned({**TREE, "search": {**TREE["search"], "trials": trials}})
     turns = itertools.count()
 
     class Trivial(tune.Trainable):  # type: ignore[misc]
@@ -74,7 +75,7 @@ def main() -> None:
                     path=[str(ROOT)], factory="tests.support.toy_training:ToyTraining",
                 )  # fmt: skip
                 explore.close()
-                assert sum(t.outcome == "completed" for t in ledger.trials.values()) == TRIALS
+                assert sum(t.outcome == "completed" for t in ledger.trials.values()) == trials
 
         def stock() -> None:
             tune.Tuner(
@@ -84,10 +85,14 @@ def main() -> None:
                     "lr": tune.loguniform(1e-4, 1e-2), "weight_decay": tune.loguniform(0.01, 1.0),
                 },
                 tune_config=tune.TuneConfig(
-                    num_samples=TRIALS, max_concurrent_trials=2, reuse_actors=True
+                    num_samples=trials, max_concurrent_trials=2, reuse_actors=True
                 ),
                 run_config=tune.RunConfig(storage_path=str(Path(folder, "tune")), verbose=0),
             ).fit()  # fmt: skip
 
-        mine, theirs = compare(ours, stock, ROUNDS, warm_up=TRIALS <= 1000)
+        return compare(ours, stock, rounds, warm_up=trials <= 1000)
+
+
+def main() -> None:
+    mine, theirs = measure(TRIALS, ROUNDS)
     print(f"{TRIALS} trials: ours {mine:.1f} s, stock {theirs:.1f} s, ratio {mine / theirs:.2f}")

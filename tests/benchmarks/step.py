@@ -13,6 +13,9 @@ import copy
 import os
 import statistics
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -83,20 +86,57 @@ def peak() -> float:
     return 2 * 768**3 / best
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Steps of two trainings of one shape, taken in turns.
+
+    Attributes:
+        slow: median CPU seconds of a step of the one that is compared with.
+        fast: of the other.
+        ratios: of the pairs, rising.
+        flops: training FLOPs of a step.
+    """
+
+    slow: float
+    fast: float
+    ratios: list[float]
+    flops: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast."""
+        return self.slow / self.fast
+
+
+def in_turns(
+    slow: Callable[[int], float],
+    fast: Callable[[int], float],
+    flops: float,
+    count: int,
+    rounds: int,
+) -> Pair:
+    """Time so many steps of each, so many times, after one uncounted turn."""
+    slow(count), fast(count)
+    pairs = [(slow(count), fast(count)) for _ in range(rounds)]
+    return Pair(
+        statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs),
+        sorted(a / b for a, b in pairs), flops,
+    )  # fmt: skip
+
+
+def measured(tree: dict[str, Any], count: int, rounds: int, fast: str = "fused") -> Pair:
+    """The eager step beside that of another kernel."""
+    one, other = (build(tree, **{"train.kernel": kernel}) for kernel in ("eager", fast))
+    flops = step_flops(one.config, one.task)
+    return in_turns(partial(spent, one), partial(spent, other), flops, count, rounds)
+
+
 def ratio(name: str, tree: dict[str, Any], count: int, rounds: int) -> None:
-    eager, fused = (build(tree, **{"train.kernel": kernel}) for kernel in ("eager", "fused"))
-    spent(eager, count), spent(fused, count)
-    slow, fast = [], []
-    for _ in range(rounds):
-        slow.append(spent(eager, count))
-        fast.append(spent(fused, count))
-    flops = step_flops(eager.config, eager.task)
-    before, after = statistics.median(slow), statistics.median(fast)
-    pairs = sorted(a / b for a, b in zip(slow, fast, strict=True))
+    found = measured(tree, count, rounds)
     print(
-        f"| {name} | {1e3 * before:.1f} | {1e3 * after:.1f} | {before / after:.2f} "
-        f"| {pairs[0]:.2f}-{pairs[-1]:.2f} | {flops / before / 1e9:.0f} "
-        f"| {flops / after / 1e9:.0f} |",
+        f"| {name} | {1e3 * found.slow:.1f} | {1e3 * found.fast:.1f} | {found.ratio:.2f} "
+        f"| {found.ratios[0]:.2f}-{found.ratios[-1]:.2f} | {found.flops / found.slow / 1e9:.0f} "
+        f"| {found.flops / found.fast / 1e9:.0f} |",
         flush=True,
     )
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -134,6 +135,47 @@ def test_another_trial_and_more_evaluations_take_no_graph_more(
         other = trainer(tiny, task, **changes)
         list(other.run())
         other.evaluate()
+        assert counting.graphs == graphs, changes
+
+
+MIXED = Random(3)
+"""Of twenty trials: none of what it draws is a size."""
+
+
+def mixed() -> dict[str, Any]:
+    """A trial's depth, hyperparameters, weights of losses, thresholds and budget."""
+    draw = MIXED.uniform
+    return {
+        "model.H_cycles": MIXED.randint(1, 2),
+        "model.L_cycles": MIXED.randint(1, 3),
+        "model.halt_max_steps": MIXED.randint(2, 4),
+        "model.halt_exploration_prob": draw(0.0, 0.6),
+        "halting": {"name": "threshold", "threshold": draw(0.3, 0.7)},
+        "loss.halt_weight": draw(0.05, 2.0),
+        "loss.loss_type": MIXED.choice(["stablemax_cross_entropy", "softmax_cross_entropy"]),
+        "optimizer.name": MIXED.choice(["adamw", "adam_atan2"]),
+        "optimizer.lr": draw(1e-4, 1e-2),
+        "optimizer.weight_decay": draw(0.01, 1.0),
+        "optimizer.grad_clip": MIXED.choice([None, 1.0]),
+        "train.ema": MIXED.choice([None, 0.9]),
+        "train.seed": MIXED.randint(0, 999),
+        "train.budget.steps": MIXED.randint(2, 4),
+        "train.reports": 1,
+        "curriculum": MIXED.choice(["none", GROWING]),
+    }
+
+
+def test_twenty_mixed_trials_of_two_shapes_take_the_graphs_of_two(
+    tiny: TinyTree, task: Task, counting: Counting
+) -> None:
+    sizes = [{"model.hidden_size": size} for size in (16, 24)]
+    for each in sizes:
+        list(trainer(tiny, task, **each).run())
+    graphs = counting.graphs
+    assert graphs == 3 * len(sizes)
+    for number in range(20):
+        changes = mixed()
+        list(trainer(tiny, task, **changes, **sizes[number % 2]).run())
         assert counting.graphs == graphs, changes
 
 

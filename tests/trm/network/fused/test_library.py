@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import trm.network.fused.library
-from trm.network.fused.library import NoLibraryError, library
+from trm.network.fused.library import COMPILERS, NoLibraryError, library
 
 ASK = (
     "from trm.network.fused.library import NoLibraryError, library\n"
@@ -48,6 +49,46 @@ def test_many_processes_at_once_build_it_once(tmp_path: Path) -> None:
     assert said(asking(tmp_path, CXXFLAGS=f"{QUICK} -DOTHER")) == "built"
     assert len(list(kernels.glob("*.so"))) == 2
     assert not list(kernels.glob(".build-*"))
+
+
+TRAIN = """
+import itertools, os, sys
+from trm.config import experiment_from
+from trm.files.run_folder import cache_folder
+from trm.training.trainer import Trainer
+trials = itertools.product((1, 2), (1, 2, 3), (16, 48), ("mlp_t", "attention"))
+for number, (H, L, hidden, mixer) in enumerate(itertools.islice(trials, int(sys.argv[1]))):
+    config = experiment_from({
+        "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 40,
+                 "valid_examples": 8, "test_examples": 8},
+        "model": {"hidden_size": hidden, "num_heads": 2, "H_cycles": H, "L_cycles": L,
+                  "mixer": mixer, "halt_max_steps": 2 + number % 3, "expansion": 1.0 + number},
+        "loss": {"halt_weight": 0.1 * number},
+        "optimizer": {"name": "adamw", "lr": 1e-3 * (1 + number)},
+        "train": {"batch_size": 4 + number, "budget": {"steps": 2}, "reports": 1,
+                  "kernel": "fused", "seed": number},
+    })
+    (report,) = Trainer(config, config.task.build(cache_folder())).run()
+    assert not report.diverged
+    print(report.step)
+"""
+
+
+@pytest.mark.slow
+def test_twenty_mixed_trials_and_a_second_process_compile_once(tmp_path: Path) -> None:
+    compiler = next(found for name in COMPILERS if (found := shutil.which(name)))
+    said, wrapper = tmp_path / "calls", tmp_path / "counted"
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {said}\nexec {compiler} "$@"\n')
+    wrapper.chmod(0o755)
+    environment = {"TRM_CACHE": str(tmp_path / "cache"), "CXX": str(wrapper), "CXXFLAGS": QUICK}
+    for trials in (20, 1):
+        done = subprocess.run(
+            [sys.executable, "-c", TRAIN, str(trials)], env={**os.environ, **environment},
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.stdout.split() == ["2"] * trials
+        calls = [line for line in said.read_text().splitlines() if "recursion.cpp" in line]
+        assert len(calls) == 1, trials
 
 
 @pytest.mark.parametrize(
