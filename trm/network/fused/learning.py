@@ -68,7 +68,7 @@ def learn(
         IndexError: a token or a label that the vocabulary does not have.
     """
     weights = step.parameters(model)
-    with torch.enable_grad():
+    with torch.no_grad():
         task, constants, puzzle, _ = step.call(model, latent, inputs, puzzles, H_cycles, L_cycles)
     *_, z_H, z_L = constants
     rows = len(inputs)
@@ -93,7 +93,11 @@ def learn(
     step.require(code)
     for weight, gradient in zip(weights, gradients, strict=True):
         weight.grad = gradient if weight.requires_grad else None
-    if puzzle is not None and puzzle.requires_grad:
-        model.puzzle_emb.grad = None  # type: ignore[union-attr]
-        puzzle.backward(d_puzzle)  # type: ignore[no-untyped-call]
+    table = model.puzzle_emb
+    if table is not None:
+        table.grad = None
+        if table.requires_grad:
+            table.grad = torch.ops.aten.embedding_backward(
+                d_puzzle, puzzles, len(table), -1, False, model.sparse_rows
+            )
     return found
