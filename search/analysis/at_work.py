@@ -71,7 +71,7 @@ def driver_of(folder: Place) -> tuple[str, DriverNote | None]:
 
 def at_work(folder: Place, plan: Plan, book: Book) -> Work | None:
     """What the driver of a run folder is doing; None if there is none. It is not disturbed."""
-    holder, _ = driver_of(folder)
+    holder, note = driver_of(folder)
     if not holder:
         return None
     trials = list(book.trials.values())
@@ -88,7 +88,7 @@ def at_work(folder: Place, plan: Plan, book: Book) -> Work | None:
         running=sum(not trial.ended for trial in mine) - len(waiting),
         waiting=len(waiting),
         elapsed=elapsed,
-        left=None if elapsed is None else _left(plan, book, elapsed),
+        left=None if elapsed is None else seconds_left(plan, book, elapsed, _at_once(note)),
     )
 
 
@@ -107,29 +107,55 @@ def elapsed_of(folder: Place) -> float | None:
     return stored + max(time.time() - max(since, default=time.time()), 0.0)
 
 
-def _left(plan: Plan, book: Book, elapsed: float) -> float | None:
-    """Seconds for the compute to come, at the pace so far; a trial of the search takes the mean."""
-    compute, _ = spent(book.trials)
+def seconds_left(plan: Plan, book: Book, elapsed: float, at_once: int) -> float | None:
+    """Seconds for the compute to come; a trial of the search takes the mean of those that ended.
+
+    Args:
+        elapsed: seconds of wall time.
+        at_once: trials that the driver runs at once; 0 if it has not said so.
+    """
+    compute, seconds = spent(book.trials)
     if not compute or not elapsed:
         return None
     trials = list(book.trials.values())
     searched = [trial for trial in trials if trial.searches]
     confirmed = [trial for trial in trials if not trial.searches]
     ended = [trial for trial in searched if trial.ended and trial.attempts]
-    mean = sum(trial.compute for trial in ended) / len(ended) if ended else plan.budget
+    mean = sum(trial.compute for trial in ended) / len(ended) if ended else _likely(plan)
     runs = 0.0
     if not any(trial.ablates for trial in trials):
-        if not confirmed:
+        # The reference recipe's runs may begin beside the search.
+        if not any(trial.stage in ("confirm", "promise") for trial in trials):
             over = sum(trial.ended for trial in searched)
             begun = sum(min(t.compute, mean) for t in searched if not t.ended)
             runs += max(plan.wanted * plan.seeds - over, 0) * mean - begun
         section = plan.sections.stability
         over = sum(trial.ended for trial in confirmed)
         runs += max(section.runs() + 2 * section.promise_seeds - over, 0) * plan.budget
-        runs -= _begun(confirmed)
     else:
-        runs += sum(not trial.ended for trial in confirmed) * plan.budget - _begun(confirmed)
-    return max(runs, 0.0) * elapsed / compute
+        runs += sum(not trial.ended for trial in confirmed) * plan.budget
+    runs -= _begun(confirmed)
+    # What has passed holds the start, and work that is not reported yet: early on it is most of it.
+    pace = min(elapsed, seconds / at_once) if at_once and seconds else elapsed
+    return max(runs, 0.0) * pace / compute
+
+
+def _at_once(note: DriverNote | None) -> int:
+    """Trials that a driver runs at once; 0 if it has not said so."""
+    told = note.told.get("parallel") if note is not None else None
+    return told if isinstance(told, int) and not isinstance(told, bool) else 0
+
+
+def _likely(plan: Plan) -> float:
+    """Training FLOPs of a trial of the search, before any has ended.
+
+    Of those that a scheduler looks at early, one in `eta` goes on.
+    """
+    scheduler = plan.sections.search.scheduler
+    eta, rungs = getattr(scheduler, "eta", None), scheduler.marks(False)
+    if eta is None or not rungs:
+        return plan.budget
+    return plan.budget * (min(rungs) + (1.0 - min(rungs)) / float(eta))
 
 
 def _begun(trials: list[Trial]) -> float:

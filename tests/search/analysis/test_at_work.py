@@ -6,18 +6,24 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster.packing import Packing, Probed
+from search.analysis.at_work import seconds_left
 from search.analysis.status import status, status_text
 from search.cli import main
 from search.engine.packing.packings import PACKING_FILE, DeviceClass, Packings
+from search.ledger.book import Book
 from search.ledger.ledger import Ledger
+from search.ledger.trial import StageName
 from search.ledger.wall_clock import WallClock
+from search.objectives.outcome import Outcome
 from search.report.facts import read_facts
 from search.report.headline import headline
 from tests.support.damaged import unfinished_run
+from tests.support.planned import planned
 
 HOLDER = f"process {os.getpid()} is at work"
 
@@ -78,6 +84,55 @@ def test_a_driver_before_its_first_trial(tmp_path: Path, run: Path) -> None:
         text = status_text(run)
         assert f"{HOLDER}: starting; " in text
         assert "so far, time left unknown" in text
+
+
+TREE: dict[str, Any] = {
+    "name": "left",
+    "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 40,
+             "valid_examples": 10, "test_examples": 10},
+    "model": {"hidden_size": 16, "num_heads": 2, "L_cycles": {"int": [1, 6]}},
+    "train": {"budget": {"steps": 10}, "reports": 2},
+    "search": {"trials": 16, "scheduler": {"name": "asha", "min_share": 0.4, "eta": 4}},
+    "stability": {"candidates": 2, "seeds": 2, "racing": False, "promise_seeds": 3},
+}  # fmt: skip
+SECONDS = 50.0
+"""Of a whole training."""
+
+
+def test_the_time_left_is_of_the_order_of_the_truth_from_the_first_report_on() -> None:
+    plan, book = planned(TREE), Book()
+
+    def begun(stage: StageName, share: float, ended: Outcome | None = None) -> None:
+        trial = book.add_trial(stage=stage, params={}, config={}, seed=0)
+        book.begin_attempt(trial.id)
+        row = {"mark": 1, "compute": share * plan.budget, "seconds": share * SECONDS}
+        if share:
+            book.acknowledge(trial.id, 1, row)
+        if ended:
+            book.finish(trial.id, ended, 0.5)
+
+    assert seconds_left(plan, book, 30.0, 2) is None
+    # The start took half a minute; one of two has come to the first rung, the other nearly so.
+    begun("explore", 0.4)
+    begun("explore", 0.0)
+    truth = (16 * 0.55 + 4 + 6 - 0.8) * SECONDS / 2
+    early = seconds_left(plan, book, 50.0, 2)
+    assert early is not None
+    assert truth / 1.2 < early < 1.2 * truth
+    unsaid = seconds_left(plan, book, 50.0, 0)
+    assert unsaid is not None
+    assert unsaid > 4 * truth  # the pace of all that has passed is that of the start
+    # A run of the reference recipe beside the search takes nothing from what the search has left.
+    begun("reference", 0.1)
+    beside = seconds_left(plan, book, 60.0, 2)
+    assert beside is not None
+    assert truth / 1.3 < beside < early
+    for _ in range(14):
+        begun("explore", 0.4, "pruned")
+    begun("confirm", 0.0)
+    late = seconds_left(plan, book, 300.0, 2)
+    assert late is not None
+    assert late == pytest.approx((4 + 6 - 0.1) * SECONDS / 2)
 
 
 def test_how_many_trials_share_a_gpu_is_said_with_the_figures(
