@@ -28,6 +28,7 @@ NAMES = (
     "step",
     "kernels_agree",
     "demo_sweep",
+    "stacking",
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -139,6 +140,15 @@ class Trainer:
         """Set this process's thread count to the run's own: results depend on it bit for bit."""
         if torch.get_num_threads() != self.resolved.threads:
             torch.set_num_threads(self.resolved.threads)
+
+    def go_on_eagerly(self, reason: str) -> None:
+        """Take torch's own operations from the next step on; the compiled library rounds otherwise.
+
+        Args:
+            reason: why, in a few words.
+        """
+        self.model.fused, self._at_once = None, False
+        self.resolved = replace(self.resolved, kernel="eager", kernel_reason=reason)
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Report]:
         """Train to the next mark, evaluate, yield; until the budget is spent or training diverges.

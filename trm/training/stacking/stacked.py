@@ -90,10 +90,7 @@ class Stacked:
         for trainer in trainers:
             if reason := unstackable(trainer):
                 raise UserError(f"seeds cannot be trained as one: {reason}")
-            trainer.model.fused = None
-            trainer.resolved = replace(
-                trainer.resolved, kernel="eager", kernel_reason="seeds are trained as one"
-            )
+            trainer.go_on_eagerly("seeds are trained as one")
         same = {(t.counters.step, t.budget, t.marks, t.resolved.device) for t in trainers}
         configs = [_with_seed(t.config, 0) for t in trainers]
         assert len(same) == 1, same

@@ -222,6 +222,26 @@ def test_a_seed_that_diverges_is_reported_and_the_others_do_not_notice(
             torch.testing.assert_close(tensor, other[name], equal_nan=True, rtol=1e-5, atol=1e-5)
 
 
+def test_one_that_was_begun_in_the_compiled_library_goes_on_without_it(
+    tiny: Tiny, cache: Path
+) -> None:
+    config = experiment_from(tiny(QUICK))
+    task = config.task.build(cache)
+    trainers = [Trainer(config, task), Trainer(config, task)]
+    for trainer in trainers:
+        trainer.train_step()
+    stacked = Stacked(trainers)
+    for _, report in stacked.run():
+        if report.mark == 1 and trainers[1] in stacked.trainers:
+            stacked.drop(trainers[1])
+    # It was left out before its own report at that mark.
+    assert [report.mark for report in trainers[1].run()] == [1, 2]
+    assert {(t.counters.step, t.resolved.kernel) for t in trainers} == {(20, "eager")}
+    ours, theirs = (t.model.state_dict() for t in trainers)
+    for name, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[name], rtol=0.0, atol=2e-5)
+
+
 @pytest.mark.parametrize("mixer", ["attention", "mlp_t"])
 def test_in_float32_weights_agree_to_rounding(tiny: Tiny, cache: Path, mixer: str) -> None:
     tree = tiny({**QUICK, "model.mixer": mixer})
