@@ -25,10 +25,20 @@ class EMA:
         self._shadow = {name: p.detach().clone() for name, p in _averaged(model).items()}
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Take in the weights as they are now."""
+    def update(self, model: nn.Module, sound: Tensor | None = None) -> None:
+        """Take in the weights as they are now.
+
+        Args:
+            sound: 1.0, or 0.0 for a step that is not to count, on the weights' device; None: 1.
+        """
         weights = [p.detach() for p in _averaged(model).values()]
-        torch._foreach_lerp_(list(self._shadow.values()), weights, 1.0 - self.decay)
+        shadow = list(self._shadow.values())
+        if sound is None:
+            torch._foreach_lerp_(shadow, weights, 1.0 - self.decay)
+            return
+        away = list(torch._foreach_sub(weights, shadow))
+        torch._foreach_mul_(away, sound * (1.0 - self.decay))
+        torch._foreach_add_(shadow, away)
 
     @contextmanager
     def swapped(self, model: nn.Module) -> Iterator[None]:
@@ -47,6 +57,10 @@ class EMA:
         """Have these tensors, which somebody else may go on changing, as the averaged weights."""
         assert averages.keys() == self._shadow.keys()
         self._shadow = dict(averages)
+
+    def tensors(self) -> list[Tensor]:
+        """The averaged weights, which `update` changes in place."""
+        return list(self._shadow.values())
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights by parameter name."""

@@ -219,13 +219,39 @@ def halt(
     """
     limit = config.halt_max_steps if max_steps is None else max_steps
     chance = config.halt_exploration_prob if exploration is None else exploration
-    last = steps >= limit
+    rows, own = (len(steps), slice(None)) if place is None else (place.of, place.own)
+    least = draw_least(rows, limit, chance, generator)
+    return halt_from(
+        output, steps, config, halting, limit=limit, least=None if least is None else least[own]
+    )
+
+
+def draw_least(rows: int, limit: int, chance: float, generator: torch.Generator) -> Tensor | None:
+    """The step before which each row may not halt early, on the CPU, `[rows]`; 0: any.
+
+    None where nothing is to be drawn: with a `limit` of 1 every row halts.
+    """
     if limit == 1:
+        return None
+    explores = torch.rand(rows, generator=generator) < chance
+    return torch.randint(2, limit + 1, (rows,), generator=generator) * explores
+
+
+@torch.no_grad()
+def halt_from(
+    output: Output,
+    steps: Tensor,
+    config: ModelConfig,
+    halting: HaltingRule,
+    *,
+    limit: int | Tensor,
+    least: Tensor | None,
+) -> Tensor:
+    """`halt` with what it draws: asks nothing of the host, where `limit` is a tensor too."""
+    last = steps >= limit
+    if least is None:
         return last
     wants = halting.wants_to_halt(output, steps, config)
-    rows, own = (len(steps), slice(None)) if place is None else (place.of, place.own)
-    explores = torch.rand(rows, generator=generator) < chance
-    least = (torch.randint(2, limit + 1, (rows,), generator=generator) * explores)[own]
     return last | (wants & (steps >= least.to(steps.device)))
 
 

@@ -111,7 +111,7 @@ def act_loss(
     config: LossConfig,
     target_continue: Tensor | None = None,
     *,
-    halt_weight: float | None = None,
+    halt_weight: float | Tensor | None = None,
     weights: Tensor | None = None,
     exact: Tensor | None = None,
     rows: int | None = None,

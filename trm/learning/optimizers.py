@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from curricula.component import Component
 from curricula.limits import MOST_RATE, MOST_STEPS
+from trm.network.float64 import widest
 from trm.network.model import TRM
 
 
@@ -133,6 +134,9 @@ class AdamAtan2(torch.optim.Optimizer):
             first = [self.state[p]["exp_avg"] for p in params]
             second = [self.state[p]["exp_avg_sq"] for p in params]
             lr, (beta1, beta2) = group["lr"], group["betas"]
+            if isinstance(lr, Tensor):
+                self._step_unread(group, params, getattr(self, "found_inf", None))
+                continue
             torch._foreach_lerp_(first, grads, 1.0 - beta1)
             torch._foreach_mul_(second, beta2)
             torch._foreach_addcmul_(second, grads, grads, 1.0 - beta2)
@@ -145,6 +149,30 @@ class AdamAtan2(torch.optim.Optimizer):
                 # Both arguments are scaled by 1 - beta1^t, which leaves atan2 as it is.
                 p.sub_(torch.atan2(m, denominator), alpha=lr)
         return loss
+
+    def _step_unread(
+        self, group: dict[str, Any], params: list[nn.Parameter], found_inf: Tensor | None
+    ) -> None:
+        """The same with a learning rate that is a tensor, none of which the host reads.
+
+        Nothing changes where `found_inf` is 1, as in torch's own optimisers.
+        """
+        beta1, beta2 = group["betas"]
+        for p in params:
+            state, gradient = self.state[p], p.grad
+            assert gradient is not None
+            if state["step"].device != p.device:
+                state["step"] = state["step"].to(p.device)
+            sound = torch.ones_like(group["lr"]) if found_inf is None else 1.0 - found_inf
+            gradient = torch.where(sound > 0, gradient, 0.0)
+            first, second, lr = state["exp_avg"], state["exp_avg_sq"], group["lr"] * sound
+            state["step"] += sound
+            first.lerp_(gradient, (1.0 - beta1) * sound)
+            second.lerp_(gradient.square(), (1.0 - beta2) * sound)
+            t = widest(state["step"].clamp(min=1.0))  # one that was never sound: 0 / 0
+            scale = ((1.0 - beta1**t).square() / (1.0 - beta2**t)).sqrt().to(p.dtype)
+            p.mul_(1.0 - lr * group["weight_decay"])
+            p.sub_(torch.atan2(first, second.sqrt() * scale) * lr)
 
 
 class SignSGD(torch.optim.Optimizer):
@@ -165,6 +193,9 @@ class SignSGD(torch.optim.Optimizer):
             for p in group["params"]:
                 if p.grad is None:
                     continue
+                if isinstance(group["lr"], Tensor):
+                    self._step_unread(p, group, getattr(self, "found_inf", None))
+                    continue
                 if p.grad.is_sparse:
                     self._step_rows(p, p.grad, group["lr"], group["weight_decay"])
                     continue
@@ -173,6 +204,22 @@ class SignSGD(torch.optim.Optimizer):
                 updated.sub_(p.grad.sign(), alpha=group["lr"])
                 p.copy_(torch.where(used, updated, p))
         return loss
+
+    @staticmethod
+    def _step_unread(p: nn.Parameter, group: dict[str, Any], found_inf: Tensor | None) -> None:
+        """The same with a learning rate that is a tensor, as `AdamAtan2` has it."""
+        lr, gradient = group["lr"], p.grad
+        assert gradient is not None
+        values = gradient._values() if gradient.is_sparse else gradient
+        rows = gradient._indices()[0] if gradient.is_sparse else None
+        weights = p if rows is None else p[rows]
+        used = (values != 0).any(dim=-1, keepdim=True)
+        if found_inf is not None:
+            used = used & (found_inf == 0)
+        change = -lr * (group["weight_decay"] * weights + values.sign())
+        change = torch.where(used, change, 0.0)
+        # A row that occurs twice has a gradient in its first place alone: see `clip_gradients`.
+        p.add_(change) if rows is None else p.index_add_(0, rows, change)
 
     @staticmethod
     def _step_rows(p: nn.Parameter, gradient: Tensor, lr: float, weight_decay: float) -> None:
@@ -195,11 +242,44 @@ class OptimizerSet:
         """Set every learning rate to `factor` times its full value."""
         for part, full in zip(self.parts, self._full, strict=True):
             for group, lr in zip(part.param_groups, full, strict=True):
-                group["lr"] = lr * factor
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(lr * factor)
+                else:
+                    group["lr"] = lr * factor
 
-    def step(self) -> None:
-        """One update of everything."""
+    def hold_rates(self, device: torch.device) -> bool:
+        """Keep learning rates on the device from now on, so that a step has none of the host's.
+
+        Returns:
+            Whether every part can; if not, as with a plug-in's optimiser, nothing is changed.
+        """
+        if any(type(part) not in UNREAD for part in self.parts):
+            return False
         for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = torch.tensor(float(group["lr"]), device=device)
+        return True
+
+    def tensors(self) -> list[Tensor]:
+        """The parts' states, which `step` changes in place."""
+        states = [state for part in self.parts for state in part.state.values()]
+        return [value for state in states for value in state.values() if isinstance(value, Tensor)]
+
+    def step(self, found_inf: Tensor | None = None) -> None:
+        """One update of everything.
+
+        Args:
+            found_inf: with rates on the device: 1.0 there where nothing is to change, else 0.0.
+        """
+        for part in self.parts:
+            if found_inf is not None and type(part) is torch.optim.AdamW:
+                _begin(part)
+                _stepped(part, found_inf)
+                continue
+            if found_inf is not None:
+                part.found_inf = found_inf  # type: ignore[attr-defined]
+                part.step()
+                continue
             if not (type(part) is torch.optim.AdamW and _stepped(part)):
                 part.step()
 
@@ -212,7 +292,11 @@ class OptimizerSet:
 
     def state_dict(self) -> dict[str, Any]:
         """The parts' states by position."""
-        return {str(index): part.state_dict() for index, part in enumerate(self.parts)}
+        states = {str(index): part.state_dict() for index, part in enumerate(self.parts)}
+        for state in states.values():
+            for group in state["param_groups"]:
+                group["lr"] = float(group["lr"])
+        return states
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken."""
@@ -220,17 +304,33 @@ class OptimizerSet:
             part.load_state_dict(state[str(index)])
 
 
+def _begin(optimizer: torch.optim.AdamW) -> None:
+    """The states that its first step makes, on the weights' device whichever that is."""
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            if p.grad is not None and not optimizer.state[p]:
+                optimizer.state[p] = {
+                    "step": torch.zeros((), device=p.device),
+                    "exp_avg": torch.zeros_like(p),
+                    "exp_avg_sq": torch.zeros_like(p),
+                }
+
+
 @torch.no_grad()
-def _stepped(optimizer: torch.optim.AdamW) -> bool:
+def _stepped(optimizer: torch.optim.AdamW, found_inf: Tensor | None = None) -> bool:
     """What `optimizer.step()` computes, without what that does besides; False if it must do it.
 
     In a small model the hooks, profiler marks and checks of a step cost more than its numbers.
+
+    Args:
+        found_inf: as in `OptimizerSet.step`; with it there is nothing that `step()` must do.
     """
     calls = []
     for group in optimizer.param_groups:
         params = [p for p in group["params"] if p.grad is not None]
         states = [optimizer.state[p] for p in params]
-        if not all(states) or not group["fused"] or any(p.is_cuda for p in params):
+        plain = found_inf is None
+        if plain and (not all(states) or not group["fused"] or any(p.is_cuda for p in params)):
             return False
         calls.append((group, params, states))
     for group, params, states in calls:
@@ -252,15 +352,35 @@ def _stepped(optimizer: torch.optim.AdamW) -> bool:
             weight_decay=group["weight_decay"],
             eps=group["eps"],
             maximize=False,
+            found_inf=found_inf,
         )
+        if found_inf is not None:
+            torch._foreach_sub_(steps, [found_inf] * len(steps))
     return True
 
 
-def clip_gradients(parameters: Iterable[nn.Parameter], limit: float | None) -> float:
-    """Scale gradients to a global norm of at most `limit`, if any; returns the norm before."""
+UNREAD: tuple[type[torch.optim.Optimizer], ...] = (torch.optim.AdamW, AdamAtan2, SignSGD)
+"""Optimisers that take a learning rate on their weights' device, and `found_inf`."""
+
+
+def clip_gradients(
+    parameters: Iterable[nn.Parameter], limit: float | None, *, unread: bool = False
+) -> Tensor:
+    """Scale gradients to a global norm of at most `limit`, if any; returns the norm before.
+
+    Args:
+        unread: ask nothing of the host; rows of a sparse gradient are then as many as the batch
+            has, with the sum of those that occur twice in the first place and 0 in the others.
+    """
     gradients = []
     for p in parameters:
-        if p.grad is not None and p.grad.is_sparse:
+        if unread and p.grad is not None and p.grad.is_sparse:
+            values = _merged(p.grad._indices()[0], p.grad._values())
+            p.grad = torch.sparse_coo_tensor(
+                p.grad._indices(), values, p.grad.shape, check_invariants=False
+            )
+            gradients.append(p.grad._values())
+        elif p.grad is not None and p.grad.is_sparse:
             # Rows that occur twice in the batch are one row of the gradient.
             p.grad = p.grad.coalesce()
             gradients.append(p.grad.values())
@@ -270,7 +390,17 @@ def clip_gradients(parameters: Iterable[nn.Parameter], limit: float | None) -> f
     if limit is not None:
         scale = torch.clamp(limit / (norm + 1e-6), max=1.0)  # as torch's clip_grads_with_norm_
         torch._foreach_mul_(gradients, scale)
-    return float(norm)
+    return norm
+
+
+def _merged(rows: Tensor, values: Tensor) -> Tensor:
+    """`values` `[n, dim]` with the sum of equal rows `[n]` in their first place, 0 in the others.
+
+    As many products as n squared: a batch's rows, not the table's.
+    """
+    same = rows[:, None] == rows[None, :]
+    first = same.float().argmax(dim=1) == torch.arange(len(rows), device=rows.device)
+    return (same & first[:, None]).to(values.dtype) @ values
 
 
 def learning_rate_factor(

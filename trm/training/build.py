@@ -35,8 +35,8 @@ def build_model(config: Experiment, task: Task, resolved: Resolved, seed: int) -
     return model
 
 
-def random_stream(seed: int, stream: int) -> torch.Generator:
-    """A CPU generator of its own for each pair of a seed and a stream."""
+def random_stream(seed: int, stream: int, device: str | torch.device = "cpu") -> torch.Generator:
+    """A generator of its own for each pair of a seed and a stream, the CPU's unless told."""
     # Streams of one seed, and neighbouring seeds, must not overlap: SeedSequence hashes both.
     state = np.random.SeedSequence([seed, stream]).generate_state(1, dtype=np.uint64)[0]
-    return torch.Generator().manual_seed(int(state) & 0x7FFF_FFFF_FFFF_FFFF)
+    return torch.Generator(device).manual_seed(int(state) & 0x7FFF_FFFF_FFFF_FFFF)

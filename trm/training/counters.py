@@ -72,10 +72,14 @@ def compute_goals(budget: float, marks: Sequence[float]) -> tuple[float, ...]:
 
 def count_begun(counters: Counters, fresh: Examples) -> None:
     """Examples that enter the batch."""
-    count = len(fresh.inputs)
+    add_begun(counters, len(fresh.inputs), float(fresh.difficulty.sum(dtype=np.float64)))
+
+
+def add_begun(counters: Counters, count: int, difficulty: float) -> None:
+    """The same, counted already: how many, and the sum of their difficulties."""
     counters.examples += count
     counters.sums["begun"] += count
-    counters.sums["difficulty"] += float(fresh.difficulty.sum(dtype=np.float64))
+    counters.sums["difficulty"] += difficulty
 
 
 def count_halted(
@@ -88,12 +92,24 @@ def count_halted(
         exact: rows whose answer is right, bool `[batch]`.
         steps: supervision steps that each row has had, `[batch]`.
     """
+    ended, right, had = halted.sum(), (halted & exact).sum(), steps[halted].sum()
+    add_halted(counters, loss, float(ended), float(right), float(had))
+
+
+def add_halted(counters: Counters, loss: float, halted: float, exact: float, steps: float) -> None:
+    """The same, counted already.
+
+    Args:
+        halted: how many rows.
+        exact: of them with a right answer.
+        steps: supervision steps that they have had, added up.
+    """
     sums = counters.sums
     sums["loss"] += loss
     sums["rows"] += 1
-    sums["halted"] += float(halted.sum())
-    sums["halted_exact"] += float((halted & exact).sum())
-    sums["halted_steps"] += float(steps[halted].sum())
+    sums["halted"] += halted
+    sums["halted_exact"] += exact
+    sums["halted_steps"] += steps
 
 
 def count_spikes(counters: Counters, loss: float, config: SpikeConfig) -> None:

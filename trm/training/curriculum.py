@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,15 +57,19 @@ def advance(course: Course, progress: float) -> Stage:
         raise UserError(f"curriculum {name!r} at {progress:.0%} of the run: {error}") from error
 
 
-def loss_weights(stage: Stage, steps: Tensor, halted: Tensor | None = None) -> Tensor | None:
+def loss_weights(
+    stage: Stage, steps: Tensor, halted: Tensor | None = None, table: Tensor | None = None
+) -> Tensor | None:
     """What the loss of each row counts, `[batch]`; None where every row counts 1.
 
     Args:
         halted: rows that halt with this step; needed where only the last step counts.
+        table: the stage's `supervision_weights`, where they are on the device already.
     """
     weights = None
     if stage.supervision_weights:
-        table = torch.tensor(stage.supervision_weights, device=steps.device)
+        if table is None:
+            table = torch.tensor(stage.supervision_weights, device=steps.device)
         # A row may be past the last step when the curriculum has just lowered it.
         weights = table[(steps - 1).clamp(max=len(table) - 1).long()]
     if stage.last_step_only:
@@ -74,24 +79,25 @@ def loss_weights(stage: Stage, steps: Tensor, halted: Tensor | None = None) -> T
 
 
 def disturbed(
-    latent: Latent, deviation: float, generator: torch.Generator, place: Place | None = None
+    latent: Latent,
+    deviation: float | Tensor | None,
+    generator: torch.Generator,
+    place: Place | None = None,
 ) -> Latent:
     """A carried state with Gaussian noise on it, as EqR has it (arXiv 2605.21488).
 
     Args:
-        deviation: of the noise; at 0 nothing is drawn.
-        generator: a CPU generator.
+        deviation: of the noise; at 0 and None nothing is drawn.
+        generator: of the CPU, or of the state's device.
         place: where in a larger batch these rows stand: noise is drawn for all of that.
     """
-    if not deviation:
+    if deviation is None or (isinstance(deviation, float) and not deviation):
         return latent
 
     def noisy(z: Tensor) -> Tensor:
-        if place is None:
-            drawn = torch.randn(z.shape, generator=generator)
-        else:
-            drawn = torch.randn(place.of, *z.shape[1:], generator=generator)[place.own]
-        noise = drawn.to(z.device, z.dtype)
+        rows, own = (len(z), slice(None)) if place is None else (place.of, place.own)
+        drawn = torch.randn(rows, *z.shape[1:], generator=generator, device=generator.device)
+        noise = drawn[own].to(z.device, z.dtype)
         return z + deviation * noise
 
     return Latent(noisy(latent.z_H), noisy(latent.z_L))
@@ -130,23 +136,44 @@ class FeedbackWindow:
             difficulty: the rows' place in the order of difficulty, in [0, 1), `[batch]`.
             bins: equal bins of difficulty to tell apart.
         """
-        self.loss += loss
-        self.steps += 1
-        self.halted += int(halted.sum())
-        self.halted_right += int((halted & right).sum())
-        self.right += int(right.sum())
-        self.right_and_halting += int((right & halting).sum())
-        self.wrong += int((~right).sum())
-        self.wrong_and_halting += int((~right & halting).sum())
+        seen: list[int] = []
+        solved: list[int] = []
         if bins:
             places = np.minimum((difficulty * bins).astype(np.int64), bins - 1)
             seen = np.bincount(places[halted], minlength=bins).tolist()
             solved = np.bincount(places[halted & right], minlength=bins).tolist()
-            before = self.bins or [[0, 0]] * bins
-            self.bins = [
+        groups = (halted, halted & right, right, right & halting, ~right, ~right & halting)
+        self.add(loss, [int(group.sum()) for group in groups], seen, solved)
+
+    def add(
+        self, loss: float, groups: Sequence[int], seen: Sequence[int], solved: Sequence[int]
+    ) -> None:
+        """Take in one training step that is counted already.
+
+        Args:
+            loss: its loss.
+            groups: rows that halted, of them right; right, of them halting; wrong, of them halting.
+            seen: rows that halted, by bin of difficulty; empty for no bins.
+            solved: of them right.
+        """
+        self.loss += loss
+        self.steps += 1
+        halted, halted_right, right, right_and_halting, wrong, wrong_and_halting = groups
+        self.halted += halted
+        self.halted_right += halted_right
+        self.right += right
+        self.right_and_halting += right_and_halting
+        self.wrong += wrong
+        self.wrong_and_halting += wrong_and_halting
+        before = self.bins or [[0, 0]] * len(seen)
+        self.bins = (
+            [
                 [n + more, ok + good]
                 for (n, ok), more, good in zip(before, seen, solved, strict=True)
             ]
+            if seen
+            else self.bins
+        )
 
     def feedback(self) -> Feedback:
         """The window in means."""

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 def take_state(trainer: Trainer) -> State:
     """Everything that the rest of the run depends on."""
+    ahead = trainer.ahead
+    if ahead is not None:
+        ahead.settle()
     optimizer_tensors, optimizer_values = flatten(trainer.optimizer.state_dict())
     training = {f"optimizer/{key}": tensor for key, tensor in optimizer_tensors.items()}
     rows = trainer.config.train.batch_size
@@ -29,8 +32,11 @@ def take_state(trainer: Trainer) -> State:
     training |= {
         "exploration": trainer.exploration.get_state(),
         "noise": trainer.noise.get_state(),
-        "difficulty": torch.from_numpy(trainer.difficulty),
+        "difficulty": torch.from_numpy(trainer.difficulty) if ahead is None else ahead.difficulty,
     }
+    ready, taken = (None, []) if ahead is None else ahead.pool.state_dict()
+    if ready is not None:
+        training["pool"] = ready
     return State(
         weights=dict(trainer.model.state_dict()),
         ema=trainer.ema.state_dict() if trainer.ema else {},
@@ -41,6 +47,7 @@ def take_state(trainer: Trainer) -> State:
             "course": trainer.course.state_dict(),
             "window": asdict(trainer.window),
             "optimizer": optimizer_values,
+            **({"taken": taken} if ready is not None else {}),
         },
     )
 
@@ -69,6 +76,8 @@ def restore_state(trainer: Trainer, state: State) -> None:
         trainer.window = FeedbackWindow(**state.values["window"])
     else:  # written before curricula had a state: only fixed depth was driven then
         trainer.course.advance(trainer.progress)
+    if trainer.ahead is not None:
+        trainer.ahead.restore(training.get("pool"), state.values.get("taken", []))
 
 
 def shared_state(trainer: Trainer, ranks: Ranks) -> State:

@@ -27,6 +27,7 @@ from trm.network.room import least_weights, require_room
 from trm.ranks import ALONE, Place, Ranks
 from trm.report import Report
 from trm.tasks.base import Split, Task
+from trm.training.ahead import AHEAD, Ahead
 from trm.training.at_once import learn_at_once, learns_at_once
 from trm.training.budget import budget_flops, early_examples
 from trm.training.build import EXPLORATION, NOISE, build_model, random_stream
@@ -103,7 +104,8 @@ class Trainer:
         self.course = begin_course(config, task)
         self.stream = ExampleStream(task, seed)
         self.exploration = random_stream(seed, EXPLORATION)
-        self.noise = random_stream(seed, NOISE)
+        # Noise is as large as the state: a GPU draws its own.
+        self.noise = random_stream(seed, NOISE, "cuda" if self.device.type == "cuda" else "cpu")
         self.carry = begin(self.model, config.train.batch_size, task.seq_len, self.device)
         self.counters = Counters()
         self.window = FeedbackWindow()
@@ -114,6 +116,7 @@ class Trainer:
         self._at_once = learns_at_once(config, task, self.model)
         self._parameters = list(self.model.parameters())
         self._flops: Callable[[Depth], float] = cache(lambda at: step_flops(config, task, at))
+        self.ahead = Ahead(self) if self.device.type in AHEAD else None
 
     @property
     def stage(self) -> Stage:
@@ -175,12 +178,15 @@ class Trainer:
         """One supervision step of the whole batch and one optimiser step."""
         config, counters = self.config, self.counters
         stage = advance(self.course, self.progress)
-        place = self.ranks.place(config.train.batch_size)
-        self._refill(place)
         if not self.model.training:  # which asks every module
             self.model.train()
         compute = counters.compute + self._flops(stage.depth)
         factor = self._set_learning_rate(compute)
+        if self.ahead is not None:
+            self.ahead.step(compute, factor)
+            return
+        place = self.ranks.place(config.train.batch_size)
+        self._refill(place)
         steps = self.carry.steps + 1
         latent, output, halted, losses = self._supervise(stage, steps, place)
         loss = self._learn(losses, compute)
@@ -297,7 +303,8 @@ class Trainer:
         total = self.ranks.add_gradients(self._parameters, losses.total.detach())
         if self.frozen and self.progress < self.config.train.freeze.share:
             hold(self.frozen)
-        counters.grad_norm = clip_gradients(self._parameters, self.config.optimizer.grad_clip)
+        norm = clip_gradients(self._parameters, self.config.optimizer.grad_clip)
+        counters.grad_norm = float(norm)
         loss = float(total)
         if not math.isfinite(loss) or not math.isfinite(counters.grad_norm):
             counters.diverged = True
@@ -350,6 +357,7 @@ class Trainer:
         if ranks.size > rows:
             raise UserError("train.batch_size", rows, f"is less than {ranks.size} processes")
         state = shared_state(self, ranks)
+        self.ahead = None  # what several processes say to one another, the host waits for
         self.ranks = self.examiner.ranks = ranks
         self.load_state_dict(state)
 

@@ -169,7 +169,7 @@ def test_a_sparse_gradient_trains_the_rows_of_the_batch_as_a_dense_one(
             backward(one, step)
             assert one.puzzle_emb.grad is not None
             assert one.puzzle_emb.grad.is_sparse == one.sparse_rows
-            norms.append(clip_gradients(one.parameters(), clip))
+            norms.append(float(clip_gradients(one.parameters(), clip)))
             optimizers.step()
         trained.append((norms, {name: p.detach().clone() for name, p in one.named_parameters()}))
     (dense_norms, dense), (sparse_norms, sparse) = trained
