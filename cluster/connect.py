@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from cluster.admission import Admission, admission, check_address, variables_of_tokens
 from cluster.errors import ClusterError
 from cluster.local import own_token, start
+from cluster.mps import mps
 from cluster.session import session_folder, signals_are_ours, workers_path, working_directory
 
 __all__ = ["Cluster", "ClusterError", "check_address", "connected"]
@@ -56,6 +57,7 @@ def connected(
     gpus: int | None = None,
     environment: Mapping[str, str] | None = None,
     niceness: int = 0,
+    through_mps: bool = False,
     timeout: float = 5.0,
     say: Callable[[str], None] = _say,
 ) -> Iterator[Cluster]:
@@ -72,6 +74,8 @@ def connected(
         environment: variables of every worker process.
         niceness: of worker processes of a cluster started here, on top of this process's own;
             they would give way to everything else on the machine with Ray's own 15.
+        through_mps: whether processes of a cluster started here share GPUs through NVIDIA's
+            Multi-Process Service.
         timeout: seconds to wait for an answer from `host:port`.
         say: takes a line for a person when a start is slow.
 
@@ -91,11 +95,17 @@ def connected(
         folder = stack.enter_context(session_folder())
         tokens = own_token(folder) if there is None else there.variables
         stack.enter_context(variables_of_tokens(tokens))
+        shared = stack.enter_context(mps(folder)) if through_mps and there is None else {}
         stack.callback(_shut_down)
         path = workers_path(folder)
         with working_directory(folder / "empty"), signals_are_ours():
             if there is None:
-                own = {**(environment or {}), _NICENESS: str(niceness), "PYTHONPATH": path}
+                own = {
+                    **(environment or {}),
+                    **shared,
+                    _NICENESS: str(niceness),
+                    "PYTHONPATH": path,
+                }
                 start(folder, cpus, gpus, own, say)
             else:
                 assert address is not None

@@ -206,6 +206,10 @@ class ClusterConfig(Machines):
             faster for all together; false gives each a whole one. The measurement is made once for
             each kind of GPU, kept in the run folder, and cut short where the sweep is. On CPUs:
             whether what trials gain by threads, and the memory that they take, is measured.
+        mps: whether trials share GPUs through NVIDIA's Multi-Process Service, whose daemon is then
+            started and ended with the sweep, on a cluster that is started here: their kernels run
+            at once instead of in turns. A fatal fault of one trial may then end its neighbours'
+            attempts, which go on from their checkpoints.
         storage_minutes: how long a sweep waits for a run folder's storage that is full, read-only
             or gone, before it ends so that it can be resumed; 0 is not at all.
         price: of a device-hour (a GPU's, or a CPU core's where trials have none), in whatever
@@ -221,6 +225,7 @@ class ClusterConfig(Machines):
         default=None, ge=0.0, le=10_000.0
     )
     pack: bool = True
+    mps: bool = False
     storage_minutes: float = Field(default=30.0, ge=0.0, le=1e6)
     price: float | None = Field(default=None, ge=0.0, le=1e9)
     niceness: int = Field(default=0, ge=0, le=19)

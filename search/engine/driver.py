@@ -13,6 +13,7 @@ from pathlib import Path
 from cluster.admission import admission
 from cluster.connect import ClusterError, connected
 from cluster.demand import Demand, autoscales
+from cluster.mps import require_mps
 from cluster.resources import Share, cores, shared, worker_environment
 from search.config.plan import Plan
 from search.config.sections import ClusterConfig
@@ -76,6 +77,11 @@ class Runner:
             UserError: nobody answers at the address, or trials could never run there.
         """
         address = self.address or section.address
+        if section.mps:
+            try:
+                require_mps(address)
+            except ClusterError as error:
+                raise UserError("cluster.mps", True, str(error)) from error
         if address is not None:
             try:
                 require_possible(section, threads, address, admission(address).nodes)
@@ -148,6 +154,7 @@ class Driver:
                 SECRETS_VARIABLE: ",".join(plan.sections.cluster.secrets),
             },
             niceness=plan.sections.cluster.niceness,
+            through_mps=plan.sections.cluster.mps,
         ) as cluster:
             self.note("Ray is there")
             share, up = self.share, [node["Resources"] for node in nodes_up()]
