@@ -25,6 +25,9 @@ class Resolved:
         kernel: `fused` where supervision steps run through the compiled library of
             `trm.network.fused`, which rounds otherwise too; else `eager`.
         kernel_reason: why it is not `fused`, in a few words.
+        cuda_graphs: `on` where training steps are replayed as CUDA graphs, else `off`; `auto` until
+            the first steps have decided.
+        cuda_graphs_reason: why it is not `on`, in a few words.
     """
 
     device: str
@@ -34,6 +37,8 @@ class Resolved:
     compile: bool = False
     kernel: str = "eager"
     kernel_reason: str = field(default="", compare=False)
+    cuda_graphs: str = "off"
+    cuda_graphs_reason: str = field(default="", compare=False)
 
     @property
     def dtype(self) -> torch.dtype:

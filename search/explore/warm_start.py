@@ -38,6 +38,7 @@ _MEANINGLESS = (
     ("name",), ("schema_version",), ("plugins",), ("promise",),
     ("train", "seed"), ("train", "budget"), ("train", "reports"), ("train", "threads"),
     ("train", "device"), ("train", "compile"), ("train", "kernel"),
+    ("train", "cuda_graphs"),
     ("train", "eval_batch_size"),
 )  # fmt: skip
 """Values that may differ between two configs that are otherwise one."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from trm.network.model import Latent
 from trm.training.counters import add_begun, add_halted, count_spikes
 from trm.training.curriculum import FeedbackWindow
 from trm.training.freezing import hold
+from trm.training.graphs import Graphs
 from trm.training.pool import Pool, pinned
 from trm.training.probes import update_ratio, weights
 from trm.training.supervision import Given, Supervised, supervise
@@ -80,6 +82,8 @@ class Ahead:
         self._held: dict[str, tuple[Any, Tensor]] = {}
         self._holds = trainer.optimizer.hold_rates(device)
         self._carry: Carry | None = None
+        generators = [trainer.noise] if device.type == "cuda" else []
+        self.graphs = Graphs("off", self._state, generators, trainer.note_graphs)
 
     def step(self, compute: float, factor: float) -> None:
         """Start one supervision step of the whole batch and its optimiser step."""
@@ -93,7 +97,7 @@ class Ahead:
             return
         given = self._given(stage)
         probed = weights(trainer.model) if trainer._meets_mark(compute) else None
-        self._compute(given)
+        self.graphs.run(self._structure(given), lambda: self._compute(given))
         copy, event = begin_copy(self._row)
         self._flying.append(
             Flying(copy, event, stage, counters.step, counters.compute, counters.learning_rate)
@@ -113,6 +117,28 @@ class Ahead:
                 trainer.course.observe(trainer.progress, trainer.window.feedback())
                 trainer.window = FeedbackWindow()
 
+    @property
+    def obstacle(self) -> str:
+        """Why its steps cannot be recorded as graphs, in a few words; empty if they can."""
+        if self.trainer.task.many_answers:
+            return "the task's rules, which are NumPy's, judge every batch"
+        return "" if self._holds else "the optimizer takes its learning rate from the host"
+
+    def _structure(self, given: Given) -> Hashable:
+        """Of two steps for which it is equal, both run the same kernels on the same tensors."""
+        trainer, stage = self.trainer, given.stage
+        frozen = bool(trainer.frozen) and trainer.progress < trainer.config.train.freeze.share
+        held = (given.least is None, given.latent_noise is None, given.table is None)
+        return (stage.depth, len(stage.supervision_weights), stage.last_step_only, frozen, *held)
+
+    def _state(self) -> list[Tensor]:
+        """What a step changes, all in place."""
+        trainer, carry = self.trainer, self.trainer.carry
+        found = [p.data for p in trainer.model.parameters()] + trainer.optimizer.tensors()
+        found += trainer.ema.tensors() if trainer.ema is not None else []
+        found += [carry.latent.z_H, carry.latent.z_L, carry.steps, carry.halted]
+        return [*found, self._rows, self._row, self._sound, self.pool.cursor]
+
     def settle(self) -> None:
         """Wait for what is under way, and count it."""
         while self._flying:
@@ -126,6 +152,7 @@ class Ahead:
             taken: from `Pool.state_dict`.
         """
         self._flying.clear()
+        self.graphs.forget()
         self._sound.fill_(1.0)
         self._carry = None
         self._holds = self.trainer.optimizer.hold_rates(self.trainer.device)
@@ -249,6 +276,7 @@ class Ahead:
 
     def _place(self, carry: Carry) -> None:
         """Take over a batch into tensors that stay where they are."""
+        self.graphs.forget()
         bits = torch.from_numpy(self.trainer.difficulty).view(torch.int32).to(self._rows.device)
         parts = (carry.inputs, carry.labels, carry.puzzle_identifiers[:, None], bits[:, None])
         self._rows.copy_(torch.cat(parts, dim=1))

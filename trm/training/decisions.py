@@ -46,6 +46,7 @@ def decisions(trainer: Trainer) -> list[Decision]:
             "train.compile", str(resolved.compile).lower(), _as(train.compile, resolved.compile)
         ),
         Decision("train.kernel", resolved.kernel, _why_kernel(train, resolved)),
+        Decision("train.cuda_graphs", resolved.cuda_graphs, _why_graphs(train, resolved)),
         _budget(trainer),
         _evaluations(trainer),
     ]
@@ -94,6 +95,16 @@ def _why_kernel(train: TrainConfig, resolved: Resolved) -> str:
             f"{MOST_CHANNELS} and {MOST_POSITIONS:,} positions"
         )
     return f"{train.kernel}: {resolved.kernel_reason or _KEPT}"
+
+
+def _why_graphs(train: TrainConfig, resolved: Resolved) -> str:
+    if resolved.cuda_graphs == "auto":
+        return "auto: the first steps try them"
+    if resolved.cuda_graphs == train.cuda_graphs:
+        return _SAID
+    if resolved.cuda_graphs == "on":
+        return f"{train.cuda_graphs}: tried, the same as eager steps and faster"
+    return f"{train.cuda_graphs}: {resolved.cuda_graphs_reason or _KEPT}"
 
 
 def _budget(trainer: Trainer) -> Decision:

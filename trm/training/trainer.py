@@ -37,6 +37,7 @@ from trm.training.data import ExampleStream
 from trm.training.examiner import Examiner
 from trm.training.flops import step_flops
 from trm.training.freezing import frozen_parameters, hold
+from trm.training.graphs import begin_with
 from trm.training.kernel import with_kernel
 from trm.training.memory import reset_peak
 from trm.training.probes import update_ratio, weights
@@ -117,6 +118,9 @@ class Trainer:
         self._parameters = list(self.model.parameters())
         self._flops: Callable[[Depth], float] = cache(lambda at: step_flops(config, task, at))
         self.ahead = Ahead(self) if self.device.type in AHEAD else None
+        wanted = self.resolved.cuda_graphs if resolved else config.train.cuda_graphs
+        graphs, why = begin_with(wanted, self.device, self.ahead.obstacle if self.ahead else "")
+        self.note_graphs(graphs, why or self.resolved.cuda_graphs_reason)
 
     @property
     def stage(self) -> Stage:
@@ -138,6 +142,12 @@ class Trainer:
     def at_mark(self) -> bool:
         """Whether `run` evaluates and reports next, before it trains on."""
         return self._meets_mark(self.counters.compute)
+
+    def note_graphs(self, choice: str, reason: str) -> None:
+        """Keep what was decided of CUDA graphs."""
+        self.resolved = replace(self.resolved, cuda_graphs=choice, cuda_graphs_reason=reason)
+        if self.ahead is not None:
+            self.ahead.graphs.choice = choice
 
     def prepare(self) -> None:
         """Set this process's thread count to the run's own: results depend on it bit for bit."""

@@ -460,6 +460,7 @@ def test_a_resume_under_other_code_of_a_plugin_says_so(
 def test_verbose_says_each_decision_in_a_line(cli: Any, config: Config, tmp_path: Path) -> None:
     path = config()
     said = cli("train", path, "--out", tmp_path / "a", "-v").err
-    for key in ("device", "precision", "threads", "compile", "kernel", "budget", "eval_share"):
+    keys = "device precision threads compile kernel cuda_graphs budget eval_share"
+    for key in keys.split():
         assert len(re.findall(rf"^trm: train\.{key}: .+ \(.+\)$", said, re.MULTILINE)) == 1
     assert "train.kernel" not in cli("train", path, "--out", tmp_path / "b").err
