@@ -157,7 +157,7 @@ class TRMTraining:
         self.asked: Callable[[], bool] = lambda: False
         # The kernel that is asked for: the trainer decides, with the model at hand.
         train = self._experiment.train
-        resolved = replace(resolve(train), kernel=train.kernel)
+        resolved = replace(resolve(train), kernel=train.kernel, cuda_graphs=train.cuda_graphs)
         if job.threads is not None:
             resolved = replace(resolved, threads=job.threads)
         self._trainer: Trainer = Trainer(
