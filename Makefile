@@ -13,7 +13,7 @@ help:
 	@echo 'make demo       a real sweep on a small task, to its exported winner (minutes)'
 	@echo 'make test       lint, types, import contracts and the fast tests'
 	@echo 'make test-slow  the tests that take longer'
-	@echo 'make bench      the benchmarks'
+	@echo 'make bench      one table of what it costs, beside what it is measured against'
 	@echo 'make docs       the guide as a web site, in build/site'
 	@echo 'make setup      only the environment, in .venv'
 	@echo 'make lock       renew requirements.lock from pyproject.toml'
