@@ -86,7 +86,11 @@ class Fused:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """New z_H and z_L, both without a gradient, then logits, q_halt and q_continue."""
         task, constants, puzzle, x = call(model, latent, inputs, puzzles, H, L)
-        z_H, z_L, logits, q = _Step.apply(self, task, constants, puzzle, x, *parameters(model))  # type: ignore[no-untyped-call]
+        # Asked here: within the function gradients are off, and weights still say they want them.
+        keeps = torch.is_grad_enabled()
+        z_H, z_L, logits, q = _Step.apply(  # type: ignore[no-untyped-call]
+            self, keeps, task, constants, puzzle, x, *parameters(model)
+        )
         return z_H, z_L, logits, q[:, 0], q[:, 1]
 
 
@@ -174,6 +178,7 @@ class _Step(torch.autograd.Function):
     def forward(
         ctx: Any,
         fused: Fused,
+        keeps: bool,
         task: StepCall,
         constants: tuple[Any, ...],
         puzzle: Tensor | None,
@@ -187,7 +192,7 @@ class _Step(torch.autograd.Function):
         logits = torch.empty(task.rows, seq_len, task.vocab)
         q = torch.empty(task.rows, 2)
         kept = None
-        if any(ctx.needs_input_grad):
+        if keeps and any(ctx.needs_input_grad):
             kept = _room(fused, here.kept_size(ctypes.byref(task)))
         alive = point(task, constants, puzzle, x, list(weights))
         code = here.forward(
@@ -226,9 +231,9 @@ class _Step(torch.autograd.Function):
             d_weights[1] = None
         if said[1] is None:
             d_weights[2] = d_weights[3] = None
-        wanted = ctx.needs_input_grad[5:]
+        wanted = ctx.needs_input_grad[6:]
         d_weights = [each if asked else None for each, asked in zip(d_weights, wanted, strict=True)]
-        return (None, None, None, d_puzzle, d_x, *d_weights)
+        return (None, None, None, None, d_puzzle, d_x, *d_weights)
 
 
 def places(d_weights: list[Any], d_puzzle: Any, d_x: Any) -> tuple[Gradients, Any]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from trm.network.fused import step as fused_step
 from trm.network.fused.step import MOST_VOCAB, unfit, use_fused
 from trm.network.mixers import MIXERS, Mixer
 from trm.network.model import SPARSE_FROM, TRM, Latent, ModelConfig
@@ -179,6 +180,23 @@ def test_without_gradients_the_results_are_the_same_bits(mixer: str) -> None:
     assert not said.logits.requires_grad
     assert torch.allclose(after.z_H, again.z_H, rtol=1e-5, atol=1e-5)
     assert torch.allclose(output.logits, said.logits, rtol=1e-5, atol=1e-5)
+
+
+def test_without_gradients_nothing_is_kept_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    rooms: list[int] = []
+
+    def room(_: object, floats: int) -> Tensor:
+        rooms.append(floats)
+        return torch.empty(floats)
+
+    monkeypatch.setattr(fused_step, "_room", room)
+    model = fused()
+    latent, inputs, puzzles, _ = batch(model, 5)
+    with torch.no_grad():
+        model(latent, inputs, puzzles)
+    assert not rooms
+    model(latent, inputs, puzzles)
+    assert len(rooms) == 1
 
 
 def test_a_fresh_state_is_taken_though_it_is_no_memory_of_its_own() -> None:
