@@ -60,12 +60,10 @@ def detectable(spread: float, count: int) -> float:
     """
     bound = student.ppf((1 + CONFIDENCE) / 2, count - 1)
 
-    def missed(effect: float) -> float:
-        shift = effect * math.sqrt(count)
-        tails = nct.sf(bound, count - 1, shift) + nct.cdf(-bound, count - 1, shift)
-        return float(tails) - POWER
+    def excess(shift: float) -> float:  # the tail on the other side is next to nothing
+        return float(nct.sf(bound, count - 1, shift)) - POWER
 
-    return spread * float(brentq(missed, 0.0, 10.0))
+    return spread * float(brentq(excess, 0.0, 2 * bound + 2)) / math.sqrt(count)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
