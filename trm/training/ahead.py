@@ -45,7 +45,7 @@ def begin_copy(row: Tensor) -> tuple[Tensor, Any]:
     there = torch.empty(row.shape, dtype=row.dtype, pin_memory=True)
     there.copy_(row, non_blocking=True)
     event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    event.record()
+    event.record(torch.cuda.current_stream(row.device))
     return there, event
 
 

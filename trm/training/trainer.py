@@ -106,7 +106,9 @@ class Trainer:
         self.stream = ExampleStream(task, seed)
         self.exploration = random_stream(seed, EXPLORATION)
         # Noise is as large as the state: a GPU draws its own.
-        self.noise = random_stream(seed, NOISE, "cuda" if self.device.type == "cuda" else "cpu")
+        self.noise = random_stream(
+            seed, NOISE, self.device if self.device.type == "cuda" else "cpu"
+        )
         self.carry = begin(self.model, config.train.batch_size, task.seq_len, self.device)
         self.counters = Counters()
         self.window = FeedbackWindow()
@@ -150,9 +152,11 @@ class Trainer:
             self.ahead.graphs.choice = choice
 
     def prepare(self) -> None:
-        """Set this process's thread count to the run's own: results depend on it bit for bit."""
+        """Set this process's threads, on which results depend bit for bit, and its GPU."""
         if torch.get_num_threads() != self.resolved.threads:
             torch.set_num_threads(self.resolved.threads)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
 
     def go_on_eagerly(self, reason: str) -> None:
         """Take torch's own operations from the next step on; the compiled library rounds otherwise.
