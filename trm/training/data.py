@@ -32,6 +32,23 @@ class Examples:
     puzzle_identifiers: Tokens
     difficulty: NDArray[np.float32]
 
+    def __getitem__(self, rows: slice) -> Examples:
+        return Examples(
+            self.inputs[rows],
+            self.labels[rows],
+            self.puzzle_identifiers[rows],
+            self.difficulty[rows],
+        )
+
+    def followed_by(self, others: Examples) -> Examples:
+        """These, then others."""
+        return Examples(
+            np.concatenate((self.inputs, others.inputs)),
+            np.concatenate((self.labels, others.labels)),
+            np.concatenate((self.puzzle_identifiers, others.puzzle_identifiers)),
+            np.concatenate((self.difficulty, others.difficulty)),
+        )
+
 
 class ExampleStream:
     """The training examples, epoch after epoch, each in an order drawn from (seed, epoch).
@@ -40,6 +57,9 @@ class ExampleStream:
     thins epochs out: each example that is not wanted as much as the most wanted ones is passed over
     with a chance drawn from (seed, epoch), so that examples are still not repeated within an epoch,
     and the position says it all.
+
+    Attributes:
+        ready: examples that were drawn and not used, which come first; no part of `state_dict`.
     """
 
     def __init__(self, task: Task, seed: int) -> None:
@@ -48,6 +68,7 @@ class ExampleStream:
         self._seed = seed
         self._rng = np.random.default_rng([seed, _AUGMENT])
         self.drawn = 0
+        self.ready: Examples | None = None
         self._epoch = -1
         self._order = np.empty(0, dtype=np.int32)
         self._chances = np.empty(0)
@@ -66,6 +87,8 @@ class ExampleStream:
             difficulty: where they come from, as in `Stage.difficulty`.
             sources: each source's share of them, as in `Stage.sources`.
         """
+        if self.ready is not None:
+            return self._from_ready(count, difficulty, sources)
         size = len(self._split)
         rows = np.empty(0, dtype=np.int64)
         mixed = bool(difficulty or sources)
@@ -97,6 +120,16 @@ class ExampleStream:
             (self._rank[rows] / self._size[rows]).astype(np.float32),
         )
 
+    def _from_ready(
+        self, count: int, difficulty: tuple[Slice, ...], sources: tuple[float, ...]
+    ) -> Examples:
+        """The examples that were drawn and not used before, then further ones."""
+        assert self.ready is not None
+        first, rest = self.ready[:count], self.ready[count:]
+        self.ready = rest if len(rest.inputs) else None
+        missing = count - len(first.inputs)
+        return first.followed_by(self.take(missing, difficulty, sources)) if missing else first
+
     def state_dict(self) -> dict[str, Any]:
         """Position and augmentation state, as plain JSON values."""
         return {"drawn": self.drawn, "augment": self._rng.bit_generator.state}
@@ -104,6 +137,7 @@ class ExampleStream:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken."""
         self.drawn = state["drawn"]
+        self.ready = None
         self._rng.bit_generator.state = state["augment"]
 
     def _enter(self, epoch: int) -> None:

@@ -32,6 +32,13 @@ def packed(fresh: Examples) -> NDArray[np.int32]:
     return np.ascontiguousarray(rows)
 
 
+def unpacked(rows: NDArray[np.int32]) -> Examples:
+    """The examples that `packed` made rows of."""
+    inputs, labels = np.split(rows[:, :-2], 2, axis=1)
+    difficulty = np.ascontiguousarray(rows[:, -1]).view(np.float32)
+    return Examples(inputs, labels, rows[:, -2], difficulty)
+
+
 class Pool:
     """A ring of `lag` batches of examples.
 
@@ -107,6 +114,9 @@ class Pool:
 
     def load_state_dict(self, rows: Tensor, taken: list[int]) -> None:
         """Go on exactly where `state_dict` was taken."""
+        missing = len(self.ring) - len(rows) - sum(taken)
+        if len(rows) and missing:  # somebody without a pool has used some: filled up at once
+            taken = [missing, *([0] * (self.lag - 1))]
         self.ring[: len(rows)].copy_(rows)
         self.cursor.zero_()
         self._filled, self._taken = len(rows), deque(taken)

@@ -12,6 +12,7 @@ from trm.learning.halting import Carry
 from trm.ranks import Ranks
 from trm.training.counters import Counters
 from trm.training.curriculum import FeedbackWindow
+from trm.training.pool import packed, unpacked
 from trm.training.state import State, flatten, unflatten
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def take_state(trainer: Trainer) -> State:
         "noise": trainer.noise.get_state(),
         "difficulty": torch.from_numpy(trainer.difficulty) if ahead is None else ahead.difficulty,
     }
-    ready, taken = (None, []) if ahead is None else ahead.pool.state_dict()
+    ready, taken = (_ready(trainer), []) if ahead is None else ahead.pool.state_dict()
     if ready is not None:
         training["pool"] = ready
     return State(
@@ -78,6 +79,14 @@ def restore_state(trainer: Trainer, state: State) -> None:
         trainer.course.advance(trainer.progress)
     if trainer.ahead is not None:
         trainer.ahead.restore(training.get("pool"), state.values.get("taken", []))
+    elif "pool" in training:
+        trainer.stream.ready = unpacked(training["pool"].cpu().numpy())
+
+
+def _ready(trainer: Trainer) -> Tensor | None:
+    """What a host that ran ahead had drawn, as far as it is not used yet."""
+    ready = trainer.stream.ready
+    return None if ready is None else torch.from_numpy(packed(ready))
 
 
 def shared_state(trainer: Trainer, ranks: Ranks) -> State:

@@ -159,11 +159,15 @@ class Trainer:
             torch.cuda.set_device(self.device)
 
     def go_on_eagerly(self, reason: str) -> None:
-        """Take torch's own operations from the next step on; the compiled library rounds otherwise.
+        """Take torch's own operations, one step after another, from the next one on.
 
         Args:
             reason: why, in a few words.
         """
+        if self.ahead is not None:
+            state = self.state_dict()
+            self.ahead = None
+            self.load_state_dict(state)
         self.model.fused, self._at_once = None, False
         self.resolved = replace(self.resolved, kernel="eager", kernel_reason=reason)
 

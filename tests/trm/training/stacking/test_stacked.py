@@ -19,6 +19,7 @@ from trm.learning.optimizers import OPTIMIZERS, OptimizerConfig
 from trm.network import model
 from trm.report import MACHINE_COLUMNS, Report
 from trm.tasks.base import Task
+from trm.training import trainer as trainer_module
 from trm.training.stacking.stacked import Stacked, unstackable
 from trm.training.trainer import Trainer
 
@@ -240,6 +241,34 @@ def test_one_that_was_begun_in_the_compiled_library_goes_on_without_it(
     ours, theirs = (t.model.state_dict() for t in trainers)
     for name, tensor in ours.items():
         torch.testing.assert_close(tensor, theirs[name], rtol=0.0, atol=2e-5)
+
+
+def test_one_whose_host_ran_ahead_goes_on_with_the_examples_that_were_ready(
+    tiny: Tiny, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = tiny(QUICK)
+    task = of_seed(tree, 0).task.build(cache)
+    alone = [Trainer(of_seed(tree, seed), task) for seed in range(2)]
+    monkeypatch.setattr(trainer_module, "AHEAD", frozenset({"cpu"}))
+    ahead = [Trainer(of_seed(tree, seed), task) for seed in range(2)]
+    for trainer in ahead:
+        assert trainer.ahead is not None
+        for _ in range(5):
+            trainer.train_step()
+    stacked = Stacked(ahead)
+    assert not list(stacked.run(lambda: ahead[0].counters.step == 6))
+    assert ahead[0].stream.ready is not None
+    again = Trainer(of_seed(tree, 0), task)
+    again.load_state_dict(deepcopy(ahead[0].state_dict()))
+    assert again.ahead is not None
+    assert len(list(again.run())) == 2
+    assert len(list(stacked.run())) == 4
+    for one, other in zip([*ahead, again], [*alone, alone[0]], strict=True):
+        assert other.finished or len(list(other.run())) == 2
+        assert one.counters.examples == other.counters.examples
+        weights = other.model.state_dict()
+        for name, tensor in one.model.state_dict().items():
+            torch.testing.assert_close(tensor, weights[name], rtol=0.0, atol=2e-5)
 
 
 @pytest.mark.parametrize("mixer", ["attention", "mlp_t"])
