@@ -36,8 +36,8 @@ from trm.network.model import TRM
 from trm.plugins import import_plugins, plugin_names
 from trm.tasks.base import Task
 from trm.training.build import build_model
-from trm.training.kernel import with_kernel
 from trm.training.state import State, contiguous
+from trm.training.steps.kernel import with_kernel
 from trm.training.trainer import Trainer
 
 CHECKPOINT_VERSION = 1

@@ -16,7 +16,7 @@ from tests.gpu.trainings import TREE, going_ahead, no_waits, training
 from trm.checkpoint import load_model, resume, save_checkpoint
 from trm.network import model as model_module
 from trm.training.data import ExampleStream
-from trm.training.graphs import WARM
+from trm.training.steps.graphs import WARM
 from trm.training.trainer import Trainer
 
 KINDS: dict[str, dict[str, Any]] = {

@@ -12,8 +12,8 @@ from trm.learning.halting import Carry
 from trm.ranks import Ranks
 from trm.training.counters import Counters
 from trm.training.curriculum import FeedbackWindow
-from trm.training.pool import packed, unpacked
 from trm.training.state import State, flatten, unflatten
+from trm.training.steps.pool import packed, unpacked
 
 if TYPE_CHECKING:
     from trm.training.trainer import Trainer

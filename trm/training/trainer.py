@@ -27,8 +27,6 @@ from trm.network.room import least_weights, require_room
 from trm.ranks import ALONE, Place, Ranks
 from trm.report import Report
 from trm.tasks.base import Split, Task
-from trm.training.ahead import AHEAD, Ahead
-from trm.training.at_once import learn_at_once, learns_at_once
 from trm.training.budget import budget_flops, early_examples
 from trm.training.build import EXPLORATION, NOISE, build_model, random_stream
 from trm.training.counters import Counters, compute_goals, count_begun, count_halted, count_spikes
@@ -37,14 +35,16 @@ from trm.training.data import ExampleStream
 from trm.training.examiner import Examiner
 from trm.training.flops import step_flops
 from trm.training.freezing import frozen_parameters, hold
-from trm.training.graphs import begin_with
-from trm.training.kernel import with_kernel
 from trm.training.memory import reset_peak
 from trm.training.probes import update_ratio, weights
 from trm.training.reporting import make_report
 from trm.training.snapshot import restore_state, shared_state, take_state
 from trm.training.soundness import require_sound
 from trm.training.state import State
+from trm.training.steps.ahead import AHEAD, Ahead
+from trm.training.steps.at_once import learn_at_once, learns_at_once
+from trm.training.steps.graphs import begin_with
+from trm.training.steps.kernel import with_kernel
 
 
 class Trainer:

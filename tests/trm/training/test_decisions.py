@@ -12,8 +12,8 @@ import pytest
 from trm.config import experiment_from
 from trm.device import resolve
 from trm.network.fused.library import NoLibraryError
-from trm.training import kernel
 from trm.training.decisions import decisions
+from trm.training.steps import kernel
 from trm.training.trainer import Trainer
 
 Tiny = Callable[..., dict[str, Any]]

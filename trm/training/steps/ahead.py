@@ -24,10 +24,10 @@ from trm.network.model import Latent
 from trm.training.counters import add_begun, add_halted, count_spikes
 from trm.training.curriculum import FeedbackWindow
 from trm.training.freezing import hold
-from trm.training.graphs import Graphs
-from trm.training.pool import Pool, pinned
 from trm.training.probes import update_ratio, weights
-from trm.training.supervision import Given, Supervised, supervise
+from trm.training.steps.graphs import Graphs
+from trm.training.steps.pool import Pool, pinned
+from trm.training.steps.supervision import Given, Supervised, supervise
 
 if TYPE_CHECKING:
     from trm.training.trainer import Trainer

@@ -17,8 +17,8 @@ from trm.config import experiment_from
 from trm.device import Resolved
 from trm.report import MACHINE_COLUMNS, Report
 from trm.tasks.base import Task
-from trm.training import ahead
 from trm.training import trainer as trainer_module
+from trm.training.steps import ahead
 from trm.training.trainer import Trainer
 
 MIXED = {"task.augment": True, "train.ema": 0.9, "model.halt_exploration_prob": 0.5}

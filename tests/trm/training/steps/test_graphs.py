@@ -17,9 +17,9 @@ from tests.conftest import Tiny
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.tasks.base import Task
-from trm.training import graphs
 from trm.training import trainer as trainer_module
-from trm.training.graphs import WARM, begin_with
+from trm.training.steps import graphs
+from trm.training.steps.graphs import WARM, begin_with
 from trm.training.trainer import Trainer
 
 Compute = Callable[[], None]
