@@ -28,6 +28,7 @@ RAY_FILES = frozenset(
         "search/engine/test_faults",
         "search/engine/test_job",
         "search/engine/test_gpu_joins",
+        "search/engine/test_idle_workers",
         "search/engine/test_joining",
         "search/engine/test_kill",
         "search/engine/test_kill_schedulers",

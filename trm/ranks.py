@@ -24,7 +24,7 @@ class LostRankError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Place:
+class OwnRows:
     """Which rows of a batch are this process's own.
 
     Attributes:
@@ -53,15 +53,15 @@ class Ranks:
         size: how many there are.
 
     >>> Ranks().place(8)
-    Place(begin=0, end=8, of=8)
+    OwnRows(begin=0, end=8, of=8)
     """
 
     rank = 0
     size = 1
 
-    def place(self, rows: int) -> Place:
+    def place(self, rows: int) -> OwnRows:
         """This process's rows of a batch of `rows`: as many as any other's, or one more."""
-        return Place(rows * self.rank // self.size, rows * (self.rank + 1) // self.size, rows)
+        return OwnRows(rows * self.rank // self.size, rows * (self.rank + 1) // self.size, rows)
 
     def own(self, whole: Tensor) -> Tensor:
         """This process's rows of a tensor `[rows, ...]`."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
@@ -71,13 +70,15 @@ def share_interval(share: float, examples: float, confidence: float = 0.9) -> In
     Wilson's interval (Journal of the American Statistical Association 22, 1927): what one model
     would score on more examples, not what another seed would.
 
-    >>> share_interval(0.5, 200)
-    Interval(low=0.4421..., high=0.5578...)
+    >>> found = share_interval(0.5, 200)
+    >>> round(found.low, 4), round(found.high, 4)
+    (0.4422, 0.5578)
     """
-    squared = NormalDist().inv_cdf((1 + confidence) / 2) ** 2 / examples
-    middle = (share + squared / 2) / (1 + squared)
-    half = math.sqrt(squared * (share * (1 - share) + squared / 4)) / (1 + squared)
-    return Interval(max(middle - half, 0.0), min(middle + half, 1.0))
+    from scipy.stats import binomtest
+
+    found = binomtest(round(share * examples), round(examples))
+    low, high = found.proportion_ci(confidence, "wilson")
+    return Interval(float(low), float(high))
 
 
 def for_each(confidence: float, candidates: int) -> float:

@@ -10,9 +10,11 @@ have the same sizes.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 import time
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -93,12 +95,22 @@ def network_weights(model: TRM) -> int:
     return sum(p.numel() for p in model.parameters() if p is not table)
 
 
+def _found_in(checkout: Path, package: str) -> None:
+    """Import a package of the checkout's, and nothing else of that folder by accident."""
+    spec = PathFinder.find_spec(package, [str(checkout)])
+    if spec is None or package in sys.modules:
+        return
+    sys.modules[package] = importlib.util.module_from_spec(spec)
+    if spec.loader is not None:
+        spec.loader.exec_module(sys.modules[package])
+
+
 def _modules(checkout: Path, multiple: int) -> tuple[Any, Any, Any]:
     if not (checkout / "models" / "recursive_reasoning" / "trm.py").is_file():
         raise NoReferenceError(f"{checkout} is no checkout of TinyRecursiveModels")
-    if str(checkout) not in sys.path:
-        sys.path.append(str(checkout))
     try:
+        for package in ("models", "utils"):
+            _found_in(checkout, package)
         layers = importlib.import_module("models.layers")
         found = [
             importlib.import_module(f"models.{name}")

@@ -11,7 +11,7 @@ import torch
 
 from tests.support.ranks import Job, train_job, train_together
 from trm.errors import UserError
-from trm.ranks import ALONE, Joined, Place
+from trm.ranks import ALONE, Joined, OwnRows
 from trm.report import MACHINE_COLUMNS
 from trm.training.trainer import Trainer
 
@@ -136,8 +136,8 @@ def test_a_run_goes_on_with_another_number_of_processes(
 
 def test_rows_are_shared_out_evenly() -> None:
     places = [Joined(rank, 4).place(10) for rank in range(4)]
-    assert places == [Place(0, 2, 10), Place(2, 5, 10), Place(5, 7, 10), Place(7, 10, 10)]
-    assert ALONE.place(10) == Place(0, 10, 10)
+    assert places == [OwnRows(0, 2, 10), OwnRows(2, 5, 10), OwnRows(5, 7, 10), OwnRows(7, 10, 10)]
+    assert ALONE.place(10) == OwnRows(0, 10, 10)
 
 
 def test_a_batch_smaller_than_the_processes_is_refused(

@@ -338,7 +338,8 @@ def test_an_arch_that_is_none_is_refused_in_a_line(changes: dict[str, Any], word
 
 WITHOUT_EFFECT = (
     "schema_version", "name", "plugins", "task.", "diagnostics.", "train.device", "train.threads",
-    "train.compile", "train.kernel", "train.valid_examples", "train.eval_batch_size",
+    "train.compile", "train.kernel", "train.cuda_graphs", "train.valid_examples",
+    "train.eval_batch_size", "train.eval_share", "train.early_examples",
     "train.budget.minutes", "train.budget.flops", "train.budget.steps", "train.reports",
     "curriculum.name", "curriculum.feedback_every", "train.freeze.parts",
 )  # fmt: skip

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from curricula.component import Component, SectionIn
 from trm.network.model import TRM, Latent, ModelConfig, Output
-from trm.ranks import Place
+from trm.ranks import OwnRows
 
 THRESHOLD: Literal["threshold"] = "threshold"
 """The rule of a section that names none."""
@@ -203,7 +203,7 @@ def halt(
     generator: torch.Generator,
     max_steps: int | None = None,
     exploration: float | None = None,
-    place: Place | None = None,
+    place: OwnRows | None = None,
 ) -> Tensor:
     """Which rows halt after a training step, bool `[batch]`.
 

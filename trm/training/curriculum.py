@@ -16,7 +16,7 @@ from curricula.stage import Stage
 from trm.config import Experiment
 from trm.errors import UserError
 from trm.network.model import Latent
-from trm.ranks import Place
+from trm.ranks import OwnRows
 from trm.tasks.base import Task
 
 
@@ -82,7 +82,7 @@ def disturbed(
     latent: Latent,
     deviation: float | Tensor | None,
     generator: torch.Generator,
-    place: Place | None = None,
+    place: OwnRows | None = None,
 ) -> Latent:
     """A carried state with Gaussian noise on it, as EqR has it (arXiv 2605.21488).
 

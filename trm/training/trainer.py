@@ -24,7 +24,7 @@ from trm.learning.optimizers import clip_gradients, learning_rate_factor
 from trm.network.compilation import compile_recursion
 from trm.network.model import Latent, Output
 from trm.network.room import least_weights, require_room
-from trm.ranks import ALONE, Place, Ranks
+from trm.ranks import ALONE, OwnRows, Ranks
 from trm.report import Report
 from trm.tasks.base import Split, Task
 from trm.training.budget import budget_flops, early_examples
@@ -220,7 +220,7 @@ class Trainer:
             self._give_feedback(loss, output, exact, ended)
 
     def _supervise(
-        self, stage: Stage, steps: Tensor, place: Place
+        self, stage: Stage, steps: Tensor, place: OwnRows
     ) -> tuple[Latent, Output, Tensor, Losses]:
         """The next state, what is said of it, which rows halt, and the loss, to differentiate.
 
@@ -255,7 +255,7 @@ class Trainer:
         )
         return latent, output, halted, losses
 
-    def _halted(self, output: Output, steps: Tensor, stage: Stage, place: Place) -> Tensor:
+    def _halted(self, output: Output, steps: Tensor, stage: Stage, place: OwnRows) -> Tensor:
         return halt(
             output,
             steps,
@@ -267,7 +267,7 @@ class Trainer:
             place=place,
         )
 
-    def _refill(self, place: Place) -> None:
+    def _refill(self, place: OwnRows) -> None:
         """Put fresh examples in the place of those that have halted."""
         halted = self.ranks.whole(self.carry.halted, place.of).cpu().numpy()
         count = int(halted.sum())
