@@ -114,7 +114,7 @@ class TrainConfig(Component):
     kernel: Literal["auto", "eager", "fused"] = "auto"
     cuda_graphs: Literal["auto", "on", "off"] = "auto"
     valid_examples: int | None = Field(default=None, ge=1, le=MOST_EXAMPLES)
-    eval_share: float | None = Field(default=0.05, gt=0.0, le=10.0)
+    eval_share: float | None = Field(default=0.05, gt=0.0, le=1.0)
     early_examples: int | None = Field(default=None, ge=1, le=MOST_EXAMPLES)
     eval_batch_size: int = Field(default=512, ge=1, le=MOST_ROWS)
     freeze: FreezeConfig = FreezeConfig()

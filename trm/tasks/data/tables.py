@@ -113,7 +113,9 @@ def columns_of(
     for ours, aliases in ALIASES.items():
         if ours in names:
             if names[ours] not in present:
-                raise UserError(f"task.columns.{ours}", names[ours], _among(path, present))
+                raise UserError(
+                    f"task.columns.{ours}", names[ours], f"is no column, {_only(path, present)}"
+                )
             found[ours] = names[ours]
             continue
         known = [plain[alias] for alias in aliases if alias in plain]
@@ -122,7 +124,7 @@ def columns_of(
     for ours in ("inputs", "labels"):
         if ours not in found:
             raise UserError(
-                f"{path}: has no column {ours}: {_among(path, present)}: name it in task.columns"
+                f"{path}: has no column {ours}, {_only(path, present)}: name it in task.columns"
             )
     if len(present) != len(set(present)):
         twice = next(name for name in present if present.count(name) > 1)
@@ -130,9 +132,8 @@ def columns_of(
     return found, [name for name in present if name not in found.values()]
 
 
-def _among(path: Path, present: Sequence[str]) -> str:
-    some = ", ".join(brief(name) for name in present[:8])
-    return f"is none of its columns: {some}" if present else f"{path} has no columns"
+def _only(path: Path, present: Sequence[str]) -> str:
+    return f"only {', '.join(map(brief, present[:8]))}" if present else f"{path} has none at all"
 
 
 def _text(path: Path) -> io.TextIOWrapper:
