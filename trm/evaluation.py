@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trm.learning.halting import HaltingRule, logit_threshold
+from trm.learning.halting_quality import auc, calibration_error, coverage
 from trm.learning.losses import TOKEN_LOSSES, LossConfig
 from trm.network.float64 import in_float64
 from trm.network.model import TRM, Output
@@ -56,6 +57,9 @@ class Evaluation:
     halt_auc: float
     mean_steps: float
     early_exact_accuracy: float
+    best_q_accuracy: float = 0.0
+    halt_ece: float = 1.0
+    coverage_99: float = 0.0
     q_min: float = 0.0
     q_max: float = 0.0
     latency: float = field(default=0.0, compare=False)
@@ -184,9 +188,10 @@ def score(thinking: Thinking, task: Task, split: Split, halt_threshold: float = 
     halts = q > threshold if thinking.halts is None else thinking.halts
     steps = len(q)
     first = np.where(halts.any(axis=0), halts.argmax(axis=0), steps - 1)
-    final = exact[-1]
-    with np.errstate(invalid="ignore"):  # a diverged model's q is infinite or nan
+    final, puzzles = exact[-1], np.arange(exact.shape[1])
+    with np.errstate(invalid="ignore", over="ignore"):  # a diverged model's q is infinite or nan
         halt_loss = float(np.mean(np.logaddexp(0.0, q[-1]) - q[-1] * final))
+        chances = 1.0 / (1.0 + np.exp(-q[-1]))
     return Evaluation(
         examples=len(split),
         exact_accuracy=float(final.mean()),
@@ -198,7 +203,10 @@ def score(thinking: Thinking, task: Task, split: Split, halt_threshold: float = 
         halt_accuracy=float((halts[-1] == final).mean()),
         halt_auc=auc(q.ravel(), exact.ravel()),
         mean_steps=float(first.mean() + 1.0),
-        early_exact_accuracy=float(exact[first, np.arange(len(first))].mean()),
+        early_exact_accuracy=float(exact[first, puzzles].mean()),
+        best_q_accuracy=float(exact[q.argmax(axis=0), puzzles].mean()),
+        halt_ece=calibration_error(chances, final),
+        coverage_99=coverage(q[-1], final).share,
         q_min=float(q.min()),
         q_max=float(q.max()),
         latency=thinking.seconds / len(split),
@@ -223,21 +231,6 @@ def right_rows(task: Task, inputs: Tensor, labels: Tensor, logits: Tensor) -> Te
     answers = logits.argmax(-1).to(torch.int32).cpu().numpy()
     found = task.right(inputs.cpu().numpy(), labels.cpu().numpy(), answers)
     return torch.from_numpy(found).to(logits.device)
-
-
-def auc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
-    """Area under the ROC curve by the rank-sum formula (Mann-Whitney), ties at mid-rank.
-
-    0.5 where only one class occurs or a score is not finite: such scores rank nothing.
-    """
-    n_positive = int(positive.sum())
-    n_negative = len(positive) - n_positive
-    if not n_positive or not n_negative or not np.isfinite(scores).all():
-        return 0.5
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2.0
-    rank_sum = float(ranks[inverse][positive].sum())
-    return (rank_sum - n_positive * (n_positive + 1) / 2.0) / (n_positive * n_negative)
 
 
 def sample(split: Split, count: int) -> Split:

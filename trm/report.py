@@ -161,6 +161,27 @@ class Report:
         ),
     ] = False
     evaluated: Annotated[int, Column("examples of `valid` that the shares are shares of")] = 0
+    best_q_accuracy: Annotated[
+        float,
+        share(
+            "exact accuracy when each example's answer is that of the step with the highest "
+            "halting logit"
+        ),
+    ] = 0.0
+    halt_ece: Annotated[
+        float,
+        cost(
+            "expected calibration error of the halting probability at the last step, in 15 bins "
+            "of equal width: the mean gap between a stated chance and the share that is right"
+        ),
+    ] = 1.0
+    coverage_99: Annotated[
+        float,
+        share(
+            "share of examples that are answered, by the halting logit at the last step, where "
+            "a threshold on it makes 99 % of the answers right; the others abstain"
+        ),
+    ] = 0.0
     loss_spikes: Annotated[
         int,
         cost(

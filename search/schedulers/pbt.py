@@ -25,8 +25,10 @@ BredColumn = Literal[
     "blank_accuracy",
     "valid_rate",
     "early_exact_accuracy",
+    "best_q_accuracy",
     "live_exact_accuracy",
     "halt_auc",
+    "coverage_99",
 ]
 """Shares in [0, 1] of the evaluation on `valid`, where more is better."""
 

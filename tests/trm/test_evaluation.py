@@ -1,26 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from trm.evaluation import Thinking, auc, score
+from trm.evaluation import Thinking, score
 from trm.tasks.arrows import ArrowsConfig
-
-
-@given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=30))
-def test_auc_is_the_share_of_ordered_pairs(rows: list[tuple[int, bool]]) -> None:
-    scores = np.array([s for s, _ in rows], dtype=np.float64)
-    positive = np.array([p for _, p in rows])
-    pairs = [
-        1.0 if a > b else 0.5 if a == b else 0.0
-        for a in scores[positive]
-        for b in scores[~positive]
-    ]
-    assert auc(scores, positive) == pytest.approx(np.mean(pairs) if pairs else 0.5)
-
-
-def test_a_score_that_is_not_finite_ranks_nothing() -> None:
-    assert auc(np.array([np.nan, 1.0]), np.array([True, False])) == 0.5
 
 
 def test_metrics_by_hand() -> None:
@@ -44,6 +26,25 @@ def test_metrics_by_hand() -> None:
     assert result.lm_loss == 0.25
     assert result.halt_loss == pytest.approx(np.log1p(np.exp(-2.0)), rel=1e-6)
     assert result.halt_auc == 1.0
+    assert result.best_q_accuracy == pytest.approx((n - 1) / n)
+    stated = 1 / (1 + np.exp(-2.0))
+    expected = ((n - 1) * (1 - stated) + 1 / (1 + np.exp(2.0))) / n
+    assert result.halt_ece == pytest.approx(expected, rel=1e-6)
+    assert result.coverage_99 == pytest.approx((n - 1) / n)
     eager = score(Thinking(np.stack([wrong, mixed]), q, np.zeros(n, np.float32)), task, split, 0.2)
     assert eager.mean_steps == 1.0
     assert eager.early_exact_accuracy == 0.0
+
+
+def test_the_step_with_the_highest_q_is_another_answer() -> None:
+    task = ArrowsConfig(train_examples=7, valid_examples=4, test_examples=7).build()
+    split = task.split("valid")
+    wrong = split.labels.copy()
+    wrong[:, 3] = (wrong[:, 3] + 3) % 8 + 1
+    q = np.array([[3.0, 1.0, 1.0, 3.0], [2.0, 2.0, 1.0, 4.0]], dtype=np.float32)
+    result = score(
+        Thinking(np.stack([split.labels, wrong]), q, np.zeros(4, np.float32)), task, split
+    )
+    assert result.exact_accuracy == 0.0
+    assert result.best_q_accuracy == 0.5  # of equal ones, the earlier step
+    assert result.coverage_99 == 0.0

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print; returns the exit code."""
 
+    import numpy as np
+
     from search.logs.console import task_progress
     from trm.evaluation import exact_by_step, score, subset
     from trm.files.run_folder import cache_folder
+    from trm.learning.halting_quality import coverage
     from trm.solver import load
 
     with task_progress() as progress:
@@ -86,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
     by_label = _equal_to_label(thinking, split) if task.many_answers else None
     beyond = None if args.data else _beyond(solver, args)
     likely = _likely(thinking.q_halt[-1])
+    least = coverage(thinking.q_halt[-1].astype(np.float64), exact).threshold
+    answers_from = 1.0 / (1.0 + math.exp(-least))
     figures = {} if args.data else task.figures(args.split, thinking.answers[-1], likely)
     sent = _submit(args, solver, thinking) if args.submission else ""
     if args.json:
@@ -97,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
             more["beyond"] = asdict(beyond.result) | {
                 "exact_accuracy_by_difficulty": beyond.by_difficulty
             }
+        more["answers_from"] = answers_from if result.coverage_99 else None
         print(json.dumps(asdict(result) | {"exact_accuracy_by_step": by_step} | more))
     else:
         how = (
@@ -104,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
             if thinking.halts is None
             else f"by {solver.head.config.halting.name}"
         )
-        _print(result, by_step, str(args.data or args.split), how)
+        _print(result, by_step, str(args.data or args.split), how, answers_from)
         for name, figure in figures.items():
             print(f"  {name}  {figure:.4f}")
         if sent:
@@ -195,7 +202,9 @@ def _by_source(task: Task, source: NDArray[np.int32], exact: NDArray[np.bool_]) 
     return shares
 
 
-def _print(result: Evaluation, by_step: list[float], source: str, stopping: str) -> None:
+def _print(
+    result: Evaluation, by_step: list[float], source: str, stopping: str, answers_from: float
+) -> None:
     print(f"{result.examples:,} puzzles of {source}")
     rows = [
         ("exact accuracy", result.exact_accuracy),
@@ -204,9 +213,14 @@ def _print(result: Evaluation, by_step: list[float], source: str, stopping: str)
         ("accuracy on blank cells", result.blank_accuracy),
         (f"exact, stopping {stopping}", result.early_exact_accuracy),
         ("mean steps when stopping so", result.mean_steps),
+        ("exact at the step with the highest q", result.best_q_accuracy),
         ("halting AUC", result.halt_auc),
+        ("halting calibration error", result.halt_ece),
+        ("answered at 99 % precision", result.coverage_99),
     ]
     width = max(len(label) for label, _ in rows)
     for label, value in rows:
         print(f"  {label:<{width}}  {value:.4f}")
+    if result.coverage_99:
+        print(f"  {'':<{width}}  where p >= {answers_from:.4f}")
     print("  exact by step  " + "  ".join(f"{i}:{a:.3f}" for i, a in enumerate(by_step, 1)))

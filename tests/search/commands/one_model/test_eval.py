@@ -32,13 +32,24 @@ def test_it_repeats_the_last_report_of_the_training(cli: Any, sudoku_run: Path) 
     assert row["examples"] == 30
     assert row["exact_accuracy_by_step"][-1] == row["exact_accuracy"]
     assert len(row["exact_accuracy_by_step"]) == 3
+    answered = row["coverage_99"] > 0
+    assert (row["answers_from"] is None) != answered
 
 
 def test_a_person_reads_a_table(cli: Any, sudoku_run: Path) -> None:
     result = cli("eval", sudoku_run)
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith("30 puzzles of valid\n")
-    for words in ("exact accuracy", "pass the rules", "stopping at p > 0.5", "1:", "3:"):
+    for words in (
+        "highest q",
+        "calibration error",
+        "answered at 99 % precision",
+        "exact accuracy",
+        "pass the rules",
+        "stopping at p > 0.5",
+        "1:",
+        "3:",
+    ):
         assert words in result.out
 
 
