@@ -18,6 +18,7 @@ from trm.evaluation import right_rows
 from trm.network.float64 import in_float64
 from trm.network.model import TRM, Latent
 from trm.tasks.base import IGNORE, Split, Task
+from trm.thought.rollouts import residual
 
 _START = 20_201
 """Seed of the power iteration's start vectors."""
@@ -129,20 +130,6 @@ def _deepen(
                     column[step // steps].append(value)
     exact, in_H, in_L = ({m: torch.cat(parts) for m, parts in f.items()} for f in found)
     return _Depths(exact, in_H, in_L)
-
-
-def residual(before: Tensor, after: Tensor) -> Tensor:
-    """||after - before|| / ||before|| of each example's state, `[batch]`.
-
-    Args:
-        before: a state of every example, `[batch, positions, hidden]`.
-        after: the same a step later.
-
-    Computed in float32: the difference of two bfloat16 states would be rounded once more.
-    """
-    old, new = before.float().flatten(1), after.float().flatten(1)
-    share: Tensor = (new - old).norm(dim=1) / old.norm(dim=1).clamp(min=1e-12)
-    return share
 
 
 def spectral_radius(model: TRM, latent: Latent, x: Tensor, iterations: int) -> Tensor:

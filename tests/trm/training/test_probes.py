@@ -14,7 +14,8 @@ from trm.diagnostics import DiagnosticsConfig
 from trm.evaluation import solve, subset
 from trm.network.model import TRM, Latent, ModelConfig
 from trm.tasks.base import IGNORE
-from trm.training.probes import probe, probe_gap, residual, spectral_radius, update_ratio
+from trm.thought.rollouts import residual
+from trm.training.probes import probe, probe_gap, spectral_radius, update_ratio
 from trm.training.trainer import Trainer
 
 Make = Callable[..., Trainer]

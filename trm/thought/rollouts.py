@@ -1,0 +1,216 @@
+"""Rollouts of a model over puzzles, and what each says after every supervision step.
+
+One pass is enough for every depth up to the deepest rollout and every breadth up to their number:
+what a shallower or narrower model would answer is a part of the recording. The first rollout is the
+model as it is; the others have noise on their state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trm.learning.halting import HaltingRule, logit_threshold
+from trm.network.model import TRM, Output
+from trm.tasks.base import Split, Task, Tokens
+from trm.thought.judge import Judge
+from trm.thought.noise import NoiseConfig, noise_streams, with_noise
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What one rollout says of n puzzles after each of its T steps; every array is `[T, n]`.
+
+    Attributes:
+        q: float32, the halting logit.
+        residual: float32, `residual` of the answer state over the step.
+        answer: int32, the number of its answer among the different ones to the puzzle.
+        right: bool, whether that answer is right.
+        valid: bool, whether the verifier accepts it.
+        halts: bool, whether the halting rule would stop there; never where there is none.
+    """
+
+    q: NDArray[np.float32]
+    residual: NDArray[np.float32]
+    answer: NDArray[np.int32]
+    right: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+    halts: NDArray[np.bool_]
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return len(self.q)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """All rollouts, the deepest first.
+
+    Attributes:
+        rollouts: what each said.
+        answers: to each puzzle, its different answers, int32 `[answers, seq_len]`, by their
+            numbers; empty where they were not kept.
+    """
+
+    rollouts: Sequence[Rollout]
+    answers: Sequence[Tokens] = ()
+
+    @property
+    def puzzles(self) -> int:
+        """n."""
+        return int(self.rollouts[0].q.shape[1])
+
+
+@torch.no_grad()
+def record(
+    model: TRM,
+    task: Task,
+    split: Split,
+    steps: Sequence[int],
+    *,
+    noise: NoiseConfig,
+    batch_size: int,
+    device: torch.device,
+    seed: int = 0,
+    halting: HaltingRule | None = None,
+    keep: bool = False,
+    progress: Callable[[float], object] | None = None,
+) -> Recording:
+    """Run rollouts over all puzzles, `batch_size` rows at once.
+
+    Args:
+        steps: supervision steps of each rollout, none more than the one before.
+        noise: of all but the first.
+        halting: is asked at each step whether it would stop; everything runs to its end.
+        keep: whether answers are kept, which takes memory for each that differs.
+        progress: told the share of the work that is done.
+    """
+    assert list(steps) == sorted(steps, reverse=True), steps
+    model.eval()
+    batches: list[list[Rollout]] = []
+    kept: list[Tokens] = []
+    rows = max(min(batch_size, len(split)), 1)
+    work, done = len(split) * sum(steps), 0
+    for begin in range(0, len(split), rows):
+        part = slice(begin, begin + rows)
+        judge = Judge(task, split.inputs[part], split.labels[part])
+        inputs = torch.from_numpy(split.inputs[part]).to(device)
+        identifiers = torch.from_numpy(split.puzzle_identifiers[part]).to(device)
+        found: list[Rollout] = []
+        for group in _groups(steps, max(batch_size // rows, 1)):
+            streams: list[torch.Generator | None] = [None] * len(group)
+            if not noise.silent:
+                streams = [*noise_streams(seed, group, begin, device)]
+                if group[0] == 0:
+                    streams[0] = None
+            told = _Told(len(group))
+            forming = _run(model, inputs, identifiers, steps[group[0]], noise, streams)
+            for step, (output, moved) in enumerate(forming, start=1):
+                halts = _stops(halting, output, step, model)
+                told.add(output, moved, halts, judge)
+                done += len(inputs) * len(group)
+                if progress is not None:
+                    progress(done / work)
+            found += told.rollouts()
+        batches.append(found)
+        if keep:
+            kept += [np.stack(answers) for answers in judge.answers]
+    rollouts = [_joined([batch[index] for batch in batches]) for index in range(len(steps))]
+    return Recording(rollouts, kept)
+
+
+def residual(before: Tensor, after: Tensor) -> Tensor:
+    """||after - before|| / ||before|| of each example's state, `[batch]`.
+
+    Args:
+        before: a state of every example, `[batch, positions, hidden]`.
+        after: the same a step later.
+
+    Computed in float32: the difference of two bfloat16 states would be rounded once more.
+    """
+    old, new = before.float().flatten(1), after.float().flatten(1)
+    share: Tensor = (new - old).norm(dim=1) / old.norm(dim=1).clamp(min=1e-12)
+    return share
+
+
+def _groups(steps: Sequence[int], at_once: int) -> Iterator[list[int]]:
+    """Rollouts of equally many steps, so many at once."""
+    for _, found in groupby(range(len(steps)), lambda index: steps[index]):
+        alike = list(found)
+        for begin in range(0, len(alike), at_once):
+            yield alike[begin : begin + at_once]
+
+
+def _run(
+    model: TRM,
+    inputs: Tensor,
+    identifiers: Tensor,
+    steps: int,
+    noise: NoiseConfig,
+    streams: Sequence[torch.Generator | None],
+) -> Iterator[tuple[Output, Tensor]]:
+    """Each step's output of all these rollouts, and how far it moved the answer state."""
+    many = len(streams)
+    inputs, identifiers = inputs.repeat(many, 1), identifiers.repeat(many)
+    latent = model.fresh_latent(len(inputs))
+    for step in range(steps):
+        before = latent
+        disturbed = with_noise(before, noise, streams, first=step == 0)
+        latent, output = model(disturbed, inputs, identifiers)
+        yield output, residual(before.z_H, latent.z_H)
+
+
+def _stops(rule: HaltingRule | None, output: Output, step: int, model: TRM) -> Tensor:
+    if rule is None:
+        return torch.zeros_like(output.q_halt, dtype=torch.bool)
+    threshold = logit_threshold(rule)
+    if threshold is not None:
+        return output.q_halt > math.log(threshold / (1.0 - threshold))
+    had = torch.full(output.q_halt.shape, step, dtype=torch.int32, device=output.q_halt.device)
+    return rule.stops(output, had, model.config)
+
+
+class _Told:
+    """What rollouts that run together have said so far, a list an array: `[rollouts * n]` a step.
+
+    Args:
+        many: the rollouts.
+    """
+
+    def __init__(self, many: int) -> None:
+        self._many = many
+        self._columns: list[list[NDArray[np.generic]]] = [[] for _ in range(6)]
+
+    def add(self, output: Output, moved: Tensor, halts: Tensor, judge: Judge) -> None:
+        answers = output.logits.argmax(-1).to(torch.int32).cpu().numpy()
+        verdict = judge.judge(answers)
+        values = (
+            output.q_halt.float().cpu().numpy(),
+            moved.cpu().numpy(),
+            verdict.answer,
+            verdict.right,
+            verdict.valid,
+            halts.cpu().numpy(),
+        )
+        for column, value in zip(self._columns, values, strict=True):
+            column.append(value)
+
+    def rollouts(self) -> list[Rollout]:
+        """Each on its own."""
+        whole = [np.stack(column) for column in self._columns]
+        parts = [np.split(column, self._many, axis=1) for column in whole]
+        return [Rollout(*columns) for columns in zip(*parts, strict=True)]
+
+
+def _joined(batches: Sequence[Rollout]) -> Rollout:
+    """One rollout over all batches of puzzles."""
+    columns = zip(*(vars(batch).values() for batch in batches), strict=True)
+    return Rollout(*(np.concatenate(parts, axis=1) for parts in columns))
