@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from trm.device import resolve
 from trm.evaluation import Evaluation, Thinking, score, subset, think
 from trm.evaluation import solve as think_through
 from trm.files.run_folder import cache_folder, checkpoint_in
-from trm.learning.halting import logit_threshold
+from trm.learning.halting import HaltingRule, logit_threshold
 from trm.network.model import TRM
 from trm.tasks.base import Progress, Split, SplitName, Task, Tokens
+from trm.thought.noise import DEFAULT_NOISE, NoiseConfig
+from trm.thought.rollouts import Recording, record
+from trm.training.flops import inference_step_flops
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,63 @@ class Solver:
         chosen = subset(self.split(split) if isinstance(split, str) else split, examples)
         thinking = self.think(chosen, steps, halt_threshold)
         return score(thinking, self.task, chosen, halt_threshold or self.halt_threshold)
+
+    @property
+    def step_flops(self) -> float:
+        """Forward FLOPs of one supervision step of one puzzle."""
+        return inference_step_flops(self.model.config, self.task.seq_len, self.task.vocab_size)
+
+    def record(
+        self,
+        split: Split,
+        steps: Sequence[int],
+        *,
+        noise: NoiseConfig | None = None,
+        seed: int = 0,
+        halting: HaltingRule | None = None,
+        keep: bool = False,
+        progress: Callable[[float], object] | None = None,
+    ) -> Recording:
+        """Rollouts over puzzles, at most `train.eval_batch_size` rows at once.
+
+        Args:
+            steps: supervision steps of each rollout, none more than the one before.
+            noise: of all rollouts but the first; None is `DEFAULT_NOISE`.
+            seed: of the noise.
+            halting: a rule that is asked at each step whether it would stop.
+            keep: whether the answers are kept, and not only whether they are right.
+            progress: told the share of the work that is done.
+
+        >>> from tempfile import mkdtemp
+        >>> from trm.run import train
+        >>> from trm.thought.points import point
+        >>> solver = load(train({
+        ...     "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 64,
+        ...              "valid_examples": 8, "test_examples": 8},
+        ...     "model": {"hidden_size": 16, "num_heads": 2, "H_cycles": 1, "halt_max_steps": 2},
+        ...     "train": {"batch_size": 8, "budget": {"steps": 2}, "reports": 1},
+        ... }, out=mkdtemp()).folder)
+        >>> found = solver.record(solver.split("valid"), [8, 2, 2])
+        >>> for steps, breadth in (2, 1), (8, 1), (2, 3):
+        ...     at = point(found, steps, breadth)
+        ...     print(int(at.spent.mean()), at.picked["best_q"].shape)
+        2 (8,)
+        8 (8,)
+        6 (8,)
+        """
+        return record(
+            self.model,
+            self.task,
+            split,
+            steps,
+            noise=noise or DEFAULT_NOISE,
+            batch_size=self.head.config.train.eval_batch_size,
+            device=self.device,
+            seed=seed,
+            halting=halting,
+            keep=keep,
+            progress=progress,
+        )
 
     def solve(
         self, puzzle: str | Tokens, steps: int | None = None, identifiers: Tokens | None = None

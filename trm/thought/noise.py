@@ -37,6 +37,10 @@ class NoiseConfig(Component):
         return not (self.z_H or self.z_L or self.start)
 
 
+DEFAULT_NOISE = NoiseConfig(z_L=0.2)
+"""What helps a selector that goes by the halting logit (tests/benchmarks/breadth.py)."""
+
+
 def noise_streams(
     seed: int, rollouts: Sequence[int], begin: int, device: torch.device
 ) -> list[torch.Generator]:

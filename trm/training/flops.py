@@ -48,13 +48,16 @@ def supervision_step_flops(
     return batch_size * total
 
 
+def inference_step_flops(config: ModelConfig, seq_len: int, vocab_size: int) -> float:
+    """Forward FLOPs of one supervision step of one example at full depth, heads included."""
+    heads = 2.0 * seq_len * config.hidden_size * vocab_size + 2.0 * config.hidden_size * 2
+    return config.H_cycles * (config.L_cycles + 1) * recursion_flops(config, seq_len) + heads
+
+
 def evaluation_flops(config: Experiment, task: Task) -> float:
     """Forward FLOPs of evaluating one example at full depth, with each of its sets of weights."""
-    model = config.model
-    heads = 2.0 * task.seq_len * model.hidden_size * task.vocab_size + 2.0 * model.hidden_size * 2
-    cycles = model.H_cycles * (model.L_cycles + 1) * recursion_flops(model, task.seq_len)
-    sets = 2 if config.train.ema else 1
-    return sets * model.halt_max_steps * (cycles + heads)
+    step = inference_step_flops(config.model, task.seq_len, task.vocab_size)
+    return (2 if config.train.ema else 1) * config.model.halt_max_steps * step
 
 
 def step_flops(config: Experiment, task: Task, depth: Depth | None = None) -> float:
