@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.config.plan import Plan
+from search.explore.asks import Asks
 from search.explore.candidates import aggregated, explored_one, last_rows
 from search.explore.early_stopping import EarlyStopping
 from search.explore.further_seeds import FurtherSeeds
@@ -19,6 +20,7 @@ from search.objectives.outcome import FAILURES
 from search.samplers.history import History, PastTrial
 from search.samplers.soundness import next_draw
 from search.schedulers.scheduler import Decision
+from search.space.space import Draw
 from trm.errors import UserError
 
 _MOST_INFEASIBLE = 200
@@ -61,6 +63,7 @@ class Explore:
         self._trials = self._steering.trials
         self._feasible = sum(not trial.infeasible for trial in self._trials)
         self._further = FurtherSeeds(plan, book)
+        self._asks = Asks(book)
         self._last = last_rows(plan, book, explored)
         start = start or Warm()
         self._first = start.first or (plan.space.default()[0],)
@@ -167,17 +170,20 @@ class Explore:
             self._tell(given_up)
         return trial
 
-    def _draw(self) -> Trial:
+    def proposal(self) -> tuple[Draw, bool]:
+        """The next config, and whether it was drawn, not given as a first point."""
         number, space, search = len(self._trials), self.plan.space, self.plan.sections.search
         if number < len(self._first):
             params = self._first[number]
-            tree = space.apply(params)
-        else:
-            params, tree = next_draw(
-                search.sampler, self._history, space, search.seed, self.plan.wanted
-            )
+            return (params, space.apply(params)), False
+        draw = next_draw(search.sampler, self._history, space, search.seed, self.plan.wanted)
+        return draw, True
+
+    def _draw(self) -> Trial:
+        asked = self._asks.note(self.plan.wanted)
+        (params, tree), _ = self.proposal()
         trial = self._book.add_trial(
-            stage="explore", params=params, config=tree, seed=self.plan.seed
+            stage="explore", params=params, config=tree, seed=self.plan.seed, asked=asked
         )
         self._steering.add(trial)
         self._history.begin(trial.params)

@@ -49,11 +49,13 @@ class Book:
         seed: int,
         candidate: int | None = None,
         checkpoint: str | None = None,
+        asked: Mapping[str, Any] | None = None,
     ) -> Trial:
         """A new trial; without `candidate` it is its own.
 
         Args:
             checkpoint: another trial's, from which this one goes on.
+            asked: what was known when it was asked for, of a config that was drawn.
         """
         number = len(self.trials)
         self._record(
@@ -66,6 +68,7 @@ class Book:
                 "params": dict(params),
                 "config": dict(config),
                 "checkpoint": checkpoint,
+                **({} if asked is None else {"asked": dict(asked)}),
             },
         )
         return self.trials[number]
@@ -246,6 +249,7 @@ def apply(trials: dict[int, Trial], record: JournalRecord) -> Row | None:
             params=record["params"],
             config=record["config"],
             checkpoint=record.get("checkpoint"),
+            asked=record.get("asked", {}),
         )
         return None
     trial = trials[number]

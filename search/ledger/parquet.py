@@ -35,7 +35,7 @@ ROW_GROUP = 2048
 """Rows of a file that are read or written at once."""
 
 
-_JSON = ("params", "config", "provenance", "findings")
+_JSON = ("params", "config", "provenance", "findings", "asked")
 _TRIAL_TYPES: dict[str, pa.DataType] = {
     "id": pa.int64(),
     "candidate": pa.int64(),
@@ -183,7 +183,7 @@ def read_trial_part(path: Place) -> tuple[list[Trial], Footer]:
         table = pq.read_table(file)
         footer = footer_in(table, sealed)
         require_known_version(path, footer.version)
-        # Version 1 had no `paused` and no `findings`, which then are their defaults.
+        # Older files lack `paused`, `findings` or `asked`, which then are their defaults.
         names = [f.name for f in fields(Trial) if f.name in table.column_names]
         columns = table.select(names).cast(pa.schema([TRIALS.field(n) for n in names])).to_pydict()
         for name in set(_JSON).intersection(names):

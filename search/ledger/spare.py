@@ -62,8 +62,9 @@ def _told(book: Book, number: int, rows: Sequence[Row]) -> Iterator[JournalRecor
     """The records that make a trial what it is, its attempts and its curve."""
     trial, about = book.trials[number], {"t": number}
     start = None if rows else trial.checkpoint
-    own = {name: getattr(trial, name) for name in ("stage", "candidate", "seed", "params")}
-    yield {**about, "k": "trial", **own, "config": trial.config, "checkpoint": start}
+    names = ("stage", "candidate", "seed", "params", "config", *(("asked",) if trial.asked else ()))
+    own = {name: getattr(trial, name) for name in names}
+    yield {**about, "k": "trial", **own, "checkpoint": start}
     if trial.attempts:
         yield {**about, "k": "attempt", "attempt": trial.attempts, "at": trial.started or ""}
     noted = book.attempts.get(number, ())

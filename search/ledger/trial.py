@@ -41,6 +41,8 @@ class Trial:
         provenance: versions, git and data hash, device and resolved decisions of the last attempt.
         findings: what detectors of plug-ins said at the last report, as plain values: whoever reads
             the run imports no plug-in, and cannot ask them again.
+        asked: of a config that was drawn, what was known when it was asked for
+            (`search.explore.asks`); empty for other trials and in older run folders.
     """
 
     id: int
@@ -63,6 +65,7 @@ class Trial:
     finished: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     findings: list[dict[str, Any]] = field(default_factory=list)
+    asked: dict[str, Any] = field(default_factory=dict)
 
     @property
     def explores(self) -> bool:

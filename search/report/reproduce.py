@@ -41,7 +41,8 @@ def reproduce(facts: Facts) -> Section:
         "reproduce",
         "How to reproduce",
         "A trial re-runs to the same numbers on the same hardware from its exported file; a "
-        "parallel sweep draws other trials each time.",
+        "parallel sweep draws other trials each time, since results come in another order. This "
+        "run's order is on record: `trm simulate --replay` draws its trials again from it.",
         [Picture("Where the numbers come from", _says(found), [], Table(("what", "value"), found))],
         [
             Code("Commands", "\n".join(commands)),

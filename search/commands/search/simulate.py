@@ -12,6 +12,14 @@ sweeps; the other half says how good the pick really is. To record well, run a s
   trm simulate runs/mine --samplers tpe,random --schedulers asha,halving,none --workers 8
   trm simulate runs/mine --set 'search.scheduler={name: asha, metric: cell_accuracy}' --compute 60
   trm simulate runs/mine --save mine.parquet
+
+With --replay nothing is simulated: the configs of RUN are drawn again, each from what was known
+when it was asked for, which several workers make a matter of chance and the run has on record. It
+says of each whether it is the same, and ends with 1 if one is not. With other samplers or settings
+it says what they would have tried at each draw, and the score of the run's config nearest to that.
+
+  trm simulate runs/mine --replay
+  trm simulate runs/mine --replay --samplers random,tpe
 """
 
 from __future__ import annotations
@@ -22,6 +30,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from search.commands.options import a_path, positive
+from trm.errors import UserError
 
 if TYPE_CHECKING:
     from search.simulator.methods import MethodLine
@@ -59,11 +68,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what a report takes: its recorded seconds, or its compute at one rate",
     )  # fmt: skip
     parser.add_argument("--save", type=a_path, metavar="FILE", help="write the recording, and stop")
+    parser.add_argument(
+        "--replay", action="store_true", help="draw the run's configs again, and compare"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Simulate; returns the exit code."""
+    if args.replay:
+        return _replay(args)
     from search.ledger.storage import place
     from search.simulator.methods import compare, methods
     from search.simulator.recording import read_recording, write_recording
@@ -90,6 +104,26 @@ def run(args: argparse.Namespace) -> int:
         print(_recorded(recording))
         print(_table(lines, args.clock))
     return 0
+
+
+def _replay(args: argparse.Namespace) -> int:
+    """Draw again; 1 if the sweep's own sampler draws another config."""
+    from search.ledger.storage import place
+    from search.logs.console import task_progress
+    from search.simulator.replay_text import replayed_otherwise, replayed_text
+
+    if args.schedulers or args.save:
+        raise UserError("--replay", None, "takes samplers and settings alone: it draws configs")
+    folder = place(args.source)
+    with task_progress() as show:
+        step = (lambda share: show("drawing again", share)) if show else (lambda share: None)
+        if args.samplers or args.sets:
+            text = replayed_otherwise(folder, args.samplers or (None,), args.sets, step, args.json)
+            same = True
+        else:
+            text, same = replayed_text(folder, step, args.json)
+    print(text)
+    return 0 if same else 1
 
 
 def _names(text: str) -> tuple[str, ...]:
