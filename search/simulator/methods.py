@@ -12,8 +12,9 @@ import numpy as np
 from search.config.plan import Plan
 from search.logs.console import task_progress
 from search.simulator.recording import Recording
-from search.simulator.simulator import SeedSplit, Simulated, confirm_runs, plan_of, simulate
+from search.simulator.simulator import Simulated, confirm_runs, plan_of, simulate
 from search.simulator.virtual_clock import ClockName
+from search.simulator.world import RecordedWorld, SeedSplit
 from trm.config import set_value
 from trm.errors import UserError
 from trm.files.yaml12 import parse_value
@@ -126,7 +127,7 @@ def compare(
         UserError: a confirm stage needs all of the compute.
     """
     for method in chosen:
-        needed = confirm_runs(method.plan, splits[0]) if method.confirm else 0
+        needed = confirm_runs(method.plan, len(splits[0].search)) if method.confirm else 0
         if needed + 1 > compute:
             raise UserError(
                 "--compute", compute,
@@ -141,16 +142,16 @@ def compare(
                     show("simulating", number / len(splits))
                 done[method.name].append(
                     simulate(
-                        recording,
+                        RecordedWorld(recording, split, method.plan.objective),
                         reseeded(method.plan, seed + number),
-                        split,
                         workers=workers,
                         compute=compute * method.plan.budget,
                         confirm=method.confirm,
                         clock=clock,
                     )
                 )
-    best = _mean([best_quality(recording, chosen[0].plan, split) for split in splits])
+    objective = chosen[0].plan.objective
+    best = _mean([RecordedWorld(recording, split, objective).best() for split in splits])
     return [_line(method, done[method.name], clock, best) for method in chosen]
 
 
@@ -158,14 +159,6 @@ def reseeded(plan: Plan, seed: int) -> Plan:
     """The plan with another `search.seed`."""
     search = plan.sections.search.model_copy(update={"seed": seed})
     return replace(plan, sections=plan.sections.model_copy(update={"search": search}))
-
-
-def best_quality(recording: Recording, plan: Plan, split: SeedSplit) -> float:
-    """The true quality of the best recorded config."""
-    objective = plan.objective
-    return max(
-        recording.quality(config, split.truth, objective) for config in range(len(recording.params))
-    )
 
 
 def _line(method: Method, found: Sequence[Simulated], clock: ClockName, best: float) -> MethodLine:

@@ -103,6 +103,12 @@ class Recording:
         return [self.space.apply(params) for params in self.params]
 
     @cached_property
+    def index(self) -> dict[frozenset[tuple[str, Any]], int]:
+        """Each config's index by its values; of equal ones the first."""
+        pairs = reversed(list(enumerate(self.params)))
+        return {frozenset(params.items()): number for number, params in pairs}
+
+    @cached_property
     def _places(self) -> np.ndarray:
         return np.array([self._place(params) for params in self.params])
 

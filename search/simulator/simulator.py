@@ -1,4 +1,4 @@
-"""Whole sweeps in virtual time: the real search and confirm stages over recorded curves.
+"""Whole sweeps in virtual time: the real search and confirm stages over a world's curves.
 
 Nothing trains, nothing is written and no Ray runs; draws, early stopping, bookkeeping and the
 choice of the winner are those of a real sweep. A trial that waits goes on at no cost. Reports come
@@ -12,8 +12,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from itertools import combinations
-from random import Random
 from typing import Any
 
 from search.config.limits import LimitsConfig, Meter
@@ -31,6 +29,7 @@ from search.objectives.objective import Objective
 from search.schedulers.scheduler import RungConfig
 from search.simulator.recording import Recording
 from search.simulator.virtual_clock import START, ClockName, Stretch, VirtualClock
+from search.simulator.world import Params, World
 from search.stability.confirm import finalists, rank
 from search.stability.confirm_race import ConfirmRace
 from trm.errors import UserError
@@ -41,22 +40,10 @@ than it will begin, so that compute ends it and not their number."""
 
 
 @dataclass(frozen=True)
-class SeedSplit:
-    """Which recorded seeds a simulated sweep sees, and which say how good its pick is.
-
-    Attributes:
-        search: the first (the first `search.seeds`) are the explore trials', the others are the
-            confirm stage's.
-        truth: no simulated trial has them, unless there is only one seed in all.
-    """
-
-    search: tuple[int, ...]
-    truth: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Incumbent:
-    """The incumbent at some moment: compute spent (FLOPs), virtual time, and its true quality."""
+    """The incumbent at some moment: compute whose reports have come (FLOPs), virtual time, and its
+    true quality.
+    """
 
     compute: float
     time: float
@@ -68,15 +55,15 @@ class Simulated:
     """What a simulated sweep came to.
 
     Attributes:
-        config: the recorded config that it picked; None if no trial completed.
-        quality: that config's mean score over the truth seeds.
+        pick: the values of the config that it picked; None if no trial completed.
+        quality: that config's true mean score.
         compute: training FLOPs, the confirm stage's too.
         time: virtual time at the end.
         trials: explore trials begun.
         points: the incumbent whenever it changed: the best completed trial, at the end the pick.
     """
 
-    config: int | None
+    pick: Params | None
     quality: float
     compute: float
     time: float
@@ -92,23 +79,6 @@ class Simulated:
             elif reached == math.inf:
                 reached = point.compute
         return reached
-
-
-def splits(seeds: Sequence[int], repeat: int, seed: int = 0) -> list[SeedSplit]:
-    """A split for each repetition: half the seeds, rounded up, search; all halves in turn."""
-    if len(seeds) == 1:
-        return [SeedSplit(tuple(seeds), tuple(seeds))] * repeat
-    random = Random(seed)
-    halves: list[tuple[int, ...]] = []
-    found = []
-    for _ in range(repeat):
-        if not halves:
-            halves = list(combinations(seeds, (len(seeds) + 1) // 2))
-            random.shuffle(halves)
-        half = list(halves.pop())
-        random.shuffle(half)
-        found.append(SeedSplit(tuple(half), tuple(s for s in seeds if s not in half)))
-    return found
 
 
 def plan_of(recording: Recording, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Plan:
@@ -166,9 +136,8 @@ def _full_steps(recording: Recording) -> float:
 
 
 def simulate(
-    recording: Recording,
+    world: World,
     plan: Plan,
-    split: SeedSplit,
     *,
     workers: int = 1,
     compute: float | None = None,
@@ -178,24 +147,25 @@ def simulate(
     """Run one sweep in virtual time.
 
     Args:
-        plan: from `plan_of`; its `search.trials` counts only without `compute`.
+        world: made for this sweep.
+        plan: of its space; its `search.trials` counts only without `compute`.
         compute: training FLOPs that the sweep may spend, the confirm stage included, as under
             `search.limits.flops`; what runs when too little is left for confirming is cut off.
         confirm: whether to confirm; else the best completed trial is picked.
         clock: whether a report takes its recorded seconds or its compute at one rate.
     """
-    if plan.seeds > len(split.search):
+    if world.seeds is not None and plan.seeds > world.seeds:
         raise UserError(
-            "search.seeds", plan.seeds, f"is more than the {len(split.search)} seeds that are "
+            "search.seeds", plan.seeds, f"is more than the {world.seeds} seeds that are "
             "recorded for a search: lower it",
         )  # fmt: skip
-    update: dict[str, Any] = {"stability": _recorded_race(plan, split)}
+    update: dict[str, Any] = {"stability": _race(plan, world.seeds)}
     if compute is not None:
         most = max(math.ceil(MOST_TRIALS * compute / plan.budget / plan.seeds), 1)
         update["search"] = plan.sections.search.model_copy(update={"trials": most})
-    needed = confirm_runs(plan, split) if confirm else 0
+    needed = confirm_runs(plan, world.seeds) if confirm else 0
     plan = replace(plan, sections=plan.sections.model_copy(update=update))
-    run = _Run(recording, plan, split, VirtualClock(workers, clock))
+    run = _Run(world, plan, VirtualClock(workers, clock))
     if compute is None:
         run.explore(math.inf, lambda: True)
     else:
@@ -208,56 +178,52 @@ def simulate(
     return run.result(needed > 0)
 
 
-def confirm_runs(plan: Plan, split: SeedSplit) -> int:
-    """The most full runs of the confirm stage, over no more seeds than the split has left."""
-    if len(split.search) == plan.seeds:
+def confirm_runs(plan: Plan, seeds: int | None) -> int:
+    """The most full runs of the confirm stage, of so many seeds in all that a sweep may see."""
+    if seeds == plan.seeds:
         return 0
-    return _recorded_race(plan, split).runs()
+    return _race(plan, seeds).runs()
 
 
-def _recorded_race(plan: Plan, split: SeedSplit) -> StabilityConfig:
-    """The race over the seeds that are left of those that a search may see."""
+def _race(plan: Plan, seeds: int | None) -> StabilityConfig:
+    """The race over the seeds that are left of those that a sweep may see."""
     section = plan.sections.stability
-    left = max(len(split.search) - plan.seeds, 1)
+    if seeds is None:
+        return section
+    left = max(seeds - plan.seeds, 1)
     most = min(section.max_seeds or left, left)
     return section.model_copy(update={"seeds": min(section.seeds, most), "max_seeds": most})
 
 
-class _SnappedBook(Book):
-    """A book whose trials have the recorded configs that their suggestions stand for."""
+class _StandIns(Book):
+    """A book whose trials have the configs that their suggestions stand for."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, world: World, plan: Plan) -> None:
         super().__init__()
-        self.recording = recording
-        self.configs: dict[int, int] = {}
-        self._drawn: set[int] = set()
+        self.world, self.plan = world, plan
+        self.trained: dict[int, Params] = {}
 
     def add_trial(self, **values: Any) -> Trial:
-        candidate = values.get("candidate")
-        if candidate is None:
-            config = self.recording.nearest(values["params"], self._drawn)
-            self._drawn.add(config)
-        else:
-            config = self.configs[candidate]
-        tree = {**self.recording.configs[config], "train": values["config"]["train"]}
-        trial = super().add_trial(**{**values, "config": tree})
-        self.configs[trial.id] = config
+        candidate, params = values.get("candidate"), values["params"]
+        trained = self.world.stands_for(params) if candidate is None else self.trained[candidate]
+        if trained is not params:
+            tree = {**self.plan.space.apply(trained), "train": values["config"]["train"]}
+            values = {**values, "config": tree}
+        trial = super().add_trial(**values)
+        self.trained[trial.id] = trained
         return trial
 
 
 class _Run(NoEvents):
     """One simulated sweep under way; told of events, it notes every new incumbent."""
 
-    def __init__(
-        self, recording: Recording, plan: Plan, split: SeedSplit, clock: VirtualClock
-    ) -> None:
-        self.recording = recording
+    def __init__(self, world: World, plan: Plan, clock: VirtualClock) -> None:
+        self.world = world
         self.plan = plan
-        self.split = split
         self.clock = clock
-        self.book = _SnappedBook(recording)
+        self.book = _StandIns(world, plan)
         self.objective = plan.objective
-        self.floor = self.objective.worst(recording.floor)
+        self.floor = self.objective.worst(world.floor)
         self.points: list[Incumbent] = []
         self._best = -math.inf
         self._incumbent: int | None = None
@@ -268,9 +234,9 @@ class _Run(NoEvents):
     def confirm(self) -> Trial:
         """The winner over the confirm seeds, in place of the best explored."""
         chosen = finalists(self.plan, self.book)
-        race = ConfirmRace(self.plan, self.book, chosen, self.recording.examples)
+        race = ConfirmRace(self.plan, self.book, chosen, self.world.examples)
         self._play(FixedTrials([], self.objective, self.floor, race.next), math.inf)
-        ranked = rank(self.plan, self.book, self.recording.examples)
+        ranked = rank(self.plan, self.book, self.world.examples)
         return self.book.trials[ranked[0].trial]
 
     def result(self, confirm: bool) -> Simulated:
@@ -278,9 +244,9 @@ class _Run(NoEvents):
         pick = next(iter(finalists(self.plan, self.book)), None)
         if pick is not None and confirm:
             pick = self.confirm()
-        config = None if pick is None else self.book.configs[pick.id]
-        quality = self._note(config)
-        return Simulated(config, quality, self.clock.compute, self.clock.now, trials, self.points)
+        trained = None if pick is None else self.book.trained[pick.id]
+        quality = self._note(trained)
+        return Simulated(trained, quality, self.clock.compute, self.clock.now, trials, self.points)
 
     def ended(self, trial: Trial) -> None:
         if not trial.explores or not trial.completed:
@@ -292,7 +258,7 @@ class _Run(NoEvents):
             best = next(iter(finalists(self.plan, self.book)), None)
             if best is not None and best.id != self._incumbent:
                 self._incumbent = best.id
-                self._note(self.book.configs[best.id])
+                self._note(self.book.trained[best.id])
 
     def recorded(self, trial: Trial) -> tuple[list[Row], str, str]:
         """A trial's reports at the plan's marks, and how it ends."""
@@ -301,18 +267,16 @@ class _Run(NoEvents):
             index = offset - EXPLORE_SEEDS + 1 if offset else 0
         else:
             index = offset - CONFIRM_SEEDS + self.plan.seeds
-        run = self.recording.runs[self.book.configs[trial.id], self.split.search[index]]
+        run = self.world.run(self.book.trained[trial.id], index)
         return run.reports(self.plan.marks), run.outcome, run.reason
 
     def _play(self, source: Explore | FixedTrials, limit: float) -> None:
         self.clock.run(_Driver(Execution(source, self.book, self, _job), self), limit)
 
-    def _note(self, config: int | None) -> float:
+    def _note(self, params: Params | None) -> float:
         """Note the incumbent of this moment; its true quality."""
-        quality = self.floor
-        if config is not None:
-            quality = self.recording.quality(config, self.split.truth, self.objective)
-        self.points.append(Incumbent(self.clock.compute, self.clock.now, quality))
+        quality = self.floor if params is None else self.world.truth(params)
+        self.points.append(Incumbent(self.clock.arrived, self.clock.now, quality))
         return quality
 
 

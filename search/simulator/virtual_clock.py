@@ -54,12 +54,14 @@ class VirtualClock:
         mode: a report takes its recorded seconds, or its compute at one rate for all.
         now: virtual time: seconds, or FLOPs one after another on one worker.
         compute: FLOPs spent, all workers together.
+        arrived: FLOPs of them whose reports have come; a sweep that ends waits for the others.
     """
 
     workers: int
     mode: ClockName = "seconds"
     now: float = 0.0
     compute: float = 0.0
+    arrived: float = 0.0
 
     def run(self, source: StretchSource, limit: float = math.inf) -> None:
         """Until the source has nothing more, or the next stretch would exceed the limit.
@@ -67,7 +69,7 @@ class VirtualClock:
         Args:
             limit: compute in all. What goes beyond it is not begun; what is under way arrives.
         """
-        events: list[tuple[float, int, Stretch, int]] = []
+        events: list[tuple[float, int, Stretch, int, float]] = []
         order = count()
         idle, over = self.workers, False
 
@@ -75,7 +77,7 @@ class VirtualClock:
             """Whether the way to the report of that index is begun."""
             nonlocal over
             if index == len(stretch.rows):
-                heapq.heappush(events, (self.now, next(order), stretch, index))
+                heapq.heappush(events, (self.now, next(order), stretch, index, 0.0))
                 return True
             before = stretch.rows[index - 1] if index else stretch.at
             cost = max(stretch.rows[index]["compute"] - before["compute"], 0.0)
@@ -85,15 +87,17 @@ class VirtualClock:
             self.compute += cost
             seconds = max(stretch.rows[index]["seconds"] - before["seconds"], 0.0)
             takes = seconds if self.mode == "seconds" else cost
-            heapq.heappush(events, (self.now + takes, next(order), stretch, index))
+            heapq.heappush(events, (self.now + takes, next(order), stretch, index, cost))
             return True
 
         while True:
             while idle and not over and (stretch := source.next()) is not None:
                 idle -= begin(stretch, 0)
             if not events:
+                self.arrived = self.compute
                 return
-            self.now, _, stretch, index = heapq.heappop(events)
+            self.now, _, stretch, index, cost = heapq.heappop(events)
+            self.arrived += cost
             if index == len(stretch.rows):
                 source.on_failure(stretch.key)
                 idle += 1

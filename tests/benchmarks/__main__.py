@@ -13,7 +13,6 @@ NAMES = (
     "orchestration",
     "evaluation_share",
     "compilation",
-    "simulator",
     "ledger",
     "samplers",
     "diagnostics",

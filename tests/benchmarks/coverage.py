@@ -24,7 +24,8 @@ import numpy as np
 
 from search.simulator.methods import reseeded
 from search.simulator.recording import read_recording
-from search.simulator.simulator import plan_of, simulate, splits
+from search.simulator.simulator import plan_of, simulate
+from search.simulator.world import RecordedWorld, splits
 from search.stats.intervals import Bounds, RobustScore, robust_scores
 from search.stats.odds import probability_of_best
 from search.stats.race_rules import Entrant, Rules, next_seed
@@ -236,7 +237,7 @@ def simulated() -> None:
             qualities[rule] = np.array(
                 [
                     simulate(
-                        recording, reseeded(plan, seed), split,
+                        RecordedWorld(recording, split, plan.objective), reseeded(plan, seed),
                         workers=WORKERS, compute=COMPUTE * plan.budget,
                     ).quality
                     for seed, split in enumerate(splits(recording.seeds, SIMULATED))

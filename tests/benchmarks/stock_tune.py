@@ -1,4 +1,4 @@
-"""Stock Ray Tune on recorded curves: its own searcher and scheduler, driven by the virtual clock.
+"""Stock Ray Tune in a simulated world: its own searcher and scheduler, driven by the virtual clock.
 
 `OptunaSearch` suggests and `ASHAScheduler` stops, told in the order in which Tune's controller
 tells them; the pick is `ResultGrid.get_best_result`'s: the best last result of any trial.
@@ -17,18 +17,15 @@ from ray.tune.search.optuna import OptunaSearch
 
 from search.config.plan import Plan
 from search.ledger.trial import Row
-from search.simulator.recording import Recording
-from search.simulator.simulator import Incumbent, SeedSplit, Simulated
+from search.simulator.simulator import Incumbent, Simulated
 from search.simulator.virtual_clock import START, Stretch, VirtualClock
+from search.simulator.world import Params, World
 from search.space.distributions import Choice, Distribution
-
-REPORTS = 12
 
 
 def simulate_stock(
-    recording: Recording,
+    world: World,
     plan: Plan,
-    split: SeedSplit,
     *,
     workers: int,
     compute: float,
@@ -39,29 +36,30 @@ def simulate_stock(
 
     Like ours it tries the file's default values first.
     """
+    reports = int(plan.evaluated["train"]["reports"])
     mode = "max" if plan.objective.maximizes else "min"
     column = plan.objective.column
     searcher = OptunaSearch(
-        lambda trial: plan.space.draw(lambda _, d: _suggest(trial, d))[0],
+        lambda trial: plan.space.draw(lambda _, d: suggested(trial, d))[0],
         metric=column,
         mode=mode,
         seed=plan.sections.search.seed,
         points_to_evaluate=[plan.space.default()[0]],
     )
     scheduler = ASHAScheduler(
-        metric=column, mode=mode, max_t=REPORTS,
+        metric=column, mode=mode, max_t=reports,
         grace_period=grace_period, reduction_factor=reduction_factor,
     )  # fmt: skip
     clock = VirtualClock(workers)
-    run = _Tune(recording, plan, split, clock, searcher, scheduler)
+    run = _Tune(world, plan, reports, clock, searcher, scheduler)
     clock.run(run, compute)
     run.note()
     return Simulated(
-        run.incumbent,
+        run.pick,
         run.points[-1].quality,
         clock.compute,
         clock.now,
-        len(run.configs),
+        len(run.trained),
         run.points,
     )
 
@@ -71,30 +69,29 @@ class _Tune:
 
     def __init__(
         self,
-        recording: Recording,
+        world: World,
         plan: Plan,
-        split: SeedSplit,
+        reports: int,
         clock: VirtualClock,
         searcher: OptunaSearch,
         scheduler: ASHAScheduler,
     ) -> None:
-        self.recording, self.plan, self.split, self.clock = recording, plan, split, clock
+        self.world, self.plan, self.reports, self.clock = world, plan, reports, clock
         self.searcher, self.scheduler = searcher, scheduler
-        self.configs: dict[str, int] = {}
+        self.trained: dict[str, Params] = {}
         self.results: dict[str, dict[str, Any]] = {}
         self.points: list[Incumbent] = []
-        self.incumbent: int | None = None
+        self.pick: Params | None = None
 
     def next(self) -> Stretch | None:
-        key = f"{len(self.configs):08x}"
+        key = f"{len(self.trained):08x}"
         suggestion = self.searcher.suggest(key)
         assert isinstance(suggestion, dict)
-        self.configs[key] = config = self.recording.nearest(
-            _active(self.plan, suggestion), set(self.configs.values())
-        )
+        params = self.world.stands_for(_active(self.plan, suggestion))
+        self.trained[key] = params
         self.scheduler.on_trial_add(None, SimpleNamespace(trial_id=key))
-        run = self.recording.runs[config, self.split.search[0]]
-        rows = run.reports([(index + 1) / REPORTS for index in range(REPORTS)])
+        run = self.world.run(params, 0)
+        rows = run.reports([(index + 1) / self.reports for index in range(self.reports)])
         return Stretch(key, rows, START, run.outcome == "completed")
 
     def on_report(self, key: str, row: Row, *, last: bool) -> bool:
@@ -127,14 +124,15 @@ class _Tune:
         for key, result in self.results.items():
             merit = objective.merit(result[objective.column])
             if math.isfinite(merit) and merit > best:
-                best, pick = merit, self.configs[key]
-        if pick is not None and (pick != self.incumbent or not self.points):
-            self.incumbent = pick
-            quality = self.recording.quality(pick, self.split.truth, objective)
-            self.points.append(Incumbent(self.clock.compute, self.clock.now, quality))
+                best, pick = merit, self.trained[key]
+        if pick is not None and (pick is not self.pick or not self.points):
+            self.pick = pick
+            quality = self.world.truth(pick)
+            self.points.append(Incumbent(self.clock.arrived, self.clock.now, quality))
 
 
-def _suggest(trial: Any, distribution: Distribution) -> Any:
+def suggested(trial: Any, distribution: Distribution) -> Any:
+    """A value of one of our distributions from an Optuna trial."""
     if isinstance(distribution, Choice):
         return trial.suggest_categorical(distribution.name, list(distribution.options))
     name, log = distribution.name, distribution.log

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     from search.ledger.storage import place
     from search.simulator.methods import compare, methods
     from search.simulator.recording import read_recording, write_recording
-    from search.simulator.simulator import splits
+    from search.simulator.world import splits
 
     recording = read_recording(place(args.source))
     if args.save:

@@ -11,7 +11,8 @@ import pytest
 
 from search.simulator.methods import RANDOM_SEARCH, compare, methods
 from search.simulator.recording import Recording
-from search.simulator.simulator import Incumbent, SeedSplit, Simulated, plan_of, simulate, splits
+from search.simulator.simulator import Incumbent, Simulated, plan_of, simulate
+from search.simulator.world import RecordedWorld, SeedSplit, splits
 from tests.support.recordings import BUDGET, made_up
 from trm.errors import UserError
 
@@ -25,7 +26,17 @@ def recording() -> Recording:
 
 def played(recording: Recording, scheduler: Any, **options: Any) -> Simulated:
     plan = plan_of(recording, {"search": {"scheduler": scheduler, "sampler": "random"}})
-    return simulate(recording, plan, options.pop("split", SPLIT), **options)
+    return simulate(world(recording, options.pop("split", SPLIT)), plan, **options)
+
+
+def world(recording: Recording, split: SeedSplit = SPLIT) -> RecordedWorld:
+    return RecordedWorld(recording, split, plan_of(recording).objective)
+
+
+def index(recording: Recording, found: Simulated) -> int:
+    """The recorded config that a sweep picked."""
+    assert found.pick is not None
+    return recording.params.index(found.pick)
 
 
 @pytest.mark.parametrize(
@@ -39,9 +50,8 @@ def test_a_sweep_ends_with_every_scheduler(
     recording: Recording, scheduler: Any, workers: int
 ) -> None:
     found = played(recording, scheduler, workers=workers)
-    assert found.config is not None
     assert found.trials >= 12
-    last = [recording.runs[found.config, seed].rows[-1] for seed in SPLIT.truth]
+    last = [recording.runs[index(recording, found), seed].rows[-1] for seed in SPLIT.truth]
     assert found.quality == pytest.approx(np.mean([row["exact_accuracy"] for row in last]))
     if scheduler == "none":
         # 12 explore trials and 3 candidates over 2 more seeds; diverged ones cost less.
@@ -67,7 +77,7 @@ def test_compute_is_a_hard_limit_and_the_confirm_stage_counts(recording: Recordi
 
 def test_more_workers_take_less_time_for_the_same_trials(recording: Recording) -> None:
     one, eight = (played(recording, "none", workers=w, confirm=False) for w in (1, 8))
-    assert one.config == eight.config
+    assert one.pick == eight.pick
     assert one.compute == eight.compute
     assert eight.time < one.time / 4
     rate = played(recording, "none", workers=1, confirm=False, clock="compute")
@@ -83,20 +93,20 @@ def test_a_sweep_sees_its_own_seeds_and_no_others(recording: Recording) -> None:
     for key, run in truth.items():
         runs[key] = replace(run, rows=[{**r, "exact_accuracy": 0.25} for r in run.rows])
     seen, changed = played(recording, "asha"), played(replace(recording, runs=runs), "asha")
-    assert (seen.config, seen.compute, seen.time) == (changed.config, changed.compute, changed.time)
+    assert (seen.pick, seen.compute, seen.time) == (changed.pick, changed.compute, changed.time)
 
 
 def test_several_seeds_a_config_leave_fewer_to_confirm_with(recording: Recording) -> None:
     search = {"scheduler": "none", "sampler": "random", "trials": 6}
     one, two = (
-        simulate(recording, plan_of(recording, {"search": {**search, "seeds": seeds}}), SPLIT)
+        simulate(world(recording), plan_of(recording, {"search": {**search, "seeds": seeds}}))
         for seeds in (1, 2)
     )
     # 6 configs, and 3 candidates over the 2 seeds that are left, or over the only one.
     assert one.compute == pytest.approx(12 * BUDGET)
     assert two.compute == pytest.approx(15 * BUDGET)
     with pytest.raises(UserError, match=r"search\.seeds.* more than the 3 seeds"):
-        simulate(recording, plan_of(recording, {"search": {**search, "seeds": 4}}), SPLIT)
+        simulate(world(recording), plan_of(recording, {"search": {**search, "seeds": 4}}))
 
 
 def test_splits_rotate_over_all_halves() -> None:
@@ -112,7 +122,7 @@ def test_compute_to_a_target_counts_what_stays() -> None:
     plan = plan_of(made_up(configs=2, seeds=1))
     qualities = [0.2, 0.6, 0.4, 0.5, 0.7]
     points = [Incumbent(float(index), 0.0, value) for index, value in enumerate(qualities)]
-    found = Simulated(0, 0.7, 4.0, 0.0, 5, points)
+    found = Simulated({}, 0.7, 4.0, 0.0, 5, points)
     assert found.compute_to(0.5, plan.objective) == 3.0
     assert found.compute_to(0.1, plan.objective) == 0.0
     assert found.compute_to(0.8, plan.objective) == math.inf
@@ -143,8 +153,7 @@ def test_a_broken_run_never_wins_nor_stops_others(recording: Recording) -> None:
     }
     for scheduler in ("asha", "halving", "median", "hyperband"):
         found = played(replace(recording, runs=runs), scheduler, compute=30 * BUDGET)
-        assert found.config is not None
-        assert recording.runs[found.config, 0].outcome == "completed", scheduler
+        assert recording.runs[index(recording, found), 0].outcome == "completed", scheduler
         assert found.quality > 0.5, scheduler
 
 

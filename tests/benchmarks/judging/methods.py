@@ -1,0 +1,156 @@
+"""What is judged: ours and others, each at its own defaults."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import optuna
+
+from search.config.plan import Plan
+from search.config.sections import sweep_sections
+from search.simulator.methods import reseeded
+from search.simulator.simulator import Simulated, confirm_runs, simulate
+from tests.benchmarks.judging.problem import Problem
+from tests.benchmarks.judging.studies import simulate_study
+from tests.benchmarks.stock_tune import simulate_stock
+from trm.config import set_value
+from trm.files.yaml12 import parse_value
+
+MOST = 52
+BUDGETS = (4, 8, 13, 19, 26, 37, MOST)
+"""Full runs that a sweep may spend."""
+FURTHER = (74, 104, 148, 208, 295, 416, 512)
+"""Of random search."""
+LEAST_EXPLORED = 2
+"""Full runs that the search must have left of a budget, or there is no confirm stage."""
+AGAIN = 1_000_000
+"""Between the seeds of a method and of the same one again."""
+
+Sweep = Callable[[Problem, int, int, float], Simulated]
+"""Of (problem, seed, workers, compute in full runs)."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to search.
+
+    Attributes:
+        sweep: runs one.
+        anytime: whether a sweep of less compute would have gone the same way so far: then one
+            sweep gives all budgets.
+        budgets: full runs that it is judged at.
+        share: of the worlds that it is judged in, for methods that take long.
+    """
+
+    sweep: Sweep
+    anytime: bool
+    budgets: tuple[int, ...] = BUDGETS
+    share: float = 1.0
+
+    def regrets(self, problem: Problem, seed: int, workers: int) -> list[float]:
+        """Regret at each budget, the world's best true mean less that of the pick."""
+        merit = problem.plan.objective.merit
+
+        def regret(found: Simulated, budget: float) -> float:
+            quality = problem.plan.objective.worst(problem.world().floor)
+            for point in found.points:
+                if point.compute <= budget * problem.plan.budget * (1 + 1e-6):
+                    quality = point.quality
+            return merit(problem.best) - merit(quality)
+
+        if not self.anytime:
+            return [
+                regret(self.sweep(problem, seed, workers, budget), math.inf)
+                for budget in self.budgets
+            ]
+        found = self.sweep(problem, seed, workers, max(self.budgets))
+        return [regret(found, budget) for budget in self.budgets]
+
+
+def method(text: str) -> Method:
+    """A method by its name in `METHODS`, with `key=value` settings of ours behind it.
+
+    `optuna:MODULE:CLASS` is any Optuna sampler that takes a `seed`; `again` behind a name takes
+    other seeds, for a null test.
+    """
+    name, *settings = text.split()
+    if settings == ["again"]:
+        first = method(name)
+
+        def other(problem: Problem, seed: int, workers: int, compute: float) -> Simulated:
+            return first.sweep(problem, seed + AGAIN, workers, compute)
+
+        return replace(first, sweep=other)
+    if name.startswith("optuna:"):
+        _, module, kind = name.split(":")
+        return _study(getattr(importlib.import_module(module), kind))
+    found = METHODS[name]
+    if not settings:
+        return found
+
+    def changed(problem: Problem, seed: int, workers: int, compute: float) -> Simulated:
+        plan = with_settings(problem.plan, settings)
+        return found.sweep(replace(problem, plan=plan), seed, workers, compute)
+
+    return replace(found, sweep=changed)
+
+
+def with_settings(plan: Plan, settings: list[str]) -> Plan:
+    """A plan with other settings of `search` and `stability`."""
+    tree = deepcopy(dict(plan.tree))
+    for setting in settings:
+        path, _, text = setting.partition("=")
+        set_value(tree, path, parse_value(text, path))
+    return replace(plan, tree=tree, sections=sweep_sections(tree))
+
+
+def _ours(problem: Problem, seed: int, workers: int, compute: float) -> Simulated:
+    """Search and confirm; the search alone where confirming would leave it next to nothing."""
+    world = problem.world()
+    needed = confirm_runs(problem.plan, world.seeds)
+    return simulate(
+        world,
+        reseeded(problem.plan, seed),
+        workers=workers,
+        compute=compute * problem.plan.budget,
+        confirm=compute >= needed + LEAST_EXPLORED,
+    )
+
+
+def _random(problem: Problem, seed: int, workers: int, compute: float) -> Simulated:
+    plan = with_settings(problem.plan, ["search.sampler=random", "search.scheduler=none"])
+    return simulate(
+        problem.world(), reseeded(plan, seed), workers=workers,
+        compute=compute * problem.plan.budget, confirm=False,
+    )  # fmt: skip
+
+
+def _stock(problem: Problem, seed: int, workers: int, compute: float) -> Simulated:
+    return simulate_stock(
+        problem.world(), reseeded(problem.plan, seed), workers=workers,
+        compute=compute * problem.plan.budget,
+    )  # fmt: skip
+
+
+def _study(sampler: Callable[..., optuna.samplers.BaseSampler], share: float = 1.0) -> Method:
+    def sweep(problem: Problem, seed: int, workers: int, compute: float) -> Simulated:
+        return simulate_study(
+            problem.world(), problem.plan, sampler(seed=seed), workers=workers,
+            compute=compute * problem.plan.budget,
+        )  # fmt: skip
+
+    return Method(sweep, anytime=True, share=share)
+
+
+METHODS: dict[str, Method] = {
+    "ours": Method(_ours, anytime=False),
+    "random": Method(_random, anytime=True, budgets=BUDGETS + FURTHER),
+    "stock": Method(_stock, anytime=True),
+    "tpe": _study(optuna.samplers.TPESampler),
+    "gp": _study(optuna.samplers.GPSampler, share=0.4),
+}
+"""`stock` is Ray Tune's OptunaSearch with its ASHAScheduler; `tpe` and `gp` are Optuna's."""
