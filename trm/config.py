@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ from trm.network.model import ModelConfig
 from trm.plugins import import_plugins, plugin_names
 from trm.tasks import TASKS
 from trm.tasks.base import TaskConfig
-from trm.train_config import TrainConfig
+from trm.train_config import BudgetConfig, TrainConfig
 from trm.validation import validate
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -170,24 +170,35 @@ def _section(key: str) -> type[Component]:
     return create_model("Section", __base__=Component, **{key: (field.annotation, field)})  # type: ignore[call-overload,no-any-return]
 
 
-def absolute_files(node: Any) -> Any:
+def absolute_files(node: Any, beside: Path | None = None) -> Any:
     """A copy of a task section in which each `file`, those of sections within too, is absolute.
 
     Workers have another working directory, and so has whoever trains an exported config.
+
+    Args:
+        beside: the folder of the config, where a file is looked for that the working directory
+            does not have.
 
     >>> absolute_files({"name": "sudoku", "file": "/data/puzzles.csv"})
     {'name': 'sudoku', 'file': '/data/puzzles.csv'}
     """
     if isinstance(node, list):
-        return [absolute_files(child) for child in node]
+        return [absolute_files(child, beside) for child in node]
     if not isinstance(node, dict):
         return node
     return {
-        key: str(home_path(checked_path(child, "task.file"), "task.file").absolute())
+        key: _absolute(child, beside)
         if key == "file" and isinstance(child, str)
-        else absolute_files(child)
+        else absolute_files(child, beside)
         for key, child in node.items()
     }
+
+
+def _absolute(text: str, beside: Path | None) -> str:
+    path = home_path(checked_path(text, "task.file"), "task.file")
+    if beside is not None and not path.exists() and (beside / path).exists():
+        path = beside / path
+    return str(path.absolute())
 
 
 def set_value(tree: dict[str, Any], path: str, value: Any) -> None:
@@ -211,3 +222,24 @@ def set_value(tree: dict[str, Any], path: str, value: Any) -> None:
             raise UserError("--set", path, what)
         tree = child
     tree[last] = value
+
+
+def keep_one_budget(tree: dict[str, Any], paths: Collection[str]) -> None:
+    """Take the other units out of `train.budget` in place where one of them was set over the file.
+
+    Args:
+        paths: the keys that were set.
+
+    >>> tree = {"train": {"budget": {"flops": 1e15, "steps": 40}}}
+    >>> keep_one_budget(tree, ["train.budget.steps"])
+    >>> tree
+    {'train': {'budget': {'steps': 40}}}
+    """
+    train = tree.get("train")
+    budget = train.get("budget") if isinstance(train, dict) else None
+    if not isinstance(budget, dict):
+        return
+    units = [key for key in BudgetConfig.model_fields if f"train.budget.{key}" in paths]
+    if any(budget.get(key) is not None for key in units):
+        for other in BudgetConfig.model_fields.keys() - set(units):
+            budget.pop(other, None)

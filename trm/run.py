@@ -257,7 +257,7 @@ def _experiment(config: Experiment | Mapping[str, Any] | Path | str) -> Experime
                 "sweep's file give `search.config.config.read_config(file).default`"
             )
     if "task" in tree:
-        tree["task"] = absolute_files(tree["task"])
+        tree["task"] = absolute_files(tree["task"], *folders)
     return load_experiment(tree, folders)
 
 

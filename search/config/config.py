@@ -102,6 +102,7 @@ def read_config(
             experiment that breaks the schema; one line naming key, value and remedy.
     """
     raw: Mapping[str, Any]
+    beside: tuple[Path, ...] = ()
     if isinstance(source, Config):
         if not (sets := [*sets]):
             return source
@@ -118,7 +119,7 @@ def read_config(
         raw = read_yaml(path)
         beside = () if is_preset else (path.absolute().parent,)
         folders = (*working_folders(), *beside)
-    tree = prepared_tree(raw, sets)
+    tree = prepared_tree(raw, sets, *beside)
     import_plugins(plugin_names(tree), folders)
     return config_from(tree, tuple(dict.fromkeys(folders)))
 

@@ -13,7 +13,7 @@ from curricula.component import nearest
 from search.config.ablations import OLD_SECTION, SECTION
 from search.config.sections import SweepSections
 from search.space.foreign_words import SECTIONS as SECTIONS_OF_OTHERS
-from trm.config import SECTIONS, absolute_files, set_value
+from trm.config import SECTIONS, absolute_files, keep_one_budget, set_value
 from trm.errors import RenamedWarning, UserError
 from trm.files.paths import checked_path
 from trm.files.yaml12 import parse_value, read_yaml
@@ -25,22 +25,33 @@ def load_tree(source: str | Path, sets: Iterable[str] = ()) -> dict[str, Any]:
     Raises:
         UserError: neither file nor preset, broken YAML, an unknown section or a malformed setting.
     """
-    return prepared_tree(read_yaml(preset_or_path(source)[0]), sets)
+    path, is_preset = preset_or_path(source)
+    return prepared_tree(read_yaml(path), sets, None if is_preset else path.absolute().parent)
 
 
-def prepared_tree(given: Mapping[str, Any], sets: Iterable[str] = ()) -> dict[str, Any]:
+def prepared_tree(
+    given: Mapping[str, Any], sets: Iterable[str] = (), beside: Path | None = None
+) -> dict[str, Any]:
     """A tree with today's names and `key=value` settings on top, of known sections alone.
+
+    A unit of `train.budget` that is set takes the place of the file's.
+
+    Args:
+        beside: the file's folder, where data is looked for that is not in the working directory.
 
     Raises:
         UserError: an unknown section or a malformed setting.
     """
     tree = _with_new_names(deepcopy(dict(given)))
+    paths = []
     for setting in sets:
         path, equals, text = setting.partition("=")
         if not equals or not path:
             raise UserError("--set", setting, "must be key=value, as in train.seed=3")
         path = _new_name(path)
         set_value(tree, path, parse_value(text, f"--set {path}"))
+        paths.append(path)
+    keep_one_budget(tree, paths)
     known = [*SECTIONS, *SweepSections.model_fields]
     for key in tree:
         if key not in known:
@@ -48,7 +59,7 @@ def prepared_tree(given: Mapping[str, Any], sets: Iterable[str] = ()) -> dict[st
             remedy = nearest(str(key), known) if theirs is None else f"another tool's: {theirs}"
             raise UserError(f"{key}: unknown section: {remedy}")
     if "task" in tree:
-        tree["task"] = absolute_files(tree["task"])
+        tree["task"] = absolute_files(tree["task"], beside)
     return tree
 
 

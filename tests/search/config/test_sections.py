@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from search.config.config import read_config
 from search.config.file import load_tree, presets
 from search.config.sections import SweepSections, sweep_sections
 from search.space.space import Space
@@ -99,6 +100,39 @@ def test_puzzle_files_are_made_absolute_wherever_they_stand(
     ):  # fmt: skip
         (tmp_path / "a.yaml").write_text(dump_yaml({"task": task}))
         assert load_tree("a.yaml") == {"task": expected}
+
+
+def test_data_is_found_beside_the_file_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+    config = there / "a.yaml"
+    config.write_text(dump_yaml({"task": {"name": "sudoku", "file": "data/p.txt"}}))
+    assert load_tree(config)["task"]["file"] == str(here / "data/p.txt"), "neither is there"
+    for folder in (there, here):
+        (folder / "data").mkdir()
+        (folder / "data/p.txt").write_text("")
+        assert load_tree(config)["task"]["file"] == str(folder / "data/p.txt")
+        assert read_config(config).default_tree["task"]["file"] == str(folder / "data/p.txt")
+
+
+def test_a_unit_of_the_budget_takes_the_place_of_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("task: arrows\ntrain: {budget: {flops: 1e15, steps: null, minutes: null}}\n")
+
+    def budget(*sets: str) -> Any:
+        return load_tree(path, sets)["train"]["budget"]
+
+    assert budget("train.budget.steps=40") == {"steps": 40}
+    assert budget("train.budget={minutes: 2}") == {"minutes": 2}
+    assert budget("train.budget={minutes: 2}", "train.budget.steps=9") == {"steps": 9}
+    assert budget("train.budget.steps=null")["flops"] == 1e15, "which sets nothing"
+    assert read_config(path, ["train.budget.minutes=2"]).default.train.budget.minutes == 2
+    with pytest.raises(UserError, match="holds steps and flops"):
+        read_config(path, ["train.budget.steps=2", "train.budget.flops=1e9"])
 
 
 def test_a_file_wins_over_a_preset_of_its_name(

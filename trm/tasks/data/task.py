@@ -63,7 +63,8 @@ class DataConfig(TaskConfig):
 
     Attributes:
         file: a file, or a folder of files, maybe named train, valid and test; `~` is the home
-            folder, a relative path starts at the working directory.
+            folder, a relative path starts at the working directory or,
+            where nothing is there, beside the YAML file.
         columns: what columns are called in the file, by the names above.
         separator: what stands between the words of a text; empty: each character is a token; null
             finds out.
