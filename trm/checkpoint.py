@@ -160,8 +160,11 @@ def read_head(folder: Path, *, plugins: bool = False) -> Head:
         raise UserError(f"{path}: damaged: {_line(error)}: use another checkpoint") from error
 
 
-def read_state(folder: Path, head: Head) -> State:
+def read_state(folder: Path, head: Head, *, training: bool = True) -> State:
     """The tensors of a checkpoint and its values.
+
+    Args:
+        training: whether what only going on needs is read too; a sweep's `winner/` lacks it.
 
     Raises:
         UserError: a file is missing, damaged, or no safetensors file.
@@ -169,7 +172,7 @@ def read_state(folder: Path, head: Head) -> State:
     return State(
         weights=_tensors(folder / "weights.safetensors", head),
         ema=_tensors(folder / "ema.safetensors", head) if head.config.train.ema else {},
-        training=_tensors(folder / "training.safetensors", head),
+        training=_tensors(folder / "training.safetensors", head) if training else {},
         values=head.values,
     )
 

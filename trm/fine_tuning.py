@@ -111,7 +111,9 @@ def graft(path: Path, config: Experiment, task: Task) -> Graft:
     folder = checkpoint_in(path)
     head = read_head(folder, plugins=True)
     _require_same_network(folder, head.config.model, config.model)
-    state = read_state(folder, head)
+    # A sweep's `winner/` has weights alone.
+    whole = (folder / "training.safetensors").is_file()
+    state = read_state(folder, head, training=whole)
     old = state.weights | state.ema
     fresh = TRM(
         config.model,

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from search.config.plan import read_plan
 from search.engine.packing.packings import PACKING_FILE, read_packings
 from search.explore.warm_start import START_FILE, read_start
+from search.export.weights import FOLDER as WINNER
 from search.ledger.attempts import FOLDER as ATTEMPTS
 from search.ledger.attempts import read_attempts_part
 from search.ledger.files import (
@@ -120,6 +121,7 @@ def check_run(folder: Place | str) -> FolderCheck:
         elif (where / SPARE / name).is_file():
             check.found.append(FileState(where / name, "damaged", "is missing"))
     _check_checkpoints(check)
+    _check_winner(check)
     _check_spare(check)
     if isinstance(where, Path):
         check.found += (
@@ -290,6 +292,20 @@ def _check_checkpoints(check: FolderCheck) -> None:
         check.found.append(
             FileState(check.folder / "checkpoints", "whole", f"{found} to go on from")
         )
+
+
+def _check_winner(check: FolderCheck) -> None:
+    """The weights that the sweep has kept; half a copy is made again, and nobody looks at it."""
+    folder = check.folder / WINNER
+    lying: list[Place] = list(folder.iterdir()) if folder.is_dir() else []
+    for path in sorted((path for path in lying if path.name.isdigit()), key=str):
+        with local_copy(path) as copy:
+            damage = damage_of(copy)
+        if damage is None:
+            check.found.append(FileState(path, "whole", "weights of the winner"))
+        else:
+            what = f"{damage}; `trm sweep ... --resume` copies it again"
+            check.found.append(FileState(path, "damaged", what))
 
 
 def _needed(check: FolderCheck) -> Iterator[Place]:

@@ -17,6 +17,7 @@ from typing import Any
 from search.analysis.check import FolderCheck, check_run
 from search.engine.packing.packings import PACKING_FILE
 from search.explore.warm_start import START_FILE
+from search.export.weights import FOLDER as WINNER
 from search.ledger.attempts import FOLDER as ATTEMPTS
 from search.ledger.attempts import write_attempts
 from search.ledger.book import Book, apply, note_attempt
@@ -146,6 +147,10 @@ def _mend_files(repair: Repair, check: FolderCheck) -> None:
         elif path.parent.parent.parent == repair.folder / "checkpoints" and path.exists():
             _set_aside(repair, path)
             repair.done.append(f"{_below(repair, path)}: set aside; its trial begins afresh")
+        elif path.parent == repair.folder / WINNER:
+            _set_aside(repair, path)
+            again = "`trm sweep ... --resume` copies it again"
+            repair.done.append(f"{_below(repair, path)}: set aside; {again}")
         elif path.parent == repair.folder / SPARE / "log":
             _set_aside(repair, path)
             repair.done.append(f"{_below(repair, path)}: set aside; nothing of the run needs it")

@@ -21,7 +21,7 @@ GROUPS = {
     },
     "one model": {
         "train": "train one model from a config or preset",
-        "eval": "evaluate a checkpoint",
+        "eval": "evaluate a run's winner, or a checkpoint",
         "solve": "solve one puzzle and show the answer forming",
         "tasks": "list, preview and write the data of tasks",
         "curriculum": "draw what a curriculum drives over a run, and the compute that it saves",

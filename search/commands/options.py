@@ -65,6 +65,19 @@ def add_retry(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """`CHECKPOINT` and `--trial`."""
+    parser.add_argument(
+        "checkpoint", type=a_place, metavar="RUN",
+        help="a sweep's run folder or its URI (the winner's weights), the folder of `trm train`, "
+        "or a checkpoint",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trial", type=int, metavar="ID",
+        help="of a sweep's run: the last checkpoint of this trial instead of the winner's",
+    )  # fmt: skip
+
+
 def ends_well(work: Callable[[], None], *, limited: str = "") -> int:
     """Do the work of a command; an end that is no defect becomes one line on stderr.
 

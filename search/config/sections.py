@@ -138,6 +138,10 @@ class StabilityConfig(Component):
         confidence: of robust scores and intervals, and at which a candidate leaves the race.
         promise_seeds: further seeds of the winner and of the reference recipe, which make the
             promised interval.
+        keep: of how many of the winner's promise runs, the best first, the weights are kept in
+            `winner/`; 0 keeps none.
+        keep_mb: megabytes that these may take; a run's that do not fit are left out. null is no
+            limit.
     """
 
     candidates: int = Field(default=3, ge=1, le=10_000)
@@ -147,6 +151,8 @@ class StabilityConfig(Component):
     budget: int | None = Field(default=None, ge=1, le=MOST_TRIALS)
     max_seeds: int | None = Field(default=None, ge=1, le=1000)
     promise_seeds: int = Field(default=3, ge=2, le=1000)
+    keep: int = Field(default=1, ge=0, le=1000)
+    keep_mb: float | None = Field(default=None, gt=0.0, le=1e9)
     confidence: float = Field(default=0.9, gt=0.0, lt=1.0)
 
     @model_validator(mode="after")

@@ -15,11 +15,12 @@ _OWN = {
     "attempts": r"\d{6,}\.parquet",
     "log": r"\d{6,}\.jsonl",
     "checkpoints": r"\d+",
+    "winner": r"\d+",
 }
 """Folders in which all is ours, and the names of what may be there; a hidden `.tmp` is a write that
 was cut short."""
 _NAMED = 3
-_HALF_WRITTEN = r"|\.[^/]*\.tmp"
+_HALF_WRITTEN = r"|\.[^/]*\.(tmp|partial)"
 
 
 def strays_in(folder: Path) -> list[Path]:

@@ -23,12 +23,14 @@ from search.engine.driver import Runner, driving
 from search.engine.presence import present_in
 from search.explore.warm_start import read_warm, require_runs, write_start
 from search.export.export import BEST_FILE, export
+from search.export.weights import keep_weights
 from search.ledger.book import holds_ablations
 from search.ledger.files import RUN_FILE, DamagedFileError, write_atomically
 from search.ledger.ledger import Ledger
 from search.ledger.lineage import spent
 from search.ledger.reader import holds_ledger
 from search.ledger.storage import Place, create_run_folder, place
+from search.logs.console import warn
 from search.logs.terminal import SweepDisplay
 from search.logs.trial_log import require_logs
 from search.stability.confirm import finalists
@@ -236,6 +238,7 @@ def _finish(
         ledger.room.until(partial(stages.result.save, ledger.folder))
         best = export(ledger.folder, "trm", task=task)
         ledger.room.until(partial(write_atomically, ledger.folder / BEST_FILE, best))
+        keep_weights(plan, ledger, stages.result, warn)
 
 
 def _every(seconds: float, ask: Callable[[], bool]) -> Callable[[], bool]:

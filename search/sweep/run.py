@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.config.plan import read_plan
 from search.ledger.reader import read_curves, read_trials
 from search.ledger.storage import Place, place
 from search.ledger.trial import Trial
 from search.stability.result import Result, read_result
+
+if TYPE_CHECKING:
+    from trm.solver import Solver
 
 
 class Run:
@@ -48,6 +51,23 @@ class Run:
         from search.export.export import export
 
         return export(self.folder, format, trial)
+
+    def solver(self, trial: int | None = None, device: str = "auto") -> Solver:
+        """The winner with its weights, or another trial's last checkpoint: it evaluates and solves.
+
+        Args:
+            trial: its number; None is the best on `valid` of the winner's promise runs, whose
+                score there is a little lucky.
+            device: `auto`, `cpu`, `cuda` or `mps`.
+
+        Raises:
+            UserError: no winner yet, no such trial, or its checkpoint is gone.
+        """
+        from search.export.weights import weights_of
+        from trm.solver import load
+
+        with weights_of(self.folder, trial) as weights:
+            return load(weights.checkpoint, device)
 
     def best(self) -> Result | None:
         """What the confirm stage found; None while it has not ended."""

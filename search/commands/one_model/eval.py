@@ -1,8 +1,10 @@
-"""Evaluate a checkpoint: exact accuracy, cells, halting, and accuracy against steps.
+"""Evaluate a trained model: exact accuracy, cells, halting, and accuracy against steps.
 
-The averaged weights (EMA) are used where the run kept them. Every puzzle runs all its supervision
-steps; what stopping early would give stands beside it.
+Of a sweep's run it is the winner's: the best on `valid` of its promise runs, and so a little lucky
+there; `--split test` is not. The averaged weights (EMA) are used where the run kept them. Every
+puzzle runs all its supervision steps; what stopping early would give stands beside it.
 
+  trm eval runs/mine --split test
   trm eval runs/sudoku4-train
   trm eval runs/sudoku9-train --data puzzles.txt --steps 32 --json
   trm eval runs/arc-train --split test --submission submission.json
@@ -16,10 +18,12 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from search.commands.options import a_path, positive, probability
+from search.commands.options import a_path, add_weights, positive, probability
 from trm.errors import UserError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -30,9 +34,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm eval`."""
-    parser.add_argument(
-        "checkpoint", type=a_path, help="a checkpoint, or the folder of `trm train`"
-    )
+    add_weights(parser)
     parser.add_argument(
         "--split", choices=["train", "valid", "test"], default="valid",
         help="which examples of the task (default: valid; test is for final numbers); those beyond "
@@ -62,7 +64,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print; returns the exit code."""
+    from search.export.weights import weights_of
+    from search.logs.console import say
 
+    with weights_of(args.checkpoint, args.trial) as weights:
+        if weights.words:
+            say(weights.words)
+        return _evaluate(args, weights.checkpoint)
+
+
+def _evaluate(args: argparse.Namespace, checkpoint: Path) -> int:
     import numpy as np
 
     from search.logs.console import task_progress
@@ -72,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from trm.solver import load
 
     with task_progress() as progress:
-        solver = load(args.checkpoint, args.device, progress=progress, key="--device")
+        solver = load(checkpoint, args.device, progress=progress, key="--device")
         task = solver.task
         split = (
             task.read(args.data, examples=args.examples, cache=cache_folder(), progress=progress)

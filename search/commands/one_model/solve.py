@@ -5,6 +5,9 @@ the fourth example of a split. Sudoku: the cells row by row, `0`, `.` or `*` for
 for 9x9); of a puzzle with several solutions any will do. Arrows: letters u, r, d, l row by row, the
 start in upper case. Mixture: as the first of its tasks has it that takes the text.
 
+Of a sweep's run the winner solves it: the best on `valid` of its promise runs.
+
+  trm solve runs/mine valid:3
   trm solve runs/sudoku4-train .3....2..1....4.
   trm solve runs/maze-train valid:3 --picture maze.svg
 """
@@ -16,7 +19,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from search.commands.options import a_path, positive
+from search.commands.options import a_path, add_weights, positive
 from trm.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,9 +31,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm solve`."""
-    parser.add_argument(
-        "checkpoint", type=a_path, help="a checkpoint, or the folder of `trm train`"
-    )
+    add_weights(parser)
     parser.add_argument("puzzle", help="the puzzle, `-` for standard input, or SPLIT:INDEX")
     parser.add_argument(
         "--steps", type=positive, metavar="N",
@@ -47,11 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show the answer forming; returns the exit code."""
-    from search.logs.console import task_progress
+    from search.export.weights import weights_of
+    from search.logs.console import say, task_progress
     from trm.solver import load
 
-    with task_progress() as progress:
-        solver = load(args.checkpoint, args.device, progress=progress, key="--device")
+    with weights_of(args.checkpoint, args.trial) as weights, task_progress() as progress:
+        if weights.words:
+            say(weights.words)
+        solver = load(weights.checkpoint, args.device, progress=progress, key="--device")
     task = solver.task
     if args.picture:
         _refuse_picture(args.picture, task)

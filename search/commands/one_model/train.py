@@ -14,10 +14,10 @@ end. What the failure detectors found is printed in words; `trm diagnose DIR` sa
 
   trm train other.yaml --from runs/seed7                      # fine-tune
 
-`--from` begins with the weights of a checkpoint, or of the newest one of a training's folder: the
-averaged ones where it has them. Optimiser, step count and curriculum begin anew; `trm guide
-your-task` says what another vocabulary or length may take over, and `train.freeze` what stands
-still at first. `trm sweep` has no such option.
+`--from` begins with the weights of a checkpoint, of the newest one of a training's folder, or of a
+sweep's winner: the averaged ones where it has them. Optimiser, step count and curriculum begin
+anew; `trm guide your-task` says what another vocabulary or length may take over, and `train.freeze`
+what stands still at first. `trm sweep` has no such option.
 
 `--processes N` shares every batch out over N processes on this machine, each with a GPU, or with
 `train.threads` CPU threads, of its own: the run is that of one process but for rounding, and can go
@@ -63,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--from", type=a_path, metavar="CHECKPOINT", dest="start",
-        help="begin with the weights of a checkpoint or of a training's folder instead of fresh "
-        "ones",
+        help="begin with the weights of a checkpoint, a training's folder or a sweep's winner "
+        "instead of fresh ones",
     )  # fmt: skip
     parser.add_argument(
         "--resume", action="store_true",
@@ -113,9 +113,10 @@ def run(args: argparse.Namespace) -> int:
         note(f"{len(read.space.parameters)} searched values are taken at their defaults")
     _say_what_is_not_read(args.sets)
     out: Path = args.out or Path("runs") / f"{config.name}-train"
+    start = _start(args.start)
     logs = read.sections.log
     if args.address is not None:
-        return _on_cluster(args, config.tree() | {"log": logs.model_dump(mode="json")}, out)
+        return _on_cluster(args, config.tree() | {"log": logs.model_dump(mode="json")}, out, start)
     try:
         with (
             training_log(logs, out, config.name, config.tree()) as log,
@@ -142,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
             training = train(
                 config,
                 out,
-                start=args.start,
+                start=start,
                 resume=args.resume,
                 processes=args.processes,
                 meeting=meeting,
@@ -163,7 +164,19 @@ def run(args: argparse.Namespace) -> int:
     return _conclude(training, args.json)
 
 
-def _on_cluster(args: argparse.Namespace, tree: dict[str, Any], out: Path) -> int:
+def _start(given: Path | None) -> Path | None:
+    """The checkpoint or training of `--from`; of a sweep's run, the winner's weights."""
+    from search.export.weights import weights_of
+
+    if given is None:
+        return None
+    with weights_of(given) as weights:
+        return weights.checkpoint
+
+
+def _on_cluster(
+    args: argparse.Namespace, tree: dict[str, Any], out: Path, start: Path | None
+) -> int:
     from search.engine.together import train_on_cluster
     from search.logs.console import note
     from trm.run import Stopped
@@ -171,7 +184,7 @@ def _on_cluster(args: argparse.Namespace, tree: dict[str, Any], out: Path) -> in
     options = ["--resume"] if args.resume else []
     options += ["--json"] if args.json else []
     options += ["--verbose"] if args.verbose else []
-    options += [] if args.start is None else ["--from", str(args.start.absolute())]
+    options += [] if start is None else ["--from", str(start.absolute())]
     try:
         end = train_on_cluster(
             tree, out.absolute(), args.processes, args.address, options=options, say=note

@@ -2,7 +2,9 @@
 
 Any value of the config may be a distribution instead, as in `lr: {loguniform: [1e-4, 1e-2]}`. The
 run folder holds `sweep.yaml` (the sweep as resolved), `trials/` and `curves/` (Parquet),
-`study.log` (an Optuna journal), `checkpoints/`, `result.json` and, at the end, `best.yaml`.
+`study.log` (an Optuna journal), `checkpoints/`, `result.json` and, at the end, `best.yaml` and
+`winner/`, the weights of the best of the winner's promise runs (`stability.keep`), which `trm eval
+RUN` and `trm solve RUN` use.
 
   trm sweep sudoku4
   trm sweep my.yaml --trials 200 --out runs/mine --address auto
@@ -117,11 +119,13 @@ def print_result(done: Run, *, as_json: bool, explain: bool = False) -> None:
         return
     print(result_table(done, explain=explain))
     best = done.folder / "best.yaml"
+    run = shlex.quote(str(done.folder))
     if isinstance(best, Path):
-        print(f"\nwritten to {best}; train it with: trm train {best}")
+        print(f"\nwritten to {best}; train it with: trm train {shlex.quote(str(best))}")
     else:
-        run = shlex.quote(str(done.folder))
         print(f"\nwritten to {best}; fetch it with: trm export {run} --out best.yaml")
+    if done.plan.sections.stability.keep:
+        print(f"its weights are kept; use them with: trm eval {run} --split test")
 
 
 def _dry_run(args: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ from search.config.sections import sweep_sections
 from search.guide.pages import folder
 from search.space.space import Space
 from tests.support.blocks import Block, blocks, command_lines
+from tests.support.weighted import with_weights
 from trm.config import experiment_from
 from trm.files.yaml12 import parse_yaml
 from trm.tasks import TASKS
@@ -48,7 +49,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the pages speak of: finished runs, puzzles, a plug-in."""
     home = tmp_path_factory.mktemp("guide")
     for name in ("mine", "first", "demo", "a", "b"):
-        shutil.copytree(DATA / "finished", home / "runs" / name)
+        with_weights(shutil.copytree(DATA / "finished", home / "runs" / name))
     head = home / "runs/b/run.json"
     head.write_text(head.read_text().replace("v1-", "v2-"))
     shutil.copy(DATA / "sweep.yaml", home / "tiny.yaml")
