@@ -16,7 +16,7 @@ from search.ledger.storage import Place, place
 from search.ledger.trial import Row, Trial
 from search.logs.console import exact_text
 from search.logs.driver_log import RunEvent, read_driver_logs
-from search.logs.terminal import parameters
+from search.logs.parameters import parameters
 from trm.errors import UserError
 
 _TRACE = "Traceback (most recent call last):"
@@ -115,7 +115,7 @@ class TrialStory:
         lines = [
             f"trial {trial.id}: {trial.stage}, candidate {trial.candidate}, seed {trial.seed}: "
             f"{state}",
-            f"  {parameters(trial, 20)}",
+            f"  {parameters(trial, 10_000)}",
             f"  {trial.attempts} attempts, {len(self.reports)} reports, {trial.seconds:.0f} s",
         ]
         if trial.checkpoint:

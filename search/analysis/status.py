@@ -22,7 +22,7 @@ from search.ledger.files import RUN_FILE
 from search.ledger.lineage import spent
 from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
-from search.logs.terminal import parameters
+from search.logs.parameters import parameters, terminal_width
 from search.stability.result import Result, read_result
 from search.sweep.run import Run
 from trm.files.driver_note import DriverNote, read_note
@@ -147,6 +147,7 @@ def status_text(folder: Place | str, *, explain: bool = False) -> str:
     lines += [f"  {one.text()}" for one in read_paces(where)]
     if work:
         lines.append(f"  {Work(**work).text()}")
+        lines += [f"  {line}" for line in (Work(**work).purpose(),) if line]
     lines += _work_lines(state)
     if state["constraints"]:
         lines.append(f"  must keep {', '.join(state['constraints'])}")
@@ -157,21 +158,21 @@ def status_text(folder: Place | str, *, explain: bool = False) -> str:
     lines.append(
         f"  {state['compute']:.2e} training FLOPs in {state['seconds'] / 60:.1f} worker minutes"
     )
+    wide, order = terminal_width(), plan.space.as_written
     if state["best"]:
         seeds = "one seed" if plan.seeds == 1 else f"{plan.seeds} seeds"
         lines.append(f"best explored ({seeds} each, so optimistic):")
         for row in state["best"]:
             trial = trials[row["trial"]]
             broken = "" if row["feasible"] else "  breaks a constraint"
-            score = f"{row['score']:.4f}"
-            lines.append(f"  trial {trial.id:>4}  {score}  {parameters(trial, 8)}{broken}")
+            head = f"  trial {trial.id:>4}  {row['score']:.4f}  "
+            lines.append(head + parameters(trial, wide - len(head + broken), order) + broken)
     if state["front"]:
         lines.append(f"Pareto front of the search, {len(state['front'])} configs:")
         for row in state["front"]:
             trial = trials[row["trial"]]
-            lines.append(
-                f"  trial {trial.id:>4}  {values_text(row['values'])}  {parameters(trial, 4)}"
-            )
+            head = f"  trial {trial.id:>4}  {values_text(row['values'])}  "
+            lines.append(head + parameters(trial, wide - len(head), order))
     if state["stragglers"]:
         lines.append("slow, silent or in trouble:")
         lines += [f"  trial {one['trial']:>4}  {one['why']}" for one in state["stragglers"]]

@@ -33,6 +33,7 @@ from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.ledger.wall_clock import WallClock
 from search.logs.console import warn
+from search.logs.deciding import decides
 from search.logs.driver_log import driver_log
 from search.logs.kept_text import SECRETS_VARIABLE
 from search.logs.terminal import SweepDisplay
@@ -303,7 +304,9 @@ def run_further(
         return
     display = runner.display
     display.maximizes = plan.objective.maximizes
-    display.stage(stage, len(trials), len(trials) - len(waiting))
+    display.order = plan.space.as_written
+    decided = decides(trials[0].stage, plan)
+    display.stage(stage, len(trials), len(trials) - len(waiting), decides=decided)
     with driving(plan, ledger, runner, presence) as driver, display:
         driver.run(FixedTrials(waiting, plan.objective, floor))
     ledger.flush()

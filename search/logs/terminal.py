@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,9 +18,12 @@ from rich.text import Text
 
 from search.ledger.trial import Trial
 from search.logs.console import console, duration, task_progress
+from search.logs.parameters import parameters
 
 _REFRESH_PER_SECOND = 4
-_SHOWN_PARAMETERS = 4
+_ASK_SECONDS = 1.0
+"""Between two estimates of the time that is left of all."""
+_BAR = 30
 
 
 @dataclass
@@ -42,12 +45,19 @@ class SweepDisplay:
     Attributes:
         maximizes: whether more of the score is better.
         at_once: trials that the cluster has room for now; None if it is not known yet.
+        order: the parameters' names in the order in which they are shown.
+        whole: seconds to the end of all stages, None early on; asked after an event, at most once
+            a second.
     """
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet or not console.is_terminal
         self.maximizes = True
         self.at_once: int | None = None
+        self.order: Sequence[str] = ()
+        self.whole: Callable[[], float | None] = lambda: None
+        self._whole: tuple[float, float | None] = (0.0, None)
+        self._place = self._decides = ""
         self._live: Live | None = None
         self._stage = "preparing"
         self._wanted = 0
@@ -87,9 +97,17 @@ class SweepDisplay:
         if not self._quiet:
             console.print(line, highlight=False)
 
-    def stage(self, name: str, wanted: int, done: int = 0) -> None:
-        """A new stage of `wanted` trials begins, `done` of which ended in an earlier run."""
+    def stage(
+        self, name: str, wanted: int, done: int = 0, *, place: str = "", decides: str = ""
+    ) -> None:
+        """A new stage of `wanted` trials begins, `done` of which ended before.
+
+        Args:
+            place: the stage's among all, as `stage 1 of 3`.
+            decides: what it decides.
+        """
         self._stage, self._wanted = name, wanted
+        self._place, self._decides = place, decides
         self._outcomes = Counter({"done before": done} if done else {})
         self._running = {n: r for n, r in self._running.items() if r.trial.stage == "reference"}
         self._paused.clear()
@@ -107,6 +125,7 @@ class SweepDisplay:
             if self._counts(trial):
                 self._progress_done += max(row["progress"] - running.progress, 0.0)
             running.progress, running.score = row["progress"], score
+        self._ask()
 
     def paused(self, trial: Trial) -> None:
         """A trial waits until it is gone on with."""
@@ -122,6 +141,7 @@ class SweepDisplay:
         completed = trial.completed and trial.score is not None
         if completed and self._is_best(trial.score or 0.0):
             self._best = (trial.score or 0.0, trial)
+        self._ask()
 
     def _counts(self, trial: Trial) -> bool:
         """Whether a trial is of the stage that is drawn; the reference recipe's may run early."""
@@ -149,51 +169,76 @@ class SweepDisplay:
         share_left = max(left * mean - running, 0.0)
         return spent / self._progress_done * share_left
 
+    def _ask(self) -> None:
+        if not self._quiet and time.monotonic() - self._whole[0] >= _ASK_SECONDS:
+            left = self.whole()
+            self._whole = (time.monotonic(), left)
+
+    def _left(self) -> str:
+        """The time that is left of all stages, else of this one."""
+        asked, whole = self._whole
+        if whole is not None:
+            return f"about {duration(max(whole - (time.monotonic() - asked), 0.0))} left of all"
+        left = self.seconds_left()
+        return "" if left is None else f"about {duration(left)} left of this stage"
+
     def render(self) -> RenderableType:
         """The picture as it is now."""
         ended = sum(self._outcomes.values())
         counts = {**self._outcomes, "waiting": len(self._paused)}
         outcomes = "  ".join(f"{name} {n}" for name, n in sorted(counts.items()) if n)
-        left = self.seconds_left()
-        head = Table.grid(padding=(0, 2))
-        head.add_row(
-            Text(self._stage, style="bold"),
-            ProgressBar(total=max(self._wanted, 1), completed=ended, width=30),
+        words = [
             f"{ended} of {self._wanted}",
-            "" if left is None else f"about {duration(left)} left",
+            self._left(),
             "" if self.at_once is None else f"{self.at_once} at once",
+        ]
+        name = ", ".join(filter(None, (self._stage, self._place)))
+        taken = sum(len(word) + 2 for word in (name, *words))
+        head = Table.grid(padding=(0, 2))
+        for _ in range(5):
+            head.add_column(no_wrap=True, overflow="ellipsis")
+        bar = max(min(_BAR, console.width - taken), 4)
+        head.add_row(
+            Text(name, style="bold"),
+            ProgressBar(total=max(self._wanted, 1), completed=ended, width=bar),
+            *words,
         )
-        lines: list[RenderableType] = [head, Text(outcomes, style="dim")]
+        lines: list[RenderableType] = [head]
+        if self._decides:
+            lines.append(_line(f"decides {self._decides}", "dim"))
+        lines.append(_line(outcomes, "dim"))
         if self._best:
             score, trial = self._best
-            lines.append(Text(f"best {score:.4f}  trial {trial.id}  {parameters(trial)}"))
-        table = Table(box=None, header_style="dim")
-        for column in ("worker", "trial", "seed", "progress", "score", "parameters"):
-            table.add_column(column)
-        for running in self._running.values():
-            table.add_row(
-                running.worker,
-                str(running.trial.id),
-                str(running.trial.seed),
-                f"{running.progress:.0%}",
-                "" if running.score is None else f"{running.score:.4f}",
-                parameters(running.trial),
+            best = f"best {score:.4f}  trial {trial.id}  "
+            lines.append(_line(best + parameters(trial, console.width - len(best), self.order)))
+        return Group(*lines, self._workers()) if self._running else Group(*lines)
+
+    def _workers(self) -> Table:
+        """What each worker does; each on one line, however narrow the terminal."""
+        rows = [
+            (
+                one.worker,
+                str(one.trial.id),
+                str(one.trial.seed),
+                f"{one.progress:.0%}",
+                "" if one.score is None else f"{one.score:.4f}",
+                one.trial,
             )
-        return Group(*lines, table) if self._running else Group(*lines)
+            for one in list(self._running.values())
+        ]
+        names = ("worker", "trial", "seed", "progress", "score")
+        wide = [max(map(len, cells)) for cells in zip(names, *(r[:5] for r in rows), strict=True)]
+        left = console.width - sum(width + 1 for width in wide) - 1
+        table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+        for column in (*names, "parameters"):
+            table.add_column(column, no_wrap=True, overflow="ellipsis")
+        for *cells, trial in rows:
+            table.add_row(*cells, parameters(trial, left, self.order))
+        return table
 
 
-def parameters(trial: Trial, most: int = _SHOWN_PARAMETERS) -> str:
-    """A trial's parameters in few words.
-
-    >>> parameters(Trial(0, "explore", 0, 0, {"optimizer.lr": 0.00123, "model.H_cycles": 2}, {}))
-    'lr=0.00123 H_cycles=2'
-    """
-    shown = []
-    for name, value in trial.params.items():
-        text = f"{value:.3g}" if isinstance(value, float) else str(value)
-        shown.append(f"{name.rpartition('.')[2]}={text}")
-    more = f" +{len(shown) - most}" if len(shown) > most else ""
-    return " ".join(shown[:most]) + more
+def _line(text: str, style: str = "") -> Text:
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 @contextmanager

@@ -138,20 +138,24 @@ def resolve_node(node: Any, value: Callable[[Distribution], Any]) -> Any:
     return node
 
 
-def node_order(node: Any) -> Iterator[str]:
-    """Names of all parameters below a node, in the order in which a draw would meet them."""
+def node_order(node: Any, *, as_written: bool = False) -> Iterator[str]:
+    """Names of all parameters below a node, in the order in which a draw would meet them.
+
+    Args:
+        as_written: in the order of the file instead.
+    """
     if isinstance(node, Range):
         yield node.name
     elif isinstance(node, Branch):
         yield node.choice.name
         for child in node.nodes.values():
-            yield from node_order(child)
+            yield from node_order(child, as_written=as_written)
     elif isinstance(node, Mapping):
-        for key in sorted(node, key=str):
-            yield from node_order(node[key])
+        for key in node if as_written else sorted(node, key=str):
+            yield from node_order(node[key], as_written=as_written)
     elif isinstance(node, list):
         for child in node:
-            yield from node_order(child)
+            yield from node_order(child, as_written=as_written)
 
 
 def node_size(node: Any) -> float:

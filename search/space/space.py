@@ -92,6 +92,11 @@ class Space:
         return any(distribution.count > 1 for distribution in self.parameters.values())
 
     @property
+    def as_written(self) -> list[str]:
+        """The names of the parameters in the order of the file."""
+        return [*node_order(self.root, as_written=True)]
+
+    @property
     def size(self) -> float:
         """How many different trees can be drawn; infinite if any range is continuous."""
         return node_size(self.root)

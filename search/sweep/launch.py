@@ -37,6 +37,7 @@ from search.stability.confirm import finalists
 from search.sweep.first_points import resolve_first
 from search.sweep.run import Run
 from search.sweep.stages import LimitReachedError, NoWinnerError, SweepStages
+from search.sweep.time_left import seconds_left
 from trm.errors import UserError
 from trm.files.presence import Presence
 from trm.files.run_folder import cache_folder
@@ -222,6 +223,9 @@ def _finish(
             meter.parallel, meter.gpus = max(at_once, 1), bool(share.gpus)
             meter.devices = devices_of(share if share.gpus else driver.share)
 
+        runner.display.whole = lambda: seconds_left(
+            plan, ledger, driver.clock.seconds, meter.parallel
+        )
         over = _every(_LIMIT_SECONDS, lambda: meter.met() is not None)
         try:
             with runner.display:

@@ -18,6 +18,7 @@ from search.ledger.files import TEST_FILE, fields_of, read_json, require_unlost,
 from search.ledger.ledger import Ledger
 from search.ledger.storage import local_copy
 from search.ledger.trial import Trial
+from search.logs.deciding import decides, place_of
 from search.logs.optuna_journal import STUDY_FILE
 from search.logs.terminal import SweepDisplay
 from search.stability.confirm import (
@@ -79,6 +80,7 @@ class SweepStages:
         self.result: Result | None = None
         self._display = display
         display.maximizes = plan.objective.maximizes
+        display.order = plan.space.as_written
         self._meter = meter
         self._sources = self._stages(explore)
         self._current: Explore | Population | FixedTrials | None = None
@@ -150,13 +152,13 @@ class SweepStages:
         objective = self.plan.objective
         if explore and self.plan.breeds:
             population = Population(self.plan, self.ledger, self.floor)
-            self._display.stage("population", population.wanted, population.done)
+            self._enter("population", population.wanted, population.done)
             yield population
         elif explore:
             journal = self.ledger.scratch / STUDY_FILE
             start = read_start(self.ledger.folder, self.plan)
             exploring = Explore(self.plan, self.ledger, self.floor, journal, self._may_draw, start)
-            self._display.stage("explore", exploring.wanted, exploring.done)
+            self._enter("explore", exploring.wanted, exploring.done)
             try:
                 yield exploring
             finally:
@@ -172,13 +174,13 @@ class SweepStages:
         examples = len(subset(self.task.split("valid"), self.plan.default.train.valid_examples))
         race = ConfirmRace(self.plan, self.ledger, chosen, examples)
         trials = race.trials()
-        self._display.stage("confirm", race.rules.budget, _ended(trials))
+        self._enter("confirm", race.rules.budget, _ended(trials))
         yield FixedTrials(trials, objective, self.floor, race.next)
         candidates = rank(self.plan, self.ledger, examples)
         winner = self.ledger.trials[candidates[0].trial]
         promised, reference = promise_trials(self.plan, self.ledger, winner)
         trials = list({trial.id: trial for trial in (*promised, *reference)}.values())
-        self._display.stage("promise", len(trials), _ended(trials))
+        self._enter("promise", len(trials), _ended(trials))
         begun = self._early.close()
         self._running += len(begun)
         waiting = [trial for trial in trials if trial.id not in begun]
@@ -197,6 +199,10 @@ class SweepStages:
             improvement=None if promised == reference else improvement(self.plan, *promises),
             optimism=optimism(self.plan, candidates, promises[0]),
         )
+
+    def _enter(self, stage: str, wanted: int, done: int) -> None:
+        decided = decides(stage, self.plan)
+        self._display.stage(stage, wanted, done, place=place_of(stage), decides=decided)
 
     def _may_draw(self) -> bool:
         """Whether the limits leave room for one more trial and all that comes after the search."""

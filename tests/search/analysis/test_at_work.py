@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from cluster.packing import Packing, Probed
-from search.analysis.at_work import seconds_left
 from search.analysis.status import status, status_text
 from search.cli import main
 from search.engine.packing.packings import PACKING_FILE, DeviceClass, Packings
@@ -22,6 +21,7 @@ from search.ledger.wall_clock import WallClock
 from search.objectives.outcome import Outcome
 from search.report.facts import read_facts
 from search.report.headline import headline
+from search.sweep.time_left import seconds_left
 from tests.support.damaged import unfinished_run
 from tests.support.planned import planned
 
