@@ -1,8 +1,9 @@
-"""A comparison of runs as text: what differed, the facts of each, and a verdict for each pair."""
+"""A comparison of runs as text: a verdict for each pair, the facts of each, and what differed."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,67 +16,91 @@ _WIDEST = 60
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """What differed, the facts of each run, and a verdict for each pair."""
-    lines = [f"{run.label}  {run.folder}  ({run.study})" for run in comparison.runs]
-    lines += ["", "what differed:" if comparison.differences else "nothing differed in the configs"]
+    """A verdict for each pair, then the facts of each run and what differed."""
+    first, *others = comparison.runs
+    lines: list[str] = []
+    if comparison.hindrance:
+        lines.append(f"no verdict: {comparison.hindrance}")
+    else:
+        for other in others:
+            pair = comparison.pairs.get(other.label)
+            lines += verdict(first, other, pair, comparison.confidence)
+    lines += ["", *(f"{run.label}  {run.folder}  ({run.study})" for run in comparison.runs)]
+    lines += ["", *_facts(comparison.runs)]
     labels = [run.label for run in comparison.runs]
+    lines += ["", "what differed:" if comparison.differences else "nothing differed in the configs"]
     lines += _differences(comparison.differences, labels)
     if comparison.versions:
         lines += ["", "ran with:", *_differences(comparison.versions, labels)]
-    lines += ["", *_facts(comparison.runs), ""]
-    if comparison.hindrance:
-        return "\n".join([*lines, f"no verdict: {comparison.hindrance}"])
-    first, *others = comparison.runs
-    for other in others:
-        lines += verdict(first, other, comparison.pairs.get(other.label), comparison.confidence)
     return "\n".join(lines)
 
 
 def verdict(
     first: RunFacts, other: RunFacts, pair: Difference | None, confidence: float
 ) -> list[str]:
-    """Who won, by how much and how sure, in a few lines."""
+    """Which is ahead, by how much and how sure, and what to do, in a few lines.
+
+    One is ahead where the interval of the difference leaves out 0, at that confidence.
+    """
     a, b = first.label, other.label
     if pair is None:
+        unconfirmed = [run for run in (first, other) if not run.result]
+        which = " and ".join(f"{run.label} has no confirmed winner yet" for run in unconfirmed)
         return [
-            f"{a} against {b}: no verdict, for {' and '.join(_unfinished(first, other))}; the best "
-            "explored scores are what was chosen by, and optimistic"
+            f"no verdict on {a} and {b}: {which}; the best explored scores are what was chosen by, "
+            "and optimistic",
+            *(f"  trm stability {shlex.quote(run.folder)}" for run in unconfirmed),
         ]
-    leader, trailer = (a, b) if pair.mean >= 0 else (b, a)
-    head = f"{leader} won by {abs(pair.mean):.3f} over {trailer}"
+    ahead, behind = (first, other) if pair.mean >= 0 else (other, first)
+    by = f"{ahead.label} is {abs(pair.mean):.3f} better than {behind.label} so far"
     if pair.mean == 0.0:
-        head = f"{a} and {b} are equal so far"
+        by = f"{a} and {b} are equal so far"
     if pair.wins is None:
         return [
-            f"{head}; how sure is unknown, for one has a single seed or no two seeds differ: "
-            "confirm both over more seeds with `trm stability`"
+            f"undecided: {by}; how sure that is, is unknown, for one has a single seed or no two "
+            "seeds differ: confirm both over more seeds with `trm stability`"
         ]
     sign = -1.0 if pair.mean < 0 else 1.0
     low, high = sorted((sign * pair.low, sign * pair.high))
+    within = f"({confidence:.0%} interval {low:.3f} to {high:.3f})"
     share = pair.wins if pair.mean >= 0 else 1.0 - pair.wins
-    sizes = [len(run.result.promise.scores) for run in (first, other) if run.result]
+    odds = f"  one fresh seed of {ahead.label} beats one of {behind.label} with probability"
+    how = f"  (means over the promise seeds; Welch's t, {pair.df:.1f} degrees of freedom)"
+    if pair.settled:
+        means = f"{_mean(ahead)} against {_mean(behind)}, {abs(pair.mean):.3f} better {within}"
+        return [
+            f"{ahead.label} is ahead of {behind.label}: {ahead.objective.column} {means}",
+            f"{odds} {share:.2f}",
+            how,
+            f"  use it: trm export {shlex.quote(ahead.folder)} --out best.yaml",
+        ]
     return [
-        f"{head} ({confidence:.0%} interval {low:.3f} to {high:.3f}): "
-        f"{_certainty(pair, min(sizes, default=0))}",
-        f"  one fresh seed of {leader} beats one of {trailer} with probability {share:.2f}",
-        f"  (means over the promise seeds; Welch's t, {pair.df:.1f} degrees of freedom)",
+        f"undecided: {by} {within}, which is no more than seeds explain",
+        f"{odds} {share:.2f}",
+        how,
+        *_more(first, other, pair),
     ]
 
 
-def _certainty(pair: Difference, seeds: int) -> str:
-    if pair.settled:
-        return "settled"
+def _mean(run: RunFacts) -> str:
+    assert run.result is not None
+    return f"{run.result.promise.mean:.3f}"
+
+
+def _more(first: RunFacts, other: RunFacts, pair: Difference) -> list[str]:
+    """What would settle it."""
     if pair.seeds is None:
-        return "not settled, and no number of seeds that anyone runs would settle it"
-    more = max(pair.seeds - seeds, 1)
-    return (
-        f"not settled; about {more:,} more seed{'s' if more > 1 else ''} each would settle a "
-        "difference of this size"
-    )
-
-
-def _unfinished(first: RunFacts, other: RunFacts) -> list[str]:
-    return [f"{run.label} has no confirmed winner yet" for run in (first, other) if not run.result]
+        return ["  no number of seeds that anyone runs would settle it: take the cheaper one"]
+    sizes = [len(run.result.promise.scores) for run in (first, other) if run.result]
+    more = max(pair.seeds - min(sizes, default=0), 1)
+    seeds = f"{more:,} more seed{'s' if more > 1 else ''}"
+    return [
+        f"  about {seeds} each would settle a difference of this size:",
+        *(
+            f"  trm stability {shlex.quote(run.folder)} --promise-seeds {size + more}"
+            for run, size in zip((first, other), sizes, strict=True)
+        ),
+    ]
 
 
 def _differences(differences: dict[str, dict[str, Any]], labels: Sequence[str]) -> list[str]:

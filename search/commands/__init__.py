@@ -40,7 +40,7 @@ GROUPS = {
         "importance": "show which settings a run's scores, failures and spread depend on",
         "fidelity": "show whether early stopping ranks configs as the end does",
         "diagnose": "say why trainings failed, or are about to",
-        "compare": "show what differed between runs, which won, and how sure that is",
+        "compare": "say which of several runs is ahead, how sure that is, and what differed",
     },
     "cluster": {
         "cluster": "start a sweep by Slurm, Kubernetes, a cloud, or on a cluster that is up",

@@ -1,8 +1,9 @@
-"""Show what differed between runs, which won, and how sure that is.
+"""Say which of several runs is ahead and how sure that is; then their figures, and what differed.
 
 The winners are compared by their promise seeds, which took no part in choosing them: the
-difference of the means with a confidence interval (Welch's t), the probability that one fresh seed
-of the first beats one of the other, and whether that settles it. With more than two runs, the
+difference of the means with a confidence interval (Welch's t), and the probability that one fresh
+seed of the first beats one of the other. One is ahead where the interval leaves out 0; else it is
+undecided, with the seeds that would settle it. With more than two runs, the
 first is compared with each other one, and each interval stands alone. Runs on different tasks,
 data, objectives or examples get no verdict.
 

@@ -70,7 +70,9 @@ def test_the_winner_and_how_sure(make: Make, capsys: pytest.CaptureFixture[str])
     text = capsys.readouterr().out
     pair = found.pairs["B"]
     interval = f"{-pair.high:.3f} to {-pair.low:.3f}"
-    assert f"B won by 0.190 over A (80% interval {interval}): settled" in text
+    said = f"0.820 against 0.630, 0.190 better (80% interval {interval})\n"
+    assert text.startswith(f"B is ahead of A: exact_accuracy {said}")
+    assert f"use it: trm export {b} --out best.yaml" in text
     assert f"fresh seed of B beats one of A with probability {1 - (pair.wins or 0):.2f}" in text
     assert re.search(r"model.L_cycles\n    A  2\n    B  1\n", text)
     assert re.search(r"trials +2 completed, 1 crashed +2 completed, 1 crashed\n", text)
@@ -88,8 +90,10 @@ def test_what_is_not_settled_says_what_would_settle_it(
     text = capsys.readouterr().out
     seeds = difference(GOOD, close, 0.95, examples=40).seeds
     assert seeds is not None
-    assert "A won by 0.007 over B (95% interval -" in text
-    assert f"not settled; about {seeds - 3:,} more seeds each would settle" in text
+    assert text.startswith("undecided: A is 0.007 better than B so far (95% interval -")
+    assert "ahead" not in text
+    assert f"about {seeds - 3:,} more seeds each would settle" in text
+    assert f"trm stability {b} --promise-seeds {seeds}\n" in text
     assert "nothing differed in the configs" in text
 
 
@@ -134,9 +138,9 @@ def test_what_does_not_compare_gets_no_verdict(
     assert compare([a, b]).pairs == {}
     assert main(["compare", str(a), str(b)]) == 0
     text = capsys.readouterr().out
-    assert "no verdict: A and B" in text
+    assert text.startswith("no verdict: A and B")
     assert reason in text
-    assert "won by" not in text
+    assert "better than" not in text
     assert "0.820" in text
 
 
@@ -146,7 +150,8 @@ def test_an_unfinished_run_shows_its_best_and_no_verdict(
     a, b = make("a", GOOD), make("b")
     assert main(["compare", str(a), str(b)]) == 0
     text = capsys.readouterr().out
-    assert "no verdict, for B has no confirmed winner yet; the best explored scores" in text
+    assert text.startswith("no verdict on A and B: B has no confirmed winner yet; the best expl")
+    assert f"\n  trm stability {b}\n" in text
     assert re.search(r"best explored +0.600 +0.600\n", text)
     assert "optimistic" in text
 
@@ -155,7 +160,8 @@ def test_a_single_seed_says_nothing_of_the_spread(
     make: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", str(make("a", [0.8])), str(make("b", GOOD))]) == 0
-    assert "B won by 0.020 over A; how sure is unknown" in capsys.readouterr().out
+    said = "undecided: B is 0.020 better than A so far; how sure that is, is unknown"
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_three_runs_are_compared_with_the_first(
@@ -171,8 +177,8 @@ def test_three_runs_are_compared_with_the_first(
     assert found["versions"] == {}
     assert main(["compare", *folders]) == 0
     text = capsys.readouterr().out
-    assert "A won by 0.190 over B" in text
-    assert "A and C are equal so far" in text
+    assert "A is ahead of B" in text
+    assert "undecided: A and C are equal so far" in text
 
 
 def test_versions_differ_where_they_do_and_hosts_do_not_matter(make: Make) -> None:
