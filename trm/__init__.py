@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from trm.learning.optimizers import OPTIMIZERS, OptimizerConfig
     from trm.network.mixers import MIXERS, Mixer
     from trm.network.positions import POSITIONS, Positions
+    from trm.network.transfer import STATE_TRANSFERS, StateTransfer
     from trm.report import Report
     from trm.run import Stopped, Training, train
     from trm.solver import Solver, load
@@ -43,6 +44,7 @@ __all__ = [
     "MIXERS",
     "OPTIMIZERS",
     "POSITIONS",
+    "STATE_TRANSFERS",
     "TASKS",
     "TOKEN_LOSSES",
     "Component",
@@ -56,6 +58,7 @@ __all__ = [
     "Report",
     "Solver",
     "Split",
+    "StateTransfer",
     "Stopped",
     "Task",
     "TaskConfig",
@@ -74,6 +77,7 @@ _HOMES = {
     "MIXERS": "trm.network.mixers",
     "OPTIMIZERS": "trm.learning.optimizers",
     "POSITIONS": "trm.network.positions",
+    "STATE_TRANSFERS": "trm.network.transfer",
     "TASKS": "trm.tasks",
     "TOKEN_LOSSES": "trm.learning.losses",
     "Component": "curricula.component",
@@ -87,6 +91,7 @@ _HOMES = {
     "Report": "trm.report",
     "Solver": "trm.solver",
     "Split": "trm.tasks.base",
+    "StateTransfer": "trm.network.transfer",
     "Stopped": "trm.run",
     "Task": "trm.tasks.base",
     "TaskConfig": "trm.tasks.base",

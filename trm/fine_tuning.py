@@ -209,7 +209,8 @@ def _require_same_network(folder: Path, old: ModelConfig, new: ModelConfig) -> N
         UserError: a setting that weights depend on has another value.
     """
     names = ("mixer", "hidden_size", "num_heads", "L_layers", "expansion", "swiglu_multiple",
-             "positions", "rope_theta", "embedding_dim", "prefix")  # fmt: skip
+             "positions", "rope_theta", "embedding_dim", "prefix", "norm", "separate_networks",
+             "state_transfer", "initial_state")  # fmt: skip
     keys = {"positions": "pos_encodings", "embedding_dim": "puzzle_emb_ndim",
             "prefix": "puzzle_emb_len"}  # fmt: skip
     for name in names:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from curricula.component import shown
 from curricula.curriculum import Curriculum
 from trm.config import Experiment
 from trm.errors import UserError
@@ -39,6 +40,16 @@ _WHOLE = {
 _INITIAL = ("H_init", "L_init")
 _INTERPOLATION = re.compile(r"\$\{\.?(?:arch\.)?(\w+)\}")
 _OURS, _THEIRS = "layers.", "inner.L_level.layers."
+_OWN_KEYS = (
+    "norm",
+    "separate_networks",
+    "state_transfer",
+    "initial_state",
+    "carry_latent",
+    "one_step_gradient",
+    "gradient_cycles",
+)
+"""Of the `model` section: what the reference has fixed, as our defaults are."""
 _SHARED_KEYS = (
     "hidden_size",
     "num_heads",
@@ -213,8 +224,12 @@ def inexpressible(config: Experiment, precision: str | None = None) -> list[str]
         if value not in theirs:
             found.append(f"model.{key} {value}: the reference has {', '.join(theirs)}")
     note("model.swiglu_multiple", config.model.swiglu_multiple, 256)
-    note("model.carry_latent", config.model.carry_latent, True)
-    note("model.one_step_gradient", config.model.one_step_gradient, False)
+    for key in _OWN_KEYS:
+        field, value = ModelConfig.model_fields[key], getattr(config.model, key)
+        if value != field.default:
+            told = value if key != "state_transfer" else config.model.state_transfer.name
+            theirs = field.default if key != "state_transfer" else field.default.name
+            found.append(f"model.{key} {shown(told)}: the reference has {shown(theirs)}")
     if not config.model.no_ACT_continue:
         note("loss.continue_weight", config.loss.continue_weight, 0.5)
         found.append("model.no_ACT_continue false: the reference's code fails with it")

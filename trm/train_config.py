@@ -41,7 +41,7 @@ class BudgetConfig(Component):
         return self
 
 
-Part = Literal["body", "tokens", "positions", "layers", "head", "halting", "puzzles"]
+Part = Literal["body", "tokens", "positions", "layers", "start", "head", "halting", "puzzles"]
 
 
 class FreezeConfig(Component):
@@ -49,8 +49,8 @@ class FreezeConfig(Component):
 
     Attributes:
         parts: what is not trained meanwhile: `body`, everything but the puzzle embedding; or some
-            of `tokens` and `positions` (the embeddings of the input), `layers`, `head` (answers),
-            `halting` and `puzzles` (the puzzle embedding).
+            of `tokens` and `positions` (the embeddings of the input), `layers`, `start` (learned
+            initial states), `head` (answers), `halting` and `puzzles` (the puzzle embedding).
         share: of the compute budget, from its beginning; 0 freezes nothing, 1 the whole run.
     """
 

@@ -13,6 +13,7 @@ WRITTEN = (
     "your-task",
     "tasks",
     "spaces",
+    "models",
     "curricula",
     "schedulers",
     "stability",

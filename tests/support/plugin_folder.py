@@ -21,14 +21,15 @@ from trm.learning.losses import TOKEN_LOSSES
 from trm.learning.optimizers import OPTIMIZERS
 from trm.network.mixers import MIXERS
 from trm.network.positions import POSITIONS
+from trm.network.transfer import STATE_TRANSFERS
 from trm.tasks import TASKS
 
 EXAMPLES = Path(__file__).with_name("plugins")
 """A plug-in of each kind, a file each."""
 
 REGISTRIES: tuple[dict, ...] = (  # type: ignore[type-arg]
-    TASKS, MIXERS, POSITIONS, TOKEN_LOSSES, HALTING_RULES, OPTIMIZERS, DETECTORS, CURRICULA,
-    DEPTH_SCHEDULES, SAMPLERS, SCHEDULERS, LOG_SINKS,
+    TASKS, MIXERS, POSITIONS, STATE_TRANSFERS, TOKEN_LOSSES, HALTING_RULES, OPTIMIZERS, DETECTORS,
+    CURRICULA, DEPTH_SCHEDULES, SAMPLERS, SCHEDULERS, LOG_SINKS,
 )  # fmt: skip
 
 

@@ -39,6 +39,10 @@ def test_every_default_is_the_references() -> None:
         "swiglu_multiple": 256,
         "mixer": "attention",
         "pos_encodings": None,
+        "norm": "post",
+        "separate_networks": False,
+        "state_transfer": {"name": "residual"},
+        "initial_state": "fixed",
         "rope_theta": 10_000.0,
         "rms_norm_eps": 1e-5,
         "puzzle_emb_ndim": None,
@@ -48,6 +52,7 @@ def test_every_default_is_the_references() -> None:
         "no_ACT_continue": True,
         "carry_latent": True,
         "one_step_gradient": False,
+        "gradient_cycles": 1,
     }
     assert experiment_from({"task": "sudoku"}).model.positions == "rope"
     assert (

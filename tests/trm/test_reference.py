@@ -234,6 +234,11 @@ def test_no_average_is_no_average(task: Task) -> None:
         ("model", "swiglu_multiple", {"swiglu_multiple": 32}),
         ("model", "carry_latent", {"carry_latent": False}),
         ("model", "one_step_gradient", {"one_step_gradient": True}),
+        ("model", "norm", {"norm": "pre"}),
+        ("model", "separate_networks", {"separate_networks": True}),
+        ("model", "state_transfer", {"state_transfer": "gated"}),
+        ("model", "initial_state", {"initial_state": "random"}),
+        ("model", "gradient_cycles", {"gradient_cycles": 2}),
         ("halting", "eval_threshold", {"eval_threshold": 0.5}),
         ("task", "augment", {**TASK, "augment": True}),
         (
@@ -347,6 +352,8 @@ WITHOUT_EFFECT = (
 OTHERS = {
     "model.mixer": "mlp_t", "model.pos_encodings": "learned", "model.num_heads": 4,
     "model.puzzle_emb_ndim": 20, "model.carry_latent": False, "model.one_step_gradient": True,
+    "model.norm": "pre", "model.separate_networks": True, "model.state_transfer.name": "gated",
+    "model.initial_state": "random",
     "model.no_ACT_continue": False, "loss.loss_type": "softmax_cross_entropy",
     "optimizer.name": "adamw", "optimizer.grad_clip": 1.0, "train.ema": None,
     "train.precision": "float32", "halting.eval_threshold": 0.4,

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from curricula.component import Component, SectionIn
 from trm.network.model import TRM, Latent, ModelConfig, Output
+from trm.network.noise import Noise
 from trm.ranks import OwnRows
 
 THRESHOLD: Literal["threshold"] = "threshold"
@@ -156,8 +157,9 @@ def begin(model: TRM, batch_size: int, seq_len: int, device: torch.device) -> Ca
     def zeros(*shape: int) -> Tensor:
         return torch.zeros(*shape, dtype=torch.int32, device=device)
 
+    fresh = model.fresh_latent(batch_size)
     return Carry(
-        latent=model.fresh_latent(batch_size),
+        latent=Latent(fresh.z_H.detach(), fresh.z_L.detach()),
         steps=zeros(batch_size),
         halted=torch.ones(batch_size, dtype=torch.bool, device=device),
         inputs=zeros(batch_size, seq_len),
@@ -167,7 +169,12 @@ def begin(model: TRM, batch_size: int, seq_len: int, device: torch.device) -> Ca
 
 
 def refill(
-    model: TRM, carry: Carry, inputs: Tensor, labels: Tensor, puzzle_identifiers: Tensor
+    model: TRM,
+    carry: Carry,
+    inputs: Tensor,
+    labels: Tensor,
+    puzzle_identifiers: Tensor,
+    noise: Noise | None = None,
 ) -> Carry:
     """Put fresh examples into the halted rows, in order, and reset those rows.
 
@@ -175,6 +182,7 @@ def refill(
         inputs: as many rows as are halted, `[n, seq_len]`.
         labels: likewise.
         puzzle_identifiers: `[n]`.
+        noise: what random initial states are drawn from.
     """
     rows = carry.halted
 
@@ -184,7 +192,7 @@ def refill(
         return merged
 
     return Carry(
-        latent=model.reset(carry.latent, rows),
+        latent=model.reset(carry.latent, rows, noise),
         steps=torch.where(rows, 0, carry.steps),
         halted=torch.zeros_like(rows),
         inputs=placed(carry.inputs, inputs),

@@ -71,7 +71,7 @@ def require_compiler(device_type: str) -> None:
 
 
 @cache
-def _compiled(backend: Backend) -> Callable[[TRM, Tensor], Tensor]:
+def _compiled(backend: Backend) -> Callable[[TRM, Tensor, bool], Tensor]:
     from torch._dynamo import config
 
     # `fullgraph`: past the limit Dynamo raises instead of going on uncompiled without a word.
@@ -83,13 +83,13 @@ def _compiled(backend: Backend) -> Callable[[TRM, Tensor], Tensor]:
     return limits(compiled)  # type: ignore[no-any-return]
 
 
-def _through_layers(model: TRM, h: Tensor) -> Tensor:
+def _through_layers(model: TRM, h: Tensor, answer: bool) -> Tensor:
     from torch._dynamo import exc
 
     try:
         # A graph holds for one layout, and a state read from a checkpoint is contiguous where the
         # one that was saved need not be.
-        return _compiled(BACKEND)(model, h.contiguous())
+        return _compiled(BACKEND)(model, h.contiguous(), answer)
     except exc.FailOnRecompileLimitHit as error:
         raise UserError(
             "train.compile", True, f"has made {GRAPH_LIMIT} graphs in one process: {_REMEDY}"

@@ -20,7 +20,7 @@ from trm.network.layers import Attention, SwiGLU, swiglu_width
 if TYPE_CHECKING:
     import torch
 
-    from trm.network.model import ModelConfig
+    from trm.network.model_config import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Mixer:
         attribute: what its weights are called within a block, in checkpoints.
         check: raises ValueError for a config whose sizes it cannot have.
 
-    >>> from trm.network.model import ModelConfig
+    >>> from trm.network.model_config import ModelConfig
     >>> MIXERS["mlp_t"].flops(ModelConfig(hidden_size=8, num_heads=2, swiglu_multiple=8), 16) > 0
     True
     """

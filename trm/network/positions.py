@@ -17,7 +17,7 @@ from torch import Tensor
 from trm.network.layers import rope_tables, truncated_normal_
 
 if TYPE_CHECKING:
-    from trm.network.model import ModelConfig
+    from trm.network.model_config import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Positions:
         rotated: cosines and sines `[positions, hidden / heads]`, from the config and the number of
             positions, by which mixers that rotate turn queries and keys.
 
-    >>> from trm.network.model import ModelConfig
+    >>> from trm.network.model_config import ModelConfig
     >>> cosines, sines = POSITIONS["rope"].rotated(ModelConfig(hidden_size=8, num_heads=2), 5)
     >>> cosines.shape
     torch.Size([5, 4])

@@ -9,7 +9,7 @@ from trm.errors import UserError
 from trm.network.layers import swiglu_width
 
 if TYPE_CHECKING:
-    from trm.network.model import ModelConfig
+    from trm.network.model_config import ModelConfig
 
 _FLOAT = 4
 _GB = 1e9
@@ -18,7 +18,7 @@ _GB = 1e9
 def least_weights(config: ModelConfig, seq_len: int, vocab_size: int, identifiers: int) -> float:
     """Parameters of a model, those of its mixer left out unless it is one of ours.
 
-    >>> from trm.network.model import ModelConfig
+    >>> from trm.network.model_config import ModelConfig
     >>> least_weights(ModelConfig(hidden_size=8, num_heads=2, swiglu_multiple=8), 4, 10, 1)
     1832
     """
@@ -28,7 +28,9 @@ def least_weights(config: ModelConfig, seq_len: int, vocab_size: int, identifier
         layer += 4 * dim * dim
     elif config.mixer == "mlp_t":
         layer += 3 * positions * swiglu_width(positions, config.expansion, config.swiglu_multiple)
-    return config.L_layers * layer + 2 * vocab_size * dim + identifiers * config.embedding_dim
+    network = config.L_layers * layer + config.state_transfer.weights(dim)
+    networks = 2 if config.separate_networks else 1
+    return networks * network + 2 * vocab_size * dim + identifiers * config.embedding_dim
 
 
 def require_room(weights: float, copies: int = 1, have: float | None = None) -> None:

@@ -12,7 +12,8 @@ from trm.fault import require, working
 from trm.network.mixers import MIXERS
 
 if TYPE_CHECKING:
-    from trm.network.model import TRM, ModelConfig
+    from trm.network.model import TRM
+    from trm.network.model_config import ModelConfig
 
 _ROWS = 2
 

@@ -1,4 +1,4 @@
-"""What every mixer and every encoding of positions promises."""
+"""What every mixer, every encoding of positions and every state transfer promises."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trm.network.mixers import MIXERS
 from trm.network.model import TRM, ModelConfig
+from trm.network.noise import Noise
 from trm.network.positions import POSITIONS
+from trm.network.transfer import STATE_TRANSFERS, StateTransfer
 from trm.testing.fitting import check_trains
-from trm.testing.sections import no_global_randomness
+from trm.testing.sections import check_section, no_global_randomness
 
 _SIZES: list[dict[str, Any]] = [
     {"hidden_size": 16, "num_heads": 2, "L_layers": 1, "puzzle_emb_len": 1},
@@ -57,6 +59,43 @@ def check_positions(name: str) -> None:
         if POSITIONS[name].added or POSITIONS[name].rotated:
             _check_tells_places_apart(config)
     check_trains({"model.mixer": "attention", "model.pos_encodings": name})
+
+
+def check_transfer(transfer: StateTransfer) -> None:
+    """Try a state transfer on a few rows, and train with it.
+
+    Raises:
+        AssertionError: the transfer breaks a promise.
+
+    >>> from trm.network.transfer import GatedTransfer
+    >>> check_transfer(GatedTransfer())
+    """
+    check_section(STATE_TRANSFERS, transfer)
+    dim = 16
+    with no_global_randomness():
+        gate = transfer.build(dim, torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(1)
+        state, h, new = (torch.randn(_BATCH, _SEQ_LEN, dim, generator=generator) for _ in range(3))
+        before = [state.clone(), h.clone(), new.clone()]
+        still = transfer.carried(state, h, new, gate, None)
+        again = transfer.carried(state, h, new, gate, None)
+        noisy = transfer.carried(state, h, new, gate, Noise(torch.Generator().manual_seed(2)))
+        row = transfer.carried(state[1:2], h[1:2], new[1:2], gate, None)
+    assert torch.equal(still, again), "it draws without a source of noise: evaluations would differ"
+    assert all(map(torch.equal, before, (state, h, new))), "it changes what it is given"
+    for found in (still, noisy):
+        assert found.shape == state.shape, f"it gives {list(found.shape)}: keep the shape"
+        assert found.dtype == state.dtype, f"it gives {found.dtype}: keep the type"
+        assert bool(found.isfinite().all()), "it gives numbers that are not finite"
+    assert transfer.draws != torch.equal(still, noisy), "`draws` does not say whether it draws"
+    assert torch.allclose(row, still[1:2], atol=1e-6), "a row depends on the others"
+    own = sum(p.numel() for p in gate.parameters()) if gate is not None else 0
+    assert transfer.weights(dim) == own, f"weights() counts {transfer.weights(dim)}, it has {own}"
+    with FlopCounterMode(display=False) as counter:
+        transfer.carried(state, h, new, gate, None)
+    ours, torchs = _BATCH * _SEQ_LEN * transfer.flops(dim), counter.get_total_flops()
+    assert abs(ours - torchs) <= 0.01 * torchs, f"flops counts {ours:g}, torch {torchs:g}"
+    check_trains({"model.state_transfer": transfer.model_dump(mode="json")})
 
 
 def _model(config: ModelConfig, dtype: torch.dtype = torch.float32, seq_len: int = _SEQ_LEN) -> TRM:

@@ -16,7 +16,7 @@ from curricula.stage import Stage
 from trm.config import Experiment
 from trm.errors import UserError
 from trm.network.model import Latent
-from trm.ranks import OwnRows
+from trm.network.noise import Noise
 from trm.tasks.base import Task
 
 
@@ -78,29 +78,15 @@ def loss_weights(
     return weights
 
 
-def disturbed(
-    latent: Latent,
-    deviation: float | Tensor | None,
-    generator: torch.Generator,
-    place: OwnRows | None = None,
-) -> Latent:
+def disturbed(latent: Latent, deviation: float | Tensor | None, noise: Noise) -> Latent:
     """A carried state with Gaussian noise on it, as EqR has it (arXiv 2605.21488).
 
     Args:
         deviation: of the noise; at 0 and None nothing is drawn.
-        generator: of the CPU, or of the state's device.
-        place: where in a larger batch these rows stand: noise is drawn for all of that.
     """
     if deviation is None or (isinstance(deviation, float) and not deviation):
         return latent
-
-    def noisy(z: Tensor) -> Tensor:
-        rows, own = (len(z), slice(None)) if place is None else (place.of, place.own)
-        drawn = torch.randn(rows, *z.shape[1:], generator=generator, device=generator.device)
-        noise = drawn[own].to(z.device, z.dtype)
-        return z + deviation * noise
-
-    return Latent(noisy(latent.z_H), noisy(latent.z_L))
+    return Latent(*(z + deviation * noise.normal(z) for z in (latent.z_H, latent.z_L)))
 
 
 @dataclass

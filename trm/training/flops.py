@@ -11,12 +11,13 @@ from trm.tasks.base import Task
 
 
 def recursion_flops(config: ModelConfig, seq_len: int) -> float:
-    """Forward FLOPs of one pass of the shared network over one row."""
+    """Forward FLOPs of one update over one row: a pass of a network, and the state's transfer."""
     dim, positions = config.hidden_size, config.prefix + seq_len
     inner = swiglu_width(dim, config.expansion, config.swiglu_multiple)
     channels = 2.0 * positions * dim * inner * 3
     mixing = mixing_flops(config, positions)
-    return config.L_layers * (channels + mixing)
+    transfer = positions * config.state_transfer.flops(dim)
+    return config.L_layers * (channels + mixing) + transfer
 
 
 def supervision_step_flops(
@@ -29,9 +30,9 @@ def supervision_step_flops(
 ) -> float:
     """Training FLOPs of one supervision step of a batch, evaluation not included.
 
-    All H cycles run forward; the last one (its last two updates with `one_step_gradient`) and the
-    heads also run backward, at twice the cost of their forward pass. The continue head costs one
-    more forward step, for its target.
+    All H cycles run forward; the last `gradient_cycles` (with `one_step_gradient` the last two
+    updates) and the heads also run backward, at twice the cost of their forward pass. The continue
+    head costs one more forward step, for its target.
 
     Args:
         H_cycles: instead of the config's, as a depth curriculum has it.
@@ -40,7 +41,8 @@ def supervision_step_flops(
     H = config.H_cycles if H_cycles is None else H_cycles
     L = config.L_cycles if L_cycles is None else L_cycles
     once = recursion_flops(config, seq_len)
-    cycle, back = (L + 1) * once, (2 if config.one_step_gradient else L + 1) * once
+    cycle = (L + 1) * once
+    back = 2 * once if config.one_step_gradient else config.cycles_with_gradient(H) * cycle
     heads = 2.0 * seq_len * config.hidden_size * vocab_size + 2.0 * config.hidden_size * 2
     total = H * cycle + heads + 2.0 * (back + heads)
     if not config.no_ACT_continue:

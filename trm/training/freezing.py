@@ -13,7 +13,8 @@ from trm.train_config import FreezeConfig
 PARTS: dict[str, tuple[str, ...]] = {
     "tokens": ("embed_tokens",),
     "positions": ("embed_pos",),
-    "layers": ("layers",),
+    "layers": ("layers", "H_layers", "gate", "H_gate"),
+    "start": ("H_init", "L_init"),
     "head": ("lm_head",),
     "halting": ("q_head",),
     "puzzles": ("puzzle_emb",),

@@ -23,6 +23,7 @@ from trm.learning.losses import Losses, act_loss
 from trm.learning.optimizers import clip_gradients, learning_rate_factor
 from trm.network.compilation import compile_recursion
 from trm.network.model import Latent, Output
+from trm.network.noise import Noise
 from trm.network.room import least_weights, require_room
 from trm.ranks import ALONE, OwnRows, Ranks
 from trm.report import Report
@@ -227,11 +228,12 @@ class Trainer:
         A loss that needs no gradient has given the parameters theirs.
         """
         config, carry = self.config, self.carry
-        state = disturbed(carry.latent, stage.latent_noise, self.noise, place)
+        noise = Noise(self.noise, place)
+        state = disturbed(carry.latent, stage.latent_noise, noise)
         if self._at_once and not stage.last_step_only:
             weights = loss_weights(stage, steps)
             latent, output, losses = learn_at_once(
-                self.model, state, carry, stage, config.loss, weights, place.of
+                self.model, state, carry, stage, config.loss, weights, noise, place.of
             )
             return latent, output, self._halted(output, steps, stage, place), losses
         latent, output = self.model(
@@ -240,6 +242,7 @@ class Trainer:
             carry.puzzle_identifiers,
             H_cycles=stage.H_cycles,
             L_cycles=stage.L_cycles,
+            noise=noise,
         )
         halted = self._halted(output, steps, stage, place)
         losses = act_loss(
@@ -270,8 +273,11 @@ class Trainer:
     def _refill(self, place: OwnRows) -> None:
         """Put fresh examples in the place of those that have halted."""
         halted = self.ranks.whole(self.carry.halted, place.of).cpu().numpy()
-        count = int(halted.sum())
+        count, noise = int(halted.sum()), Noise(self.noise, place)
         if not count:
+            if self.config.model.initial_state != "fixed":
+                # What is drawn and what has a gradient do not depend on whether a row begins.
+                self.carry.latent = self.model.reset(self.carry.latent, self.carry.halted, noise)
             return
         # The whole batch's, from one stream: which row gets which does not depend on the processes.
         fresh = self.stream.take(count, self.stage.difficulty, self.stage.sources)
@@ -285,6 +291,7 @@ class Trainer:
                 torch.from_numpy(array[own]).to(self.device)
                 for array in (fresh.inputs, fresh.labels, fresh.puzzle_identifiers)
             ),
+            noise=noise,
         )
 
     def _set_learning_rate(self, compute: float) -> float:

@@ -19,6 +19,7 @@ from search.testing.samplers import SPACES
 from tests.support.plugin_folder import EXAMPLES, working_in
 from trm.learning.halting import HALTING_RULES
 from trm.learning.optimizers import OPTIMIZERS
+from trm.network.transfer import STATE_TRANSFERS
 from trm.plugins import import_plugins
 from trm.tasks import TASKS
 from trm.testing import (
@@ -30,6 +31,7 @@ from trm.testing import (
     check_positions,
     check_schedule,
     check_task,
+    check_transfer,
 )
 
 LINES = 67
@@ -65,6 +67,7 @@ CHECKS: dict[str, Callable[[], None]] = {
     "parity_task": lambda: check_task(by_name(TASKS, "parity")),
     "shift_mixer": lambda: check_mixer("shift"),
     "sine_positions": lambda: check_positions("sine"),
+    "lazy_transfer": lambda: check_transfer(by_name(STATE_TRANSFERS, "lazy")),
     "focal_loss": lambda: check_loss("focal"),
     "patient_halting": lambda: check_halting(by_name(HALTING_RULES, {"name": "patient"})),
     "lion_optimizer": lambda: check_optimizer(by_name(OPTIMIZERS, "lion")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,13 +16,15 @@ from trm.network.room import least_weights, require_room
 
 
 @pytest.mark.parametrize("mixer", ["attention", "mlp_t"])
-def test_weights_are_counted_as_they_are(mixer: str) -> None:
+@pytest.mark.parametrize("more", [{}, {"separate_networks": True, "state_transfer": "gated"}])
+def test_weights_are_counted_as_they_are(mixer: str, more: dict[str, Any]) -> None:
     import torch
 
     assert mixer in MIXERS
-    config = ModelConfig(
-        hidden_size=64, num_heads=4, L_layers=3, mixer=mixer, swiglu_multiple=16, puzzle_emb_len=2
-    )
+    config = ModelConfig.model_validate(
+        {"hidden_size": 64, "num_heads": 4, "L_layers": 3, "mixer": mixer, "swiglu_multiple": 16,
+         "puzzle_emb_len": 2, **more}
+    )  # fmt: skip
     model = TRM(
         config, seq_len=20, vocab_size=30, num_puzzle_identifiers=50,
         generator=torch.Generator().manual_seed(0),

@@ -19,12 +19,30 @@ SMALL = {
     "puzzle_emb_len": 2,
     "halt_max_steps": 4,
 }
-CASES = {
+CASES: dict[str, dict[str, object]] = {
     "attention": {"mixer": "attention", "H_cycles": 2, "L_cycles": 3},
     "attention, no positions": {"pos_encodings": "none", "H_cycles": 1, "L_cycles": 1},
     "attention, one layer": {"L_layers": 1, "H_cycles": 3, "L_cycles": 2},
     "mlp_t": {"mixer": "mlp_t", "H_cycles": 3, "L_cycles": 1},
     "one-step gradient": {"H_cycles": 2, "L_cycles": 4, "one_step_gradient": True},
+    "gradient of two cycles": {"H_cycles": 3, "L_cycles": 2, "gradient_cycles": 2},
+    "gradient of all": {"H_cycles": 3, "L_cycles": 2, "gradient_cycles": None},
+    "more gradient than cycles": {"H_cycles": 2, "L_cycles": 1, "gradient_cycles": 9},
+    "normed before": {"H_cycles": 2, "L_cycles": 2, "norm": "pre", "mixer": "mlp_t"},
+    "separate networks": {"H_cycles": 2, "L_cycles": 2, "separate_networks": True},
+    "gated": {"H_cycles": 2, "L_cycles": 2, "state_transfer": "gated"},
+    "damped, learned": {
+        "H_cycles": 1,
+        "L_cycles": 2,
+        "state_transfer": "damped",
+        "initial_state": "learned",
+    },
+    "gated, one-step gradient": {
+        "H_cycles": 2,
+        "L_cycles": 3,
+        "state_transfer": "gated",
+        "one_step_gradient": True,
+    },
     "no carry": {"H_cycles": 2, "L_cycles": 2, "carry_latent": False},
     "mlp_t, no prefix": {
         "mixer": "mlp_t",

@@ -17,7 +17,9 @@ def trainer(tiny: Tiny, parts: list[str], share: float, name: str = "adamw") -> 
         tiny({
             "train.freeze": {"parts": parts, "share": share}, "optimizer.name": name,
             "optimizer.puzzle_emb_lr": 1e-2, "optimizer.grad_clip": 1.0, "model.mixer": "attention",
-            "model.pos_encodings": "learned",
+            "model.pos_encodings": "learned", "model.separate_networks": True,
+            "model.state_transfer": "gated", "model.initial_state": "learned",
+            "model.gradient_cycles": None,
         })
     )  # fmt: skip
     return Trainer(config, config.task.build())

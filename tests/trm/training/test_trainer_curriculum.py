@@ -22,6 +22,7 @@ from curricula.feedback import Feedback
 from curricula.stage import Depth, Stage
 from trm.checkpoint import save_checkpoint
 from trm.config import experiment_from
+from trm.network.noise import Noise
 from trm.report import MACHINE_COLUMNS, Report
 from trm.training import trainer as trainer_module
 from trm.training.curriculum import disturbed
@@ -369,7 +370,7 @@ def test_noise_has_the_stages_deviation_on_both_states_and_its_own_seed(make: Ma
     trainer, again = (make({"curriculum.latent_noise": 0.3}) for _ in range(2))
     other = make({"curriculum.latent_noise": 0.3, "train.seed": 1})
     latent = trainer.carry.latent
-    added = [disturbed(latent, 0.3, t.noise) for t in (trainer, again, other)]
+    added = [disturbed(latent, 0.3, Noise(t.noise)) for t in (trainer, again, other)]
     for part in ("z_H", "z_L"):
         noise = getattr(added[0], part) - getattr(latent, part)
         assert float(noise.std()) == pytest.approx(0.3, rel=0.05)

@@ -11,12 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from curricula.component import shown
 from trm.network.fused.library import LABEL, MEMORY, TOKEN, Gradients, StepCall, library
 from trm.network.layers import Attention, SwiGLU
 from trm.network.mixers import PositionsMLP
+from trm.network.transfer import ResidualTransfer
 
 if TYPE_CHECKING:
     from trm.network.model import TRM, Latent
+    from trm.network.model_config import ModelConfig
 
 MOST_CHANNELS, MOST_POSITIONS = 256, 1024
 """Sizes up to which it was measured to be the faster one (tests/benchmarks/step.py)."""
@@ -26,13 +29,16 @@ MOST_VOCAB = 4096
 
 def unfit(model: TRM) -> str:
     """Why a model's step cannot run so, in a few words; empty if it can."""
-    from trm.network.model import TRM, Block
+    from trm.network.block import Block
+    from trm.network.model import TRM
 
     blocks = _blocks(model)
     if type(model) is not TRM or any(type(block) is not Block for block in blocks):
         return "a model of another kind"
     if any(type(getattr(b, b.mixing)) not in (Attention, PositionsMLP) for b in blocks):
         return f"a mixer of another kind ({model.config.mixer})"
+    if others := _others(model.config):
+        return f"it does not compute model.{others[0]}"
     if model.config.hidden_size > MOST_CHANNELS or model.positions > MOST_POSITIONS:
         return f"wider than {MOST_CHANNELS} or longer than {MOST_POSITIONS}"
     if model.dtype != torch.float32:
@@ -40,6 +46,19 @@ def unfit(model: TRM) -> str:
     if model.H_init.device.type != "cpu":
         return f"on {model.H_init.device.type}, not on a CPU"
     return ""
+
+
+def _others(config: ModelConfig) -> list[str]:
+    """Settings of a config that the library does not know, each as `key: value`."""
+    known = {
+        "norm": config.norm == "post",
+        "separate_networks": not config.separate_networks,
+        "state_transfer": type(config.state_transfer) is ResidualTransfer,
+        "initial_state": config.initial_state != "learned",
+        "gradient_cycles": config.gradient_cycles == 1,
+    }
+    tree = config.model_dump(mode="json")
+    return [f"{key}: {shown(tree[key])}" for key, here in known.items() if not here]
 
 
 def use_fused(model: TRM) -> None:

@@ -12,6 +12,7 @@ from trm.evaluation import right_rows
 from trm.learning.halting import Carry, continue_target, halt
 from trm.learning.losses import act_loss
 from trm.network.model import Latent, Output
+from trm.network.noise import Noise
 from trm.training.counters import count_begun
 from trm.training.curriculum import disturbed, loss_weights
 from trm.training.stacking.stack import Stack
@@ -56,7 +57,7 @@ def all_disturbed(latent: Latent, deviation: float, trainers: Sequence[Trainer])
     if not deviation:
         return latent
     noisy = [
-        disturbed(Latent(z_H, z_L), deviation, t.noise)
+        disturbed(Latent(z_H, z_L), deviation, Noise(t.noise))
         for t, z_H, z_L in zip(trainers, latent.z_H, latent.z_L, strict=True)
     ]
     return Latent(torch.stack([one.z_H for one in noisy]), torch.stack([one.z_L for one in noisy]))

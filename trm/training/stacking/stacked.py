@@ -48,6 +48,8 @@ def unstackable(trainer: Trainer) -> str:
         return "its curriculum learns from each seed, which then differ in depth"
     if type(config.optimizer) not in (AdamWConfig, AdamAtan2Config):
         return f"optimizer {config.optimizer.name!r} may not go element by element"
+    if config.model.draws or config.model.initial_state != "fixed":
+        return "its states begin at random or are learnt, or noise is added in each update"
     if model.sparse_rows:
         return "its puzzle embedding has sparse gradients"
     mixers = [getattr(block, str(block.mixing)) for block in model.layers]

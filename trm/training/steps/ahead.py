@@ -21,6 +21,7 @@ from curricula.stage import Stage
 from trm.learning.halting import Carry, draw_least
 from trm.learning.optimizers import clip_gradients
 from trm.network.model import Latent
+from trm.network.noise import Noise
 from trm.training.counters import add_begun, add_halted, count_spikes
 from trm.training.curriculum import FeedbackWindow
 from trm.training.freezing import hold
@@ -164,12 +165,13 @@ class Ahead:
         trainer, carry = self.trainer, self.trainer.carry
         with torch.no_grad():
             begun, difficulty = self.pool.take(carry.halted, self._rows)
-            fresh = trainer.model.reset(carry.latent, carry.halted)
             carry.steps.copy_(torch.where(carry.halted, 0, carry.steps))
+        noise = Noise(trainer.noise)
+        fresh = trainer.model.reset(carry.latent, carry.halted, noise)
         now = Carry(
             fresh, carry.steps, carry.halted, carry.inputs, carry.labels, carry.puzzle_identifiers
         )
-        done = supervise(trainer.config, trainer.task, trainer.model, now, given, trainer.noise)
+        done = supervise(trainer.config, trainer.task, trainer.model, now, given, noise)
         trainer.optimizer.zero_grad()
         done.losses.total.backward()  # type: ignore[no-untyped-call]
         if trainer.frozen and trainer.progress < trainer.config.train.freeze.share:

@@ -11,6 +11,7 @@ from trm.learning.halting import Carry, HaltingConfig
 from trm.learning.losses import LossConfig, Losses
 from trm.network.fused.learning import learn, learns
 from trm.network.model import TRM, Latent, Output
+from trm.network.noise import Noise
 from trm.tasks.base import Task
 
 
@@ -31,6 +32,7 @@ def learn_at_once(
     stage: Stage,
     config: LossConfig,
     weights: Tensor | None,
+    noise: Noise,
     rows: int,
 ) -> tuple[Latent, Output, Losses]:
     """The next state, q without any logits, and the loss, whose gradients the parameters have.
@@ -38,6 +40,7 @@ def learn_at_once(
     Args:
         latent: the carried state, as the step is to see it.
         weights: what each row's loss counts in the total, `[batch]`; None: 1.
+        noise: what random initial states are drawn from.
         rows: of the whole batch, where these are a part of it.
     """
     factor = torch.full((len(carry.labels),), 1.0 / rows, dtype=torch.float64)
@@ -45,7 +48,7 @@ def learn_at_once(
         factor *= weights
     found = learn(
         model,
-        latent if model.config.carry_latent else model.fresh_latent(len(factor)),
+        latent if model.config.carry_latent else model.fresh_latent(len(factor), noise),
         carry.inputs,
         carry.puzzle_identifiers,
         carry.labels,

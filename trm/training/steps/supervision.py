@@ -13,6 +13,7 @@ from trm.evaluation import right_rows
 from trm.learning.halting import Carry, continue_target, halt_from
 from trm.learning.losses import Losses, act_loss
 from trm.network.model import TRM, Latent, Output
+from trm.network.noise import Noise
 from trm.tasks.base import Task
 from trm.training.curriculum import disturbed, loss_weights
 
@@ -55,19 +56,20 @@ def supervise(
     model: TRM,
     carry: Carry,
     given: Given,
-    noise: torch.Generator,
+    noise: Noise,
 ) -> Supervised:
     """One pass of the recursion, who halts after it, and its loss, with a gradient.
 
     A task with many answers waits here for the batch to reach the CPU: see `right_rows`.
 
     Args:
-        noise: what `given.latent_noise` is drawn with.
+        noise: what `given.latent_noise` is drawn with, and what the model draws.
     """
     stage = given.stage
     depth = {"H_cycles": stage.H_cycles, "L_cycles": stage.L_cycles}
     batch = (carry.inputs, carry.puzzle_identifiers)
-    latent, output = model(disturbed(carry.latent, given.latent_noise, noise), *batch, **depth)
+    state = disturbed(carry.latent, given.latent_noise, noise)
+    latent, output = model(state, *batch, **depth, noise=noise)
     steps = carry.steps + 1
     halted = halt_from(
         output, steps, config.model, config.halting, limit=given.limit, least=given.least

@@ -69,6 +69,13 @@ CONFIGS: dict[str, dict[str, Any]] = {
             "halt_weight": {"name": "linear", "start": 1.0, "end": 0.25},
         },
     },
+    "normed before, two networks, gated, the whole gradient": {
+        **QUICK,
+        "model.norm": "pre",
+        "model.separate_networks": True,
+        "model.state_transfer": "gated",
+        "model.gradient_cycles": None,
+    },
     "a task of many answers": {
         **QUICK, "task": {"name": "maze", "size": 5, "train_examples": 40, "valid_examples": 10,
                           "test_examples": 10},
@@ -240,7 +247,7 @@ def test_one_that_was_begun_in_the_compiled_library_goes_on_without_it(
     assert {(t.counters.step, t.resolved.kernel) for t in trainers} == {(20, "eager")}
     ours, theirs = (t.model.state_dict() for t in trainers)
     for name, tensor in ours.items():
-        torch.testing.assert_close(tensor, theirs[name], rtol=0.0, atol=2e-5)
+        torch.testing.assert_close(tensor, theirs[name], rtol=0.0, atol=1e-4)
 
 
 def test_one_whose_host_ran_ahead_goes_on_with_the_examples_that_were_ready(
@@ -268,7 +275,7 @@ def test_one_whose_host_ran_ahead_goes_on_with_the_examples_that_were_ready(
         assert one.counters.examples == other.counters.examples
         weights = other.model.state_dict()
         for name, tensor in one.model.state_dict().items():
-            torch.testing.assert_close(tensor, weights[name], rtol=0.0, atol=2e-5)
+            torch.testing.assert_close(tensor, weights[name], rtol=0.0, atol=1e-4)
 
 
 @pytest.mark.parametrize("mixer", ["attention", "mlp_t"])
@@ -284,7 +291,7 @@ def test_in_float32_weights_agree_to_rounding(tiny: Tiny, cache: Path, mixer: st
     for one, other in zip(together, alone, strict=True):
         weights = other.model.state_dict()
         for name, tensor in one.model.state_dict().items():
-            torch.testing.assert_close(tensor, weights[name], rtol=0.0, atol=2e-5)
+            torch.testing.assert_close(tensor, weights[name], rtol=0.0, atol=1e-4)
 
 
 class Mine(OptimizerConfig):
@@ -302,6 +309,8 @@ class Mine(OptimizerConfig):
         ({"curriculum": {"supervision": {"name": "halt_growth", "threshold": 0.4, "patience": 8}}},
          "its curriculum learns from each seed"),
         ({"optimizer": {"name": "mine", "lr": 0.1}}, "optimizer 'mine' may not go element"),
+        ({"model.initial_state": "random"}, "its states begin at random"),
+        ({"model.state_transfer": "damped"}, "its states begin at random or are learnt, or noise"),
         ({"train.compile": True}, "train.compile is on"),
         ({}, "its puzzle embedding has sparse gradients"),
     ],

@@ -47,6 +47,18 @@ KINDS: dict[str, dict[str, Any]] = {
         "train.freeze": {"parts": ["body"], "share": 0.3},
     },
     "one supervision step": {"model.halt_max_steps": 1},
+    "normed before, two networks, gated, random start": {
+        **MIXED,
+        "model.norm": "pre",
+        "model.separate_networks": True,
+        "model.state_transfer": "gated",
+        "model.initial_state": "random",
+    },
+    "damped, learned start, the whole gradient": {
+        "model.state_transfer": {"name": "damped", "noise": 0.05},
+        "model.initial_state": "learned",
+        "model.gradient_cycles": None,
+    },
 }
 
 
@@ -134,7 +146,7 @@ def test_going_ahead_trains_as_waiting_does(
     expected, found = rows(list(waiting.run())), rows(list(going.run()))
     for row, other in zip(expected, found, strict=True):
         for column, value in row.items():
-            close = value is None or value == pytest.approx(other[column], rel=2e-3, abs=2e-4)
+            close = value is None or value == pytest.approx(other[column], rel=5e-3, abs=2e-4)
             assert close, (column, value, other[column])
         for exact in ("step", "compute", "examples", "train_steps", "train_exact_accuracy"):
             assert row[exact] == other[exact]
