@@ -153,6 +153,8 @@ def _interruptible(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         return _overview(arguments)
+    if arguments[0] == "help":
+        return _help(arguments[1:])
     command, *words = [*RENAMED.get(arguments[0], (arguments[0],)), *arguments[1:]]
     if arguments[0] in RENAMED:
         new = " ".join(RENAMED[arguments[0]])
@@ -168,7 +170,36 @@ def _run(arguments: list[str]) -> int:
     return int(module_of(command).run(parsed))
 
 
+def _help(words: list[str]) -> int:
+    """The help of a command, or of a form of it; the page of the guide of that name."""
+    names = [word for word in words if word not in ("-h", "--help")]
+    if not names:
+        return _overview([])
+    if names[0] in COMMANDS or names[0] in RENAMED:
+        return _run([*names, "--help"])
+    from search.guide.pages import TOPICS
+
+    if names[0] in TOPICS:
+        return _run(["guide", names[0]])
+    from curricula.component import nearest
+
+    known = [*COMMANDS, *TOPICS]
+    raise UserError("trm help", names[0], f"is no command and no page: {nearest(names[0], known)}")
+
+
+def _complete(words: list[str]) -> int:
+    """The script that completes commands in a shell."""
+    from search.commands.completion import SHELLS, script
+
+    if len(words) != 1 or words[0] not in SHELLS:
+        raise UserError("--completion", " ".join(words), f"must be one of {', '.join(SHELLS)}")
+    print(script(words[0]), end="")
+    return OK
+
+
 def _overview(arguments: list[str]) -> int:
+    if arguments[:1] == ["--completion"]:
+        return _complete(arguments[1:])
     if "--version" in arguments:
         from importlib.metadata import version
 
@@ -187,8 +218,9 @@ def _overview(arguments: list[str]) -> int:
         for name, line in commands.items():
             print(f"  {name:<{width}}  {line}")
         print()
-    print("`trm COMMAND --help` says more. Exit codes: 0 done, 1 failed at run time, 2 bad input,")
-    print("130 interrupted (with the command that resumes).")
+    print("`trm help COMMAND` says more. `trm --completion bash` (zsh, fish) prints what completes")
+    print("commands in a shell. Exit codes: 0 done, 1 failed at run time, 2 bad input, 130")
+    print("interrupted (with the command that resumes).")
     return OK
 
 

@@ -10,6 +10,7 @@ import importlib
 from types import ModuleType
 from typing import NoReturn
 
+from search.commands.see_also import see_also
 from trm.errors import UserError
 
 GROUPS = {
@@ -98,6 +99,7 @@ def parser_of(command: str) -> Parser:
     parser = Parser(
         prog=f"trm {command}",
         description=(module.__doc__ or "").strip(),
+        epilog=see_also(command),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -34,7 +34,7 @@ def test_the_overview_names_every_command(
         _, block = printed.out.split(f"\n{job}:\n")
         lines = block.split("\n\n")[0].splitlines()
         assert [line.split(None, 1) for line in lines] == [[*each] for each in commands.items()]
-    assert "130 interrupted" in printed.out
+    assert "130\ninterrupted" in printed.out
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
