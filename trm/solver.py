@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from trm.checkpoint import Head, load_model, read_head, require_same_data
@@ -15,8 +16,9 @@ from trm.evaluation import solve as think_through
 from trm.files.run_folder import cache_folder, checkpoint_in
 from trm.learning.halting import HaltingRule, logit_threshold
 from trm.network.model import TRM
-from trm.tasks.base import Progress, Split, SplitName, Task, Tokens
+from trm.tasks.base import IGNORE, Progress, Split, SplitName, Task, Tokens
 from trm.thought.noise import DEFAULT_NOISE, NoiseConfig
+from trm.thought.picks import PICKS, evidence
 from trm.thought.rollouts import Recording, record
 from trm.training.flops import inference_step_flops
 
@@ -36,6 +38,21 @@ class Answer:
     tokens: Tokens
     halt_probability: float
     solved: bool
+
+
+@dataclass(frozen=True)
+class Pondered:
+    """What several rollouts make of one puzzle.
+
+    Attributes:
+        answer: the one that was picked.
+        rollout: whose it is, from 1; the first is the model as it is.
+        forming: the answers of each rollout, a step each, up to where it ended.
+    """
+
+    answer: Answer
+    rollout: int
+    forming: list[list[Answer]]
 
 
 @dataclass(frozen=True)
@@ -68,11 +85,6 @@ class Solver:
     model: TRM
     device: torch.device
 
-    @property
-    def halt_threshold(self) -> float:
-        """The halting probability at which early stopping stops; 0.5 if its rule has none."""
-        return logit_threshold(self.head.config.halting) or 0.5
-
     def split(self, name: SplitName) -> Split:
         """One split of the task.
 
@@ -83,14 +95,13 @@ class Solver:
         return self.task.split(name)
 
     def think(
-        self, split: Split, steps: int | None = None, halt_threshold: float | None = None
+        self, split: Split, steps: int | None = None, halting: HaltingRule | None = None
     ) -> Thinking:
         """What the model answers to each puzzle after each supervision step.
 
         Args:
             steps: supervision steps; None: those that the model was trained for.
-            halt_threshold: what early stopping goes by instead of the config's halting rule, which
-                is not asked then.
+            halting: what early stopping goes by; None is the config's rule.
         """
         return think_through(
             self.model,
@@ -99,7 +110,7 @@ class Solver:
             batch_size=self.head.config.train.eval_batch_size,
             device=self.device,
             loss=self.head.config.loss,
-            halting=None if halt_threshold else self.head.config.halting,
+            halting=halting or self.head.config.halting,
         )
 
     def evaluate(
@@ -108,7 +119,7 @@ class Solver:
         *,
         steps: int | None = None,
         examples: int | None = None,
-        halt_threshold: float | None = None,
+        halting: HaltingRule | None = None,
     ) -> Evaluation:
         """Metrics over a split: every puzzle runs all its steps, early stopping stands beside it.
 
@@ -116,15 +127,15 @@ class Solver:
             split: one of the task's, or puzzles with answers, as `task.read` gives them.
             steps: supervision steps; None: those that the model was trained for.
             examples: at most so many.
-            halt_threshold: halting probability at which early stopping stops; None: the
-                config's rule says where.
+            halting: what early stopping goes by; None is the config's rule.
 
         Raises:
             UserError: the task gives other data than the model was trained on.
         """
         chosen = subset(self.split(split) if isinstance(split, str) else split, examples)
-        thinking = self.think(chosen, steps, halt_threshold)
-        return score(thinking, self.task, chosen, halt_threshold or self.halt_threshold)
+        thinking = self.think(chosen, steps, halting)
+        threshold = logit_threshold(halting or self.head.config.halting) or 0.5
+        return score(thinking, self.task, chosen, threshold)
 
     @property
     def step_flops(self) -> float:
@@ -211,6 +222,58 @@ class Solver:
             chance = float(output.q_halt[0].float().sigmoid())
             answers.append(Answer(step, tokens, chance, solved))
         return answers
+
+    def ponder(
+        self,
+        puzzle: str | Tokens,
+        *,
+        depth: int = 1,
+        breadth: int = 1,
+        noise: NoiseConfig | None = None,
+        pick: str = "best_q",
+        seed: int = 0,
+        halting: HaltingRule | None = None,
+        identifiers: Tokens | None = None,
+    ) -> Pondered:
+        """The answer to one puzzle that is picked from several rollouts.
+
+        Args:
+            puzzle: as a person writes it, or its tokens `[seq_len]`.
+            depth: of a rollout, in multiples of the supervision steps of training.
+            breadth: rollouts.
+            noise: of all rollouts but the first; None is `DEFAULT_NOISE`.
+            pick: a name in `trm.thought.picks.PICKS`.
+            seed: of the noise.
+            halting: a rule that ends rollouts; None lets each take all its steps.
+            identifiers: its row of the puzzle embedding, `[1]`; None asks the task.
+
+        Raises:
+            UserError: the text is not a puzzle of the task.
+        """
+        inputs = self.task.parse(puzzle) if isinstance(puzzle, str) else puzzle
+        rows = self.task.identify(inputs[None]) if identifiers is None else identifiers
+        unknown = np.full_like(inputs[None], IGNORE)
+        one = Split(inputs[None], unknown, np.zeros(1, np.float32), rows)
+        steps = depth * self.head.config.model.halt_max_steps
+        found = self.record(
+            one, [steps] * breadth, noise=noise, seed=seed, halting=halting, keep=True
+        )
+        seen = evidence(found, steps, breadth, halting=halting is not None)
+        rollout, step = (int(index[0]) for index in PICKS[pick].choose(seen))
+        chances = torch.from_numpy(seen.q[:, :, 0]).sigmoid().tolist()
+        forming = [
+            [
+                Answer(
+                    index + 1,
+                    found.answers[0][seen.answer[row, index, 0]],
+                    chances[row][index],
+                    bool(seen.valid[row, index, 0]),
+                )
+                for index in range(int(seen.ends[row, 0]) + 1)
+            ]
+            for row in range(breadth)
+        ]
+        return Pondered(forming[rollout][step], rollout + 1, forming)
 
 
 def load(

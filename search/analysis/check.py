@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from search.analysis.thought.result import THOUGHT_FILE, read_thought
 from search.config.plan import read_plan
 from search.engine.packing.packings import PACKING_FILE, read_packings
 from search.explore.warm_start import START_FILE, read_start
@@ -251,6 +252,11 @@ def _time(check: FolderCheck) -> str:
         return f"{float(tree['wall_seconds']):.0f} s"
 
 
+def _thought(check: FolderCheck) -> str:
+    found = read_thought(check.folder)
+    return f"{0 if found is None else len(found.points)} depths and breadths"
+
+
 def _packing(check: FolderCheck) -> str:
     return ", ".join(one.name for one in read_packings(check.folder)) or "nothing"
 
@@ -267,6 +273,7 @@ _FILES: dict[str, Callable[[FolderCheck], str]] = {
     RESULT_FILE: _result,
     TEST_FILE: _tests,
     SENSITIVITY_FILE: _sensitivity,
+    THOUGHT_FILE: _thought,
     START_FILE: _start,
     TIME_FILE: _time,
     PACKING_FILE: _packing,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from search.analysis.check import FolderCheck, check_run
+from search.analysis.thought.result import THOUGHT_FILE
 from search.engine.packing.packings import PACKING_FILE
 from search.explore.warm_start import START_FILE
 from search.export.weights import FOLDER as WINNER
@@ -55,6 +56,7 @@ from trm.errors import UserError
 _AGAIN = {
     RESULT_FILE: "`trm stability RUN` writes it again from the runs that are there",
     SENSITIVITY_FILE: "`trm sensitivity RUN` makes it again",
+    THOUGHT_FILE: "`trm eval RUN --depth ...` writes it again",
     TEST_FILE: "`trm stability RUN` looks again",
     TIME_FILE: "hours are counted from 0",
     PACKING_FILE: "`trm sweep ... --resume` measures again",

@@ -33,6 +33,7 @@ from search.report.section import Section
 from search.report.sensitivity import sensitivity
 from search.report.slices import slices
 from search.report.space import boundaries
+from search.report.thought import thought
 from trm.errors import UserError
 
 REPORT_FILE = "report.html"
@@ -52,6 +53,7 @@ SECTIONS: Sequence[Callable[[Facts], Section | None]] = (
     rungs,
     halting,
     depth,
+    thought,
     curriculum,
     failures,
     attempts,
@@ -59,7 +61,7 @@ SECTIONS: Sequence[Callable[[Facts], Section | None]] = (
     reproduce,
 )
 """What makes the page, in order; one without data is left out."""
-_OF_A_SEARCH = (curves, halting, depth)
+_OF_A_SEARCH = (curves, halting, depth, thought)
 """Show winner, finalists and search, of which ablations have none."""
 
 

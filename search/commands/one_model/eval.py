@@ -4,8 +4,14 @@ Of a sweep's run it is the winner's: the best on `valid` of its promise runs, an
 there; `--split test` is not. The averaged weights (EMA) are used where the run kept them. Every
 puzzle runs all its supervision steps; what stopping early would give stands beside it.
 
+With --depth or --breadth one pass shows accuracy against the FLOPs of inference, for deeper and for
+more rollouts: what passes (pass@K: some rollout's last answer is right; any step: some answer after
+some step), what each selector picks, and the gap between the two. --out draws it. Of a sweep's
+run all promise runs of the winner are evaluated, and what comes of it is kept for `trm report`.
+
   trm eval runs/mine --split test
   trm eval runs/sudoku4-train
+  trm eval runs/sudoku4-train --depth 1,4,16 --breadth 1,8,64 --noise 0.2 --out thought.svg
   trm eval runs/sudoku9-train --data puzzles.txt --steps 32 --json
   trm eval runs/arc-train --split test --submission submission.json
 """
@@ -18,6 +24,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from search.commands.one_model.eval_thought import asks_for_thought, run_thought
+from search.commands.one_model.thinking import add_thinking, halt_of
 from search.commands.options import a_path, add_weights, positive, probability
 from trm.errors import UserError
 
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trm.evaluation import Evaluation, Thinking
+    from trm.learning.halting import HaltingRule
     from trm.solver import Solver
     from trm.tasks.base import Split, Task
 
@@ -46,6 +55,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps", type=positive, metavar="N",
         help="supervision steps (default: the model's halt_max_steps)",
+    )  # fmt: skip
+    add_thinking(parser, several=True)
+    parser.add_argument(
+        "--grid", action="store_true",
+        help="every depth with every breadth (default: depths at the least breadth, breadths at "
+        "the least depth)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", action="append", type=a_path, metavar="FILE",
+        help="write what --depth and --breadth show: .json, .svg, .png or .pdf; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--halt-threshold", type=probability, metavar="P",
@@ -67,6 +86,11 @@ def run(args: argparse.Namespace) -> int:
     from search.export.weights import weights_of
     from search.logs.console import say
 
+    if args.halt is not None and args.halt_threshold is not None:
+        raise UserError("--halt-threshold", args.halt_threshold, "does not go with --halt")
+    if asks_for_thought(args):
+        return run_thought(args)
+
     with weights_of(args.checkpoint, args.trial) as weights:
         if weights.words:
             say(weights.words)
@@ -79,6 +103,7 @@ def _evaluate(args: argparse.Namespace, checkpoint: Path) -> int:
     from search.logs.console import task_progress
     from trm.evaluation import exact_by_step, score, subset
     from trm.files.run_folder import cache_folder
+    from trm.learning.halting import logit_threshold
     from trm.learning.halting_quality import coverage
     from trm.solver import load
 
@@ -91,20 +116,21 @@ def _evaluate(args: argparse.Namespace, checkpoint: Path) -> int:
             else solver.split(args.split)
         )
     split = subset(split, args.examples)
-    threshold = args.halt_threshold or solver.halt_threshold
-    thinking = solver.think(split, args.steps, args.halt_threshold)
+    rule = _rule(args, solver)
+    threshold = logit_threshold(rule) or 0.5
+    thinking = solver.think(split, args.steps, rule)
     result = score(thinking, task, split, threshold)
     judged = exact_by_step(thinking, task, split)
     by_step = [float(share) for share in judged.mean(axis=1)]
     exact = judged[-1]
     by_source = {} if args.data else _by_source(task, task.source_of(args.split), exact)
     by_label = _equal_to_label(thinking, split) if task.many_answers else None
-    beyond = None if args.data else _beyond(solver, args)
+    beyond = None if args.data else _beyond(solver, args, rule)
     likely = _likely(thinking.q_halt[-1])
     least = coverage(thinking.q_halt[-1].astype(np.float64), exact).threshold
     answers_from = 1.0 / (1.0 + math.exp(-least))
     figures = {} if args.data else task.figures(args.split, thinking.answers[-1], likely)
-    sent = _submit(args, solver, thinking) if args.submission else ""
+    sent = _submit(args, solver, thinking, rule) if args.submission else ""
     if args.json:
         more: dict[str, Any] = {"exact_accuracy_by_source": by_source} if by_source else {}
         more |= figures
@@ -117,11 +143,7 @@ def _evaluate(args: argparse.Namespace, checkpoint: Path) -> int:
         more["answers_from"] = answers_from if result.coverage_99 else None
         print(json.dumps(asdict(result) | {"exact_accuracy_by_step": by_step} | more))
     else:
-        how = (
-            f"at p > {threshold:g}"
-            if thinking.halts is None
-            else f"by {solver.head.config.halting.name}"
-        )
+        how = f"at p > {threshold:g}" if thinking.halts is None else f"by {rule.name}"
         _print(result, by_step, str(args.data or args.split), how, answers_from)
         for name, figure in figures.items():
             print(f"  {name}  {figure:.4f}")
@@ -140,14 +162,23 @@ def _evaluate(args: argparse.Namespace, checkpoint: Path) -> int:
     return 0
 
 
-def _submit(args: argparse.Namespace, solver: Solver, thinking: Thinking) -> str:
+def _rule(args: argparse.Namespace, solver: Solver) -> HaltingRule:
+    """What early stopping goes by: what the command line says, else the model's own."""
+    from trm.learning.halting import HaltingConfig
+
+    if args.halt_threshold is not None:
+        return HaltingConfig(eval_threshold=args.halt_threshold)
+    return halt_of(args.halt, solver).rule or solver.head.config.halting
+
+
+def _submit(args: argparse.Namespace, solver: Solver, thinking: Thinking, rule: HaltingRule) -> str:
     """Write the attempts, those at questions without a known output too; a line about it."""
     import numpy as np
 
     kept = None if args.data or args.examples else solver.task.kept_back(args.split)
     answers, logits = [thinking.answers[-1]], [thinking.q_halt[-1]]
     if kept is not None:
-        further = solver.think(kept, args.steps, args.halt_threshold)
+        further = solver.think(kept, args.steps, rule)
         answers.append(further.answers[-1])
         logits.append(further.q_halt[-1])
     likely = _likely(np.concatenate(logits))
@@ -189,14 +220,15 @@ class _Beyond:
     by_difficulty: dict[str, float]
 
 
-def _beyond(solver: Solver, args: argparse.Namespace) -> _Beyond | None:
+def _beyond(solver: Solver, args: argparse.Namespace, rule: HaltingRule) -> _Beyond | None:
     from trm.evaluation import exact_by_step, score, subset
+    from trm.learning.halting import logit_threshold
 
     split = subset(solver.task.beyond, args.examples) if solver.task.beyond else None
     if split is None:
         return None
-    thinking = solver.think(split, args.steps, args.halt_threshold)
-    result = score(thinking, solver.task, split, args.halt_threshold or solver.halt_threshold)
+    thinking = solver.think(split, args.steps, rule)
+    result = score(thinking, solver.task, split, logit_threshold(rule) or 0.5)
     right = exact_by_step(thinking, solver.task, split)[-1]
     levels = sorted({float(level) for level in split.difficulty})
     shares = {f"{level:g}": float(right[split.difficulty == level].mean()) for level in levels}

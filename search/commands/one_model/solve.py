@@ -10,6 +10,10 @@ Of a sweep's run the winner solves it: the best on `valid` of its promise runs.
   trm solve runs/mine valid:3
   trm solve runs/sudoku4-train .3....2..1....4.
   trm solve runs/maze-train valid:3 --picture maze.svg
+  trm solve runs/sudoku4-train valid:3 --depth 4 --breadth 16 --pick vote
+
+With --breadth several rollouts think about the puzzle, and --pick says whose answer counts; with
+--halt each ends where the rule stops it.
 """
 
 from __future__ import annotations
@@ -17,15 +21,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from search.commands.one_model.thinking import add_thinking, halt_of, require_noise
 from search.commands.options import a_path, add_weights, positive
 from trm.errors import UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trm.solver import Answer
+    from trm.solver import Answer, Pondered, Solver
     from trm.tasks.base import Task, Tokens
 
 
@@ -42,8 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw the puzzle and the last answer; of an example of a split that is not solved its "
         "label too, with the cells marked that differ",
     )  # fmt: skip
+    add_thinking(parser, several=False)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    parser.add_argument("--json", action="store_true", help="print one JSON line a step")
+    parser.add_argument(
+        "--json", action="store_true",
+        help="print one JSON line a step; with --breadth one a rollout, then what was picked",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,20 +72,75 @@ def run(args: argparse.Namespace) -> int:
     inputs, identifiers, label = _puzzle(args.puzzle, task)
     if not args.json:
         print(task.show(inputs))
-    forming = solver.solve(inputs, args.steps, identifiers)
-    for answer in forming:
-        if args.json:
-            row = {"step": answer.step, "halt_probability": answer.halt_probability}
-            print(json.dumps(row | {"solved": answer.solved, "answer": answer.tokens.tolist()}))
-        else:
-            verdict = "solved" if answer.solved else "not solved"
-            chance = f"halting probability {answer.halt_probability:.3f}"
-            print(f"\nstep {answer.step}  {chance}  {verdict}")
-            print(task.show(answer.tokens, inputs))
+    given = (args.depth, args.breadth, args.noise, args.pick, args.halt)
+    if any(value is not None for value in given):
+        final = _ponder(args, solver, inputs, identifiers)
+    else:
+        forming = solver.solve(inputs, args.steps, identifiers)
+        _print_steps(forming, task, inputs, as_json=args.json)
+        final = forming[-1]
     if args.picture:
-        _draw(args.picture, task, inputs, forming[-1], label)
+        _draw(args.picture, task, inputs, final, label)
         print(f"\ndrawn in {args.picture}", file=sys.stderr if args.json else sys.stdout)
     return 0
+
+
+def _ponder(
+    args: argparse.Namespace, solver: Solver, inputs: Tokens, identifiers: Tokens
+) -> Answer:
+    """Print what rollouts come to, and the answer that is picked."""
+    breadth, pick = args.breadth or 1, args.pick or "best_q"
+    if args.steps is not None:
+        raise UserError("--steps", args.steps, "does not go with --depth: give one of them")
+    require_noise(breadth, args.noise)
+    found = solver.ponder(
+        inputs, depth=args.depth or 1, breadth=breadth, noise=args.noise, pick=pick,
+        seed=args.seed, halting=halt_of(args.halt, solver).rule, identifiers=identifiers,
+    )  # fmt: skip
+    if breadth == 1:
+        _print_steps(found.forming[0], solver.task, inputs, as_json=args.json)
+    else:
+        _print_rollouts(found, as_json=args.json)
+    answer, where = found.answer, {"pick": pick, "rollout": found.rollout}
+    if args.json:
+        print(json.dumps(where | _row(answer) | {"answer": answer.tokens.tolist()}))
+    else:
+        whose = "" if breadth == 1 else f"rollout {found.rollout}, "
+        print(f"\npicked by {pick}: {whose}step {answer.step}  {_said(answer)}")
+        print(solver.task.show(answer.tokens, inputs))
+    return answer
+
+
+def _print_rollouts(found: Pondered, *, as_json: bool) -> None:
+    """A line for each rollout: where it ended."""
+    for number, forming in enumerate(found.forming, start=1):
+        if as_json:
+            print(json.dumps({"rollout": number} | _row(forming[-1])))
+        else:
+            gap = "\n" if number == 1 else ""
+            print(f"{gap}rollout {number}  step {forming[-1].step}  {_said(forming[-1])}")
+
+
+def _print_steps(forming: Sequence[Answer], task: Task, inputs: Tokens, *, as_json: bool) -> None:
+    for answer in forming:
+        if as_json:
+            print(json.dumps(_row(answer) | {"answer": answer.tokens.tolist()}))
+        else:
+            print(f"\nstep {answer.step}  {_said(answer)}")
+            print(task.show(answer.tokens, inputs))
+
+
+def _row(answer: Answer) -> dict[str, Any]:
+    return {
+        "step": answer.step,
+        "halt_probability": answer.halt_probability,
+        "solved": answer.solved,
+    }
+
+
+def _said(answer: Answer) -> str:
+    verdict = "solved" if answer.solved else "not solved"
+    return f"halting probability {answer.halt_probability:.3f}  {verdict}"
 
 
 def _refuse_picture(path: Path, task: Task) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from search.analysis.thought.result import THOUGHT_FILE
 from search.cli import main
 from search.commands import COMMANDS
 from search.commands.start.guide import page
@@ -93,7 +94,7 @@ def test_the_architecture_page_knows_every_file_of_a_run_folder() -> None:
         assert found <= known, run
     files = (
         BEST_FILE, LEASE_FILE, REPORT_FILE, RESULT_FILE, RUN_FILE, SENSITIVITY_FILE, START_FILE,
-        STUDY_FILE, SWEEP_FILE, TEST_FILE, TIME_FILE, SPARE, "ablations.json", "lock",
+        STUDY_FILE, SWEEP_FILE, TEST_FILE, THOUGHT_FILE, TIME_FILE, SPARE, "ablations.json", "lock",
     )  # fmt: skip
     assert set(files) <= known
 

@@ -1,0 +1,1 @@
+"""What deeper and wider thinking is worth: accuracy against the compute of inference."""
