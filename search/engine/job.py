@@ -19,6 +19,7 @@ import trm  # noqa: F401
 from search.ledger.storage import local_copy, place
 from trm.files.sums import damage_of
 from trm.plugins import look_in
+from trm.training.loading import load
 
 if TYPE_CHECKING:
     from trm.config import Experiment
@@ -146,6 +147,7 @@ class TRMTraining:
     """
 
     def __init__(self, job: Job) -> None:
+        load("trm.training.trainer")
         from trm.config import load_experiment
         from trm.device import resolve
         from trm.training.trainer import Trainer

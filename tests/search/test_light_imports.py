@@ -1,4 +1,4 @@
-"""What reads a run folder (`trm status`, a sweep's sections) waits for no heavy package."""
+"""Neither a reader of run folders nor a training waits for packages that it does not need."""
 
 from __future__ import annotations
 
@@ -114,3 +114,46 @@ def assert_light_status(run: Path, *words: str, but: tuple[str, ...] = ()) -> No
     )
     assert done.stderr.strip() == "", done.stderr
     assert all(word in done.stdout for word in words), done.stdout
+
+
+UNTRAINED = (
+    "ray", "optuna", "scipy", "sklearn", "pandas", "cmaes", "matplotlib", "plotly", "wandb",
+    "tensorboard", "sympy", "torch._dynamo", "torch._inductor", "torch.onnx", "torch.fx.passes",
+)  # fmt: skip
+"""What no training needs that nothing compiles, where `import torch` itself does not load it."""
+
+TRAINING = """
+import json, sys, torch
+from pathlib import Path
+unneeded = set(json.loads(sys.argv[1])) - set(sys.modules)
+tree, folder = json.loads(sys.argv[2]), sys.argv[3]
+from search.cli import main
+from search.engine.job import Job, build_trainer
+sets = [word for key, value in tree.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+for more in ([], ["--resume", "--set", "train.budget.steps=3"]):
+    assert main(["train", "arrows4", "--out", f"{folder}/train", *sets, *more]) == 0
+from trm.files.yaml12 import read_yaml
+config = read_yaml(Path(folder, "train", "config.yaml"))
+for optimizer in ("adamw", "adam_atan2"):
+    config["optimizer"]["name"] = optimizer
+    job = Job(folder, 0, 0, config, seed=1, budget=1e7, marks=(0.5, 1.0))
+    training = build_trainer(job)
+    assert len([*training.run()])
+    training.save(Path(folder, optimizer))
+    training.load(Path(folder, optimizer))
+print(json.dumps(sorted(unneeded & set(sys.modules))))
+"""
+
+
+def test_a_training_loads_no_package_that_it_does_not_need(tmp_path: Path) -> None:
+    small = {
+        "task.size": 3, "task.visited": [2, 4], "task.train_examples": 20,
+        "task.valid_examples": 8, "task.test_examples": 8, "train.batch_size": 4,
+        "train.budget.steps": 2, "train.reports": 1, "train.threads": 1,
+    }  # fmt: skip
+    arguments = [json.dumps(UNTRAINED), json.dumps(small), str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINING, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"

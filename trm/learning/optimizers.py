@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from curricula.component import Component
 from curricula.limits import MOST_RATE, MOST_STEPS
+from trm.learning.uncompiled import AdamW, Uncompiled
 from trm.network.float64 import widest
 from trm.network.model import TRM
 
@@ -75,7 +76,7 @@ class AdamWConfig(OptimizerConfig):
     name: Literal["adamw"] = "adamw"
 
     def build_main(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
+        return AdamW(
             parameters,
             lr=self.lr,
             betas=(self.beta1, self.beta2),
@@ -99,7 +100,7 @@ OPTIMIZERS: dict[str, type[OptimizerConfig]] = {
 }
 
 
-class AdamAtan2(torch.optim.Optimizer):
+class AdamAtan2(Uncompiled):
     """p = (1 - lr * wd) p - lr * atan2(m / (1 - beta1^t), sqrt(v / (1 - beta2^t))).
 
     m and v are Adam's moments. Everett et al., "Scaling Exponents Across Parameterizations and
@@ -175,7 +176,7 @@ class AdamAtan2(torch.optim.Optimizer):
             p.sub_(torch.atan2(first, second.sqrt() * scale) * lr)
 
 
-class SignSGD(torch.optim.Optimizer):
+class SignSGD(Uncompiled):
     """p = (1 - lr * wd) p - lr * sign(gradient), for rows of an embedding that the batch used.
 
     Rows without a gradient stay as they are, as in the reference's sparse embedding. A sparse
@@ -272,7 +273,7 @@ class OptimizerSet:
             found_inf: with rates on the device: 1.0 there where nothing is to change, else 0.0.
         """
         for part in self.parts:
-            if found_inf is not None and type(part) is torch.optim.AdamW:
+            if found_inf is not None and type(part) in _ADAMW:
                 _begin(part)
                 _stepped(part, found_inf)
                 continue
@@ -280,7 +281,7 @@ class OptimizerSet:
                 part.found_inf = found_inf  # type: ignore[attr-defined]
                 part.step()
                 continue
-            if not (type(part) is torch.optim.AdamW and _stepped(part)):
+            if not (type(part) in _ADAMW and _stepped(part)):
                 part.step()
 
     def zero_grad(self) -> None:
@@ -304,7 +305,7 @@ class OptimizerSet:
             part.load_state_dict(state[str(index)])
 
 
-def _begin(optimizer: torch.optim.AdamW) -> None:
+def _begin(optimizer: torch.optim.Optimizer) -> None:
     """The states that its first step makes, on the weights' device whichever that is."""
     for group in optimizer.param_groups:
         for p in group["params"]:
@@ -317,7 +318,7 @@ def _begin(optimizer: torch.optim.AdamW) -> None:
 
 
 @torch.no_grad()
-def _stepped(optimizer: torch.optim.AdamW, found_inf: Tensor | None = None) -> bool:
+def _stepped(optimizer: torch.optim.Optimizer, found_inf: Tensor | None = None) -> bool:
     """What `optimizer.step()` computes, without what that does besides; False if it must do it.
 
     In a small model the hooks, profiler marks and checks of a step cost more than its numbers.
@@ -359,7 +360,8 @@ def _stepped(optimizer: torch.optim.AdamW, found_inf: Tensor | None = None) -> b
     return True
 
 
-UNREAD: tuple[type[torch.optim.Optimizer], ...] = (torch.optim.AdamW, AdamAtan2, SignSGD)
+_ADAMW: tuple[type[torch.optim.Optimizer], ...] = (AdamW, torch.optim.AdamW)
+UNREAD: tuple[type[torch.optim.Optimizer], ...] = (*_ADAMW, AdamAtan2, SignSGD)
 """Optimisers that take a learning rate on their weights' device, and `found_inf`."""
 
 

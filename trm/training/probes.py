@@ -170,9 +170,10 @@ def spectral_radius(model: TRM, latent: Latent, x: Tensor, iterations: int) -> T
         norm = (v_H.flatten(1).square().sum(1) + v_L.flatten(1).square().sum(1)).sqrt()
         growths.append(norm)
         scale = norm.clamp(min=1e-30)[:, None, None]
-        v_H, v_L = torch.autograd.grad(
-            (after.z_H, after.z_L), (z_H, z_L), (v_H / scale, v_L / scale), retain_graph=True
-        )
+        # Torch imports its symbolic algebra, half a second, to be given vectors beside the states.
+        with torch.enable_grad():
+            product = (after.z_H * (v_H / scale)).sum() + (after.z_L * (v_L / scale)).sum()
+        v_H, v_L = torch.autograd.grad(product, (z_H, z_L), retain_graph=True)
     growths.append((v_H.flatten(1).square().sum(1) + v_L.flatten(1).square().sum(1)).sqrt())
     # The first norm is that of the start vector, which says nothing.
     counted = torch.stack(growths[1:])[iterations // 2 :]

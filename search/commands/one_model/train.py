@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.commands.options import a_path, positive
 from trm.stopping import at_an_interrupt
+from trm.training.loading import load
 
 if TYPE_CHECKING:
     from trm.report import Report
@@ -92,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, report, checkpoint; returns the exit code."""
     at_an_interrupt(_again(args, args.out))
+    load("trm.run")
     from search.config.config import read_config
     from search.logs.console import TrainDisplay, note, say
     from search.logs.training_log import training_log

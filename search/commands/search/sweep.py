@@ -39,6 +39,7 @@ from search.commands.options import (
     resuming,
 )
 from trm.stopping import at_an_interrupt
+from trm.training.loading import load
 
 if TYPE_CHECKING:
     from search.sweep.run import Run
@@ -85,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         return _dry_run(args)
     again = resuming(args, "sweep", ("trials", "out", "warm-start", "parallel", "address"))
     at_an_interrupt(f"resume with: {again}")
+    load("search.sweep.launch")
     from search.logs.terminal import SweepDisplay
     from search.sweep.launch import sweep
 

@@ -21,6 +21,7 @@ from trm.learning.optimizers import (
     clip_gradients,
     learning_rate_factor,
 )
+from trm.learning.uncompiled import AdamW
 from trm.network.model import TRM, ModelConfig
 from trm.training.state import flatten
 from trm.validation import validate
@@ -309,22 +310,46 @@ def test_defaults_are_the_references() -> None:
     assert (config.lr_warmup_steps, config.lr_min_ratio, config.grad_clip) == (2000, 1.0, None)
 
 
-def test_a_step_of_adamw_is_torch_s_own_bit_for_bit() -> None:
+@pytest.mark.parametrize("lean", [True, False])
+def test_a_step_of_adamw_is_torch_s_own_bit_for_bit(lean: bool) -> None:
     mine, other = model(), model()
-    config = AdamWConfig(lr=0.01, weight_decay=0.3, lr_warmup_steps=0)
-    lean, plain = config.build(mine), config.build(other)
+    ours = AdamWConfig(lr=0.01, weight_decay=0.3, lr_warmup_steps=0).build(mine)
+    plain = torch.optim.AdamW(
+        [p for p in other.parameters() if p is not other.puzzle_emb],
+        lr=0.01, betas=(0.9, 0.95), weight_decay=0.3, fused=True,
+    )  # fmt: skip
+    assert ours.parts[0].state_dict() == plain.state_dict()
     for count in range(4):
         for each in (mine, other):
             generator = torch.Generator().manual_seed(count)
             for index, p in enumerate(each.parameters()):
                 p.grad = None if index == count else torch.randn(p.shape, generator=generator)
-        lean.set_factor(1.0 / (count + 1))
-        plain.set_factor(1.0 / (count + 1))
-        lean.step()
-        for part in plain.parts:
-            part.step()
+        ours.set_factor(1.0 / (count + 1))
+        plain.param_groups[0]["lr"] = 0.01 / (count + 1)
+        (ours if lean else ours.parts[0]).step()
+        plain.step()
+    assert mine.puzzle_emb is not None
     pairs = zip(mine.parameters(), other.parameters(), strict=True)
-    assert all(torch.equal(a, b) for a, b in pairs)
-    one, two = flatten(lean.state_dict()), flatten(plain.state_dict())
+    assert all(torch.equal(a, b) for a, b in pairs if a is not mine.puzzle_emb)
+    one, two = flatten(ours.parts[0].state_dict()), flatten(plain.state_dict())
     assert one[1] == two[1]
+    assert one[0].keys() == two[0].keys()
     assert all(torch.equal(one[0][name], two[0][name]) for name in two[0])
+
+
+def test_what_torch_wraps_for_its_compiler_is_what_torch_does() -> None:
+    ours = [nn.Parameter(torch.ones(2)), nn.Parameter(torch.zeros(3))]
+    theirs = [nn.Parameter(p.detach().clone()) for p in ours]
+    one = AdamW([{"params": ours[:1], "lr": 0.5}], lr=0.1)
+    two = torch.optim.AdamW([{"params": theirs[:1], "lr": 0.5}], lr=0.1)
+    for optimizer, weights in ((one, ours), (two, theirs)):
+        optimizer.add_param_group({"params": weights[1:]})
+        for p in weights:
+            p.grad = torch.ones_like(p)
+        optimizer.step()
+        optimizer.load_state_dict(optimizer.state_dict())
+        optimizer.step()
+        optimizer.zero_grad()
+        assert all(p.grad is None for p in weights)
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert str(one.state_dict()) == str(two.state_dict())
