@@ -20,7 +20,7 @@ from search.ledger.attempts import repeated
 from search.ledger.book import Book, holds_ablations
 from search.ledger.files import RUN_FILE
 from search.ledger.lineage import spent
-from search.ledger.reader import read_book
+from search.ledger.reader import read_book, read_trials
 from search.ledger.storage import Place, place
 from search.logs.parameters import parameters, terminal_width
 from search.stability.result import Result, read_result
@@ -250,5 +250,4 @@ def result_table(done: Run, *, explain: bool = False) -> str:
     """The confirm stage's ranking and the winner's promise."""
     result = done.best()
     assert result is not None
-    trials = {trial.id: trial for trial in done.trials()}
-    return result_text(done.plan, result, trials, explain=explain)
+    return result_text(done.plan, result, read_trials(done.folder), explain=explain)

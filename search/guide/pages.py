@@ -58,7 +58,7 @@ def heading(text: str) -> Heading:
 
 
 def write_site(pages: Mapping[str, str], target: Path) -> None:
-    """Write all pages and images into a folder, for mkdocs; the first page is its index."""
+    """Write all pages, images and notebooks into a folder, for mkdocs; the first page is its index."""
     target.mkdir(parents=True, exist_ok=True)
     contents = "\n".join(
         f"- [{heading(text).title}]({topic}.md): {heading(text).line}."
@@ -70,3 +70,5 @@ def write_site(pages: Mapping[str, str], target: Path) -> None:
     (target / "img").mkdir(exist_ok=True)
     for image in sorted((folder() / "img").iterdir()):
         (target / "img" / image.name).write_bytes(image.read_bytes())
+    for notebook in sorted(folder().glob("*.ipynb")):
+        (target / notebook.name).write_bytes(notebook.read_bytes())

@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING, Any
 from search.config.plan import read_plan
 from search.ledger.reader import read_curves, read_trials
 from search.ledger.storage import Place, place
-from search.ledger.trial import Trial
 from search.stability.result import Result, read_result
+from search.sweep.run_view import as_html, as_text
+from trm.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from search.ledger.trial import Trial
     from trm.solver import Solver
 
 
 class Run:
-    """A run folder, finished or not, for notebooks.
+    """A run folder, finished or not, for notebooks, which show it as a table.
 
     >>> done = Run(run)
-    >>> len(done.trials()), done.curves().num_rows
+    >>> len(done.trials()), len(done.curves())
     (12, 45)
+    >>> list(done.trials().query("stage == 'explore'").nlargest(2, "score").index)
+    [3, 0]
     >>> done.best().winner, round(done.best().promise.mean, 3)
     (3, 0.711)
     >>> print(done.export().splitlines()[0])
@@ -30,13 +36,48 @@ class Run:
         self.folder = place(folder)
         self.plan = read_plan(self.folder)
 
-    def trials(self) -> list[Trial]:
-        """Every trial, by id."""
-        return list(read_trials(self.folder).values())
+    def __repr__(self) -> str:
+        return as_text(self.folder, self.plan)
 
-    def curves(self) -> Any:
-        """Every acknowledged report as a `pyarrow.Table`."""
-        return read_curves(self.folder)
+    def _repr_html_(self) -> str:
+        return as_html(self.folder, self.plan)
+
+    def trials(self) -> pd.DataFrame:
+        """Every trial, a row each, by number; the drawn values are columns by their paths.
+
+        Columns are those of `trial`, but for its config and provenance; times are UTC.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        pandas = _pandas()
+        rows = [_row(trial) for trial in read_trials(self.folder).values()]
+        frame = pandas.DataFrame(rows, columns=None if rows else ["trial", *_COLUMNS])
+        for name in ("started", "finished"):
+            frame[name] = pandas.to_datetime(frame[name], utc=True)
+        return frame.set_index("trial").sort_index()
+
+    def trial(self, number: int) -> Trial:
+        """One trial with all that is known of it.
+
+        Raises:
+            UserError: there is none.
+        """
+        found = read_trials(self.folder).get(number)
+        if found is None:
+            raise UserError("trial", number, f"is none of {self.folder}: `trials()` has them")
+        return found
+
+    def curves(self) -> pd.DataFrame:
+        """Every acknowledged report, a row each, by trial and mark; the columns are those of
+        `trm guide columns`, and the attempt's number.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        _pandas()
+        frame = read_curves(self.folder).to_pandas()
+        return frame.sort_values(["trial", "mark"], ignore_index=True)
 
     def export(self, format: str = "trm", trial: int | None = None) -> str:
         """The winner's config, or an explore trial's, as the text of a file.
@@ -72,3 +113,24 @@ class Run:
     def best(self) -> Result | None:
         """What the confirm stage found; None while it has not ended."""
         return read_result(self.folder)
+
+
+_COLUMNS = (
+    "stage", "candidate", "seed", "outcome", "score", "reason", "mark", "compute", "seconds",
+    "attempts", "preempted", "started", "finished",
+)  # fmt: skip
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    return {"trial": trial.id, **{name: getattr(trial, name) for name in _COLUMNS}, **trial.params}
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError as error:
+        raise UserError(
+            "trials() and curves() are tables of pandas, which is not installed: `pip install "
+            "pandas`; the run folder is plain Parquet as well"
+        ) from error
+    return pandas

@@ -17,7 +17,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from search.cli import main
-from search.ledger.reader import read_trials
+from search.ledger.reader import read_curves, read_trials
 from search.stability.result import read_result
 from search.sweep.run import Run
 from trm.config import experiment_from
@@ -77,7 +77,7 @@ def without_clock(row: dict[str, Any]) -> dict[str, Any]:
 def curves(run: Path) -> dict[int, list[dict[str, Any]]]:
     rows: dict[int, list[dict[str, Any]]] = {}
     for row in (
-        Run(run).curves().sort_by([("trial", "ascending"), ("mark", "ascending")]).to_pylist()
+        read_curves(run).sort_by([("trial", "ascending"), ("mark", "ascending")]).to_pylist()
     ):
         rows.setdefault(row["trial"], []).append(without_clock(row))
     return rows
