@@ -284,15 +284,11 @@ class Trainer:
         self.difficulty[halted] = fresh.difficulty
         count_begun(self.counters, fresh)
         own = slice(halted[: place.begin].sum(), halted[: place.end].sum())
-        self.carry = refill(
-            self.model,
-            self.carry,
-            *(
-                torch.from_numpy(array[own]).to(self.device)
-                for array in (fresh.inputs, fresh.labels, fresh.puzzle_identifiers)
-            ),
-            noise=noise,
+        inputs, labels, puzzles = (
+            torch.from_numpy(array[own]).to(self.device)
+            for array in (fresh.inputs, fresh.labels, fresh.puzzle_identifiers)
         )
+        self.carry = refill(self.model, self.carry, inputs, labels, puzzles, noise)
 
     def _set_learning_rate(self, compute: float) -> float:
         """Set it for the step that ends at `compute`; returns its share of the full one."""
