@@ -58,7 +58,7 @@ def heading(text: str) -> Heading:
 
 
 def write_site(pages: Mapping[str, str], target: Path) -> None:
-    """Write all pages, images and notebooks into a folder, for mkdocs; the first page is its index."""
+    """Write pages, images and notebooks into a folder, for mkdocs; the first page is its index."""
     target.mkdir(parents=True, exist_ok=True)
     contents = "\n".join(
         f"- [{heading(text).title}]({topic}.md): {heading(text).line}."
