@@ -28,11 +28,9 @@ def require_stage(stage: Stage, full: Stage, sources: int) -> None:
     for part in ("halt_weight", "latent_noise", "lr_factor"):
         value = getattr(stage, part)
         _require(_is_number(value) and 0.0 <= value < math.inf, part, value, "0 or more")
-    exploration = stage.exploration
-    _require(
-        _is_number(exploration) and 0.0 <= exploration <= 1.0, "exploration", exploration,
-        "from 0 to 1",
-    )  # fmt: skip
+    for part in ("exploration", "stochastic_depth"):
+        chance = getattr(stage, part)
+        _require(_is_number(chance) and 0.0 <= chance <= 1.0, part, chance, "from 0 to 1")
 
 
 def require_count(part: str, value: Any, most: int) -> None:

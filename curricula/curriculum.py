@@ -37,6 +37,9 @@ class Curriculum(Schedule):
         exploration: factor on `model.halt_exploration_prob`; the product is cut to 1.
         latent_noise: standard deviation of Gaussian noise that is added to the carried state
             before each supervision step of training (0: none).
+        stochastic_depth: chance, from 0 to 1, with which each H cycle but the last is left out of
+            a training step, for the whole batch and at no cost, as stochastic depth leaves out
+            layers (arXiv 1603.09382); RSM has it over H (arXiv 2603.15641).
         learning_rate: factor on the optimiser's own schedule.
         rewarm_steps: training steps over which the learning rate rises again from 0 after each
             change of depth (0: it does not fall), as in RSM (arXiv 2603.15641).
@@ -60,6 +63,7 @@ class Curriculum(Schedule):
     halt_weight: AnyCurve | None = None
     exploration: AnyCurve | None = None
     latent_noise: AnyCurve | None = None
+    stochastic_depth: AnyCurve | None = None
     learning_rate: AnyCurve | None = None
     rewarm_steps: int = Field(default=0, ge=0, le=MOST_STEPS)
     feedback_every: float = Field(default=0.01, ge=1e-6, le=1.0)
@@ -69,6 +73,13 @@ class Curriculum(Schedule):
     def _not_negative(cls, curve: Curve | None) -> Curve | None:
         if curve is not None:
             require_within(curve, 0.0)
+        return curve
+
+    @field_validator("stochastic_depth")
+    @classmethod
+    def _chance(cls, curve: Curve | None) -> Curve | None:
+        if curve is not None:
+            require_within(curve, 0.0, 1.0)
         return curve
 
     @property
@@ -185,6 +196,7 @@ class Course:
             halt_weight=full.halt_weight * _value(parts.halt_weight, progress),
             exploration=min(exploration, 1.0),
             latent_noise=_value(parts.latent_noise, progress, 0.0),
+            stochastic_depth=_value(parts.stochastic_depth, progress, 0.0),
             lr_factor=_value(parts.learning_rate, progress),
             difficulty=parts.difficulty.at(progress, states["difficulty"]),
             sources=parts.sources.at(progress, self._sources),

@@ -151,20 +151,36 @@ def walk(
     """
     course = Course(curriculum, full, sources)
     told = feedback or always(1.0, course.bins)
-    costs: dict[Depth, float] = {}
+    costs: dict[tuple[Depth, float], float] = {}
     step, spent = 0, 0.0
     # The trainer forgives the same rounding, so that a budget in steps buys exactly as many.
     while spent < budget * (1.0 - 1e-12):
         progress = min(spent / budget, 1.0)
         stage = course.advance(progress)
-        if stage.depth not in costs:
-            costs[stage.depth] = cost(stage.depth)
-        spent += costs[stage.depth]
+        kind = (stage.depth, stage.stochastic_depth)
+        if kind not in costs:
+            costs[kind] = mean_cost(stage, cost)
+        spent += costs[kind]
         reached = min(spent / budget, 1.0)
         yield PreviewPoint(step, progress, reached, spent, stage)
         if course.wants_feedback(reached):
             course.observe(reached, told(reached))
         step += 1
+
+
+def mean_cost(stage: Stage, cost: DepthCost) -> float:
+    """What a training step costs in the mean of what is left out of it at random.
+
+    >>> stage = Stage(H_cycles=3, L_cycles=1, stochastic_depth=0.5)
+    >>> mean_cost(stage, lambda depth: 10.0 * depth.H_cycles)
+    20.0
+    """
+    depth, chance = stage.depth, stage.stochastic_depth
+    if not chance or depth.H_cycles == 1:
+        return cost(depth)
+    # A cycle more costs what the one before it did, but for how far the gradient goes.
+    least, most = cost(depth._replace(H_cycles=1)), cost(depth)
+    return most + chance * (least - most)
 
 
 def preview(

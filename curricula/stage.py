@@ -44,6 +44,8 @@ class Stage:
         halt_weight: weight of the halting loss.
         exploration: chance, at each training step, that a row may not halt before a random step.
         latent_noise: standard deviation of the noise added to the carried state before a step.
+        stochastic_depth: chance with which each H cycle but the last is left out of a training
+            step.
         lr_factor: what the learning rate is multiplied by.
         difficulty: which examples come next, disjoint slices; empty: all alike.
         sources: each source's share of the new examples; empty: as the data has it.
@@ -60,6 +62,7 @@ class Stage:
     halt_weight: float = 0.5
     exploration: float = 0.1
     latent_noise: float = 0.0
+    stochastic_depth: float = 0.0
     lr_factor: float = 1.0
     difficulty: tuple[Slice, ...] = ()
     sources: tuple[float, ...] = ()

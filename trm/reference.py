@@ -223,6 +223,7 @@ def inexpressible(config: Experiment, precision: str | None = None) -> list[str]
     ):
         if value not in theirs:
             found.append(f"model.{key} {value}: the reference has {', '.join(theirs)}")
+    note("train.supervision_per_update", config.train.supervision_per_update, 1)
     note("model.swiglu_multiple", config.model.swiglu_multiple, 256)
     for key in _OWN_KEYS:
         field, value = ModelConfig.model_fields[key], getattr(config.model, key)

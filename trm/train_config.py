@@ -13,6 +13,7 @@ from curricula.limits import (
     MOST_ROWS,
     MOST_SEED,
     MOST_STEPS,
+    MOST_SUPERVISION,
     MOST_THREADS,
 )
 from trm.report import even_marks
@@ -71,6 +72,9 @@ class TrainConfig(Component):
 
     Attributes:
         batch_size: examples of a training step.
+        supervision_per_update: supervision steps whose gradients are added before one update of the
+            weights; 1 as in the reference, 2 in a proposal for it (its pull request 41). Each
+            counts as a step wherever steps are counted.
         budget: how much to train.
         reports: evaluations, spread evenly over the budget.
         ema: decay of the moving average of the weights, which is what is evaluated; null turns
@@ -103,6 +107,7 @@ class TrainConfig(Component):
     """
 
     batch_size: int = Field(default=768, ge=1, le=MOST_ROWS)
+    supervision_per_update: int = Field(default=1, ge=1, le=MOST_SUPERVISION)
     budget: BudgetConfig = BudgetConfig(steps=60_000)
     reports: int = Field(default=10, ge=1, le=10_000)
     ema: float | None = Field(default=0.999, ge=0.0, lt=1.0)

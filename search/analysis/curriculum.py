@@ -28,6 +28,7 @@ NUMBERS = {
     "halt_weight": "halt weight",
     "exploration": "exploration",
     "latent_noise": "latent noise",
+    "stochastic_depth": "left-out cycles",
     "lr_factor": "lr factor",
     "learning_rate": "learning rate",
 }

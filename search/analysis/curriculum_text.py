@@ -166,13 +166,17 @@ def _sparkline(values: Sequence[float], low: float, high: float, blocks: str) ->
     return "".join(blocks[round((value - low) * scale)] for value in values)
 
 
+_SILENT = ("lr_factor", "stochastic_depth")
+"""Numbers that most curricula do not have, and that are not told of where they do not change."""
+
+
 def constants(plan: CurriculumPlan) -> str:
     """What stays as it is all the time, on one line; empty if nothing does."""
     first = plan.path.points[0].stage
     phrases = [
         f"{name} {number(numbers(plan, plan.path, key)[0], key)}"
         for key, name in NUMBERS.items()
-        if key not in plan.driven and key != "lr_factor"
+        if key not in plan.driven and key not in _SILENT
     ]
     weights = first.supervision_weights
     if plan.weighs_steps and "supervision_steps" not in plan.driven:

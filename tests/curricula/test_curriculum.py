@@ -38,7 +38,7 @@ def test_each_part_drives_its_value() -> None:
     everything = course(
         depth="cgar", supervision={"name": "ramp", "curve": half}, supervision_weights="decay",
         difficulty="easy_to_hard", halt_weight=half, exploration=half, latent_noise=half,
-        learning_rate=half,
+        stochastic_depth=half, learning_rate=half,
     )  # fmt: skip
     stage = everything.advance(0.5)
     assert stage.depth == Depth(2, 4)
@@ -47,6 +47,7 @@ def test_each_part_drives_its_value() -> None:
     assert stage.difficulty == (Slice(0.0, pytest.approx(0.875), 1.0),)
     assert (stage.halt_weight, stage.exploration) == pytest.approx((0.25, 0.1))
     assert (stage.latent_noise, stage.lr_factor) == pytest.approx((0.5, 0.5))
+    assert stage.stochastic_depth == pytest.approx(0.5)
     assert course(supervision_weights="last_step").stage.last_step_only
 
 

@@ -50,6 +50,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
             "feedback_every": 0.1,
         },
     },
+    "random states, noise in each update, cycles left out, two steps to an update": {
+        **EVERY,
+        "model.initial_state": "random",
+        "model.state_transfer": "damped",
+        "curriculum.stochastic_depth": 0.4,
+        "train.supervision_per_update": 2,
+        "train.kernel": "eager",
+    },
 }
 SPARSE = "sparse puzzle embedding, augmented"
 
@@ -58,7 +66,7 @@ Found = dict[str, Any]
 
 def close(one: Found, other: Found, tolerance: float) -> None:
     """The same losses and weights but for rounding."""
-    assert len(one["losses"]) == len(other["losses"]) >= 12
+    assert len(one["losses"]) == len(other["losses"]) >= 6
     torch.testing.assert_close(
         torch.tensor(one["losses"]), torch.tensor(other["losses"]), rtol=tolerance, atol=0.0
     )
@@ -130,7 +138,8 @@ def test_a_run_goes_on_with_another_number_of_processes(
     trained: dict[str, tuple[Found, list[Found]]], name: str, way: str
 ) -> None:
     alone, (after,) = trained[f"{name}: {way}"]
-    second_half = {"losses": alone["losses"][12:], "weights": alone["weights"]}
+    before = 12 // CONFIGS[name].get("train.supervision_per_update", 1)
+    second_half = {"losses": alone["losses"][before:], "weights": alone["weights"]}
     close(second_half, after, 1e-5)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -55,6 +55,22 @@ def advance(course: Course, progress: float) -> Stage:
     except ValueError as error:
         name = course.curriculum.name
         raise UserError(f"curriculum {name!r} at {progress:.0%} of the run: {error}") from error
+
+
+def drawn_depth(stage: Stage, generator: torch.Generator) -> Stage:
+    """The stage of one training step, some of whose H cycles may be left out at random.
+
+    Each but the last is with a chance of `stage.stochastic_depth`, the same ones for the whole
+    batch: what is left out costs nothing. Nothing is drawn where the chance is 0.
+
+    Args:
+        generator: a CPU generator.
+    """
+    chance, rest = stage.stochastic_depth, stage.H_cycles - 1
+    if not chance or not rest:
+        return stage
+    left = int((torch.rand(rest, generator=generator) >= chance).sum())
+    return replace(stage, H_cycles=1 + left)
 
 
 def loss_weights(

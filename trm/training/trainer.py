@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,42 +9,38 @@ from functools import cache
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from curricula.stage import Depth, Stage
 from trm.config import Experiment
 from trm.device import Resolved, resolve
 from trm.errors import UserError
-from trm.evaluation import Evaluation, right_rows
+from trm.evaluation import Evaluation
 from trm.learning.ema import EMA
-from trm.learning.halting import begin, continue_target, halt, refill, wants_to_halt
-from trm.learning.losses import Losses, act_loss
-from trm.learning.optimizers import clip_gradients, learning_rate_factor
+from trm.learning.halting import begin
+from trm.learning.optimizers import learning_rate_factor
 from trm.network.compilation import compile_recursion
-from trm.network.model import Latent, Output
-from trm.network.noise import Noise
 from trm.network.room import least_weights, require_room
-from trm.ranks import ALONE, OwnRows, Ranks
+from trm.ranks import ALONE, Ranks
 from trm.report import Report
 from trm.tasks.base import Split, Task
 from trm.training.budget import budget_flops, early_examples
 from trm.training.build import EXPLORATION, NOISE, build_model, random_stream
-from trm.training.counters import Counters, compute_goals, count_begun, count_halted, count_spikes
-from trm.training.curriculum import FeedbackWindow, advance, begin_course, disturbed, loss_weights
+from trm.training.counters import Counters, compute_goals
+from trm.training.curriculum import FeedbackWindow, advance, begin_course, drawn_depth
 from trm.training.data import ExampleStream
 from trm.training.examiner import Examiner
 from trm.training.flops import step_flops
-from trm.training.freezing import frozen_parameters, hold
+from trm.training.freezing import frozen_parameters
 from trm.training.memory import reset_peak
-from trm.training.probes import update_ratio, weights
 from trm.training.reporting import make_report
 from trm.training.snapshot import restore_state, shared_state, take_state
 from trm.training.soundness import require_sound
 from trm.training.state import State
 from trm.training.steps.ahead import AHEAD, Ahead
-from trm.training.steps.at_once import learn_at_once, learns_at_once
 from trm.training.steps.graphs import begin_with
 from trm.training.steps.kernel import with_kernel
+from trm.training.steps.supervision import Part
+from trm.training.steps.waiting import Waiting
 
 
 class Trainer:
@@ -117,9 +112,8 @@ class Trainer:
         self.examiner = Examiner(config, task, self.model, self.ema, self.device, early)
         self.difficulty = np.zeros(config.train.batch_size, dtype=np.float32)
         self._goals = compute_goals(self.budget, self.marks)
-        self._at_once = learns_at_once(config, task, self.model)
-        self._parameters = list(self.model.parameters())
         self._flops: Callable[[Depth], float] = cache(lambda at: step_flops(config, task, at))
+        self.waiting = Waiting(self)
         self.ahead = Ahead(self) if self.device.type in AHEAD else None
         wanted = self.resolved.cuda_graphs if resolved else config.train.cuda_graphs
         graphs, why = begin_with(wanted, self.device, self.ahead.obstacle if self.ahead else "")
@@ -169,7 +163,7 @@ class Trainer:
             state = self.state_dict()
             self.ahead = None
             self.load_state_dict(state)
-        self.model.fused, self._at_once = None, False
+        self.model.fused, self.waiting.at_once = None, False
         self.resolved = replace(self.resolved, kernel="eager", kernel_reason=reason)
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Report]:
@@ -194,101 +188,21 @@ class Trainer:
             yield self._report()
 
     def train_step(self) -> None:
-        """One supervision step of the whole batch and one optimiser step."""
-        config, counters = self.config, self.counters
-        stage = advance(self.course, self.progress)
+        """The supervision steps of the whole batch that go into one update, and that update."""
+        group = self.config.train.supervision_per_update
+        for number in range(group):
+            self._supervision_step(Part(number == 0, number == group - 1))
+            if self.counters.diverged:
+                return
+
+    def _supervision_step(self, part: Part) -> None:
+        stage = drawn_depth(advance(self.course, self.progress), self.exploration)
         if not self.model.training:  # which asks every module
             self.model.train()
-        compute = counters.compute + self._flops(stage.depth)
+        compute = self.counters.compute + self._flops(stage.depth)
         factor = self._set_learning_rate(compute)
-        if self.ahead is not None:
-            self.ahead.step(compute, factor)
-            return
-        place = self.ranks.place(config.train.batch_size)
-        self._refill(place)
-        steps = self.carry.steps + 1
-        latent, output, halted, losses = self._supervise(stage, steps, place)
-        loss = self._learn(losses, compute)
-        if loss is None:
-            return
-        ended, exact, had = self.ranks.columns(halted, losses.exact, steps, rows=place.of)
-        count_halted(counters, loss, ended, exact, had)
-        self.carry.latent, self.carry.steps, self.carry.halted = latent, steps, halted
-        counters.learning_rate = config.optimizer.lr * factor
-        counters.step += 1
-        counters.compute = compute
-        if config.curriculum.is_adaptive:
-            self._give_feedback(loss, output, exact, ended)
-
-    def _supervise(
-        self, stage: Stage, steps: Tensor, place: OwnRows
-    ) -> tuple[Latent, Output, Tensor, Losses]:
-        """The next state, what is said of it, which rows halt, and the loss, to differentiate.
-
-        A loss that needs no gradient has given the parameters theirs.
-        """
-        config, carry = self.config, self.carry
-        noise = Noise(self.noise, place)
-        state = disturbed(carry.latent, stage.latent_noise, noise)
-        if self._at_once and not stage.last_step_only:
-            weights = loss_weights(stage, steps)
-            latent, output, losses = learn_at_once(
-                self.model, state, carry, stage, config.loss, weights, noise, place.of
-            )
-            return latent, output, self._halted(output, steps, stage, place), losses
-        latent, output = self.model(
-            state,
-            carry.inputs,
-            carry.puzzle_identifiers,
-            H_cycles=stage.H_cycles,
-            L_cycles=stage.L_cycles,
-            noise=noise,
-        )
-        halted = self._halted(output, steps, stage, place)
-        losses = act_loss(
-            output,
-            carry.labels,
-            config.loss,
-            self._continue_target(latent, steps),
-            halt_weight=stage.halt_weight,
-            weights=loss_weights(stage, steps, halted),
-            exact=right_rows(self.task, carry.inputs, carry.labels, output.logits),
-            rows=place.of,
-            fused=self.resolved.kernel == "fused",
-        )
-        return latent, output, halted, losses
-
-    def _halted(self, output: Output, steps: Tensor, stage: Stage, place: OwnRows) -> Tensor:
-        return halt(
-            output,
-            steps,
-            config=self.config.model,
-            halting=self.config.halting,
-            generator=self.exploration,
-            max_steps=stage.supervision_steps,
-            exploration=stage.exploration,
-            place=place,
-        )
-
-    def _refill(self, place: OwnRows) -> None:
-        """Put fresh examples in the place of those that have halted."""
-        halted = self.ranks.whole(self.carry.halted, place.of).cpu().numpy()
-        count, noise = int(halted.sum()), Noise(self.noise, place)
-        if not count:
-            if self.config.model.initial_state != "fixed":
-                # What is drawn and what has a gradient do not depend on whether a row begins.
-                self.carry.latent = self.model.reset(self.carry.latent, self.carry.halted, noise)
-            return
-        # The whole batch's, from one stream: which row gets which does not depend on the processes.
-        fresh = self.stream.take(count, self.stage.difficulty, self.stage.sources)
-        self.difficulty[halted] = fresh.difficulty
-        count_begun(self.counters, fresh)
-        own = slice(halted[: place.begin].sum(), halted[: place.end].sum())
-        inputs, labels, puzzles = (
-            torch.from_numpy(array[own]).to(self.device)
-            for array in (fresh.inputs, fresh.labels, fresh.puzzle_identifiers)
-        )
-        self.carry = refill(self.model, self.carry, inputs, labels, puzzles, noise)
+        way = self.waiting if self.ahead is None else self.ahead
+        way.step(stage, compute, factor, part)
 
     def _set_learning_rate(self, compute: float) -> float:
         """Set it for the step that ends at `compute`; returns its share of the full one."""
@@ -302,63 +216,9 @@ class Trainer:
         self.optimizer.set_factor(factor)
         return factor
 
-    def _continue_target(self, latent: Latent, steps: Tensor) -> Tensor | None:
-        if self.config.model.no_ACT_continue:
-            return None
-        with torch.no_grad():
-            _, following = self.model(
-                latent,
-                self.carry.inputs,
-                self.carry.puzzle_identifiers,
-                H_cycles=self.stage.H_cycles,
-                L_cycles=self.stage.L_cycles,
-            )
-        return continue_target(following, steps >= self.stage.supervision_steps)
-
-    def _learn(self, losses: Losses, compute: float) -> float | None:
-        """One optimiser step; returns the loss, or None if training has diverged by it."""
-        counters = self.counters
-        if losses.total.requires_grad:
-            self.optimizer.zero_grad()
-            losses.total.backward()  # type: ignore[no-untyped-call]
-        total = self.ranks.add_gradients(self._parameters, losses.total.detach())
-        if self.frozen and self.progress < self.config.train.freeze.share:
-            hold(self.frozen)
-        norm = clip_gradients(self._parameters, self.config.optimizer.grad_clip)
-        counters.grad_norm = float(norm)
-        loss = float(total)
-        if not math.isfinite(loss) or not math.isfinite(counters.grad_norm):
-            counters.diverged = True
-            return None
-        count_spikes(counters, loss, self.config.diagnostics)
-        before = weights(self.model) if self._meets_mark(compute) else None
-        self.optimizer.step()
-        if before is not None:
-            ratio = update_ratio(before, weights(self.model))
-            # No step follows a report at the end, whose loss would show that weights are lost.
-            counters.diverged = not math.isfinite(ratio)
-            counters.update_ratio = 0.0 if counters.diverged else ratio
-        if self.ema is not None:
-            self.ema.update(self.model)
-        return loss
-
     def _meets_mark(self, compute: float) -> bool:
         mark = self.counters.mark
         return mark < len(self._goals) and compute >= self._goals[mark]
-
-    def _give_feedback(self, loss: float, output: Output, exact: Tensor, halted: Tensor) -> None:
-        halting = wants_to_halt(output, self.carry.steps, self.config.model, self.config.halting)
-        self.window.count(
-            loss=loss,
-            right=exact.cpu().numpy(),
-            halting=self.ranks.whole(halting, len(exact)).cpu().numpy(),
-            halted=halted.cpu().numpy(),
-            difficulty=self.difficulty,
-            bins=self.course.bins,
-        )
-        if self.course.wants_feedback(self.progress):
-            self.course.observe(self.progress, self.window.feedback())
-            self.window = FeedbackWindow()
 
     def _report(self) -> Report:
         counters = self.counters

@@ -24,10 +24,10 @@ from trm.checkpoint import save_checkpoint
 from trm.config import experiment_from
 from trm.network.noise import Noise
 from trm.report import MACHINE_COLUMNS, Report
-from trm.training import trainer as trainer_module
 from trm.training.curriculum import disturbed
 from trm.training.flops import step_flops
 from trm.training.state import State
+from trm.training.steps import waiting
 from trm.training.trainer import Trainer
 
 Make = Callable[..., Trainer]
@@ -295,8 +295,8 @@ class Spy:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[dict[str, Any]] = []
-        self._loss = trainer_module.act_loss
-        monkeypatch.setattr(trainer_module, "act_loss", self)
+        self._loss = waiting.act_loss
+        monkeypatch.setattr(waiting, "act_loss", self)
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         self.calls.append(options)
@@ -425,13 +425,13 @@ def test_the_rate_warms_up_again_after_a_change_of_depth(make: Make) -> None:
 
 def test_halting_follows_its_curves(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     loss, explored = Spy(monkeypatch), []
-    real = trainer_module.halt
+    real = waiting.halt
 
     def halt(*inputs: Any, **options: Any) -> Any:
         explored.append(options["exploration"])
         return real(*inputs, **options)
 
-    monkeypatch.setattr(trainer_module, "halt", halt)
+    monkeypatch.setattr(waiting, "halt", halt)
     exploration = {**LINE, "end": 4.0}
     trainer = make({"curriculum.halt_weight": LINE, "curriculum.exploration": exploration, **EAGER})
     for _ in range(20):

@@ -48,6 +48,10 @@ def unstackable(trainer: Trainer) -> str:
         return "its curriculum learns from each seed, which then differ in depth"
     if type(config.optimizer) not in (AdamWConfig, AdamAtan2Config):
         return f"optimizer {config.optimizer.name!r} may not go element by element"
+    if config.curriculum.stochastic_depth is not None:
+        return "each seed draws its own depth of a step"
+    if config.train.supervision_per_update > 1:
+        return "the gradients of several supervision steps are added"
     if config.model.draws or config.model.initial_state != "fixed":
         return "its states begin at random or are learnt, or noise is added in each update"
     if model.sparse_rows:

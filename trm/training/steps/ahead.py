@@ -28,7 +28,7 @@ from trm.training.freezing import hold
 from trm.training.probes import update_ratio, weights
 from trm.training.steps.graphs import Graphs
 from trm.training.steps.pool import Pool, pinned
-from trm.training.steps.supervision import Given, Supervised, supervise
+from trm.training.steps.supervision import Given, Part, Supervised, supervise
 
 if TYPE_CHECKING:
     from trm.training.trainer import Trainer
@@ -52,11 +52,12 @@ def begin_copy(row: Tensor) -> tuple[Tensor, Any]:
 
 @dataclass(frozen=True)
 class Flying:
-    """A step whose numbers have not been read, and where the run stood before it."""
+    """A step whose numbers have not been read, whether it updates, and where the run stood."""
 
     row: Tensor
     event: Any
     stage: Stage
+    updates: bool
     step: int
     compute: float
     learning_rate: float
@@ -86,10 +87,9 @@ class Ahead:
         generators = [trainer.noise] if device.type == "cuda" else []
         self.graphs = Graphs("off", self._state, generators, trainer.note_graphs)
 
-    def step(self, compute: float, factor: float) -> None:
-        """Start one supervision step of the whole batch and its optimiser step."""
+    def step(self, stage: Stage, compute: float, factor: float, part: Part) -> None:
+        """Start one supervision step of the whole batch, and its optimiser step; as `Waiting`'s."""
         trainer, counters = self.trainer, self.trainer.counters
-        stage = trainer.stage
         if trainer.carry is not self._carry:  # at the beginning, and after somebody else's steps
             self._place(trainer.carry)
         while not self.pool.fill(stage, len(self._flying)):
@@ -97,12 +97,12 @@ class Ahead:
         if counters.diverged:
             return
         given = self._given(stage)
-        probed = weights(trainer.model) if trainer._meets_mark(compute) else None
-        self.graphs.run(self._structure(given), lambda: self._compute(given))
+        meets = part.last and trainer._meets_mark(compute)
+        probed = weights(trainer.model) if meets else None
+        self.graphs.run(self._structure(given), lambda: self._compute(given, part))
         copy, event = begin_copy(self._row)
-        self._flying.append(
-            Flying(copy, event, stage, counters.step, counters.compute, counters.learning_rate)
-        )
+        before = (counters.step, counters.compute, counters.learning_rate)
+        self._flying.append(Flying(copy, event, trainer.stage, part.last, *before))
         counters.learning_rate = trainer.config.optimizer.lr * factor
         counters.step += 1
         counters.compute = compute
@@ -123,6 +123,8 @@ class Ahead:
         """Why its steps cannot be recorded as graphs, in a few words; empty if they can."""
         if self.trainer.task.many_answers:
             return "the task's rules, which are NumPy's, judge every batch"
+        if self.trainer.config.train.supervision_per_update > 1:
+            return "the gradients of several supervision steps are added"
         return "" if self._holds else "the optimizer takes its learning rate from the host"
 
     def _structure(self, given: Given) -> Hashable:
@@ -160,7 +162,7 @@ class Ahead:
         if ready is not None:
             self.pool.load_state_dict(ready, taken)
 
-    def _compute(self, given: Given) -> None:
+    def _compute(self, given: Given, part: Part) -> None:
         """The step itself: device work alone, from tensors that stay in place to the same ones."""
         trainer, carry = self.trainer, self.trainer.carry
         with torch.no_grad():
@@ -172,17 +174,15 @@ class Ahead:
             fresh, carry.steps, carry.halted, carry.inputs, carry.labels, carry.puzzle_identifiers
         )
         done = supervise(trainer.config, trainer.task, trainer.model, now, given, noise)
-        trainer.optimizer.zero_grad()
+        if part.first:
+            trainer.optimizer.zero_grad()
         done.losses.total.backward()  # type: ignore[no-untyped-call]
-        if trainer.frozen and trainer.progress < trainer.config.train.freeze.share:
-            hold(trainer.frozen)
-        norm = clip_gradients(
-            trainer.model.parameters(), trainer.config.optimizer.grad_clip, unread=True
-        )
+        norm = self._clipped() if part.last else torch.zeros_like(self._sound)
         with torch.no_grad():
             loss = done.losses.total.detach()
             self._sound.mul_(loss.isfinite() & norm.isfinite())
-            self._learn()
+            if part.last:
+                self._learn()
             steps = torch.where(done.halted, done.steps, 0).sum()
             heads = (loss, norm, self._sound, begun, difficulty, steps)
             counts = torch.stack(self._groups(done)).sum(1)
@@ -191,6 +191,14 @@ class Ahead:
             carry.latent.z_L.copy_(done.latent.z_L)
             carry.steps.copy_(done.steps)
             carry.halted.copy_(done.halted)
+
+    def _clipped(self) -> Tensor:
+        """The norm of the gradients, which are clipped."""
+        trainer = self.trainer
+        if trainer.frozen and trainer.progress < trainer.config.train.freeze.share:
+            hold(trainer.frozen)
+        limit = trainer.config.optimizer.grad_clip
+        return clip_gradients(trainer.model.parameters(), limit, unread=True)
 
     def _learn(self) -> None:
         trainer = self.trainer
@@ -227,14 +235,15 @@ class Ahead:
         if counters.diverged:  # by a step before it
             return
         add_begun(counters, int(begun), difficulty)
-        counters.grad_norm = norm
+        counters.grad_norm = norm if flying.updates else counters.grad_norm
         if not sound:
             counters.diverged = True
             counters.step, counters.compute = flying.step, flying.compute
             counters.learning_rate = flying.learning_rate
             self.trainer.course.stage = flying.stage
             return
-        count_spikes(counters, loss, self.trainer.config.diagnostics)
+        if flying.updates:
+            count_spikes(counters, loss, self.trainer.config.diagnostics)
         add_halted(counters, loss, counts[0], counts[1], steps)
         if self.trainer.config.curriculum.is_adaptive:
             groups, binned = [int(n) for n in counts[:6]], [int(n) for n in counts[6:]]

@@ -18,10 +18,11 @@ from trm.tasks.base import Task
 def learns_at_once(config: Experiment, task: Task, model: TRM) -> bool:
     """Whether a run's steps can: nothing but the library looks at their logits.
 
-    Not with the continue head, whose target is the next step's output, and not where rules decide
-    what is right or when to halt.
+    Not with the continue head, whose target is the next step's output, not where rules decide what
+    is right or when to halt, and not where the gradients of several steps are added.
     """
     plain = config.model.no_ACT_continue and type(config.halting) is HaltingConfig
+    plain = plain and config.train.supervision_per_update == 1
     return plain and not task.many_answers and learns(model, config.loss.loss_type)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +17,17 @@ from trm.network.model import TRM, Latent, Output
 from trm.network.noise import Noise
 from trm.tasks.base import Task
 from trm.training.curriculum import disturbed, loss_weights
+
+
+class Part(NamedTuple):
+    """Which of the supervision steps it is whose gradients make one update.
+
+    >>> Part().last
+    True
+    """
+
+    first: bool = True
+    last: bool = True
 
 
 @dataclass(frozen=True)

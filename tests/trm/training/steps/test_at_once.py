@@ -40,8 +40,8 @@ def make(tiny: Callable[..., dict[str, Any]], cache: Path) -> Make:
 def test_a_training_is_the_same_either_way(make: Make, changes: dict[str, Any]) -> None:
     changes = {"train.kernel": "fused", "model.puzzle_emb_len": 1, **changes}
     one, other = make(changes), make(changes)
-    assert one._at_once
-    other._at_once = False
+    assert one.waiting.at_once
+    other.waiting.at_once = False
     for _ in range(12):
         one.train_step()
         other.train_step()
@@ -58,5 +58,5 @@ def test_who_looks_at_logits_takes_them_through_autograd(make: Make) -> None:
         {"train.kernel": "fused", "task": {"name": "queens", "train_examples": 40}},
     ):
         trainer = make(changes)
-        assert not trainer._at_once
+        assert not trainer.waiting.at_once
         trainer.train_step()
