@@ -16,6 +16,7 @@ from trm.errors import UserError
 GROUPS = {
     "start": {
         "init": "write a first config, for data of your own or from a preset",
+        "import": "make a run of an Optuna study, a W&B sweep or Ray Tune's results",
         "guide": "read the guide: first sweep, spaces, curricula, stability and more",
         "doctor": "say whether this machine or cluster is fit for sweeps, and what to do if not",
         "keys": "show the keys of a config file: what each takes, its default and meaning",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 SEE_ALSO = {
     "init": (("tasks", "keys", "sweep"), ("your-own-task",)),
+    "import": (("sweep", "importance", "report"), ("schedulers",)),
     "guide": (("keys", "init"), ()),
     "doctor": (("sweep", "cluster"), ("clusters",)),
     "keys": (("init", "sweep"), ("spaces",)),
