@@ -20,9 +20,6 @@ from trm.device import Resolved, resolve
 from trm.errors import UserError
 from trm.learning.ema import EMA
 from trm.learning.halting import Carry
-from trm.learning.optimizers import AdamAtan2Config, AdamWConfig
-from trm.network.layers import Attention
-from trm.network.mixers import PositionsMLP
 from trm.network.model import Latent
 from trm.report import Report
 from trm.tasks.base import Task
@@ -30,6 +27,7 @@ from trm.training.counters import count_halted, count_spikes
 from trm.training.curriculum import advance
 from trm.training.freezing import frozen_parameters, hold
 from trm.training.probes import update_ratio, weights
+from trm.training.stacking.obstacles import unstackable
 from trm.training.stacking.rows import all_disturbed, all_halted, losses, refilled
 from trm.training.stacking.stack import (
     Stack,
@@ -40,30 +38,7 @@ from trm.training.stacking.stack import (
 )
 from trm.training.trainer import Trainer
 
-
-def unstackable(trainer: Trainer) -> str:
-    """Why seeds of such a training cannot be stacked, in a few words; empty if they can."""
-    config, model = trainer.config, trainer.model
-    if config.curriculum.is_adaptive:
-        return "its curriculum learns from each seed, which then differ in depth"
-    if type(config.optimizer) not in (AdamWConfig, AdamAtan2Config):
-        return f"optimizer {config.optimizer.name!r} may not go element by element"
-    if config.curriculum.stochastic_depth is not None:
-        return "each seed draws its own depth of a step"
-    if config.train.supervision_per_update > 1:
-        return "the gradients of several supervision steps are added"
-    if config.model.draws or config.model.initial_state != "fixed":
-        return "its states begin at random or are learnt, or noise is added in each update"
-    if model.sparse_rows:
-        return "its puzzle embedding has sparse gradients"
-    mixers = [getattr(block, str(block.mixing)) for block in model.layers]
-    if any(type(mixer) not in (Attention, PositionsMLP) for mixer in mixers):
-        return f"mixer {config.model.mixer!r} is a plug-in's"
-    if trainer.resolved.compile:
-        return "train.compile is on"
-    if trainer.ranks.size > 1:
-        return "it is one of several processes"
-    return ""
+AS_ONE = "seeds are trained as one"
 
 
 def _with_seed(config: Experiment, seed: int) -> Experiment:
@@ -96,7 +71,7 @@ class Stacked:
         for trainer in trainers:
             if reason := unstackable(trainer):
                 raise UserError(f"seeds cannot be trained as one: {reason}")
-            trainer.go_on_eagerly("seeds are trained as one")
+            trainer.go_on_eagerly(AS_ONE)
         same = {(t.counters.step, t.budget, t.marks, t.resolved.device) for t in trainers}
         configs = [_with_seed(t.config, 0) for t in trainers]
         assert len(same) == 1, same

@@ -20,7 +20,8 @@ from trm.network import model
 from trm.report import MACHINE_COLUMNS, Report
 from trm.tasks.base import Task
 from trm.training import trainer as trainer_module
-from trm.training.stacking.stacked import Stacked, unstackable
+from trm.training.stacking.obstacles import obstacle, unstackable
+from trm.training.stacking.stacked import Stacked
 from trm.training.trainer import Trainer
 
 Tiny = Callable[..., dict[str, Any]]
@@ -291,6 +292,7 @@ def test_in_float32_weights_agree_to_rounding(tiny: Tiny, cache: Path, mixer: st
     for one, other in zip(together, alone, strict=True):
         weights = other.model.state_dict()
         for name, tensor in one.model.state_dict().items():
+            # Where a gradient is all but zero, Adam makes a step of its rounding.
             torch.testing.assert_close(tensor, weights[name], rtol=0.0, atol=1e-4)
 
 
@@ -325,5 +327,7 @@ def test_what_cannot_be_stacked_is_said(
     config = of_seed(tree, 0)
     trainer = Trainer(config, config.task.build(cache), resolved=resolve(config.train))
     assert unstackable(trainer).startswith(reason)
+    # What only a model shows, its config does not say.
+    assert obstacle(config).startswith(reason if changes else "")
     with pytest.raises(UserError, match="seeds cannot be trained as one"):
         Stacked([trainer])
