@@ -37,6 +37,7 @@ class NodeUse:
         state: `able` to run trials, `asked` whether it is, `unfit`, too `small`, or `bad`: it had
             one fault after another.
         why: it gets no trials, in words.
+        stacks: trials that one process trains as one model.
     """
 
     host: str
@@ -51,17 +52,20 @@ class NodeUse:
     gpus: float = 0.0
     state: str = "able"
     why: str = ""
+    stacks: tuple[tuple[int, ...], ...] = ()
 
     def text(self) -> str:
-        """Of a node with trials, in a line.
+        """Of a node with trials, in a line; `+` is between those of one process.
 
         >>> NodeUse("a", [3, 4], 1.9, 2 << 30, 5 << 30, 80 << 30, 0.5).text()
         'node a: trials 3, 4; 1.9 cores, 2.0 GiB; GPU memory 5.0 of 80.0 GiB, busy 50%'
         >>> NodeUse("a", [3, 4], said=0).text()
         'node a: trials 3, 4; what they use is known once they report'
+        >>> NodeUse("a", [3, 4, 5, 7], 1.9, 2 << 30, stacks=((3, 4, 5),)).text()
+        'node a: trials 3+4+5, 7; 1.9 cores, 2.0 GiB'
         """
         many = "trial" if len(self.trials) == 1 else "trials"
-        line = f"node {self.host}: {many} {', '.join(map(str, self.trials))}; "
+        line = f"node {self.host}: {many} {', '.join(self._named())}; "
         if self.said == 0:
             return f"{line}what {'it uses' if len(self.trials) == 1 else 'they use'} is known " + (
                 f"once {'it reports' if len(self.trials) == 1 else 'they report'}"
@@ -75,6 +79,11 @@ class NodeUse:
         if self.gpu is not None:
             line += f", busy {self.gpu:.0%}"
         return line
+
+    def _named(self) -> list[str]:
+        of = {trial: stack for stack in self.stacks for trial in stack}
+        groups = dict.fromkeys(of.get(trial, (trial,)) for trial in self.trials)
+        return ["+".join(map(str, group)) for group in groups]
 
 
 def node_uses(note: DriverNote | None) -> list[NodeUse]:
@@ -130,16 +139,26 @@ def _told(note: DriverNote) -> Sequence[Mapping[str, Any]]:
     return [one for one in found if isinstance(one, dict) and "node" in one]
 
 
-def _use(host: str, mine: Sequence[Mapping[str, Any]], **more: Any) -> NodeUse:
+def _use(host: str, every: Sequence[Mapping[str, Any]], **more: Any) -> NodeUse:
+    processes: dict[Any, list[Mapping[str, Any]]] = {}
+    for worker in every:
+        processes.setdefault(worker.get("pid", worker["trial"]), []).append(worker)
+    # One of several trials says what their process uses.
+    newest = [
+        max(its, key=lambda one: ("cpu" in one, one.get("at", 0.0))) for its in processes.values()
+    ]
+    mine = [one for one in newest if "cpu" in one]
+    together = [tuple(sorted(int(one["trial"]) for one in its)) for its in processes.values()]
     return NodeUse(
         host=host,
-        trials=sorted(int(worker["trial"]) for worker in mine),
-        cpu=round(sum(worker.get("cpu", 0.0) for worker in mine), 3),
+        trials=sorted(int(worker["trial"]) for worker in every),
+        cpu=round(sum(worker["cpu"] for worker in mine), 3),
         memory=sum(worker.get("memory", 0) for worker in mine),
         gpu_memory=_total(mine, "gpu_memory"),
         gpu_total=max((w["gpu_total"] for w in mine if "gpu_total" in w), default=None),
         gpu=max((worker["gpu"] for worker in mine if "gpu" in worker), default=None),
-        said=sum("cpu" in worker for worker in mine),
+        said=sum(len(its) for its in processes.values() if any("cpu" in one for one in its)),
+        stacks=tuple(sorted(trials for trials in together if len(trials) > 1)),
         **more,
     )
 

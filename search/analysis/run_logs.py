@@ -118,6 +118,9 @@ class TrialStory:
             f"  {parameters(trial, 10_000)}",
             f"  {trial.attempts} attempts, {len(self.reports)} reports, {trial.seconds:.0f} s",
         ]
+        others = [str(one) for one in trial.provenance.get("stack", ()) if one != trial.id]
+        if others:
+            lines.append(f"  trained as one model with trials {', '.join(others)}")
         if trial.checkpoint:
             lines.append(f"  goes on from {trial.checkpoint}")
         lines += ["", "what happened:", *(f"  {event.line()}" for event in self.events)]

@@ -212,6 +212,11 @@ class ClusterConfig(Machines):
             faster for all together; false gives each a whole one. The measurement is made once for
             each kind of GPU, kept in the run folder, and cut short where the sweep is. On CPUs:
             whether what trials gain by threads, and the memory that they take, is measured.
+        stack: whether several seeds of one config (`search.seeds`, confirm, promise, ablations)
+            train in one worker as one model; `auto` does so on CUDA devices, with small models,
+            where seeds would wait for a worker and their memory was measured; a number has up to so
+            many begin together, on CPUs too; `off` trains one by one. No result depends on it but
+            for rounding, and trials may be resumed either way.
         mps: whether trials share GPUs through NVIDIA's Multi-Process Service, whose daemon is then
             started and ended with the sweep, on a cluster that is started here: their kernels run
             at once instead of in turns. A fatal fault of one trial may then end its neighbours'
@@ -231,6 +236,7 @@ class ClusterConfig(Machines):
         default=None, ge=0.0, le=10_000.0
     )
     pack: bool = True
+    stack: Literal["auto", "off"] | Annotated[int, Field(ge=2, le=64)] = "auto"
     mps: bool = False
     storage_minutes: float = Field(default=30.0, ge=0.0, le=1e6)
     price: float | None = Field(default=None, ge=0.0, le=1e9)

@@ -24,11 +24,12 @@ from search.engine.node_probe import RayProber, probing
 from search.engine.nodes import Nodes, nodes_up
 from search.engine.packing.packer import Packer, Subject, subject_of
 from search.engine.packing.packings import Packings
-from search.engine.packing.threads import Threads, threads_of
+from search.engine.packing.threads import Threads, resources_up, threads_of
 from search.engine.possible import require_possible
 from search.engine.ray_tune import run_trials
 from search.engine.roll_call import RollCall
 from search.engine.source import FixedTrials, TrialSource
+from search.engine.stacks.choice import Stacking
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.ledger.wall_clock import WallClock
@@ -167,11 +168,17 @@ class Driver:
             unsaid = plan.sections.cluster.gpus_per_trial is None
             own_gpus = unsaid and not cluster.local and not share.gpus
             scales = not cluster.local and autoscales()
-            threads = None if scales else self._threads(source, share)
+            known = Packings(self.ledger.folder)
+            threads = None if scales else self._threads(source, share, known)
             if threads is not None:
                 share = threads.share
             demand = None if cluster.local else Demand(share.request())
-            with self._prober(cluster.local) as prober, self._packer(share, own_gpus) as packer:
+            stacking = self._stacking(share, known)
+            self.note(stacking.text())
+            with (
+                self._prober(cluster.local) as prober,
+                self._packer(share, own_gpus, known) as packer,
+            ):
                 roll = RollCall(prober, share)
                 nodes = Nodes(
                     share, roll.prober, packer=packer, own_gpus=own_gpus,
@@ -200,6 +207,7 @@ class Driver:
                     path=runner.path,
                     factory=runner.factory,
                     presence=self.presence,
+                    stack=stacking.most,
                 )
 
     def _prober(self, local: bool) -> AbstractContextManager[RayProber | None]:
@@ -212,15 +220,27 @@ class Driver:
     def _path(self) -> Sequence[str]:
         return [os.getcwd()] if self.runner.path is None else self.runner.path
 
-    def _threads(self, source: TrialSource, share: Share) -> Threads | None:
+    def _threads(self, source: TrialSource, share: Share, known: Packings) -> Threads | None:
         """How many threads each trial on CPUs has, and what memory; None where it is not looked at.
 
         Where the file says how many there are, the memory alone counts.
         """
         return threads_of(
-            self.plan, self._subject(share), Packings(self.ledger.folder), share, self.parallel,
-            source.waiting, self.ledger.trials, self.runner.display.note,
+            self.plan, self._subject(share), known, share, self.parallel, source.waiting,
+            self.ledger.trials, self.runner.display.note,
         )  # fmt: skip
+
+    def _stacking(self, share: Share, known: Packings) -> Stacking:
+        """How many seeds of a config a worker trains as one model."""
+
+        def holds() -> int | None:
+            if share.gpus or not share.memory:
+                return known.holds() if share.gpus else None
+            largest = max((node.get("memory", 0.0) for node in resources_up()), default=0.0)
+            return max(int(largest // share.memory), 1)
+
+        asked, trees = self.plan.sections.cluster.stack, self.runner.factory is None
+        return Stacking(asked, bool(share.gpus), holds, trees)
 
     def _subject(self, share: Share) -> Subject:
         return subject_of(
@@ -229,7 +249,7 @@ class Driver:
         )  # fmt: skip
 
     @contextmanager
-    def _packer(self, share: Share, own_gpus: bool) -> Iterator[Packer | None]:
+    def _packer(self, share: Share, own_gpus: bool, known: Packings) -> Iterator[Packer | None]:
         """What finds how many trials share a GPU, where nobody has said it."""
         section = self.plan.sections.cluster
         may_have = bool(share.gpus) or own_gpus
@@ -237,7 +257,7 @@ class Driver:
             yield None
             return
         note = self.runner.display.note
-        packer = Packer(self._subject(share), Packings(self.ledger.folder), note)
+        packer = Packer(self._subject(share), known, note)
         try:
             yield packer
         finally:

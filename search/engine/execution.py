@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from search.engine.events import Events
 from search.engine.job import Job
 from search.engine.packing.parts import Parts, larger
 from search.engine.source import TrialSource, Verdict
+from search.engine.stacks.companions import Companions
 from search.engine.workers import Worker, cause_of_death, hungriest
 from search.ledger.attempts import Cause
 from search.ledger.book import Book
@@ -32,7 +33,8 @@ REFUSALS = 3
 class Execution:
     """The trials of one `run_trials`. Whoever runs the workers calls it, from one thread.
 
-    An attempt is known by the name that its executor gives it.
+    An attempt is known by the name that its executor gives it. Under one name several may begin, of
+    trials that one worker trains as one model; each ends by itself.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Execution:
         self.turns = Turns(source)
         self.parts = Parts(book.attempts)
         self.guilt = Guilt(book.attempts, lambda node: self.gone(node))
+        self.companions = Companions(self.turns, self.guilt, self.parts, book.attempts)
         self._ends = Ends(source, book, events)
         self.room: Room | None = None
         self.nodes: Callable[[], Collection[str]] = tuple
@@ -75,18 +78,18 @@ class Execution:
                 return "finished"
             if self._ends_by is not None or (self.room is not None and self.room.holds()):
                 return None
-            if len(self.running) >= self.slots():
+            free = self.slots() - len(self.running) - self.parts.places()
+            if free <= 0:
                 # A trial that was lost waits with the others, and is the first that gets a place.
                 return None if len(self.running) or not self._over() else "finished"
             if self.parts.emptying(self.running.started):
                 return None
             while (trial := self.turns.next()) is not None:
                 if not self._ends.ended_already(trial):
-                    attempt = self.ledger.begin_attempt(trial.id)
-                    self.turns.began()
-                    self.running.open(name, trial, attempt)
-                    self.parts.open(name, trial, attempt)
-                    return self.job(trial, attempt)
+                    others = self.companions.of(trial, free)
+                    return self._begin(
+                        name, [trial, *(one for one in others if not self._ends.ended_already(one))]
+                    )
             return "finished" if self._over() else None
 
     def left_out(self) -> set[str]:
@@ -97,32 +100,20 @@ class Execution:
         """A worker takes an attempt; a new one says in its first message who it is."""
         with self.guarded():
             if self.running.take(name, worker):
-                self._started(name)
+                for one in self.running.crew(name):
+                    self._started(one)
 
     def on_message(self, name: str, message: Mapping[str, Any]) -> Verdict:
         """Act on a worker's message; the answer says whether the attempt goes on."""
         with self.guarded():
-            trial, attempt = self.running.live[name]
-            if message["attempt"] != attempt or trial.ended:
-                return "stop"
-            self.running.used(name, message.get("usage", {}))
-            match message["kind"]:
-                case "started":
-                    return self._on_introduction(name, message)
-                case "report":
-                    return self._on_report(name, message)
-                case "saved":
-                    return self._saved(name, message["checkpoint"])
-                case "storage":
-                    return self._on_refusal(name, message)
-                case "fault":
-                    reason, memory = message["reason"], bool(message.get("memory"))
-                    return self._on_fault(name, "machine", reason, memory=memory)
-            if message["outcome"] == "oom" and (part := self.parts.lacking(name, trial)):
-                more = f"{part:g} of a GPU is too little, {larger(part):g} is next"
-                return self._leave(name, "memory", f"{more}: {message['reason']}", gpus=part)
-            self._ends.end(trial, message["outcome"], message["reason"])
-            return "replace" if message.get("broken") else "stop"
+            crew, own = self.running.crew(name), self.running.whose(name, message.get("trial"))
+            if own is None:
+                return "drop" if crew else "stop"
+            verdict = self._heard(name, own, message)
+            if verdict == "stop" and len(crew) > 1:
+                self.running.leave(own)
+                return "drop"
+            return verdict
 
     def on_death(self, name: str, reason: str, *, own: bool = True, of_node: bool = True) -> None:
         """The worker died: the trial goes on elsewhere, unless this happens again and again.
@@ -132,37 +123,24 @@ class Execution:
             of_node: whether the node may be why.
         """
         with self.guarded():
-            trial, _ = self.running.live.get(name, (None, 0))
-            if trial is None or self.stopping or trial.ended:
-                self.running.leave(name)
-                return
-            cause = cause_of_death(reason)
-            if cause == "worker" and self.gone(self.running.worker(name).node):
-                cause = "node"  # whose end need not be what Ray hears of first
-            if cause == "node":
-                self._on_loss(name, reason)
-            elif cause == "memory":
-                self._leave(name, "memory", reason)
-                if own and self.guilt.memory(trial):
-                    self._give_up(trial, "oom", f"worker died: {reason}")
-            elif not own:
-                self._leave(name, "worker", reason)
-            else:
-                self._on_fault(name, cause, reason, of_node=of_node)
+            for number, one in enumerate(self.running.crew(name) or [name]):
+                self._lost(one, reason, own, of_node and not number)
 
     def on_idle_death(self, name: str, worker: str, reason: str) -> None:
         """The worker that an attempt was to get had died before, when it had none: no fault."""
         with self.guarded():
             self.running.take(name, worker)
-            if name in self.running.live and not self.stopping:
-                self._leave(name, cause_of_death(reason), DIED_IDLE)
+            for one in [] if self.stopping else self.running.crew(name):
+                self._leave(one, cause_of_death(reason), DIED_IDLE)
 
     def on_collapse(self, reason: str) -> None:
         """All workers are gone at once, for a reason that may name them."""
         line = reason.partition("\n")[0][:300]
         guilty = hungriest(reason, self.running.live, self.running.pids)
-        for name in list(self.running.live):
-            self.on_death(name, line, own=guilty in (None, name), of_node=False)
+        with self.guarded():
+            its = self.running.crew(guilty) if guilty else ()
+            for name in list(self.running.live):
+                self._lost(name, line, guilty is None or name in its, of_node=False)
         self.running.clear()
         self.parts.clear()
 
@@ -174,9 +152,9 @@ class Execution:
     def on_stranded(self, waiting: Collection[str]) -> list[str]:
         """Of attempts that wait for a worker those whose nodes are gone; their trials go on."""
         with self.guarded():
-            found = [name for name in self.parts.stranded(waiting) if name in self.running.live]
-            for name in found:
-                self._leave(name, "node", "its nodes were gone before it began")
+            found = [name for name in self.parts.stranded(waiting) if self.running.crew(name)]
+            for one in (one for name in found for one in self.running.crew(name)):
+                self._leave(one, "node", "its nodes were gone before it began")
             return found
 
     def end_gently(self, seconds: float) -> None:
@@ -202,6 +180,68 @@ class Execution:
         """Whether nothing runs and nothing will."""
         self.finished = not self.running.live and self.turns.exhausted()
         return self.finished
+
+    def _begin(self, name: str, trials: Sequence[Trial]) -> Job:
+        """Begin an attempt of each, under one name."""
+        attempts = [self.ledger.begin_attempt(trial.id) for trial in trials]
+        self.turns.began()
+        for trial, attempt in zip(trials, attempts, strict=True):
+            self.running.open(name, trial, attempt)
+        self.parts.open(name, trials[0], attempts[0], len(trials))
+        first, *others = map(self.job, trials, attempts)
+        if not others:
+            return first
+        return replace(first, others=tuple(replace(one, threads=first.threads) for one in others))
+
+    def _heard(self, name: str, own: str, message: Mapping[str, Any]) -> Verdict:
+        """Act on what a worker says of one of its attempts, by its own name, or of itself."""
+        crew, (trial, attempt) = self.running.crew(name), self.running.live[own]
+        if message["attempt"] != attempt or trial.ended:
+            return "stop"
+        self.running.used(own, message.get("usage", {}))
+        match message["kind"]:
+            case "started":
+                said = [self._on_introduction(one, message) for one in crew]
+                return "replace" if "replace" in said else "continue"
+            case "report":
+                return self._on_report(own, message)
+            case "saved":
+                return self._saved(own, message["checkpoint"])
+            case "storage":
+                return self._on_refusal(own, message)
+            case "fault":
+                return self._on_faults(crew, message["reason"], bool(message.get("memory")))
+        outcome, reason = message["outcome"], message["reason"]
+        if outcome != "completed" and len(crew) > 1:
+            # Whose error it is, each of them will show by itself.
+            for one in crew:
+                self._leave(one, "stack", f"{outcome}: {reason}")
+            return "replace"
+        if outcome == "oom" and (part := self.parts.lacking(name, trial)):
+            more = f"{part:g} of a GPU is too little, {larger(part):g} is next"
+            return self._leave(own, "memory", f"{more}: {reason}", gpus=part)
+        self._ends.end(trial, outcome, reason)
+        return "replace" if message.get("broken") else "stop"
+
+    def _lost(self, name: str, reason: str, own: bool, of_node: bool) -> None:
+        """An attempt's worker died."""
+        trial, _ = self.running.live.get(name, (None, 0))
+        if trial is None or self.stopping or trial.ended:
+            self.running.leave(name)
+            return
+        cause = cause_of_death(reason)
+        if cause == "worker" and self.gone(self.running.worker(name).node):
+            cause = "node"  # whose end need not be what Ray hears of first
+        if cause == "node":
+            self._on_loss(name, reason)
+        elif cause == "memory":
+            self._leave(name, "memory", reason)
+            if own and self.guilt.memory(trial):
+                self._give_up(trial, "oom", f"worker died: {reason}")
+        elif not own:
+            self._leave(name, "worker", reason)
+        else:
+            self._on_fault(name, cause, reason, of_node=of_node)
 
     def _started(self, name: str) -> None:
         worker = self.running.worker(name)
@@ -249,9 +289,15 @@ class Execution:
             said = f"{ALONE} of its nodes were lost in a row, and no other trial's"
             self._give_up(trial, "crashed", f"{said}; the last: {reason}")
 
+    def _on_faults(self, crew: Sequence[str], reason: str, memory: bool = False) -> Verdict:
+        """End all attempts of a worker for a fault that it met once."""
+        for number, name in enumerate(crew):
+            self._on_fault(name, "machine", reason, memory=memory, of_node=not number)
+        return "replace"
+
     def _on_fault(
         self, name: str, cause: Cause, reason: str, *, memory: bool = False, of_node: bool = True
-    ) -> Verdict:
+    ) -> None:
         """End an attempt for what may be its node's fault, or the trial's own after all."""
         trial, _ = self.running.live[name]
         worker = self.running.worker(name)
@@ -265,7 +311,6 @@ class Execution:
             self._give_up(trial, "oom" if memory else "crashed", f"{said}: {reason}")
         elif became_bad:
             leave_out(worker, reason, set(self.nodes()) - self.guilt.bad)
-        return "replace"
 
     def _give_up(self, trial: Trial, outcome: Outcome, reason: str) -> None:
         self.turns.drop(trial)
@@ -281,7 +326,7 @@ class Execution:
         self.running.refused[name] += 1
         if self.running.refused[name] < REFUSALS:
             return "continue"
-        return self._on_fault(name, "machine", problem)
+        return self._on_faults(self.running.crew(name), problem)
 
     def _on_report(self, name: str, message: Mapping[str, Any]) -> Verdict:
         (trial, attempt), row = self.running.live[name], message["row"]

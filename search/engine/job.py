@@ -46,6 +46,8 @@ class Job:
         factory: `module:callable` that makes the trainer; None is the TRM trainer.
         driver: the token by which the driver may be asked to stop; empty if nobody can.
         threads: CPU threads of a training that begins; None is as its config says.
+        others: attempts of trials of the same config with other seeds, which the worker trains as
+            one model with this one.
     """
 
     folder: str
@@ -61,6 +63,12 @@ class Job:
     factory: str | None = None
     driver: str = ""
     threads: int | None = None
+    others: tuple[Job, ...] = ()
+
+    @property
+    def all(self) -> tuple[Job, ...]:
+        """Each attempt's own job."""
+        return replace(self, others=()), *self.others
 
     @property
     def checkpoints(self) -> str:
@@ -80,8 +88,12 @@ class Job:
     @classmethod
     def from_json(cls, text: str) -> Job:
         """The job that a text stands for."""
-        values = json.loads(text)
-        return cls(**{**values, "marks": tuple(values["marks"]), "path": tuple(values["path"])})
+        return cls._of(json.loads(text))
+
+    @classmethod
+    def _of(cls, values: dict[str, Any]) -> Job:
+        lists = {name: tuple(values[name]) for name in ("marks", "path")}
+        return cls(**{**values, **lists, "others": tuple(map(cls._of, values["others"]))})
 
 
 class TrainingRun(Protocol):
@@ -143,6 +155,7 @@ class TRMTraining:
     """The TRM trainer with its checkpoints.
 
     Attributes:
+        trainer: the trainer.
         asked: asked between steps; once true, `run` ends where it stands, and can be saved.
     """
 
@@ -162,24 +175,24 @@ class TRMTraining:
         resolved = replace(resolve(train), kernel=train.kernel, cuda_graphs=train.cuda_graphs)
         if job.threads is not None:
             resolved = replace(resolved, threads=job.threads)
-        self._trainer: Trainer = Trainer(
+        self.trainer: Trainer = Trainer(
             self._experiment, self._task, job.budget, job.marks, resolved
         )
 
     @property
     def finished(self) -> bool:
         """Whether `run` has nothing more to yield."""
-        return self._trainer.finished
+        return self.trainer.finished
 
     def run(self) -> Iterator[Report]:
         """Reports, from where the run stands."""
-        return self._trainer.run(lambda: self.asked())
+        return self.trainer.run(lambda: self.asked())
 
     def save(self, folder: Path) -> None:
         """Write the full state to a new folder, atomically."""
         from trm.checkpoint import save_checkpoint
 
-        save_checkpoint(folder, self._trainer)
+        save_checkpoint(folder, self.trainer)
 
     def load(self, folder: Path) -> None:
         """Go on from a saved state, with the machine decisions made then."""
@@ -187,13 +200,13 @@ class TRMTraining:
         from trm.training.trainer import Trainer
 
         head = read_head(folder)
-        if head.resolved != self._trainer.resolved:
-            old = self._trainer
-            self._trainer = Trainer(
+        if head.resolved != self.trainer.resolved:
+            old = self.trainer
+            self.trainer = Trainer(
                 self._experiment, self._task, old.budget, old.marks, head.resolved
             )
         # A run that goes on from another trial's checkpoint goes on with a curriculum of its own.
-        load_checkpoint(folder, self._trainer, except_for=("curriculum",) if self._forks else ())
+        load_checkpoint(folder, self.trainer, except_for=("curriculum",) if self._forks else ())
 
     def provenance(self) -> dict[str, Any]:
         """Versions, revision, code of plug-ins, data hash and machine decisions."""
@@ -204,7 +217,7 @@ class TRMTraining:
             **plugin_provenance(self._experiment.modules),
             "data_hash": self._task.data_hash,
             **self._vocabulary(),
-            "resolved": asdict(self._trainer.resolved),
+            "resolved": asdict(self.trainer.resolved),
             "host": platform.node(),
         }
 
@@ -217,7 +230,7 @@ class TRMTraining:
         """What detectors of plug-ins say of the run so far, as plain values; None without any."""
         from trm.diagnostics import added_findings
 
-        history = self._trainer.counters.history
+        history = self.trainer.counters.history
         found = added_findings(history, self._experiment.diagnostics)
         return None if found is None else [asdict(finding) for finding in found]
 

@@ -30,6 +30,16 @@ def output_file(folder: Place, trial: int, attempt: int) -> Place:
     return folder / FOLDER / str(trial) / f"{attempt}.txt"
 
 
+def refer(file: Place, trial: int, attempt: int) -> None:
+    """Say in an attempt's file that its process writes into another's: they are trained as one."""
+    own = KeptText(file)
+    # Paths within the run folder: it may be looked at from elsewhere.
+    there = f"{FOLDER}/{trial}/{attempt}.txt"
+    own.add(f"is trained as one model with trial {trial}: what the process writes is in {there}\n")
+    with suppress(Exception):  # an attempt does not fail for want of its log
+        own.flush()
+
+
 class WorkerOutput:
     """Copies what this process writes into the file of its attempt; storage may fail meanwhile.
 

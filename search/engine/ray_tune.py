@@ -48,6 +48,7 @@ from search.engine.job import Job
 from search.engine.nodes import LOOK_SECONDS, Nodes
 from search.engine.packing.parts import Threading
 from search.engine.source import TrialSource
+from search.engine.stacks.companions import Most, alone
 from search.engine.tune_hooks import (
     EXECUTIONS,
     AskSource,
@@ -97,6 +98,7 @@ def run_trials(
     path: Sequence[str] | None = None,
     factory: str | None = None,
     presence: Presence | None = None,
+    stack: Most = alone,
 ) -> None:
     """Run a source's trials until it is exhausted, on the Ray that is connected.
 
@@ -120,6 +122,7 @@ def run_trials(
         factory: `module:callable` that makes trainers of jobs, in place of the TRM trainer.
         presence: says what the workers are at, and hears of a request to stop: the workers then
             save what they are at, wherever that is.
+        stack: how many seeds of a config a worker trains as one model.
 
     Raises:
         UserError: no node can run a trial.
@@ -168,6 +171,7 @@ def run_trials(
             state.nodes, state.barred, state.allows = nodes.able, nodes.barred, nodes.allows
             state.gone = nodes.gone
             state.parts.groups, state.parts.threading = nodes.groups, threads
+            state.companions.most = stack
             state.slots = _slots(nodes, state, parallel, resized, demand)
             ledger.room.stopped = lambda: state.interrupted
             # Not in the run folder: where its disk is full, Tune would fail as a whole.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from search.ledger.book import Book
@@ -33,13 +33,34 @@ def replicate(
     )
 
 
+def taken(waiting: deque[Trial], trial: Trial, most: int) -> list[Trial]:
+    """Take those out of a queue that are of a trial's config, so many at most."""
+    found = [one for one in waiting if one.differs_in_seed_alone(trial)][: max(most, 0)]
+    for one in found:
+        waiting.remove(one)
+    return found
+
+
+class Further(Protocol):
+    """Gives runs as those before come to something."""
+
+    def next(self) -> Trial | None:
+        """A further one; None if there is none right now."""
+
+    def beside(self, trial: Trial, most: int) -> list[Trial]:
+        """Further seeds of a trial's config, to be run whatever comes of the runs before."""
+
+    def waiting(self) -> int:
+        """Runs to come whatever comes of those before."""
+
+
 class FixedTrials:
     """A source of trials for the engine that are never stopped early.
 
     Args:
         trials: given beforehand; those that have ended are left out.
-        more: a further one, once all given ones have been handed out; None if none right now. It
-            is asked again after every end.
+        more: gives further ones, once all given ones have been handed out, and is asked again
+            after every end.
     """
 
     def __init__(
@@ -47,7 +68,7 @@ class FixedTrials:
         trials: Sequence[Trial],
         objective: Objective,
         floor: float,
-        more: Callable[[], Trial | None] = lambda: None,
+        more: Further | None = None,
     ) -> None:
         self.floor = floor
         self._objective = objective
@@ -56,17 +77,27 @@ class FixedTrials:
 
     def next(self) -> Trial | None:
         """The next trial to start or to go on with."""
-        return self._waiting.popleft() if self._waiting else self._more()
+        return self._waiting.popleft() if self._waiting else self._further()
+
+    def beside(self, trial: Trial, most: int) -> list[Trial]:
+        """Further seeds of its config."""
+        found = taken(self._waiting, trial, most)
+        if self._more is not None and not self._waiting:
+            found += self._more.beside(trial, most - len(found))
+        return found
 
     def exhausted(self) -> bool:
         """Whether `next` will never give a trial again, once all that run have ended."""
-        if not self._waiting and (trial := self._more()) is not None:
+        if not self._waiting and (trial := self._further()) is not None:
             self._waiting.append(trial)
         return not self._waiting
 
     def waiting(self) -> int:
         """Trials that could start now."""
-        return len(self._waiting)
+        return len(self._waiting) + (self._more.waiting() if self._more is not None else 0)
+
+    def _further(self) -> Trial | None:
+        return self._more.next() if self._more is not None else None
 
     def score(self, row: Mapping[str, Any]) -> float:
         """The objective of a report."""
@@ -80,10 +111,11 @@ class FixedTrials:
         """Nobody needs to be told."""
 
 
-Verdict = Literal["continue", "stop", "pause", "complete", "replace"]
+Verdict = Literal["continue", "stop", "pause", "complete", "replace", "drop"]
 """Go on; end early, `pruned`; free the worker and wait until the source gives the trial again; or
-end as planned, `completed`, short of the whole budget. `replace` is the engine's own: the worker's
-process is ended, and another one takes what comes next."""
+end as planned, `completed`, short of the whole budget. The others are the engine's own: `replace`
+has the worker's process ended, and another one take what comes next; `drop` has the worker go on
+without one of several trials."""
 
 
 class TrialSource(Protocol):
@@ -94,6 +126,15 @@ class TrialSource(Protocol):
 
     def next(self) -> Trial | None:
         """The next trial to start or to go on with, from the ledger; None if none right now."""
+
+    def beside(self, trial: Trial, most: int) -> list[Trial]:
+        """Further seeds of the config of a trial that it just gave, handed out with it.
+
+        Only those that `next` would give whatever comes of the trials that run.
+
+        Args:
+            most: so many, at most.
+        """
 
     def exhausted(self) -> bool:
         """Whether `next` will never give a trial again."""

@@ -63,6 +63,10 @@ class PassOn(TrialScheduler):  # type: ignore[misc]  # Ray is untyped here
         # The worker never says `done`: Tune would keep such a result from the scheduler.
         execution = EXECUTIONS[self.key]
         decision = execution.on_message(trial.trial_id, json.loads(result["message"]))
+        if decision == "drop":
+            # Its next step is asked for after this, and done after it.
+            trial.temporary_state.ray_actor.drop.remote(json.loads(result["message"])["trial"])
+            return str(self.CONTINUE)
         if decision == "replace":
             # Told to go on, Tune meets its death, and does not use it again.
             _end_worker(trial)
@@ -165,6 +169,8 @@ def request_of(key: str, share: Share, config: Mapping[str, Any]) -> PlacementGr
         part = execution.parts.of(job["trial"], job["attempt"])
         if job["threads"] is not None:
             share = replace(share, cpus=job["threads"])
+        # Of as many trainings as it holds.
+        share = replace(share, memory=share.memory * (1 + len(job["others"])))
     if part is not None:
         share = replace(share, gpus=part.gpus)
     out = sorted(execution.left_out() | execution.parts.elsewhere(part))

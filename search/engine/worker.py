@@ -12,30 +12,26 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
 from ray.tune import Trainable
 
+from search.engine.attempts.in_hand import AttemptInHand
 from search.engine.bell import Bell
-from search.engine.job import Job, TrainingRun, TRMTraining, build_trainer
-from search.engine.output import WorkerOutput, output_file
+from search.engine.job import Job
+from search.engine.output import WorkerOutput, output_file, refer
+from search.engine.stacks.several import Told, reports_of
 from search.engine.usage import UsageMeter
-from search.ledger.storage import place, remove_tree, write_folder
-from search.ledger.trial import keep_only
-from trm.blame import Blame, StorageError, blame, links_of
-from trm.report import Report
+from search.ledger.storage import place
+from trm.blame import Blame, blame, links_of
 
 AGAIN_SECONDS = 1.0
 """Until what storage refused is tried again."""
 CUDA_BYTES = 6e8
 """Of a device, for a process, that torch's limit does not count: CUDA's own context and code."""
-KEPT = 2
-"""Checkpoints kept per trial: the last acknowledged one, and the one that is being reported."""
 
 
 class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
@@ -47,12 +43,15 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
     `fault` is the end of an attempt alone: this machine cannot go on with it. `storage` says that
     the run folder does not take or give something, which the next step tries again. A failure is a
     message too, so Tune sees an error only when the process itself dies.
+
+    A job with others is several attempts at once: seeds of one config that train as one model. Each
+    message is of the one whose trial and attempt it names; what is said of the process is of all.
     """
 
-    _job: Job
-    _training: TrainingRun | None
-    _reports: Iterator[Report] | None
-    _unsaved: Report | None
+    _attempts: list[AttemptInHand]
+    _speaks: AttemptInHand
+    _reports: Iterator[Told] | None
+    _unsaved: Told | None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first job."""
@@ -78,10 +77,17 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         except Exception as error:
             message = self._failed(error)
         self._over = message["kind"] == "fault" or bool(message.get("broken"))
-        message |= {"trial": self._job.trial, "attempt": self._job.attempt}
-        if message["kind"] in ("started", "report"):
+        job = self._speaks.job
+        message |= {"trial": job.trial, "attempt": job.attempt}
+        # Of the process, once a round.
+        if message["kind"] in ("started", "report") and self._speaks is self._first:
             message["usage"] = self._usage.look()
         return {"message": json.dumps(message)}
+
+    def drop(self, trial: int) -> None:
+        """Go on without one of several trials: it has ended, or waits."""
+        for one in self._attempts:
+            one.over = one.over or one.job.trial == trial
 
     def log_result(self, result: dict[str, Any]) -> None:
         """Leave out of a result what the driver knows: Tune would keep it for every trial."""
@@ -89,12 +95,12 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """A pointer to our own checkpoint."""
-        return {"checkpoint": self._checkpoints[-1] if self._checkpoints else None}
+        return {"checkpoint": self._first.last_checkpoint}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Go on from our own checkpoint."""
         if checkpoint and checkpoint["checkpoint"]:
-            self._job = Job(**{**vars(self._job), "checkpoint": checkpoint["checkpoint"]})
+            self._first.go_on_from(checkpoint["checkpoint"])
             self._forget_training()
 
     def cleanup(self) -> None:
@@ -102,104 +108,99 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         self._forget_training()
         self._output.end()
 
+    @property
+    def _first(self) -> AttemptInHand:
+        """The first one that is not over; the last one, if all are."""
+        return next((one for one in self._attempts if not one.over), self._attempts[-1])
+
     def _forget_training(self) -> None:
-        self._training = self._reports = self._unsaved = None
+        self._reports = self._unsaved = None
+        for one in self._attempts:
+            one.training = None
 
     def _take(self, config: dict[str, Any]) -> None:
-        self._job = Job.from_json(config["job"])
+        jobs = Job.from_json(config["job"]).all
+        self._attempts = [AttemptInHand(job) for job in jobs]
+        self._speaks = self._attempts[0]
         self._forget_training()
-        self._provenance_sent = False
         self._refused = False
-        job = self._job
-        self._mark = 0
+        job, folder = jobs[0], place(jobs[0].folder)
         if self._bell is None:
-            self._bell = Bell(place(job.folder), job.driver)
-        self._output.begin(output_file(place(job.folder), job.trial, job.attempt))
-        # Another trial's checkpoint, from which this one goes on, is not this trial's to remove.
-        self._checkpoints = [job.checkpoint] if job.checkpoint and not job.forks else []
+            self._bell = Bell(folder, job.driver)
+        self._output.begin(output_file(folder, job.trial, job.attempt))
+        for other in jobs[1:]:
+            refer(output_file(folder, other.trial, other.attempt), job.trial, job.attempt)
         # What outlives a training are modules, and stays: to look through torch's each time takes
         # 0.4 s. Whatever is let go of is freed all the same, unless it holds itself.
         gc.collect()
         gc.freeze()
-        # Nothing of ours draws from the global generators, but a plug-in may.
-        random.seed(self._job.seed)
-        np.random.seed(self._job.seed)  # noqa: NPY002
-        if torch := sys.modules.get("torch"):
-            torch.manual_seed(self._job.seed)
+        _seed(job)
 
     def _next(self) -> dict[str, Any]:
+        self._speaks = self._first
         if not self._introduced:
             self._introduced = True
             node = ray.get_runtime_context().get_node_id()
             return {"kind": "started", "host": platform.node(), "pid": os.getpid(), "node": node}
         if self._refused:
             time.sleep(AGAIN_SECONDS)
-        if self._training is None or self._reports is None:
-            _empty_device_cache()
-            if self._job.factory is None:
-                _cap_device_memory()
-            if not self._refused:
-                self._forget_other_checkpoints()
-            self._training = build_trainer(self._job, self._output.note)
-            if isinstance(self._training, TRMTraining):
-                self._training.asked = self._is_asked
-            self._reports = self._training.run()
+        if self._reports is None:
+            self._reports = self._begun()
         # A report that could not be stored is still to be told.
-        report = self._unsaved or next(self._reports, None)
-        if report is None and not self._training.finished and self._is_asked():
-            # No report has this number yet, and none of this attempt will.
-            return {"kind": "saved", "checkpoint": self._save(self._training, self._mark + 1)}
-        if report is None:
-            return {"kind": "end", "outcome": "completed", "reason": ""}
-        self._unsaved = report
+        told = self._unsaved or next(self._reports, None)
+        if told is None:
+            return self._without_report(self._speaks)
+        self._unsaved = told
+        one, report = told
+        self._speaks = one
+        assert one.training is not None
         message: dict[str, Any] = {"kind": "report", "row": report.row()}
-        message["last"] = self._training.finished
+        message["last"] = one.training.finished
         if not report.diverged:
-            message["checkpoint"] = self._save(self._training, report.mark)
-        if (findings := self._training.findings()) is not None:
+            message["checkpoint"] = one.save(report.mark)
+        if (findings := one.training.findings()) is not None:
             message["findings"] = findings
-        if not self._provenance_sent:
-            node = ray.get_runtime_context().get_node_id()
-            message["provenance"] = {
-                **self._training.provenance(),
-                "node": node,
-                "gpu_part": _share_of_device(),
-            }
-            self._provenance_sent = True
-        self._unsaved, self._refused, self._mark = None, False, report.mark
+        if not one.told:
+            message["provenance"] = one.provenance(
+                node=ray.get_runtime_context().get_node_id(),
+                gpu_part=_share_of_device(),
+                **self._stack(),
+            )
+        self._unsaved, self._refused, one.mark = None, False, report.mark
+        one.over = message["last"]
         return message
+
+    def _begun(self) -> Iterator[Told]:
+        _empty_device_cache()
+        attempts = [one for one in self._attempts if not one.over] or self._attempts[-1:]
+        if attempts[0].job.factory is None:
+            _cap_device_memory()
+        for one in attempts:
+            if not self._refused:
+                one.forget_other_checkpoints()
+            if len(attempts) > 1:
+                _seed(one.job)
+            one.begin(self._output.note)
+        return reports_of(attempts, self._is_asked)
+
+    def _without_report(self, one: AttemptInHand) -> dict[str, Any]:
+        """The end of an attempt that has nothing more to report."""
+        assert one.training is not None
+        message: dict[str, Any] = {"kind": "end", "outcome": "completed", "reason": ""}
+        if not one.training.finished and self._is_asked():
+            # No report has this number yet, and none of this attempt will.
+            message = {"kind": "saved", "checkpoint": one.save(one.mark + 1)}
+        one.over = True
+        return message
+
+    def _stack(self) -> dict[str, Any]:
+        """What is to be known of trials that were trained as one model."""
+        trials = [one.job.trial for one in self._attempts]
+        return {"stack": trials} if len(trials) > 1 else {}
 
     def _is_asked(self) -> bool:
         """Whether the driver was asked to stop."""
         return self._bell is not None and self._bell.rung
-
-    def _save(self, training: TrainingRun, mark: int) -> str:
-        job = self._job
-        path = f"{job.checkpoints}/{job.attempt}/{mark}"
-        folder = place(job.folder)
-        try:
-            write_folder(folder / path, training.save)
-        except StorageError:
-            raise
-        except Exception as error:
-            found = blame(error)
-            if found.culprit != "storage":
-                raise
-            raise StorageError(str(folder / path), found.words) from error
-        self._checkpoints.append(path)
-        # The driver asks for a report only after it acknowledged the one before. On an object
-        # store it acknowledges later, and removes what is replaced by itself.
-        if isinstance(folder, Path):
-            for old in self._checkpoints[:-KEPT]:
-                remove_tree(folder / old)
-        del self._checkpoints[:-KEPT]
-        return path
-
-    def _forget_other_checkpoints(self) -> None:
-        """Remove what earlier attempts wrote and the driver never acknowledged."""
-        job = self._job
-        # A node that was frozen may go on here long after another one has the trial.
-        keep_only(place(job.folder), job.trial, job.checkpoint, job.attempt)
 
     def _failed(self, error: Exception) -> dict[str, Any]:
         """What is told of an error: whose fault it is decides what becomes of trial and process."""
@@ -219,7 +220,7 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
 
     def _of_the_run(self, error: Exception) -> bool:
         """Whether it was the run folder that storage refused, and not a cache or a data file."""
-        own = str(place(self._job.folder))
+        own = str(place(self._speaks.job.folder))
         links = [link for link in links_of(error) if isinstance(link, OSError)]
         named = [getattr(link, "where", link.filename) for link in links]
         return any(str(name).startswith(own) for name in named if name)
@@ -228,35 +229,34 @@ class TrialRunner(Trainable):  # type: ignore[misc]  # Ray is untyped here
         """Keep what is trained in memory; what cannot go on is begun again from its checkpoint."""
         if self._unsaved is None:
             self._forget_training()
-            last = self._checkpoints[-1] if self._checkpoints else self._job.checkpoint
-            self._job = replace(self._job, checkpoint=last)
+            for one in self._attempts:
+                one.go_on_from(one.last_checkpoint or one.job.checkpoint)
         self._refused = True
         needed = max((getattr(link, "needed", 0) for link in links_of(error)), default=0)
         return {
             "kind": "storage",
             "reason": getattr(error, "problem", found.words),
-            "needed": needed or self._size_of_a_checkpoint(),
+            "needed": needed or self._speaks.size_of_a_checkpoint(),
         }
-
-    def _size_of_a_checkpoint(self) -> int:
-        """Bytes of the last one; a little where there is none yet, or none to be seen."""
-        last = self._checkpoints[-1] if self._checkpoints else None
-        folder = place(self._job.folder)
-        if last is None or not isinstance(folder, Path):
-            return 1 << 20
-        try:
-            return sum(file.stat().st_size for file in (folder / last).iterdir()) + (1 << 16)
-        except OSError:
-            return 1 << 20
 
     def _write_down(self) -> None:
         """Keep the whole trace, if storage takes it: the message has what matters."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         try:
-            self._output.note(f"attempt {self._job.attempt}, {now}\n{traceback.format_exc()}\n")
+            self._output.note(
+                f"attempt {self._speaks.job.attempt}, {now}\n{traceback.format_exc()}\n"
+            )
         except Exception as error:
             if blame(error).culprit == "config":
                 raise
+
+
+def _seed(job: Job) -> None:
+    """Nothing of ours draws from the global generators, but a plug-in may."""
+    random.seed(job.seed)
+    np.random.seed(job.seed)  # noqa: NPY002
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(job.seed)
 
 
 def _empty_device_cache() -> None:

@@ -103,15 +103,19 @@ class Explore:
             f"{self._trials[-1].reason}: narrow the space"
         )
 
+    def beside(self, trial: Trial, most: int) -> list[Trial]:
+        """Further seeds of a config whose first one has run to its end."""
+        return self._further.beside(trial, most) if trial.candidate != trial.id else []
+
     def exhausted(self) -> bool:
         """Whether `next` will never give a trial again."""
         waiting = self._steering.unfinished or self._steering.waiting or self._further.waiting
         return not waiting and self._drawn()
 
     def waiting(self) -> int:
-        """Trials that could start now: those of earlier drivers, and configs yet to be drawn."""
+        """Trials that could start now: of earlier drivers, further seeds, configs to be drawn."""
         to_draw = 0 if self._closed else max(self.plan.wanted - self._feasible, 0)
-        return len(self._steering.unfinished) + to_draw
+        return len(self._steering.unfinished) + len(self._further) + to_draw
 
     def score(self, row: Mapping[str, Any]) -> float:
         """The first objective of a report; nan where any of them is not finite."""

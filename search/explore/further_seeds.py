@@ -6,6 +6,7 @@ from collections import deque
 
 from search.config.plan import Plan
 from search.config.seeds import EXPLORE_SEEDS
+from search.engine.source import taken
 from search.explore.candidates import runs_by_config
 from search.ledger.book import Book
 from search.ledger.trial import Trial
@@ -42,6 +43,14 @@ class FurtherSeeds:
     def next(self) -> Trial | None:
         """A further seed to start or to go on with."""
         return self._waiting.popleft() if self._waiting else None
+
+    def beside(self, trial: Trial, most: int) -> list[Trial]:
+        """Further seeds of the same config."""
+        return taken(self._waiting, trial, most)
+
+    def __len__(self) -> int:
+        """Further seeds that could start now."""
+        return len(self._waiting)
 
     def of(self, first: Trial) -> list[Trial]:
         """All trials of a config, by that of its first seed."""

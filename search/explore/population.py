@@ -83,6 +83,10 @@ class Population:
             self._begin_generation()
         return self._waiting.popleft() if self._waiting else None
 
+    def beside(self, trial: Trial, most: int) -> list[Trial]:
+        """None: no two stretches are of one config."""
+        return []
+
     def exhausted(self) -> bool:
         """Whether `next` will never give a trial again."""
         complete = len(self._generations[-1]) == self.scheduler.members

@@ -19,10 +19,11 @@ from search.ledger.storage import Place
 
 FOLDER = "attempts"
 
-Cause = Literal["worker", "node", "memory", "machine", "retried", "stopped"]
+Cause = Literal["worker", "node", "memory", "machine", "retried", "stopped", "stack"]
 """Why an attempt did not end its trial: its process died, its node was lost, it was killed for the
 memory that it or a neighbour took, it met a fault of the machine and said so, it did end the trial,
-whose outcome was taken back to run it again, or its driver was asked to stop and it was saved."""
+whose outcome was taken back to run it again, its driver was asked to stop and it was saved, or
+something went wrong with several trials that were trained as one model."""
 
 
 @dataclass(frozen=True)

@@ -118,10 +118,19 @@ class Trial:
         resolved = self.provenance.get("resolved") or {}
         return int(resolved["threads"]) if "threads" in resolved else None
 
+    def differs_in_seed_alone(self, other: Trial) -> bool:
+        """Whether two trials are runs of one config, for one purpose."""
+        return self.stage == other.stage and _seedless(self.config) == _seedless(other.config)
+
     @property
     def ablates(self) -> bool:
         """Whether it is a run of an ablation, or of the base beside them."""
         return self.stage in ("ablation", "study")
+
+
+def _seedless(config: dict[str, Any]) -> dict[str, Any]:
+    train = config.get("train", {})
+    return {**config, "train": {key: value for key, value in train.items() if key != "seed"}}
 
 
 Row = dict[str, Any]

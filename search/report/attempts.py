@@ -18,6 +18,7 @@ WORDS = {
     "memory": "it was ended for memory",
     "machine": "a fault of the machine",
     "retried": "run again",
+    "stack": "an error of several trained as one",
 }
 """By cause, what it says."""
 

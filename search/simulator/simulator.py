@@ -235,7 +235,7 @@ class _Run(NoEvents):
         """The winner over the confirm seeds, in place of the best explored."""
         chosen = finalists(self.plan, self.book)
         race = ConfirmRace(self.plan, self.book, chosen, self.world.examples)
-        self._play(FixedTrials([], self.objective, self.floor, race.next), math.inf)
+        self._play(FixedTrials([], self.objective, self.floor, race), math.inf)
         ranked = rank(self.plan, self.book, self.world.examples)
         return self.book.trials[ranked[0].trial]
 

@@ -15,7 +15,7 @@ from search.ledger.book import Book
 from search.ledger.trial import Row, Trial
 from search.objectives.constraint import violations
 from search.stability.result import RaceSummary
-from search.stats.race_rules import Entrant, Rules, ending, next_seed
+from search.stats.race_rules import Entrant, Rules, ending, first_seeds, next_seed
 
 
 class ConfirmRace:
@@ -52,6 +52,21 @@ class ConfirmRace:
         origin, index = self._chosen[key], len(self._runs()[key])
         seed = self.plan.seed + CONFIRM_SEEDS + index
         return replicate(self._book, "confirm", key, seed, origin.params, origin.config)
+
+    def beside(self, trial: Trial, most: int) -> list[Trial]:
+        """Those of its candidate's first seeds that are yet to be given, new in the ledger."""
+        key = trial.candidate
+        first = first_seeds(self._entrants(), self.rules).get(key, 0)
+        origin, given = self._chosen[key], len(self._runs()[key])
+        seeds = (self.plan.seed + CONFIRM_SEEDS + given + n for n in range(min(first, most)))
+        return [
+            replicate(self._book, "confirm", key, seed, origin.params, origin.config)
+            for seed in seeds
+        ]
+
+    def waiting(self) -> int:
+        """First seeds that are yet to be given."""
+        return sum(first_seeds(self._entrants(), self.rules).values())
 
     def summary(self) -> RaceSummary:
         """The race, once all its runs have ended."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from search.stats.separation import unresolved
@@ -118,6 +118,24 @@ def next_seed(
     total = 1 + sum(entrants[key].given for key in left)
     room = [key for key in left if entrants[key].given < rules.max_seeds]
     return max(room, key=lambda key: shares[key] * total - entrants[key].given, default=None)
+
+
+def first_seeds(entrants: Mapping[int, Entrant], rules: Rules) -> dict[int, int]:
+    """How many of its first seeds each candidate is yet to be given: no result changes that.
+
+    >>> rules = Rules(seeds=3, budget=7, max_seeds=9)
+    >>> first_seeds({1: Entrant([0.5], running=1), 2: Entrant([]), 3: Entrant([])}, rules)
+    {2: 2, 3: 2, 1: 1}
+    """
+    left = dict(entrants)
+    found: dict[int, int] = {}
+    while min(entrant.given for entrant in left.values()) < rules.first:
+        key = next_seed(left, rules)
+        if key is None:
+            break
+        found[key] = found.get(key, 0) + 1
+        left[key] = replace(left[key], running=left[key].running + 1)
+    return found
 
 
 def ending(entrants: Mapping[int, Entrant], rules: Rules, examples: int | None = None) -> Ending:

@@ -28,13 +28,22 @@ class EarlyReference:
         """A run to start or to go on with; None if there is none, or it is too early."""
         if not any(trial.searches and trial.completed for trial in self._book.trials.values()):
             return None
-        while self._begun < self._plan.sections.stability.promise_seeds:
+        found = self._further(1)
+        return found[0] if found else None
+
+    def beside(self, trial: Trial, most: int) -> list[Trial]:
+        """Further ones, to be handed out with one of them."""
+        return self._further(most)
+
+    def _further(self, most: int) -> list[Trial]:
+        found: list[Trial] = []
+        while len(found) < most and self._begun < self._plan.sections.stability.promise_seeds:
             trial = reference_trial(self._plan, self._book, self._begun)
             self._begun += 1
             if not trial.ended:
                 self.running[trial.id] = trial
-                return trial
-        return None
+                found.append(trial)
+        return found
 
     @property
     def done(self) -> int:

@@ -108,6 +108,15 @@ class SweepStages:
                 return self._early.next()
         return None
 
+    def beside(self, trial: Trial, most: int) -> list[Trial]:
+        """Further seeds of its config that its stage is to run anyway."""
+        if trial.id in self._early.running:
+            return self._early.beside(trial, most)
+        assert self._current is not None
+        found = self._current.beside(trial, most)
+        self._running += len(found)
+        return found
+
     def exhausted(self) -> bool:
         """Whether every stage has ended; enters the next stage once the current one has."""
         while self.result is None and not self._running and self._first is None:
@@ -175,7 +184,7 @@ class SweepStages:
         race = ConfirmRace(self.plan, self.ledger, chosen, examples)
         trials = race.trials()
         self._enter("confirm", race.rules.budget, _ended(trials))
-        yield FixedTrials(trials, objective, self.floor, race.next)
+        yield FixedTrials(trials, objective, self.floor, race)
         candidates = rank(self.plan, self.ledger, examples)
         winner = self.ledger.trials[candidates[0].trial]
         promised, reference = promise_trials(self.plan, self.ledger, winner)

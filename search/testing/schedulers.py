@@ -134,6 +134,9 @@ class _Source:
         self.steering.add(trial)
         return self.steering.start(trial)
 
+    def beside(self, trial: Trial, most: int) -> list[Trial]:
+        return []
+
     def exhausted(self) -> bool:
         steering = self.steering
         return len(steering.trials) == TRIALS and not (steering.unfinished or steering.waiting)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from search.engine.events import Events, NoEvents
 from search.engine.execution import Execution
 from search.engine.job import Job
+from search.engine.source import taken
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from trm.report import COLUMNS
@@ -22,6 +24,12 @@ class Source:
 
     def next(self) -> Trial | None:
         return self.left.pop(0) if self.left else None
+
+    def beside(self, trial: Trial, most: int) -> list[Trial]:
+        queue = deque(self.left)
+        found = taken(queue, trial, most)
+        self.left[:] = queue
+        return found
 
     def exhausted(self) -> bool:
         return not self.left

@@ -131,6 +131,10 @@ class Guilt:
         allowed = LOST_FIRST if cause == "node" else 1
         return self.faults(trial) + self.losses(trial) > allowed
 
+    def suspects(self, trial: Trial) -> bool:
+        """Whether what a trial met last may be its own doing: then it runs by itself."""
+        return self._memory[trial.id] > 0 or self.faults(trial) + self.losses(trial) > 1
+
     def guilty(self, trial: Trial) -> bool:
         """Whether the trial's faults are its own."""
         known = self._known_faults(trial)

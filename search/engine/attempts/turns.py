@@ -7,6 +7,7 @@ go first. One that needs a larger part of a GPU is the last one.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from search.engine.source import TrialSource
 from search.ledger.trial import Trial
@@ -37,6 +38,23 @@ class Turns:
         if self._later:
             return self._later.popleft()[1]
         return self._larger.popleft() if self._larger else None
+
+    def beside(self, trial: Trial, most: int, fits: Callable[[Trial], bool]) -> list[Trial]:
+        """Further seeds of the config of a trial that goes now, which need not wait either.
+
+        Args:
+            most: so many, at most.
+            fits: whether one may be trained with others.
+        """
+        found = [one for one in self._again if fits(one) and one.differs_in_seed_alone(trial)]
+        for one in found[:most]:
+            self._again.remove(one)
+        for one in self._source.beside(trial, most - len(found[:most])):
+            if fits(one):
+                found.append(one)
+            else:
+                self._again.append(one)
+        return found[:most]
 
     def began(self) -> None:
         """An attempt began: who waits for others waits no more."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cluster.packing import Packing, Probed
+from cluster.packing import FILL, Packing, Probed
 from cluster.threads import Paced, ThreadPace
 from search.ledger.files import fields_of, read_json, write_json
 from search.ledger.storage import Place
@@ -88,6 +88,18 @@ class Packings:
                 if known.serves(name, memory, most):
                     return min(known.packing.copies, most)
         return None
+
+    def holds(self) -> int | None:
+        """Trainings whose memory every kind of device holds at once; None if none is known."""
+        with self._lock:
+            known = [(one.memory, one.packing.probes[:1]) for one in self._known]
+        room = [
+            int(FILL * memory // alone.memory)
+            for memory, probes in known
+            for alone in probes
+            if alone.memory
+        ]
+        return max(min(room), 1) if room else None
 
     def keep(self, found: DeviceClass) -> None:
         """Remember what was found, in place of what was known of the class."""

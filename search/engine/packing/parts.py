@@ -72,8 +72,12 @@ class Parts:
         self._attempts = attempts
         self._open: dict[str, tuple[int, int, Part]] = {}
 
-    def open(self, name: str, trial: Trial, attempt: int) -> None:
-        """Give an attempt its threads, and its part if nodes have GPUs at all."""
+    def open(self, name: str, trial: Trial, attempt: int, seeds: int = 1) -> None:
+        """Give an attempt its threads, and its part if nodes have GPUs at all.
+
+        Args:
+            seeds: trials that it trains as one model, which have the memory of as many parts.
+        """
         if self.threading is not None:
             self._threads[name] = (trial.id, attempt, self.threading.of(trial))
         groups = self.groups()
@@ -84,7 +88,7 @@ class Parts:
             held = [one.group for _, _, one in self._open.values()]
             free = {gpus: 1.0 - held.count(gpus) / one.room for gpus, one in groups.items()}
             gpus = max(free, key=lambda one: (free[one], one))
-            part = Part(gpus, gpus)
+            part = Part(max(gpus, min(seeds * gpus, 1.0)), gpus)
         self._open[name] = (trial.id, attempt, part)
 
     def close(self, name: str) -> None:
@@ -116,6 +120,11 @@ class Parts:
             if part is not None and gpus != part.group
             for node in group.nodes
         }
+
+    def places(self) -> int:
+        """In whose place nothing else can start, though it has not begun by itself."""
+        parts = [part for _, _, part in self._open.values() if part.grown and part.group]
+        return sum(round(part.gpus / part.group) - 1 for part in parts)
 
     def fits(self, name: str, node: str) -> bool:
         """Whether an attempt is on a node where others have the part that it was given."""

@@ -215,7 +215,7 @@ def test_between_two_trials_only_what_is_new_is_looked_through(
     runner = TrialRunner({"job": job.to_json()})
     for trial in (5, 6):
         assert [json.loads(runner.train()["message"])["kind"] for _ in range(4)][-1] == "end"
-        before = weakref.ref(runner._training)
+        before = weakref.ref(runner._attempts[0].training)
         assert runner.reset_config({"job": dataclasses.replace(job, trial=trial).to_json()})
         assert before() is None
         assert len(gc.get_objects()) < 20_000  # torch alone is 300,000

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+import search.engine.attempts.in_hand
 import search.engine.worker
 import search.ledger.ledger
 import search.logs.optuna_journal
@@ -75,9 +76,9 @@ def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
     for patch in (
         fuse.around(Journal, "append", lambda _, record: str(record["k"])),
         fuse.around(search.ledger.ledger, "keep_only", lambda *_: "forgetting"),
-        fuse.around(search.engine.worker, "keep_only", lambda *_: "cleaning"),
-        fuse.around(search.engine.worker, "write_folder", lambda *_: "saving"),
-        fuse.around(search.engine.worker, "remove_tree", lambda *_: "removing"),
+        fuse.around(search.engine.attempts.in_hand, "keep_only", lambda *_: "cleaning"),
+        fuse.around(search.engine.attempts.in_hand, "write_folder", lambda *_: "saving"),
+        fuse.around(search.engine.attempts.in_hand, "remove_tree", lambda *_: "removing"),
         fuse.around(search.logs.optuna_journal.os, "replace", lambda *_: "replacing a file"),
     ):
         monkeypatch.setattr(*patch)
@@ -109,7 +110,9 @@ def opened(folder: Path) -> Iterator[Ledger]:
     ledger.close()
 
 
-def play(killable: Any, plan: Plan, ledger: Ledger, parallel: int, dice: random.Random) -> Any:
+def play(
+    killable: Any, plan: Plan, ledger: Ledger, parallel: int, dice: random.Random, stack: int = 1
+) -> Any:
     """Run the whole sweep with real workers' logic, one message at a time; its result.
 
     A worker's death, unlike the driver's, is noticed: one in ten dies with a report on its lips,
@@ -124,6 +127,7 @@ def play(killable: Any, plan: Plan, ledger: Ledger, parallel: int, dice: random.
 
     stages = killable.Stages(plan, ledger)
     execution = Execution(stages, ledger, NoEvents(), job)
+    execution.companions.most = lambda trial, free, waiting: stack
     workers: dict[str, TrialRunner] = {}
     names = map(str, range(10**9))
     in_a_row = 0
@@ -140,9 +144,10 @@ def play(killable: Any, plan: Plan, ledger: Ledger, parallel: int, dice: random.
             return stages.result
         name = dice.choice(list(workers))
         # Each worker has a global generator of its own.
-        random.seed(execution.running.live[name][0].seed)
+        crew = [execution.running.live[own][0] for own in execution.running.crew(name)]
+        random.seed(crew[0].seed)
         message = json.loads(workers[name].step()["message"])
-        faults = max(in_a_row, execution.guilt.faults(execution.running.live[name][0])) + 1
+        faults = max(in_a_row, *map(execution.guilt.faults, crew)) + 1
         if parallel > 1 and faults < IN_A_ROW and dice.random() < 0.1:
             in_a_row += 1
             execution.on_death(name, "killed")
@@ -150,7 +155,10 @@ def play(killable: Any, plan: Plan, ledger: Ledger, parallel: int, dice: random.
             continue
         if message["kind"] == "report":
             in_a_row = 0
-        if execution.on_message(name, message) != "continue":
+        verdict = execution.on_message(name, message)
+        if verdict == "drop":
+            workers[name].drop(message["trial"])
+        elif verdict != "continue":
             execution.on_end(name)
             del workers[name]
 
@@ -165,7 +173,7 @@ def facts(folder: Path, killable: Any) -> list[Any]:
 
 
 def killed(
-    killable: Any, fuse: Fuse, plan: Plan, folder: Path, end: int, parallel: int
+    killable: Any, fuse: Fuse, plan: Plan, folder: Path, end: int, parallel: int, stack: int = 1
 ) -> tuple[list[str], Any]:
     """Kill a sweep at a moment, its resumption soon after, and finish it then.
 
@@ -175,7 +183,7 @@ def killed(
     for kill, moment in enumerate((end, 1 + end % 13)):
         fuse.set(moment)
         with suppress(Killed), opened(folder) as ledger:
-            play(killable, plan, ledger, parallel, random.Random(kill))
+            play(killable, plan, ledger, parallel, random.Random(kill), stack)
             break  # so near its end that no second kill could hit it
         moments.append(fuse.moments[-1])
         before, seen = seen, killable.look(folder)
@@ -184,7 +192,9 @@ def killed(
     assert moments
     fuse.set(0)
     with opened(folder) as ledger:
-        result = play(killable, plan, ledger, parallel, random.Random(end))
+        # It makes no difference to what is on record.
+        stack = 1 if end % 2 else stack
+        result = play(killable, plan, ledger, parallel, random.Random(end), stack)
     killable.assert_kept(seen, killable.assert_finished(folder, plan))
     return moments, (facts(folder, killable), result)
 
@@ -217,3 +227,33 @@ def test_a_sweep_killed_between_any_two_writes(
         # Only a serial sweep does not depend on which worker is the faster one.
         assert parallel > 1 or found == expected, (end, names)
     print(f"{scheduler}, {parallel} at once: {moments} moments, {met.total()} kills, {dict(met)}")
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "halving, 2 seeds"])
+@pytest.mark.parametrize(("parallel", "every"), [(1, 97), (2, 131)])
+def test_a_sweep_whose_seeds_train_together_killed_between_two_writes(
+    scheduler: str, parallel: int, every: int, killable: Any, fuse: Fuse, tmp_path: Path
+) -> None:
+    name, _, seeds = scheduler.partition(", ")
+    plan = killable.resolved(name, TRIALS, pause=1, seeds=3 if seeds else 1)
+    whole: dict[int, Any] = {}
+    for stack in (1, 3):
+        folder = tmp_path / f"stack-{stack}"
+        fuse.set(0)
+        with opened(folder) as ledger:
+            result = play(killable, plan, ledger, parallel, random.Random(0), stack)
+        killable.assert_finished(folder, plan)
+        whole[stack] = unnumbered(facts(folder, killable)), result
+        trials = killable.look(folder).trials.values()
+        assert any("stack" in trial.provenance for trial in trials) == (stack > 1)
+    # Only a serial sweep does not depend on which worker is the faster one.
+    assert parallel > 1 or whole[1] == whole[3]
+    for end in range(1 + 7 % every, fuse.passed + 1, every):
+        folder = tmp_path / str(end)
+        names, (found, result) = killed(killable, fuse, plan, folder, end, parallel, stack=3)
+        assert parallel > 1 or (unnumbered(found), result) == whole[1], (end, names)
+
+
+def unnumbered(found: list[Any]) -> list[Any]:
+    """Facts without the order in which trials were begun."""
+    return sorted([str(row[1:]) if len(row) > 2 else str(row) for row in found])

@@ -42,7 +42,8 @@ def told(*able: str, **answers: Fitness) -> dict[str, Any]:
 
 
 def worker(trial: int, host: str, **use: Any) -> dict[str, Any]:
-    return {"trial": trial, "attempt": 1, "host": host, "node": f"id-{host}", "pid": 1, **use}
+    where = {"host": host, "node": f"id-{host}", "pid": 100 + trial}
+    return {"trial": trial, "attempt": 1, **where, **use}
 
 
 def test_every_node_has_a_state() -> None:
@@ -77,6 +78,16 @@ def test_a_status_has_all_of_them() -> None:
         "node d gets no trials: it has less than a trial gets, 2 CPU cores and no GPUs",
         "node e has yet to answer",
     ]
+
+
+def test_what_a_process_of_several_trials_uses_counts_once() -> None:
+    one = {"pid": 7, "cpu": 1.5, "memory": 1 << 30, "at": 5.0}
+    workers = [
+        worker(3, "a", **one), worker(4, "a", pid=7), worker(6, "a", cpu=0.5, memory=1 << 30),
+        worker(5, "a", **{**one, "at": 9.0, "memory": 2 << 30}), worker(8, "a"),
+    ]  # fmt: skip
+    (line,) = node_lines(node_uses(note(workers=workers)))
+    assert line == "node a: trials 3+4+5, 6, 8; 2.0 cores, 3.0 GiB by the 4 that reported"
 
 
 def test_many_idle_nodes_are_one_line() -> None:

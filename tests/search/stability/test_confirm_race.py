@@ -112,6 +112,42 @@ def test_seeds_come_in_order_are_the_same_for_all_and_go_where_they_matter(plan:
     assert summary.runs == sum(map(len, seeds.values())) <= summary.budget == 16
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_first_seeds_may_be_given_together_and_the_race_is_the_same(
+    plan: Plan, workers: int
+) -> None:
+    whole = Book()
+    explore(plan, whole)
+    play(plan, whole, workers)
+    book = Book()
+    explore(plan, book)
+    race, given = racing(plan, book), []
+    assert race.waiting() == 8
+    while len(given) < 8:
+        trial = race.next()
+        assert trial is not None
+        given += [trial, *race.beside(trial, 5)]
+    assert [trial.candidate for trial in given] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert (race.waiting(), race.next(), race.beside(given[0], 5)) == (0, None, [])
+    for trial in given:
+        end(book, trial)
+    while (trial := race.next()) is not None:
+        assert race.beside(trial, 5) == [], "what comes next depends on what this one comes to"
+        end(book, trial)
+    if workers == 1:
+        assert sorted(outcome(book)) == sorted(outcome(whole))
+
+
+def test_a_budget_that_is_no_multiple_is_shared_as_one_by_one(plan: Plan) -> None:
+    few = changed(plan, seeds=3, budget=10)
+    book = Book()
+    explore(few, book)
+    race, given = racing(few, book), []
+    while (trial := race.next()) is not None:
+        given += [trial, *race.beside(trial, 5)]
+    assert Counter(trial.candidate for trial in given) == {0: 3, 1: 3, 2: 2, 3: 2}
+
+
 def test_an_extended_race_runs_nothing_twice(plan: Plan) -> None:
     book = Book()
     explore(plan, book)

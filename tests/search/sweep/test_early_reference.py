@@ -45,7 +45,13 @@ def score(trial: Trial, best: int) -> float:
 
 
 def play(
-    plan: Plan, ledger: Ledger, slots: int, best: int = 6, most: int = 1000, fails: bool = False
+    plan: Plan,
+    ledger: Ledger,
+    slots: int,
+    best: int = 6,
+    most: int = 1000,
+    fails: bool = False,
+    stack: int = 1,
 ) -> tuple[list[Trial], float]:
     """Every trial that ended, in order, and the share of the slots that was idle."""
     stages, now, idle = stages_of(plan, ledger), 0.0, 0.0
@@ -53,9 +59,10 @@ def play(
     ended: list[Trial] = []
     while len(ended) < most:
         while len(running) < slots and (trial := stages.next()) is not None:
-            ledger.begin_attempt(trial.id)
-            length = 1.0 + 0.1 * (trial.id % 3)
-            heapq.heappush(running, (now + length, trial.id, trial))
+            for one in (trial, *(stages.beside(trial, stack - 1) if stack > 1 else ())):
+                ledger.begin_attempt(one.id)
+                length = 1.0 + 0.1 * (one.id % 3)
+                heapq.heappush(running, (now + length, one.id, one))
         if not running:
             assert stages.exhausted()
             break
@@ -92,6 +99,17 @@ def test_idle_workers_run_the_reference_recipe_and_the_result_is_the_same(
     assert len(set(runs(beside))) == len(beside), "a run was handed out twice"
     assert named(beside) == named(alone)
     assert idle < 0.2
+
+
+def test_seeds_that_begin_together_are_those_of_one_by_one(plan: Plan, tmp_path: Path) -> None:
+    ended = {}
+    for stack in (1, 4):
+        with Ledger.create(tmp_path / str(stack)) as ledger:
+            trials, _ = play(plan, ledger, slots=2, stack=stack)
+        by_id = {trial.id: str(trial.params) for trial in trials}
+        ended[stack] = [(t.stage, by_id.get(t.candidate), t.seed, str(t.params)) for t in trials]
+        assert len(set(ended[stack])) == len(trials)
+    assert sorted(ended[1], key=str) == sorted(ended[4], key=str)
 
 
 def test_the_recipe_as_the_winner_keeps_the_runs_that_it_had_early(

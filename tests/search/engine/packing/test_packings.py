@@ -39,6 +39,19 @@ def test_it_serves_where_more_would_not_have_been_looked_at(tmp_path: Path) -> N
     assert known.copies("H200", 140e9, 1) == 1
 
 
+def test_how_many_trainings_the_memory_holds(tmp_path: Path) -> None:
+    known = Packings(tmp_path)
+    assert known.holds() is None
+    known.keep(DeviceClass("odd", 40e9, 1, Packing(1, (), "it failed")))
+    assert known.holds() is None, "nothing was measured"
+    known.keep(ENDED)
+    assert known.holds() == 42, "of 3 GB in 90 % of 140"
+    known.keep(CUT_OFF)
+    assert known.holds() == 12, "every kind has to"
+    known.keep(DeviceClass("small", 2e9, 1, Packing(1, (Probed(1, 9.0, 1.9e9),), "2 do not fit")))
+    assert known.holds() == 1
+
+
 def test_a_class_that_is_measured_anew_is_replaced(tmp_path: Path) -> None:
     known = Packings(tmp_path)
     known.keep(CUT_OFF)

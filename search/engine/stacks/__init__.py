@@ -1,0 +1,1 @@
+"""Several seeds of one config in one worker, each an attempt of its own: how many, and how."""
