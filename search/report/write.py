@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from search.analysis.training_status import holds_training
 from search.ledger.book import holds_ablations
 from search.ledger.files import write_atomically
 from search.ledger.storage import Place, place
@@ -34,6 +35,7 @@ from search.report.sensitivity import sensitivity
 from search.report.slices import slices
 from search.report.space import boundaries
 from search.report.thought import thought
+from search.report.training import training_page
 from trm.errors import UserError
 
 REPORT_FILE = "report.html"
@@ -82,7 +84,7 @@ def write_report(
     True
 
     Args:
-        folder: a run folder, local or a URI.
+        folder: a run folder, local or a URI, or the folder of one training.
         out: the file; None is `report.html` in the run folder.
         images: a folder for the figures as files of their own; None writes none.
         format: of those.
@@ -92,19 +94,28 @@ def write_report(
             missing.
     """
     where = place(folder).absolute()
-    facts = read_facts(where)
     target = where / REPORT_FILE if out is None else place(str(out))
+    if holds_training(where):
+        if images is not None:
+            raise UserError("--images", str(images), "is of a sweep's run: leave it out")
+        _write(target, training_page(where))
+        return target
+    facts = read_facts(where)
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     about = f"{facts.plan.run_id}, {where}; written {when} by TRM Search"
     made = sections(facts)
-    try:
-        write_atomically(target, page(headline(facts), made, about))
-    except OSError as error:
-        why = error.strerror or "an object store does not take it"
-        raise UserError("--out", str(target), f"cannot be written: {why}") from error
+    _write(target, page(headline(facts), made, about))
     if images is not None:
         write_images(images, made, format)
     return target
+
+
+def _write(target: Place, text: str) -> None:
+    try:
+        write_atomically(target, text)
+    except OSError as error:
+        why = error.strerror or "an object store does not take it"
+        raise UserError("--out", str(target), f"cannot be written: {why}") from error
 
 
 def sections(facts: Facts) -> list[Section]:

@@ -1,7 +1,8 @@
 """Write a run as one HTML page: what won, how sure that is, and why; or show it as Optuna does.
 
 The page holds everything it shows and fetches nothing; it opens in any browser, on a phone too.
-Runs that are unfinished or failed have one as well, which says what is missing.
+Runs that are unfinished or failed have one as well, which says what is missing; so does a folder of
+`trm train`: its curve, what detectors found, and how to repeat it.
 
   trm report runs/mine --open
   trm report runs/mine --out report.html
@@ -26,7 +27,7 @@ from trm.errors import UserError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm report`."""
-    parser.add_argument("run", metavar="RUN", help="a run folder of `trm sweep`, or its URI")
+    parser.add_argument("run", metavar="RUN", help="a run folder, or its URI")
     parser.add_argument(
         "--out",
         metavar="FILE",
