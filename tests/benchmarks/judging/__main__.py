@@ -16,9 +16,9 @@ QUICK = 5
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, and print the tables."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
+    from tests.benchmarks.judging.confirming import lines
     from tests.benchmarks.judging.families import FAMILIES
+    from tests.benchmarks.judging.plot import draw
     from tests.benchmarks.judging.report import tables
     from tests.benchmarks.judging.sweeps import judge, read
 
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, default=Path("judging.jsonl"), help="JSON lines")
     parser.add_argument("--quick", action="store_true", help="a fifth of the worlds")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw regret against compute")
     given = parser.parse_args(arguments)
     part = QUICK if given.quick else 1
     worlds = {
@@ -51,7 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     for table in tables(found, given.methods):
         print(table)
+    if "recorded" in worlds:
+        for line in lines(worlds["recorded"]):
+            print(line)
+    if given.plot:
+        draw(found, given.methods, given.plot)
 
 
 if __name__ == "__main__":
+    # Before numpy is read, here and in the processes that are begun.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
     main()

@@ -15,6 +15,7 @@ from search.config.sections import sweep_sections
 from search.simulator.methods import reseeded
 from search.simulator.simulator import Simulated, confirm_runs, simulate
 from tests.benchmarks.judging.problem import Problem
+from tests.benchmarks.judging.smac_runs import simulate_smac
 from tests.benchmarks.judging.studies import simulate_study
 from tests.benchmarks.stock_tune import simulate_stock
 from trm.config import set_value
@@ -69,6 +70,10 @@ class Method:
             ]
         found = self.sweep(problem, seed, workers, max(self.budgets))
         return [regret(found, budget) for budget in self.budgets]
+
+    def judged(self, workers: int) -> Method:
+        """The method without the budgets that one worker alone is asked for."""
+        return self if workers == 1 else replace(self, budgets=BUDGETS)
 
 
 def method(text: str) -> Method:
@@ -146,11 +151,18 @@ def _study(sampler: Callable[..., optuna.samplers.BaseSampler], share: float = 1
     return Method(sweep, anytime=True, share=share)
 
 
+def _smac(problem: Problem, seed: int, workers: int, compute: float) -> Simulated:
+    return simulate_smac(
+        problem.world(), problem.plan, seed, workers=workers, compute=compute * problem.plan.budget
+    )
+
+
 METHODS: dict[str, Method] = {
     "ours": Method(_ours, anytime=False),
     "random": Method(_random, anytime=True, budgets=BUDGETS + FURTHER),
     "stock": Method(_stock, anytime=True),
     "tpe": _study(optuna.samplers.TPESampler),
     "gp": _study(optuna.samplers.GPSampler, share=0.4),
+    "smac": Method(_smac, anytime=True, share=0.2),
 }
 """`stock` is Ray Tune's OptunaSearch with its ASHAScheduler; `tpe` and `gp` are Optuna's."""

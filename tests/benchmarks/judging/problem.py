@@ -18,12 +18,14 @@ class Problem:
         plan: its space, objective, marks and our default settings.
         best: the true mean of the world's best config.
         stratum: repetitions of one stratum are alike: a bootstrap draws within it.
+        ceiling: regret of what all compute would pick; 0 where seeds are without number.
     """
 
     world: Callable[[], World]
     plan: Plan
     best: float
     stratum: str
+    ceiling: float = 0.0
 
     @property
     def default(self) -> float:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from search.config.plan import Plan
 from search.simulator.recording import Recording, read_recording
 from search.simulator.simulator import plan_of
@@ -31,5 +33,19 @@ def recorded(number: int) -> Problem:
     """The recording, with the half of its seeds that belongs to a repetition."""
     recording, plan = _known()
     split = splits(recording.seeds, number + 1)[-1]
-    best = RecordedWorld(recording, split, plan.objective).best()
-    return Problem(lambda: RecordedWorld(recording, split, plan.objective), plan, best, "arrows4")
+    world = RecordedWorld(recording, split, plan.objective)
+    return Problem(
+        lambda: RecordedWorld(recording, split, plan.objective),
+        plan, world.best(), "arrows4", ceiling(world),
+    )  # fmt: skip
+
+
+def ceiling(world: RecordedWorld) -> float:
+    """Regret of the config that is best over all seeds that a sweep may see."""
+    recording, objective = world.recording, world.objective
+    means = [
+        objective.merit(recording.quality(config, world.split.search, objective))
+        for config in range(len(recording.params))
+    ]
+    pick = recording.quality(int(np.argmax(means)), world.split.truth, objective)
+    return objective.merit(world.best()) - objective.merit(pick)

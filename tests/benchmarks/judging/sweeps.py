@@ -7,6 +7,7 @@ import logging
 import math
 import multiprocessing
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ class Judged:
         regrets: at each budget.
         default: regret of the file's default values.
         best: true mean of the best config.
+        ceiling: regret of what all compute would pick.
         cpu_seconds: that all its sweeps took.
     """
 
@@ -41,6 +43,7 @@ class Judged:
     regrets: list[float]
     default: float
     best: float
+    ceiling: float
     cpu_seconds: float
 
 
@@ -81,12 +84,21 @@ def judge(
             if wanted:
                 tasks.append(Task(family, number, wanted))
     out.parent.mkdir(parents=True, exist_ok=True)
-    with multiprocessing.get_context("spawn").Pool(jobs, _begin) as pool, out.open("a") as file:
-        for done, found in enumerate(pool.imap_unordered(_play, tasks), 1):
+    with out.open("a") as file:
+        for done, found in enumerate(_played(tasks, jobs), 1):
             for one in found:
                 file.write(json.dumps(asdict(one)) + "\n")
             file.flush()
             yield done, len(tasks)
+
+
+def _played(tasks: Sequence[Task], jobs: int) -> Iterator[list[Judged]]:
+    """The tasks' results as they come; one job is this process itself."""
+    if jobs == 1:
+        yield from map(_play, tasks)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs, _begin) as pool:
+        yield from pool.imap_unordered(_play, tasks)
 
 
 def read(out: Path) -> list[Judged]:
@@ -102,9 +114,12 @@ def key(one: Judged) -> Key:
 
 
 def _begin() -> None:
+    import optuna
     import torch
 
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray").setLevel(logging.ERROR)
 
 
@@ -113,13 +128,13 @@ def _play(task: Task) -> list[Judged]:
     merit = problem.plan.objective.merit
     found = []
     for name, workers in task.wanted:
-        chosen, begun = method(name), time.process_time()
+        chosen, begun = method(name).judged(workers), time.process_time()
         regrets = chosen.regrets(problem, task.world, workers)
         found.append(
             Judged(
                 task.family, task.world, problem.stratum, name, workers, list(chosen.budgets),
                 regrets, merit(problem.best) - merit(problem.default), problem.best,
-                time.process_time() - begun,
+                problem.ceiling, time.process_time() - begun,
             )
         )  # fmt: skip
     return found

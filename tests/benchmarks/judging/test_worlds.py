@@ -102,8 +102,17 @@ def test_a_curve_goes_to_a_point_and_back() -> None:
                 assert again[name] == pytest.approx(row[name], rel=1e-3, abs=1e-6), name
 
 
-@pytest.mark.parametrize("name", [*METHODS, "stock again", "ours search.scheduler=none"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(name for name in METHODS if name != "smac"),
+        "ours search.scheduler=none",
+        pytest.param("smac", marks=pytest.mark.slow),
+    ],
+)
 def test_a_seed_makes_a_sweep(name: str) -> None:
+    if name == "smac":
+        pytest.importorskip("smac")
     problem = FAMILIES["recorded"](0)
     chosen = method(name)
     one, two = (chosen.sweep(problem, 5, 3, 8) for _ in range(2))
