@@ -15,6 +15,7 @@ from torch import Tensor
 from trm.learning.halting import HaltingRule, logit_threshold
 from trm.learning.halting_quality import auc, calibration_error, coverage
 from trm.learning.losses import TOKEN_LOSSES, LossConfig
+from trm.learning.memory import Onlooker
 from trm.network.float64 import in_float64
 from trm.network.model import TRM, Output
 from trm.ranks import ALONE, Ranks
@@ -68,10 +69,25 @@ class Evaluation:
 @torch.no_grad()
 def think(model: TRM, inputs: Tensor, puzzle_identifiers: Tensor, steps: int) -> Iterator[Output]:
     """What the model says of each puzzle after each supervision step."""
+    for output, _ in watched(model, inputs, puzzle_identifiers, steps, None):
+        yield output
+
+
+@torch.no_grad()
+def watched(
+    model: TRM, inputs: Tensor, puzzle_identifiers: Tensor, steps: int, rule: HaltingRule | None
+) -> Iterator[tuple[Output, Tensor | None]]:
+    """The same, each with the puzzles that a rule would stop there, bool `[n]`.
+
+    Args:
+        rule: None asks nobody.
+    """
+    onlooker = None if rule is None else Onlooker(rule, model.config)
     latent = model.fresh_latent(len(inputs))
     for _ in range(steps):
-        latent, output = model(latent, inputs, puzzle_identifiers)
-        yield output
+        before = latent
+        latent, output = model(before, inputs, puzzle_identifiers)
+        yield output, None if onlooker is None else onlooker.stops(before, latent, output)
 
 
 def solve(
@@ -101,12 +117,11 @@ def solve(
         identifiers = torch.from_numpy(split.puzzle_identifiers[rows]).to(device)
         batch_answers, batch_halts, batch_stops = [], [], []
         output = None
-        for step, output in enumerate(think(model, inputs, identifiers, steps), start=1):
+        for output, stopped in watched(model, inputs, identifiers, steps, rule):
             batch_answers.append(output.logits.argmax(-1).to(torch.int32).cpu())
             batch_halts.append(output.q_halt.float().cpu())
-            if rule is not None:
-                had = torch.full_like(identifiers, step)
-                batch_stops.append(rule.stops(output, had, model.config).cpu())
+            if stopped is not None:
+                batch_stops.append(stopped.cpu())
         assert output is not None
         counted = (labels != IGNORE).sum(1).clamp(min=1)
         summed = in_float64(token_loss(output.logits, labels)).sum(1)

@@ -2,108 +2,43 @@
 
 Reference: the ACT wrapper of SamsungSAILMontreal/TinyRecursiveModels; the continue head follows
 the Q-learning targets of HRM (arXiv 2506.21734, section 2).
-
->>> HALTING_RULES["threshold"]().threshold
-0.5
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field
 
 import torch
-from pydantic import (
-    Field,
-    SerializeAsAny,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
 from torch import Tensor
 
-from curricula.component import Component, SectionIn
+from trm.learning.halting_rules import (
+    HALTING_RULES,
+    THRESHOLD,
+    AnyHalting,
+    HaltingConfig,
+    HaltingRule,
+    logit_threshold,
+)
+from trm.learning.memory import forgotten
 from trm.network.model import TRM, Latent, ModelConfig, Output
 from trm.network.noise import Noise
 from trm.ranks import OwnRows
 
-THRESHOLD: Literal["threshold"] = "threshold"
-"""The rule of a section that names none."""
-
-
-class HaltingRule(Component):
-    """How a row of the batch comes to its end. Subclasses fix `name` and say when.
-
-    What a rule does not decide: a row that has had all its steps halts, and under exploration no
-    row halts early.
-
-    >>> class AtOnce(HaltingRule):
-    ...     name: Literal["at_once"] = "at_once"
-    ...
-    ...     def wants_to_halt(self, output, steps, model):
-    ...         return torch.ones_like(steps, dtype=torch.bool)
-    >>> AtOnce().stops(None, torch.tensor([1, 2]), None)
-    tensor([True, True])
-    """
-
-    name: str
-
-    def wants_to_halt(self, output: Output, steps: Tensor, model: ModelConfig) -> Tensor:
-        """Rows at which training would stop thinking, bool `[batch]`; without a gradient.
-
-        Args:
-            output: what the supervision step says.
-            steps: supervision steps that each row has had, this one included, `[batch]`.
-        """
-        raise NotImplementedError(self.name)
-
-    def stops(self, output: Output, steps: Tensor, model: ModelConfig) -> Tensor:
-        """The same in evaluation, which scores stopping so beside its full depth."""
-        return self.wants_to_halt(output, steps, model)
-
-    @model_serializer(mode="wrap")
-    def _tree(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Configs that were written before there were others do not name the first rule.
-        tree: dict[str, Any] = handler(self)
-        return {key: value for key, value in tree.items() if (key, value) != ("name", THRESHOLD)}
-
-
-class HaltingConfig(HaltingRule):
-    """When to stop thinking.
-
-    Evaluation runs every step, as the reference does, and scores beside it what stopping would
-    give.
-
-    Attributes:
-        threshold: in training, the halting probability past which a row halts (0.5 is the
-            reference's `q_halt > 0`); with the continue head it halts once the halting logit
-            passes the continue logit instead.
-        eval_threshold: the halting probability at which stopping is scored in evaluation; null
-            is 0.5.
-    """
-
-    name: Literal["threshold"] = THRESHOLD
-    threshold: float = Field(default=0.5, gt=0.0, lt=1.0)
-    eval_threshold: float | None = Field(default=None, gt=0.0, lt=1.0)
-
-    def wants_to_halt(self, output: Output, steps: Tensor, model: ModelConfig) -> Tensor:
-        if model.no_ACT_continue:
-            return output.q_halt > math.log(self.threshold / (1.0 - self.threshold))
-        return output.q_halt > output.q_continue
-
-
-HALTING_RULES: dict[str, type[HaltingRule]] = {THRESHOLD: HaltingConfig}
-"""The rules that `halting.name` can name; a plug-in adds its own."""
-
-AnyHalting = SerializeAsAny[Annotated[HaltingRule, SectionIn(HALTING_RULES, THRESHOLD)]]
-
-
-def logit_threshold(rule: HaltingRule) -> float | None:
-    """The halting probability above which evaluation stops; None for a rule that looks at more."""
-    if not isinstance(rule, HaltingConfig):
-        return None
-    return 0.5 if rule.eval_threshold is None else rule.eval_threshold
+__all__ = [
+    "HALTING_RULES",
+    "THRESHOLD",
+    "AnyHalting",
+    "Carry",
+    "HaltingConfig",
+    "HaltingRule",
+    "begin",
+    "continue_target",
+    "halt",
+    "logit_threshold",
+    "refill",
+    "wants_to_halt",
+]
 
 
 @dataclass
@@ -117,6 +52,7 @@ class Carry:
         inputs: tokens `[batch, seq_len]`.
         labels: tokens `[batch, seq_len]`.
         puzzle_identifiers: `[batch]`.
+        memory: what else is kept of each row, see `trm.learning.memory`.
     """
 
     latent: Latent
@@ -125,6 +61,7 @@ class Carry:
     inputs: Tensor
     labels: Tensor
     puzzle_identifiers: Tensor
+    memory: dict[str, Tensor] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
         """Its parts by name, for a checkpoint."""
@@ -136,6 +73,7 @@ class Carry:
             "carry/inputs": self.inputs,
             "carry/labels": self.labels,
             "carry/puzzle_identifiers": self.puzzle_identifiers,
+            **{f"{_MEMORY}{name}": kept for name, kept in self.memory.items()},
         }
 
     @classmethod
@@ -148,11 +86,29 @@ class Carry:
             inputs=tensors["carry/inputs"],
             labels=tensors["carry/labels"],
             puzzle_identifiers=tensors["carry/puzzle_identifiers"],
+            memory={
+                name.removeprefix(_MEMORY): kept
+                for name, kept in tensors.items()
+                if name.startswith(_MEMORY)
+            },
         )
 
 
-def begin(model: TRM, batch_size: int, seq_len: int, device: torch.device) -> Carry:
-    """An empty batch: every row is halted, so the first `refill` fills them all."""
+_MEMORY = "carry/memory/"
+
+
+def begin(
+    model: TRM,
+    batch_size: int,
+    seq_len: int,
+    device: torch.device,
+    memory: dict[str, Tensor] | None = None,
+) -> Carry:
+    """An empty batch: every row is halted, so the first `refill` fills them all.
+
+    Args:
+        memory: from `blank_memory`; None keeps nothing.
+    """
 
     def zeros(*shape: int) -> Tensor:
         return torch.zeros(*shape, dtype=torch.int32, device=device)
@@ -165,6 +121,7 @@ def begin(model: TRM, batch_size: int, seq_len: int, device: torch.device) -> Ca
         inputs=zeros(batch_size, seq_len),
         labels=zeros(batch_size, seq_len),
         puzzle_identifiers=zeros(batch_size),
+        memory=memory or {},
     )
 
 
@@ -198,6 +155,7 @@ def refill(
         inputs=placed(carry.inputs, inputs),
         labels=placed(carry.labels, labels),
         puzzle_identifiers=placed(carry.puzzle_identifiers, puzzle_identifiers),
+        memory=forgotten(carry.memory, rows),
     )
 
 

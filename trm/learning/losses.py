@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from curricula.component import Component, NameIn
+from trm.learning.probabilities import stable_weights
 from trm.network.float64 import widest
 from trm.network.fused.cells import fused_stablemax, takes_cells
 from trm.network.model import Output
@@ -26,9 +27,7 @@ from trm.tasks.base import IGNORE
 def stablemax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """-log(s(x_label) / sum s(x)) with s(x) = x + 1 for x >= 0, 1 / (1 - x) below.
 
-    Prieto et al., "Grokking at the Edge of Numerical Stability" (arXiv 2501.04697). The branch for
-    negative x sees only clamped values: its gradient at x = 1 would be infinite, and `where`
-    multiplies that by zero.
+    Prieto et al., "Grokking at the Edge of Numerical Stability" (arXiv 2501.04697).
 
     Args:
         logits: `[..., vocab]`, any float type.
@@ -39,7 +38,7 @@ def stablemax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         by at most 2e-6 of 1 + its loss (tests/trm/learning/test_losses.py).
     """
     x = widest(logits)
-    s = torch.where(x < 0, 1.0 / (1.0 - x.clamp(max=0.0)), x + 1.0)
+    s = stable_weights(x)
     counted = labels != IGNORE
     chosen = s.gather(-1, torch.where(counted, labels, 0).long().unsqueeze(-1)).squeeze(-1)
     return torch.where(counted, s.sum(-1).log() - chosen.log(), 0.0)

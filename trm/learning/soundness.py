@@ -61,12 +61,20 @@ def require_sound_loss(name: str, scale: float = 1.0, device: torch.device = CPU
     )
 
 
-def few_outputs(batch: int = 4) -> tuple[Output, Tensor]:
-    """An output of `batch` rows, and the supervision steps that they have had."""
+def few_outputs(batch: int = 4, recalled: int = 1) -> tuple[Output, Tensor]:
+    """An output of `batch` rows, and the supervision steps that they have had.
+
+    Args:
+        recalled: earlier answers.
+    """
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(batch, _CELLS, _VOCAB, generator=generator)
     q = torch.randn(2, batch, generator=generator)
-    return Output(logits, q[0], q[1]), torch.arange(1, batch + 1, dtype=torch.int32)
+    moved = torch.rand(batch, 2, generator=generator)
+    shape = (batch, max(recalled, 1), _CELLS)
+    answers = torch.randint(-1, _VOCAB, shape, generator=generator, dtype=torch.int32)
+    output = Output(logits, q[0], q[1], moved, answers)
+    return output, torch.arange(1, batch + 1, dtype=torch.int32)
 
 
 def require_sound_halting(
@@ -78,9 +86,11 @@ def require_sound_halting(
         Fault: it does not answer with a bool for each.
     """
     component = f"halting rule {rule.name!r}"
-    output, steps = few_outputs(batch)
-    parts = (output.logits, output.q_halt, output.q_continue)
-    output, steps = Output(*(tensor.to(device) for tensor in parts)), steps.to(device)
+    with working(component, "to say what it looks at"):
+        recalled = rule.recalls
+    output, steps = few_outputs(batch, recalled)
+    output = Output(*(tensor.to(device) for tensor in vars(output).values()))
+    steps = steps.to(device)
     for ask in (rule.wants_to_halt, rule.stops):
         with working(component, "on a few rows"), torch.no_grad():
             found: Any = ask(output, steps, config)

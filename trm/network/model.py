@@ -57,11 +57,17 @@ class Output:
         logits: `[batch, seq_len, vocab]`, in the forward pass's type.
         q_halt: halting logits `[batch]`, float32.
         q_continue: continue logits `[batch]`, float32.
+        residual: how far the step moved z_H and z_L, `[batch, 2]`, see `residual`; only for a
+            halting rule that watches.
+        recalled: each row's answers before this one, int32 `[batch, answers, seq_len]`, newest
+            first, -1 where there was none; only for a halting rule that recalls.
     """
 
     logits: Tensor
     q_halt: Tensor
     q_continue: Tensor
+    residual: Tensor | None = None
+    recalled: Tensor | None = None
 
 
 class TRM(nn.Module):

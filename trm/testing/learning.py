@@ -64,11 +64,11 @@ def check_halting(rule: HaltingRule) -> None:
     with no_global_randomness():
         for batch in (1, 4, 33):
             require_sound_halting(rule, config, batch)
-    output, steps = few_outputs(8)
-    before = [part.clone() for part in (output.logits, output.q_halt, output.q_continue, steps)]
+    output, steps = few_outputs(8, rule.recalls)
+    before = [part.clone() for part in (*vars(output).values(), steps)]
     whole = rule.wants_to_halt(output, steps, config)
     assert torch.equal(rule.wants_to_halt(output, steps, config), whole), "a second look differs"
-    after = (output.logits, output.q_halt, output.q_continue, steps)
+    after = (*vars(output).values(), steps)
     assert all(map(torch.equal, before, after)), "it changes what it looks at"
     section = {"name": rule.name, **rule.model_dump(mode="json")}
     check_trains({"halting": section})

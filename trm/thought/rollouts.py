@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trm.learning.halting import HaltingRule, logit_threshold
-from trm.network.model import TRM, Output
+from trm.learning.memory import Onlooker
+from trm.network.model import TRM, Latent, Output
+from trm.network.residual import residual
 from trm.tasks.base import Split, Task, Tokens
 from trm.thought.judge import Judge
 from trm.thought.noise import NoiseConfig, noise_streams, with_noise
@@ -112,10 +114,11 @@ def record(
                 if group[0] == 0:
                     streams[0] = None
             told = _Told(len(group))
+            stops = _stopping(halting, model)
             forming = _run(model, inputs, identifiers, steps[group[0]], noise, streams)
-            for step, (output, moved) in enumerate(forming, start=1):
-                halts = _stops(halting, output, step, model)
-                told.add(output, moved, halts, judge)
+            for before, after, output in forming:
+                moved = residual(before.z_H, after.z_H)
+                told.add(output, moved, stops(before, after, output), judge)
                 done += len(inputs) * len(group)
                 if progress is not None:
                     progress(done / work)
@@ -125,20 +128,6 @@ def record(
             kept += [np.stack(answers) for answers in judge.answers]
     rollouts = [_joined([batch[index] for batch in batches]) for index in range(len(steps))]
     return Recording(rollouts, kept)
-
-
-def residual(before: Tensor, after: Tensor) -> Tensor:
-    """||after - before|| / ||before|| of each example's state, `[batch]`.
-
-    Args:
-        before: a state of every example, `[batch, positions, hidden]`.
-        after: the same a step later.
-
-    Computed in float32: the difference of two bfloat16 states would be rounded once more.
-    """
-    old, new = before.float().flatten(1), after.float().flatten(1)
-    share: Tensor = (new - old).norm(dim=1) / old.norm(dim=1).clamp(min=1e-12)
-    return share
 
 
 def _groups(steps: Sequence[int], at_once: int) -> Iterator[list[int]]:
@@ -156,8 +145,8 @@ def _run(
     steps: int,
     noise: NoiseConfig,
     streams: Sequence[torch.Generator | None],
-) -> Iterator[tuple[Output, Tensor]]:
-    """Each step's output of all these rollouts, and how far it moved the answer state."""
+) -> Iterator[tuple[Latent, Latent, Output]]:
+    """The state of all these rollouts before each step and after it, and what the step says."""
     many = len(streams)
     inputs, identifiers = inputs.repeat(many, 1), identifiers.repeat(many)
     latent = model.fresh_latent(len(inputs))
@@ -165,17 +154,18 @@ def _run(
         before = latent
         disturbed = with_noise(before, noise, streams, first=step == 0)
         latent, output = model(disturbed, inputs, identifiers)
-        yield output, residual(before.z_H, latent.z_H)
+        yield before, latent, output
 
 
-def _stops(rule: HaltingRule | None, output: Output, step: int, model: TRM) -> Tensor:
+def _stopping(rule: HaltingRule | None, model: TRM) -> Callable[[Latent, Latent, Output], Tensor]:
+    """Which rows a rule would stop after each step, from the states around it and its output."""
     if rule is None:
-        return torch.zeros_like(output.q_halt, dtype=torch.bool)
+        return lambda before, after, output: torch.zeros_like(output.q_halt, dtype=torch.bool)
     threshold = logit_threshold(rule)
     if threshold is not None:
-        return output.q_halt > math.log(threshold / (1.0 - threshold))
-    had = torch.full(output.q_halt.shape, step, dtype=torch.int32, device=output.q_halt.device)
-    return rule.stops(output, had, model.config)
+        least = math.log(threshold / (1.0 - threshold))
+        return lambda before, after, output: output.q_halt > least
+    return Onlooker(rule, model.config).stops
 
 
 class _Told:

@@ -17,8 +17,8 @@ from trm.diagnostics import DiagnosticsConfig
 from trm.evaluation import right_rows
 from trm.network.float64 import in_float64
 from trm.network.model import TRM, Latent
+from trm.network.residual import residual
 from trm.tasks.base import IGNORE, Split, Task
-from trm.thought.rollouts import residual
 
 _START = 20_201
 """Seed of the power iteration's start vectors."""

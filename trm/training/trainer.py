@@ -17,6 +17,7 @@ from trm.errors import UserError
 from trm.evaluation import Evaluation
 from trm.learning.ema import EMA
 from trm.learning.halting import begin
+from trm.learning.memory import blank_memory
 from trm.learning.optimizers import learning_rate_factor
 from trm.network.compilation import compile_recursion
 from trm.network.room import least_weights, require_room
@@ -105,7 +106,8 @@ class Trainer:
         self.noise = random_stream(
             seed, NOISE, self.device if self.device.type == "cuda" else "cpu"
         )
-        self.carry = begin(self.model, config.train.batch_size, task.seq_len, self.device)
+        shape = (config.train.batch_size, task.seq_len, self.device)
+        self.carry = begin(self.model, *shape, blank_memory(config.halting, *shape))
         self.counters = Counters()
         self.window = FeedbackWindow()
         early = early_examples(config, task, self.budget, len(self.marks))

@@ -13,8 +13,8 @@ from trm.config import experiment_from
 from trm.diagnostics import DiagnosticsConfig
 from trm.evaluation import solve, subset
 from trm.network.model import TRM, Latent, ModelConfig
+from trm.network.residual import residual
 from trm.tasks.base import IGNORE
-from trm.thought.rollouts import residual
 from trm.training.probes import probe, probe_gap, spectral_radius, update_ratio
 from trm.training.trainer import Trainer
 

@@ -20,7 +20,7 @@ from trm.tasks.base import Task
 from trm.testing.fitting import check_trains
 from trm.training.curriculum import drawn_depth, full_stage
 from trm.training.flops import step_flops
-from trm.training.stacking.stacked import unstackable
+from trm.training.stacking.obstacles import unstackable
 from trm.training.trainer import Trainer
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from curricula.stage import Stage
 from trm.learning.halting import Carry, draw_least
+from trm.learning.memory import forgotten
 from trm.learning.optimizers import clip_gradients
 from trm.network.model import Latent
 from trm.network.noise import Noise
@@ -140,6 +141,7 @@ class Ahead:
         found = [p.data for p in trainer.model.parameters()] + trainer.optimizer.tensors()
         found += trainer.ema.tensors() if trainer.ema is not None else []
         found += [carry.latent.z_H, carry.latent.z_L, carry.steps, carry.halted]
+        found += carry.memory.values()
         return [*found, self._rows, self._row, self._sound, self.pool.cursor]
 
     def settle(self) -> None:
@@ -170,9 +172,7 @@ class Ahead:
             carry.steps.copy_(torch.where(carry.halted, 0, carry.steps))
         noise = Noise(trainer.noise)
         fresh = trainer.model.reset(carry.latent, carry.halted, noise)
-        now = Carry(
-            fresh, carry.steps, carry.halted, carry.inputs, carry.labels, carry.puzzle_identifiers
-        )
+        now = replace(carry, latent=fresh, memory=forgotten(carry.memory, carry.halted))
         done = supervise(trainer.config, trainer.task, trainer.model, now, given, noise)
         if part.first:
             trainer.optimizer.zero_grad()
@@ -191,6 +191,8 @@ class Ahead:
             carry.latent.z_L.copy_(done.latent.z_L)
             carry.steps.copy_(done.steps)
             carry.halted.copy_(done.halted)
+            for name, kept in done.memory.items():
+                carry.memory[name].copy_(kept)
 
     def _clipped(self) -> Tensor:
         """The norm of the gradients, which are clipped."""
@@ -300,4 +302,5 @@ class Ahead:
             inputs=self._rows[:, :seq_len],
             labels=self._rows[:, seq_len : 2 * seq_len],
             puzzle_identifiers=self._rows[:, 2 * seq_len],
+            memory={name: kept.clone() for name, kept in carry.memory.items()},
         )

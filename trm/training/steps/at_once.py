@@ -7,7 +7,8 @@ from torch import Tensor
 
 from curricula.stage import Stage
 from trm.config import Experiment
-from trm.learning.halting import Carry, HaltingConfig
+from trm.learning.halting import Carry
+from trm.learning.halting_rules import FixedHalting, HaltingConfig
 from trm.learning.losses import LossConfig, Losses
 from trm.network.fused.learning import learn, learns
 from trm.network.model import TRM, Latent, Output
@@ -21,7 +22,7 @@ def learns_at_once(config: Experiment, task: Task, model: TRM) -> bool:
     Not with the continue head, whose target is the next step's output, not where rules decide what
     is right or when to halt, and not where the gradients of several steps are added.
     """
-    plain = config.model.no_ACT_continue and type(config.halting) is HaltingConfig
+    plain = config.model.no_ACT_continue and type(config.halting) in (HaltingConfig, FixedHalting)
     plain = plain and config.train.supervision_per_update == 1
     return plain and not task.many_answers and learns(model, config.loss.loss_type)
 

@@ -13,6 +13,7 @@ from trm.config import Experiment
 from trm.evaluation import right_rows
 from trm.learning.halting import Carry, continue_target, halt_from
 from trm.learning.losses import Losses, act_loss
+from trm.learning.memory import remembered, seen
 from trm.network.model import TRM, Latent, Output
 from trm.network.noise import Noise
 from trm.tasks.base import Task
@@ -53,13 +54,14 @@ class Given:
 
 @dataclass(frozen=True)
 class Supervised:
-    """What came of it: the next state, detached, and rows `[batch]` as in `Carry`."""
+    """What came of it: the next state, detached, and rows `[batch]` and memory as in `Carry`."""
 
     latent: Latent
     steps: Tensor
     halted: Tensor
     losses: Losses
     output: Output
+    memory: dict[str, Tensor]
 
 
 def supervise(
@@ -82,6 +84,7 @@ def supervise(
     batch = (carry.inputs, carry.puzzle_identifiers)
     state = disturbed(carry.latent, given.latent_noise, noise)
     latent, output = model(state, *batch, **depth, noise=noise)
+    output = seen(config.halting, output, carry.latent, latent, carry.memory)
     steps = carry.steps + 1
     halted = halt_from(
         output, steps, config.model, config.halting, limit=given.limit, least=given.least
@@ -100,4 +103,5 @@ def supervise(
         weights=loss_weights(stage, steps, halted, given.table),
         exact=right_rows(task, carry.inputs, carry.labels, output.logits),
     )
-    return Supervised(latent, steps, halted, losses, output)
+    memory = remembered(carry.memory, output)
+    return Supervised(latent, steps, halted, losses, output, memory)

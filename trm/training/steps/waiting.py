@@ -12,6 +12,7 @@ from curricula.stage import Stage
 from trm.evaluation import right_rows
 from trm.learning.halting import continue_target, halt, refill, wants_to_halt
 from trm.learning.losses import Losses, act_loss
+from trm.learning.memory import remembered, seen
 from trm.learning.optimizers import clip_gradients
 from trm.network.model import Latent, Output
 from trm.network.noise import Noise
@@ -57,12 +58,13 @@ class Waiting:
         carry = trainer.carry
         steps = carry.steps + 1
         latent, output, halted, losses = self._supervise(stage, steps, place)
+        memory = remembered(carry.memory, output)
         loss = self._learn(losses, compute, part)
         if loss is None:
             return
         ended, exact, had = trainer.ranks.columns(halted, losses.exact, steps, rows=place.of)
         count_halted(counters, loss, ended, exact, had)
-        carry.latent, carry.steps, carry.halted = latent, steps, halted
+        carry.latent, carry.steps, carry.halted, carry.memory = latent, steps, halted, memory
         counters.learning_rate = trainer.config.optimizer.lr * factor
         counters.step += 1
         counters.compute = compute
@@ -93,6 +95,7 @@ class Waiting:
             L_cycles=stage.L_cycles,
             noise=noise,
         )
+        output = seen(config.halting, output, carry.latent, latent, carry.memory)
         halted = self._halted(output, steps, stage, place)
         losses = act_loss(
             output,

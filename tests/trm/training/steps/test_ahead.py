@@ -47,6 +47,8 @@ KINDS: dict[str, dict[str, Any]] = {
         "train.freeze": {"parts": ["body"], "share": 0.3},
     },
     "one supervision step": {"model.halt_max_steps": 1},
+    "halting where the answer comes again": {**MIXED, "halting": "cycle"},
+    "halting where the state rests": {**MIXED, "halting": {"name": "residual", "threshold": 0.5}},
     "three steps to an update, cycles left out": {
         "curriculum.stochastic_depth": 0.5,
         "train.supervision_per_update": 3,
