@@ -33,9 +33,9 @@ from trm.files.secret_uris import refuse_secrets
 from trm.validation import validate
 
 MOST_TRIALS = 1_000_000
-"""Of a search, and runs of a race."""
+"""Of a search, and of a race."""
 RACE_FACTOR = 1.5
-"""Runs of a race for each run of its first seeds, unless `stability.budget` says otherwise."""
+"""Trials of a race for each trial of its first seeds, unless `stability.budget` says otherwise."""
 
 
 class SearchConfig(Component):
@@ -48,7 +48,7 @@ class SearchConfig(Component):
             of them: then a config wins by the first, and the others make a Pareto front.
         constraints: conditions on the last report, as `mean_steps <= 6`; only configs that keep
             them all can win.
-        seeds: runs of each config, one after another; a config whose first one is
+        seeds: trials of each config, one after another; a config whose first one is
             stopped early has no others.
         aggregate: what the seeds come to: `mean`, `lower` (its lower confidence bound, at
             `stability.confidence`) or `worst`.
@@ -131,16 +131,16 @@ class StabilityConfig(Component):
         trials: explore trials by number instead of the best; null takes the best.
         seeds: fresh seeds that every candidate gets first.
         racing: whether further seeds follow; false leaves it at `seeds` for each.
-        budget: runs over fresh seeds of all candidates together, at most; null is one and a half
+        budget: trials over fresh seeds of all candidates together, at most; null is one and a half
             times what the first seeds take. Where it is too small for the first seeds, all
             candidates get fewer.
         max_seeds: of one candidate; null is no limit but the budget.
         confidence: of robust scores and intervals, and at which a candidate leaves the race.
         promise_seeds: further seeds of the winner and of the reference recipe, which make the
             promised interval.
-        keep: of how many of the winner's promise runs, the best first, the weights are kept in
+        keep: of how many of the winner's promise trials, the best first, the weights are kept in
             `winner/`; 0 keeps none.
-        keep_mb: megabytes that these may take; a run's that do not fit are left out. null is no
+        keep_mb: megabytes that these may take; a trial's that do not fit are left out. null is no
             limit.
     """
 
@@ -159,8 +159,8 @@ class StabilityConfig(Component):
     def _together(self) -> StabilityConfig:
         if self.budget is not None and self.budget < self.entrants:
             raise ValueError(
-                f"budget {self.budget} is less than one run for each of {self.entrants} candidates:"
-                " raise it, or take fewer candidates"
+                f"budget {self.budget} is less than one trial for each of {self.entrants} "
+                "candidates: raise it, or take fewer candidates"
             )
         if self.max_seeds is not None and self.max_seeds < self.seeds:
             raise ValueError(
@@ -175,7 +175,7 @@ class StabilityConfig(Component):
         return self.candidates if self.trials is None else len(set(self.trials))
 
     def runs(self, entrants: int | None = None) -> int:
-        """The most runs over fresh seeds, the promise's not counted.
+        """The most trials over fresh seeds, the promise's not counted.
 
         Args:
             entrants: candidates that there are, if that is known; the search may have found fewer.

@@ -21,8 +21,7 @@ from trm.files.sums import HEAD, damage_of
 from trm.files.weights_only import copy_weights, weights_bytes
 
 FOLDER = "winner"
-"""In a run folder: a checkpoint without optimiser state for each run that is kept, named by its
-trial."""
+"""In a run folder: a checkpoint without optimiser state of each trial that is kept."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Weights:
 
 
 def promise_runs(plan: Plan, result: Result, trials: Mapping[int, Trial]) -> list[Trial]:
-    """The winner's runs over the promise seeds that ended well, the best score on `valid` first."""
+    """The winner's trials over the promise seeds that ended well, the best on `valid` first."""
     seeds = set(result.promise.seeds)
     same = [one for one in trials.values() if one.seed in seeds and one.completed]
     own = [one for one in same if one.stage == "promise" and one.candidate == result.winner]
@@ -49,7 +48,7 @@ def promise_runs(plan: Plan, result: Result, trials: Mapping[int, Trial]) -> lis
 
 
 def keep_weights(plan: Plan, ledger: Ledger, result: Result, say: Callable[[str], None]) -> None:
-    """Keep the weights of the winner's best promise runs, as the file's `stability` says.
+    """Keep the weights of the winner's best promise trials, as the file's `stability` says.
 
     It may be cut short anywhere: what is there is whole or not looked at, and the next call
     completes it. An earlier winner's goes last.
@@ -100,7 +99,7 @@ def weights_of(where: Place | str, trial: int | None = None) -> Iterator[Weights
     Args:
         where: a run folder or its URI; else a checkpoint or the folder of one training, which are
             left as they are.
-        trial: a trial of a run; None is the best of the winner's promise runs.
+        trial: a trial of a run; None is the best of the winner's promise trials.
 
     Raises:
         UserError: a run without a winner or such a trial, or whose checkpoint is gone.
@@ -128,7 +127,7 @@ def weights_of(where: Place | str, trial: int | None = None) -> Iterator[Weights
 
 
 def _best(folder: Place) -> tuple[Trial, str]:
-    """The best of the winner's promise runs, and what it is."""
+    """The best of the winner's promise trials, and what it is."""
     plan, result, trials = read_plan(folder), read_result(folder), read_trials(folder)
     if result is None:
         refuse_ablations(folder, trials)
@@ -139,12 +138,12 @@ def _best(folder: Place) -> tuple[Trial, str]:
     runs = promise_runs(plan, result, trials)
     if not runs:
         raise UserError(
-            f"{folder}: every promise run of the winner failed: `trm diagnose {folder}` says why; "
-            "name a trial with --trial"
+            f"{folder}: every promise trial of the winner failed: `trm diagnose {folder}` says "
+            "why; name a trial with --trial"
         )
     best, score = runs[0], runs[0].score or 0.0
     return best, (
-        f"trial {best.id}, seed {best.seed}: of {len(result.promise.seeds)} promise runs of the "
+        f"trial {best.id}, seed {best.seed}: of {len(result.promise.seeds)} promise trials of the "
         f"winner the best on valid ({result.objective} {score:.4f}; their mean "
         f"{result.promise.mean:.4f})"
     )

@@ -33,7 +33,9 @@ def decides(stage: str, plan: Plan) -> str:
             return "how the best config does over fresh seeds"
         case "confirm":
             most = section.runs()
-            return f"which of {finalists} configs is best over fresh seeds, by at most {most} runs"
+            return (
+                f"which of {finalists} configs is best over fresh seeds, in {most} trials at most"
+            )
         case "promise" | "reference":
             seeds = section.promise_seeds
             return f"what one more seed of the winner gives, by {seeds} seeds that chose nothing"

@@ -97,7 +97,7 @@ class Run:
         """The winner with its weights, or another trial's last checkpoint: it evaluates and solves.
 
         Args:
-            trial: its number; None is the best on `valid` of the winner's promise runs, whose
+            trial: its number; None is the best on `valid` of the winner's promise trials, whose
                 score there is a little lucky.
             device: `auto`, `cpu`, `cuda` or `mps`.
 

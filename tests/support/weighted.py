@@ -1,4 +1,4 @@
-"""Checkpoints of promise runs, for run folders that were stored without theirs."""
+"""Checkpoints of promise trials, for run folders that were stored without theirs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trm.training.trainer import Trainer
 
 
 def with_weights(folder: Path) -> Path:
-    """Give the promise runs of a run folder checkpoints of models that know nothing."""
+    """Give the promise trials of a run folder checkpoints of models that know nothing."""
     for trial in read_trials(folder).values():
         if trial.stage == "promise":
             assert trial.checkpoint is not None

@@ -1,8 +1,8 @@
 """Evaluate a trained model: exact accuracy, cells, halting, and accuracy against steps.
 
-Of a sweep's run it is the winner's: the best on `valid` of its promise runs, and so a little lucky
-there; `--split test` is not. The averaged weights (EMA) are used where the run kept them. Every
-puzzle runs all its supervision steps; what stopping early would give stands beside it.
+Of a sweep's run it is the winner's: the best on `valid` of its promise trials, and so a little
+lucky there; `--split test` is not. The averaged weights (EMA) are used where the run kept them.
+Every puzzle runs all its supervision steps; what stopping early would give stands beside it.
 
 With --depth or --breadth one pass shows accuracy against the FLOPs of inference, for deeper and for
 more rollouts: what passes (pass@K: some rollout's last answer is right; any step: some answer after

@@ -5,7 +5,7 @@ the fourth example of a split. Sudoku: the cells row by row, `0`, `.` or `*` for
 for 9x9); of a puzzle with several solutions any will do. Arrows: letters u, r, d, l row by row, the
 start in upper case. Mixture: as the first of its tasks has it that takes the text.
 
-Of a sweep's run the winner solves it: the best on `valid` of its promise runs.
+Of a sweep's run the winner solves it: the best on `valid` of its promise trials.
 
   trm solve runs/mine valid:3
   trm solve runs/sudoku4-train .3....2..1....4.

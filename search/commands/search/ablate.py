@@ -9,7 +9,7 @@ far as they fit the base, and each curriculum:
       no_ema: {train.ema: null}
       depth_halved: {model.H_cycles: 1, model.L_cycles: 3}
 
-All runs get the same training FLOPs. The folder holds `ablations.md`, `ablations.json` and the
+All trials get the same training FLOPs. The folder holds `ablations.md`, `ablations.json` and the
 ledger; the base is the file's default values.
 
   trm ablate arrows4-ablations
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--seeds", type=positive, metavar="S",
-        help="runs of the base and of each ablation (default: the file's, or 5)",
+        help="trials of the base and of each ablation (default: the file's, or 5)",
     )  # fmt: skip
     parser.add_argument(
         "--out",

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "power of two): each costs parameters + 2 configs",
     )  # fmt: skip
     parser.add_argument(
-        "--seeds", type=positive, default=2, metavar="S", help="runs of each config (default: 2)"
+        "--seeds", type=positive, default=2, metavar="S", help="trials of each config (default: 2)"
     )
     parser.add_argument(
         "--radius", type=float, default=0.3, metavar="SHARE",
@@ -98,7 +98,7 @@ def _cost_line(request: Request, budget: Budget) -> str:
         time = f", about {duration(left * budget.seconds)} of one worker's time"
     done = f", {budget.done} of them done" if budget.done else ""
     work = f"{_count(budget.configs, 'config')} x {_count(request.seeds, 'seed')}"
-    return f"{work} = {_count(budget.runs, 'full run')}{done}{time}"
+    return f"{work} = {_count(budget.runs, 'full trial')}{done}{time}"
 
 
 def _budget_text(request: Request, budget: Budget) -> str:
@@ -116,7 +116,7 @@ def _text(found: Sensitivity) -> str:
     if found.sd:
         lines[0] += f"; {found.sd:.3f} between seeds"
     if found.failures:
-        lines[0] += f"; {found.failures:.0%} of the runs failed"
+        lines[0] += f"; {found.failures:.0%} of the trials failed"
     if found.design == "sobol":
         return "\n".join([*lines, "", *_index_lines(found)])
     sign = 1.0 if found.maximizes else -1.0
@@ -148,7 +148,7 @@ def _response_lines(each: Response, found: Sensitivity, scale: tuple[float, floa
             f"{each.width:.0%} of the range (mean within {found.margin:.3f}, no more failures)"
         )
     for cliff in each.cliffs:
-        failed = f", failed runs {cliff.failed:+.0%}" if cliff.failed else ""
+        failed = f", failed trials {cliff.failed:+.0%}" if cliff.failed else ""
         lines.append(
             f"  cliff: {_short(cliff.near)} -> {_short(cliff.far)}: {found.objective} "
             f"{sign * cliff.change:+.3f}{failed}"

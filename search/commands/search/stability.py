@@ -1,10 +1,10 @@
 """Confirm a run's candidates by racing them over fresh seeds, with more of either if you like.
 
 Every candidate gets `--seeds` fresh seeds. Then further ones go to those that may still be the
-best, until one is ahead by more than seeds explain or `--budget` runs are spent. The best explored
-configs race, or those that `--trials` names; the reference recipe is always the base that the
-winner is held against. What ran before counts and is not run again; `result.json` and `best.yaml`
-are renewed.
+best, until one is ahead by more than seeds explain or `--budget` trials are spent. The best
+explored configs race, or those that `--trials` names; the reference recipe is always the base that
+the winner is held against. What ran before counts and is not run again; `result.json`, `best.yaml`
+and `winner/` are renewed.
 
   trm stability runs/mine --top 8 --seeds 3 --budget 40
   trm stability runs/mine --trials 3,17,20
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--budget", type=positive, metavar="N",
-        help="runs of all candidates together, those before included (default: as before, or one "
+        help="trials of all candidates together, those before included (default: as before, or one "
         "and a half times what the first seeds take)",
     )  # fmt: skip
     parser.add_argument(

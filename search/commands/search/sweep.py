@@ -3,8 +3,8 @@
 Any value of the config may be a distribution instead, as in `lr: {loguniform: [1e-4, 1e-2]}`. The
 run folder holds `sweep.yaml` (the sweep as resolved), `trials/` and `curves/` (Parquet),
 `study.log` (an Optuna journal), `checkpoints/`, `result.json` and, at the end, `best.yaml` and
-`winner/`, the weights of the best of the winner's promise runs (`stability.keep`), which `trm eval
-RUN` and `trm solve RUN` use.
+`winner/`, the weights of the best of the winner's promise trials (`stability.keep`), which `trm
+eval RUN` and `trm solve RUN` use.
 
   trm sweep sudoku4
   trm sweep my.yaml --trials 200 --out runs/mine --address auto

@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import textwrap
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +35,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a config or the list; returns the exit code."""
     from search.config.file import presets
+    from search.logs.parameters import terminal_width
 
     known = presets()
     if args.list:
         width = max(map(len, known))
         for name, path in known.items():
-            print(f"{name:<{width}}  {_first_comment(path)}")
+            print(f"{name:<{width}}  {_meaning(path, terminal_width() - width - 2)}")
         return 0
     if args.source is None:
-        raise UserError("trm init: names no data and no preset: give a file, or --list")
+        raise UserError("trm init: names no data and no preset: give a file, a preset, or --list")
     if args.source in known and not Path(args.source).is_file():
         if args.sets:
             raise UserError("--set", args.sets[0], "is for data: change the preset's text instead")
@@ -53,9 +56,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _first_comment(path: Path) -> str:
-    line = path.read_text(encoding="utf-8").partition("\n")[0]
-    return line.removeprefix("# ") if line.startswith("# ") else ""
+def _meaning(path: Path, width: int) -> str:
+    """The first sentence of a preset's comment, as far as it fits."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comment = " ".join(line[1:].strip() for line in takewhile(_is_comment, lines))
+    sentence = re.split(r"(?<=[.?])\s", comment, maxsplit=1)[0]
+    return textwrap.shorten(sentence, width, placeholder=" ...")
+
+
+def _is_comment(line: str) -> bool:
+    return line.startswith("#")
 
 
 def _for_data(file: str, sets: list[str]) -> str:

@@ -52,7 +52,7 @@ def _text(found: Importances) -> str:
 def _target_lines(target: Target, found: Importances) -> list[str]:
     words = {
         "score": f"score ({found.objective})",
-        "failure": "failure (share of runs)",
+        "failure": "failure (share of trials)",
         "spread": "spread (standard deviation over seeds)",
     }[target.name]
     if not target.fanova:

@@ -30,7 +30,7 @@ from trm.files.sums import damage_of
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished sweep whose promise runs have their checkpoints, of models that know nothing."""
+    """A finished sweep whose promise trials have their checkpoints, of models that know nothing."""
     return with_weights(finished_run(tmp_path_factory.mktemp("finished") / "run"))
 
 
@@ -40,7 +40,7 @@ def run(finished: Path, tmp_path: Path) -> Path:
 
 
 def best_of(folder: Path) -> list[int]:
-    """The winner's promise runs as its result has them, the best first."""
+    """The winner's promise trials as its result has them, the best first."""
     result = read_result(folder)
     assert result is not None
     scores = dict(zip(result.promise.seeds, result.promise.scores, strict=True))
@@ -162,7 +162,7 @@ def test_damage_is_seen_and_mended(run: Path) -> None:
 
 
 def test_the_reference_recipe_as_winner(run: Path) -> None:
-    """Its promise runs are the reference's, where those are there."""
+    """Its promise trials are the reference's, where those are there."""
     plan, result, trials = read_plan(run), read_result(run), read_trials(run)
     assert result is not None
     for other in [t.id for t in trials.values() if t.stage == "reference"]:

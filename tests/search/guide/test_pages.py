@@ -115,7 +115,7 @@ def test_a_page_on_a_terminal_is_set_in_type(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert main(["guide", "stability"]) == 0
     shown = capsys.readouterr().out
-    assert "Why a run fails" in shown
+    assert "Why a trial fails" in shown
     assert "```" not in shown
     assert "## " not in shown
 

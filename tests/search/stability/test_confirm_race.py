@@ -186,7 +186,7 @@ def test_what_the_section_allows(plan: Plan) -> None:
     assert changed(plan, racing=False).sections.stability.runs() == 8
     assert changed(plan, candidates=1).sections.stability.runs() == 2
     assert changed(plan, max_seeds=3).sections.stability.runs() == 12
-    with pytest.raises(UserError, match="budget 3 is less than one run for each of 4"):
+    with pytest.raises(UserError, match="budget 3 is less than one trial for each of 4"):
         changed(plan, budget=3)
     with pytest.raises(UserError, match="max_seeds 1 is less than seeds 2"):
         changed(plan, max_seeds=1)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from search.cli import main
 from search.commands.start.first_config import FirstSizes, timed_sizes
 from search.config.config import read_config
 from search.config.file import presets
@@ -111,3 +112,12 @@ def test_from_a_csv_to_a_confirmed_winner_in_three_commands(cli: Any, sorting: P
         best.task.build(Path("other")).data_hash
         == read_config("my.yaml").default.task.build().data_hash
     )
+
+
+def test_the_list_has_a_line_for_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(presets())
+    for line in lines:
+        assert len(line) <= 100
+        assert line.endswith((".", "?", " ..."))
