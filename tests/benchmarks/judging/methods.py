@@ -77,14 +77,16 @@ class Method:
 
 
 def method(text: str) -> Method:
-    """A method by its name in `METHODS`, with `key=value` settings of ours behind it.
+    """A method by its name in `METHODS`, with words behind it.
 
-    `optuna:MODULE:CLASS` is any Optuna sampler that takes a `seed`; `again` behind a name takes
-    other seeds, for a null test.
+    `key=value` is a setting of ours; `anytime` takes all budgets from one sweep, as a search that
+    keeps nothing back for its end allows; `again` takes other seeds, for a null test.
+    `optuna:MODULE:CLASS` is any Optuna sampler that takes a `seed`.
     """
-    name, *settings = text.split()
-    if settings == ["again"]:
-        first = method(name)
+    name, *words = text.split()
+    settings = [word for word in words if "=" in word]
+    if "again" in words:
+        first = method(" ".join([name, *(word for word in words if word != "again")]))
 
         def other(problem: Problem, seed: int, workers: int, compute: float) -> Simulated:
             return first.sweep(problem, seed + AGAIN, workers, compute)
@@ -94,6 +96,8 @@ def method(text: str) -> Method:
         _, module, kind = name.split(":")
         return _study(getattr(importlib.import_module(module), kind))
     found = METHODS[name]
+    if "anytime" in words:
+        found = replace(found, anytime=True)
     if not settings:
         return found
 

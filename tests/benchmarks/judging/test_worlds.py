@@ -127,6 +127,17 @@ def test_again_has_other_seeds() -> None:
     assert first.points != again.points
 
 
+def test_words_behind_a_method_change_it() -> None:
+    problem = FAMILIES["recorded"](0)
+    plain = method("ours").sweep(problem, 5, 1, 12)
+    assert method("ours search.scheduler=none").sweep(problem, 5, 1, 12).points != plain.points
+    assert method("ours again").sweep(problem, 5, 1, 12).points != plain.points
+    assert method("ours anytime").anytime
+    assert not method("ours").anytime
+    with pytest.raises(KeyError):
+        method("mine")
+
+
 def test_a_sweep_of_all_budgets_is_judged_as_one_of_each() -> None:
     """What `anytime` promises: a shorter sweep of one worker is the beginning of a longer one."""
     problem = FAMILIES["recorded"](1)
