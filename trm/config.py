@@ -22,6 +22,7 @@ from trm.network.model import ModelConfig
 from trm.plugins import import_plugins, plugin_names
 from trm.tasks import TASKS
 from trm.tasks.base import TaskConfig
+from trm.thought.config import ThoughtConfig
 from trm.train_config import BudgetConfig, TrainConfig
 from trm.validation import validate
 
@@ -60,6 +61,7 @@ class Experiment(Component):
         curriculum: what changes over a run.
         train: how much, on what, and how it is evaluated.
         diagnostics: what is watched for failures.
+        thought: how deep and wide it also thinks when it is evaluated.
         promise: what the sweep that exported the file says of one fresh seed; `trm train`
             checks it.
         plugins: modules to import first: they add tasks and other components.
@@ -83,6 +85,7 @@ class Experiment(Component):
     curriculum: AnyCurriculum = CustomCurriculum()
     train: TrainConfig = TrainConfig()
     diagnostics: AnyDiagnostics = Field(default_factory=defaults)
+    thought: ThoughtConfig = ThoughtConfig()
     promise: PromiseConfig | None = None
     plugins: list[str] = Field(default_factory=list)
 

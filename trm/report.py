@@ -24,6 +24,7 @@ class Column:
         machine: whether it differs when the same run is repeated on the same hardware.
         kind: `int`, `float` or `bool`.
         probed: whether only probed reports have it (`diagnostics.probe`); it is null in others.
+        asked: whether only reports have it in which it is asked for (the section `thought`).
     """
 
     meaning: str
@@ -33,6 +34,7 @@ class Column:
     machine: bool = False
     kind: str = ""
     probed: bool = False
+    asked: bool = False
 
     @property
     def is_share(self) -> bool:
@@ -43,6 +45,11 @@ class Column:
 def share(meaning: str) -> Column:
     """A share of examples or cells, in [0, 1], of which more is better."""
     return Column(meaning, "more", 0.0, 1.0)
+
+
+def asked_for(column: Column) -> Column:
+    """The same as a column that a report has where it is asked for."""
+    return replace(column, asked=True)
 
 
 def cost(meaning: str, machine: bool = False) -> Column:
@@ -251,7 +258,43 @@ class Report:
         float | None,
         Column(
             "exact accuracy at the trained depth minus that at `diagnostics.beyond` times "
-            "it, on the same examples"
+            "it, on the same examples: those of `thought` where it measures that depth, else the "
+            "probe's"
+        ),
+    ] = None
+    accuracy_x4: Annotated[
+        float | None,
+        asked_for(share("exact accuracy at four times the trained steps, on `thought.examples`")),
+    ] = None
+    accuracy_x16: Annotated[
+        float | None,
+        asked_for(share("exact accuracy at sixteen times the trained steps, on the same examples")),
+    ] = None
+    accuracy_k8: Annotated[
+        float | None,
+        asked_for(
+            share(
+                "exact accuracy of what `thought.pick` picks from 8 rollouts at the trained depth, "
+                "on the same examples"
+            )
+        ),
+    ] = None
+    thought_accuracy: Annotated[
+        float | None,
+        asked_for(
+            share(
+                "exact accuracy of what `thought.pick` picks from `thought.breadth` rollouts of "
+                "`thought.depth` times the trained steps, on the same examples"
+            )
+        ),
+    ] = None
+    depth_drop_x16: Annotated[
+        float | None,
+        asked_for(
+            Column(
+                "exact accuracy at the trained depth minus `accuracy_x16`, on the same examples: "
+                "depth stability"
+            )
         ),
     ] = None
     spectral_radius: Annotated[
@@ -272,7 +315,8 @@ def _columns() -> dict[str, Column]:
     for name, hint in get_type_hints(Report, include_extras=True).items():
         values, column = get_args(hint)
         kinds = [kind.__name__ for kind in get_args(values) or (values,) if kind is not type(None)]
-        found[name] = replace(column, kind=kinds[0], probed=type(None) in get_args(values))
+        optional = type(None) in get_args(values)
+        found[name] = replace(column, kind=kinds[0], probed=optional and not column.asked)
     return found
 
 

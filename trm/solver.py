@@ -17,7 +17,7 @@ from trm.files.run_folder import cache_folder, checkpoint_in
 from trm.learning.halting import HaltingRule, logit_threshold
 from trm.network.model import TRM
 from trm.tasks.base import IGNORE, Progress, Split, SplitName, Task, Tokens
-from trm.thought.noise import DEFAULT_NOISE, NoiseConfig
+from trm.thought.config import DEFAULT_NOISE, NoiseConfig
 from trm.thought.picks import PICKS, evidence
 from trm.thought.rollouts import Recording, record
 from trm.training.flops import inference_step_flops

@@ -115,7 +115,8 @@ def compare(folders: Sequence[Place | str], confidence: float | None = None) -> 
         if studies[run.study] > 1:
             raise UserError(f"{run.folder}: is the same run as another: name each run once")
     first, others = runs[0], runs[1:]
-    level = confidence or read_plan(place(folders[0])).sections.stability.confidence
+    plan = read_plan(place(folders[0]))
+    level = confidence or plan.sections.stability.confidence
     hindrance = next(filter(None, (_hindrance(first, other) for other in others)), "")
     pairs = {}
     for other in others:
@@ -125,7 +126,7 @@ def compare(folders: Sequence[Place | str], confidence: float | None = None) -> 
                 other.result.promise.scores,
                 level,
                 maximize=first.objective.maximizes,
-                examples=first.objective.counted(first.examples, first.probed),
+                examples=plan.counted(first.examples),
             )
     settings = {run.label: run.settings for run in runs}
     versions = {run.label: run.versions for run in runs}

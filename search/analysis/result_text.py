@@ -14,7 +14,7 @@ from search.analysis.explained import (
 from search.config.plan import Plan
 from search.ledger.lineage import PLACE, SETTING, learned_history
 from search.ledger.trial import Trial
-from search.stability.result import Finalist, Promise, RaceSummary, Result
+from search.stability.result import DepthLoss, Finalist, Promise, RaceSummary, Result
 
 _ENDINGS = {
     "separated": "the winner is ahead by more than seeds explain",
@@ -63,6 +63,7 @@ def values_text(values: Mapping[str, float]) -> str:
 
 def _candidates(candidates: Sequence[Finalist], sure: str, *, several: bool) -> list[str]:
     head = ["trial", "robust", "mean", f"{sure} of mean", "IQM", "failed", "best", "explored"]
+    deep = any(candidate.deeper is not None for candidate in candidates)
     rows = [
         [
             str(c.trial),
@@ -73,9 +74,11 @@ def _candidates(candidates: Sequence[Finalist], sure: str, *, several: bool) -> 
             f"{c.failures} of {len(c.scores)}",
             "" if c.best is None else f"{c.best:.0%}",
             f"{c.explored:.3f}",
+            *([_lost(c.deeper)] if deep else []),
         ]
         for c in candidates
     ]
+    head += ["lost16x"] if deep else []
     if one_seed_each(candidates):
         for row in rows:
             row[1] = row[6] = "-"
@@ -155,13 +158,34 @@ def _foreseen(plan: Plan, result: Result) -> str:
     return f"; foreseen: {at_least} {foreseen:.3f}"
 
 
+def _lost(found: DepthLoss | None) -> str:
+    return "" if found is None else f"{found.mean:.3f}"
+
+
+def _deeper(promise: Promise, sure: str) -> list[str]:
+    """What the promise seeds say of more depth and breadth than in training."""
+    lines = []
+    if (lost := promise.deeper) is not None:
+        lines.append(
+            f"  {'':<17} at 16 times the trained depth it loses {lost.mean:.3f} of exact accuracy, "
+            f"the worst of {_count(lost.seeds, 'seed')} {lost.worst:.3f}"
+        )
+    if (thought := promise.thought) is not None:
+        lines.append(
+            f"  {'':<17} exact accuracy at {thought.where}: {thought.mean:.3f}, promised "
+            f"{thought.low:.3f} to {thought.high:.3f} of one fresh seed ({sure})"
+        )
+    return lines
+
+
 def _promise_details(promise: Promise, sure: str) -> list[str]:
     if promise.iqm is None or promise.failure_low is None:
-        return []
+        return _deeper(promise, sure)
     return [
         f"  {'':<17} mean {promise.mean_low:.3f} to {promise.mean_high:.3f}, IQM "
         f"{promise.iqm:.3f}; {promise.failures} of {len(promise.scores)} seeds failed, a rate of "
-        f"{promise.failure_low:.0%} to {promise.failure_high:.0%} ({sure})"
+        f"{promise.failure_low:.0%} to {promise.failure_high:.0%} ({sure})",
+        *_deeper(promise, sure),
     ]
 
 

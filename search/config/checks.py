@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from search.config.config import Config
+from search.config.measured import judging_columns
 from search.config.sections import SweepSections
-from search.schedulers.scheduler import RungConfig
 from search.schedulers.soundness import require_scheduler
 from trm.detectors.probing import unmeasured
 from trm.diagnostics import DiagnosticsConfig
@@ -18,12 +18,14 @@ from trm.network.model import ModelConfig
 from trm.report import PROBED
 from trm.tasks.base import Task
 from trm.tasks.soundness import require_sound_task
+from trm.thought.config import ThoughtConfig
 from trm.training.curriculum import begin_course
 from trm.training.soundness import require_sound_model, require_sound_parts
 
 FIXED = (
     "train.budget", "train.reports", "train.seed", "train.valid_examples", "train.eval_share",
-    "train.early_examples",
+    "train.early_examples", "thought.measure", "thought.at", "thought.examples", "thought.depth",
+    "thought.breadth",
 )  # fmt: skip
 """Values that must be the same in every trial, or scores would not compare."""
 
@@ -77,19 +79,19 @@ def require_trainable(config: Config, task: Task) -> None:
         raise UserError(f"{where}: {error}") from error
 
 
-def require_probes(sections: SweepSections, diagnostics: DiagnosticsConfig) -> None:
+def require_probes(
+    sections: SweepSections, diagnostics: DiagnosticsConfig, thought: ThoughtConfig
+) -> None:
     """
+    Args:
+        thought: with what the sections ask for.
+
     Raises:
         UserError: trials are to be judged by a column that not all of their reports have.
     """
-    search = sections.search
-    judged = {
-        **{one.column: "search.objective" for one in search.objective},
-        **{one.column: "search.constraints" for one in search.constraints},
-    }
-    if isinstance(search.scheduler, RungConfig) and search.scheduler.metric is not None:
-        judged.setdefault(search.scheduler.metric, "search.scheduler.metric")
-    for column, key in judged.items():
+    for column, key in judging_columns(sections).items():
+        if column == "depth_drop" and f"accuracy_x{diagnostics.beyond}" in thought.asked:
+            continue
         if column in PROBED and diagnostics.probe != "reports":
             raise UserError(
                 key, column, "is not in every report: set diagnostics.probe to reports",

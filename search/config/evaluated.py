@@ -10,6 +10,7 @@ from curricula.component import Component, SectionIn
 from trm.diagnostics import AnyDiagnostics, defaults
 from trm.tasks import TASKS
 from trm.tasks.base import TaskConfig
+from trm.thought.config import ThoughtConfig
 from trm.train_config import TrainConfig
 
 
@@ -21,9 +22,11 @@ class Evaluated(Component):
         task: what is learned.
         train: how much, on what, and how it is evaluated.
         diagnostics: what is watched for failures.
+        thought: how deep and wide it also thinks when it is evaluated.
     """
 
     name: str = "experiment"
     task: SerializeAsAny[Annotated[TaskConfig, SectionIn(TASKS)]]
     train: TrainConfig = TrainConfig()
     diagnostics: AnyDiagnostics = Field(default_factory=defaults)
+    thought: ThoughtConfig = ThoughtConfig()

@@ -172,7 +172,8 @@ class Plan:
             objective: whose score; the first if None.
         """
         probed = self.evaluated["diagnostics"]["examples"]
-        return (objective or self.objective).counted(evaluated, probed)
+        thought = self.evaluated.get("thought", {}).get("examples")
+        return (objective or self.objective).counted(evaluated, probed, thought)
 
     @property
     def seeds(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from search.config.ablations import OLD_SECTION, SECTION
 from search.config.checks import require_probes
 from search.config.config import Config
+from search.config.measured import asked_thought
 from search.config.plan import Plan
 from search.config.sections import SweepSections, with_section
 from search.schedulers.scheduler import RungConfig
@@ -23,7 +24,8 @@ from trm.training.flops import step_flops
 
 FULL_STEPS = "search.scheduler.full_steps"
 EARLY_EXAMPLES = "train.early_examples"
-LEFT_OPEN = (FULL_STEPS, EARLY_EXAMPLES)
+THOUGHT = ("thought.measure", "thought.at")
+LEFT_OPEN = (FULL_STEPS, EARLY_EXAMPLES, *THOUGHT)
 """What a file may leave open and a plan does not."""
 WARM_START = "search.warm_start"
 """What only counts when a run is made, and may come from the command line then."""
@@ -38,9 +40,14 @@ def resolve_plan(config: Config, task: Task) -> Plan:
             be judged by a column that not all of their reports have.
     """
     default, sections = config.default, config.sections
-    require_probes(sections, default.diagnostics)
+    thought = asked_thought(sections, default.thought, default.diagnostics)
+    require_probes(sections, default.diagnostics, thought)
     budget = float(budget_flops(default, task))
     tree = {**config.tree, "train": {**config.tree.get("train", {}), "budget": {"flops": budget}}}
+    if thought != default.thought:
+        asked = {"measure": list(thought.measure), "at": thought.at}
+        tree["thought"] = {**tree.get("thought", {}), **asked}
+        default = default.model_copy(update={"thought": thought})
     scheduler = sections.search.scheduler
     steps = budget / step_flops(default, task)
     generations = sections.search.population.generations if sections.search.breeds else 0

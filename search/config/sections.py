@@ -136,6 +136,12 @@ class StabilityConfig(Component):
             candidates get fewer.
         max_seeds: of one candidate; null is no limit but the budget.
         confidence: of robust scores and intervals, and at which a candidate leaves the race.
+        deep: whether all these runs are also evaluated at 16 times the trained depth, on
+            `thought.examples` puzzles: the table says what a config loses there.
+        depth: in multiples of the trained depth, at which accuracy is promised beside the
+            objective.
+        breadth: rollouts with which it is; `thought.noise` and `thought.pick` say which and whose
+            answer counts.
         promise_seeds: further seeds of the winner and of the reference recipe, which make the
             promised interval.
         keep: of how many of the winner's promise trials, the best first, the weights are kept in
@@ -154,6 +160,9 @@ class StabilityConfig(Component):
     keep: int = Field(default=1, ge=0, le=1000)
     keep_mb: float | None = Field(default=None, gt=0.0, le=1e9)
     confidence: float = Field(default=0.9, gt=0.0, lt=1.0)
+    deep: bool = True
+    depth: int = Field(default=1, ge=1, le=1024)
+    breadth: int = Field(default=1, ge=1, le=4096)
 
     @model_validator(mode="after")
     def _together(self) -> StabilityConfig:

@@ -69,6 +69,12 @@ def _scores(found: Summary) -> list[tuple[str, str]]:
             ("interquartile mean", _number(found.promise.iqm)),
             ("exact accuracy on `test`, looked at once", _number(found.promise.test_mean)),
         ]
+        if (lost := found.promise.deeper) is not None:
+            words = f"{_number(lost.mean)}, the worst seed {_number(lost.worst)}"
+            rows.append(("exact accuracy lost at 16 times the trained depth", words))
+        if (thought := found.promise.thought) is not None:
+            name = f"exact accuracy at {thought.where}, promised for one fresh seed ({sure})"
+            rows.append((name, _range(thought.low, thought.high)))
         others = found.promise.values.items()
         rows += [(name, f"{value:.6g}") for name, value in others if name != found.objective]
     if found.candidate is not None:

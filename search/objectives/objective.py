@@ -70,18 +70,19 @@ class Objective(Component):
         """Whether a value is a share of the evaluated examples."""
         return self.about.is_share
 
-    def counted(self, evaluated: int | None, probed: int) -> int | None:
+    def counted(self, evaluated: int | None, probed: int, thought: int | None = None) -> int | None:
         """How many examples a value is a share of; None where it is none, or that is unknown.
 
         Args:
             evaluated: examples of an evaluation.
             probed: examples of a probe, the first of those that are evaluated.
+            thought: examples of deeper and wider evaluations, some of those; None: all of them.
         """
         if not self.is_share:
             return None
-        if self.about.probed:
-            return probed if evaluated is None else min(probed, evaluated)
-        return evaluated
+        some = probed if self.about.probed else thought if self.about.asked else None
+        known = [count for count in (some, evaluated) if count is not None]
+        return min(known, default=None)
 
     @property
     def bounds(self) -> tuple[float, float]:

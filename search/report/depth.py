@@ -15,6 +15,7 @@ from search.report.theme import FAINT, INK, chart, faded, marker
 from search.report.words import listed, number
 
 BEYOND = {2: "exact_accuracy_2x", 4: "exact_accuracy_4x", 8: "exact_accuracy_8x"}
+LOST = "depth_drop_x16"
 MOST_FAINT = 80
 INSIDE = {
     "spectral_radius": ("spectral radius", 1.0),
@@ -33,13 +34,21 @@ def depth(facts: Facts) -> Section | None:
         "depth",
         "Depth",
         "A stable recursion may go on beyond the steps that it was trained with and lose nothing. "
-        "Measured on the few examples of the probes.",
+        "Measured on `thought.examples` puzzles up to 16 times deeper, else on the few examples of "
+        "the probes.",
         pictures,
     )
 
 
 def at_depths(facts: Facts, trial: Trial) -> dict[int, float]:
-    """Exact accuracy by multiple of the trained depth, on the probe's examples; what is known."""
+    """Exact accuracy by multiple of the trained depth; what is known.
+
+    Where a run was evaluated at 16 times it, on those examples, else on the probe's.
+    """
+    deep, lost = (_last(facts.curves.of(trial.id, name)) for name in ("accuracy_x16", LOST))
+    if math.isfinite(deep) and math.isfinite(lost):
+        middle = {4: _last(facts.curves.of(trial.id, "accuracy_x4"))}
+        return {1: deep + lost, **{n: v for n, v in middle.items() if math.isfinite(v)}, 16: deep}
     found = {}
     for times, column in BEYOND.items():
         value = _last(facts.curves.of(trial.id, column))
@@ -58,7 +67,7 @@ def _last(values: Values) -> float:
 
 
 def _extrapolation(facts: Facts) -> Picture | None:
-    if not any(facts.curves.has(column) for column in BEYOND.values()):
+    if not any(facts.curves.has(column) for column in (*BEYOND.values(), LOST)):
         return None
     figure = chart(380, xaxis_title="supervision steps, in multiples of the trained depth",
                    yaxis_title="exact accuracy")  # fmt: skip
@@ -93,7 +102,7 @@ def _extrapolation(facts: Facts) -> Picture | None:
         ]
         if times[0] == 1 and len(times) > 1 and not name.startswith("finalist"):
             told.append(_change(name.partition(",")[0], times[-1], means[0], means[-1]))
-    ticks = [1, *BEYOND]
+    ticks = [1, *BEYOND, 16]
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{n}x" for n in ticks])
     says = f"{listed(told)[:1].upper()}{listed(told)[1:]}." if told else "No finalist was probed."
     table = Table(("runs", "depth", "mean exact accuracy", "seeds"), rows)

@@ -180,6 +180,13 @@ def _figures(facts: Facts) -> list[Figure]:
             " ".join(number(score) for score in promise.scores),
         ),
     ]
+    if (lost := promise.deeper) is not None:
+        note = f"of exact accuracy; the worst of {count(lost.seeds, 'seed')} {number(lost.worst)}"
+        figures.append(Figure(number(lost.mean), "lost at 16 times the depth", note))
+    if (thought := promise.thought) is not None:
+        note = f"at {thought.where}, of one fresh seed, {result.confidence:.0%}"
+        ends = f"{number(thought.low)} to {number(thought.high)}"
+        figures.append(Figure(ends, "promised exact accuracy", note))
     if found is not None:
         interval = (
             f"{result.confidence:.0%} interval {number(found.low)} to {number(found.high)}"

@@ -69,6 +69,7 @@ def race(facts: Facts) -> Section | None:
             "seeds",
             "failed",
             "in the search",
+            "lost at 16x depth",
             "constraints",
         ),
         [
@@ -82,6 +83,7 @@ def race(facts: Facts) -> Section | None:
                 " ".join(number(score) for score in c.scores),
                 f"{c.failures} of {len(c.scores)}" + _between(c.failure_low, c.failure_high),
                 number(c.explored),
+                "" if c.deeper is None else number(c.deeper.mean),
                 "kept" if c.feasible else "broken",
             )
             for c, name in ((c, _name(c, result)) for c in result.candidates)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from search.config.measured import confirmed_tree
 from search.config.plan import Plan
 from search.config.seeds import CONFIRM_SEEDS, PROMISE_SEEDS, REFERENCE
 from search.engine.source import FixedTrials, replicate
@@ -16,6 +17,7 @@ from search.ledger.trial import Trial
 from search.objectives.constraint import violations
 from search.objectives.objective import Objective
 from search.stability.confirm_race import ConfirmRace, rules
+from search.stability.deeper import depth_loss, thought_promise
 from search.stability.result import (
     RESULT_FILE,
     RESULT_VERSION,
@@ -80,9 +82,9 @@ def promise_trials(plan: Plan, book: Book, winner: Trial) -> tuple[list[Trial], 
     if same and any(trial.stage == "reference" for trial in book.trials.values()):
         reference = [reference_trial(plan, book, index) for index in seeds]
         return reference, reference
+    tree = confirmed_tree(plan.sections.stability, winner.config)
     promised = [
-        replicate(book, "promise", winner.id, base + index, winner.params, winner.config)
-        for index in seeds
+        replicate(book, "promise", winner.id, base + index, winner.params, tree) for index in seeds
     ]
     return promised, promised if same else [reference_trial(plan, book, i) for i in seeds]
 
@@ -90,7 +92,7 @@ def promise_trials(plan: Plan, book: Book, winner: Trial) -> tuple[list[Trial], 
 def reference_trial(plan: Plan, book: Book, index: int) -> Trial:
     """The reference recipe's trial with a promise seed: the one that is there, or a new one."""
     params, tree = plan.space.default()
-    seed = plan.seed + PROMISE_SEEDS + index
+    seed, tree = plan.seed + PROMISE_SEEDS + index, confirmed_tree(plan.sections.stability, tree)
     return replicate(book, "reference", REFERENCE, seed, params, tree)
 
 
@@ -150,6 +152,7 @@ def rank(plan: Plan, book: Book, examples: int | None) -> list[Finalist]:
                 best=0.0,
                 foreseen=objective.merit(scores[key].foreseen) if spreads[key].df > 0 else None,
                 learned=any(score != bottom for score in own),
+                deeper=depth_loss(book, trials),
             )
         )
     able = [candidate.trial for candidate in found if candidate.feasible]
@@ -217,6 +220,8 @@ def promise(
         mean_high=known.high,
         failure_low=failing.low,
         failure_high=failing.high,
+        deeper=depth_loss(book, trials),
+        thought=thought_promise(plan, book, trials),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from search.config.measured import confirmed_tree
 from search.config.plan import Plan
 from search.config.seeds import CONFIRM_SEEDS, MOST_SEEDS
 from search.engine.source import replicate
@@ -51,7 +52,8 @@ class ConfirmRace:
             return None
         origin, index = self._chosen[key], len(self._runs()[key])
         seed = self.plan.seed + CONFIRM_SEEDS + index
-        return replicate(self._book, "confirm", key, seed, origin.params, origin.config)
+        tree = confirmed_tree(self.plan.sections.stability, origin.config)
+        return replicate(self._book, "confirm", key, seed, origin.params, tree)
 
     def beside(self, trial: Trial, most: int) -> list[Trial]:
         """Those of its candidate's first seeds that are yet to be given, new in the ledger."""

@@ -13,10 +13,52 @@ from search.stats.race_rules import Ending
 
 RESULT_FILE = "result.json"
 _MEND = "`trm stability RUN` writes it again from the runs that are there"
-RESULT_VERSION = 4
+RESULT_VERSION = 5
 """2 added directions, fronts and values; 3 the race and the statistics over seeds; 4 what the race
-foresees, and bounds that hold for all candidates at once. A field that an older file lacks has its
-default."""
+foresees, and bounds that hold for all candidates at once; 5 depth stability, and accuracy at a
+depth and breadth. A field that an older file lacks has its default."""
+
+
+@dataclass(frozen=True)
+class DepthLoss:
+    """Depth stability: exact accuracy that is lost at 16 times the trained depth.
+
+    Attributes:
+        mean: over the seeds that did not fail and were evaluated there.
+        worst: of those seeds.
+        seeds: how many.
+    """
+
+    mean: float
+    worst: float
+    seeds: int
+
+
+@dataclass(frozen=True)
+class ThoughtPromise:
+    """Accuracy at a depth and breadth, over seeds that took no part in choosing the config.
+
+    Attributes:
+        depth: in multiples of the trained one.
+        breadth: rollouts.
+        scores: one a seed; failures stand at the floor.
+        mean: their mean.
+        low: lower end of the prediction interval for one fresh seed.
+        high: its upper end.
+    """
+
+    depth: int
+    breadth: int
+    scores: list[float]
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def where(self) -> str:
+        """Depth and breadth in words."""
+        rollouts = "one rollout" if self.breadth == 1 else f"{self.breadth} rollouts"
+        return f"{self.depth}x depth, {rollouts}"
 
 
 @dataclass(frozen=True)
@@ -47,6 +89,7 @@ class Finalist:
             make the promise is not worse than this; None where that is unknown.
         learned: whether any seed scored better than the worst that the column can be; an older
             file does not say, and is taken to say yes.
+        deeper: what it loses at 16 times the trained depth; None where that was not measured.
     """
 
     trial: int
@@ -66,6 +109,7 @@ class Finalist:
     best: float | None = None
     foreseen: float | None = None
     learned: bool = True
+    deeper: DepthLoss | None = None
 
     @property
     def feasible(self) -> bool:
@@ -106,6 +150,8 @@ class Promise:
         mean_high: its upper end.
         failure_low: lower end of the confidence interval of the probability that a seed fails.
         failure_high: its upper end.
+        deeper: what it loses at 16 times the trained depth; None where that was not measured.
+        thought: its accuracy at the depth and breadth of `stability`; None where none is asked for.
     """
 
     seeds: list[int]
@@ -121,6 +167,8 @@ class Promise:
     mean_high: float | None = None
     failure_low: float | None = None
     failure_high: float | None = None
+    deeper: DepthLoss | None = None
+    thought: ThoughtPromise | None = None
 
     @property
     def test_mean(self) -> float:
@@ -249,12 +297,27 @@ def _result(tree: Mapping[str, Any]) -> Result:
         winner=tree["winner"],
         objective=tree["objective"],
         confidence=tree["confidence"],
-        candidates=[Finalist(**candidate) for candidate in tree["candidates"]],
-        promise=Promise(**tree["promise"]),
-        reference=Promise(**tree["reference"]),
+        candidates=[_finalist(candidate) for candidate in tree["candidates"]],
+        promise=_promise(tree["promise"]),
+        reference=_promise(tree["reference"]),
         direction=tree.get("direction", "maximize"),
         front=tree.get("front", []),
         race=RaceSummary(**race) if race else None,
         improvement=Improvement(**improvement) if improvement else None,
         optimism=Optimism(**optimism) if optimism else None,
     )
+
+
+def _finalist(tree: Mapping[str, Any]) -> Finalist:
+    return Finalist(**{**tree, "deeper": _deeper(tree)})
+
+
+def _promise(tree: Mapping[str, Any]) -> Promise:
+    thought = tree.get("thought")
+    found = None if thought is None else ThoughtPromise(**thought)
+    return Promise(**{**tree, "deeper": _deeper(tree), "thought": found})
+
+
+def _deeper(tree: Mapping[str, Any]) -> DepthLoss | None:
+    found = tree.get("deeper")
+    return None if found is None else DepthLoss(**found)

@@ -17,6 +17,7 @@ from cluster.resources import room as room_on
 from search.config.checks import check_config, require_trainable
 from search.config.config import Config
 from search.config.limits import Cost, LimitsConfig, reached
+from search.config.measured import confirmed_tree
 from search.config.plan import Plan
 from search.config.resolve import resolve_plan
 from search.config.sections import SearchConfig
@@ -32,7 +33,7 @@ from trm.config import Experiment
 from trm.device import resolve
 from trm.errors import UserError
 from trm.tasks.base import Task
-from trm.training.flops import step_flops
+from trm.training.flops import step_flops, thought_flops
 from trm.training.trainer import Trainer
 
 SHOWN_DRAWS = 5
@@ -62,6 +63,10 @@ class SweepCost:
             as many as the file says, or one. 0 where nothing is measured.
         measured: whether it is measured at the start how many trials share a GPU; the estimate has
             one on each.
+        thought: columns that deeper and wider evaluations give, of trials of the search.
+        thought_share: FLOPs of those of a run, as a share of its training FLOPs.
+        confirm_thought: columns of the confirm stage's runs and those after it.
+        confirm_share: what they cost, likewise.
     """
 
     flops_per_trial: float
@@ -78,6 +83,10 @@ class SweepCost:
     nodes: int = 0
     measured: bool = False
     threads: int = 0
+    thought: tuple[str, ...] = ()
+    thought_share: float = 0.0
+    confirm_thought: tuple[str, ...] = ()
+    confirm_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -203,6 +212,7 @@ def text(found: DryRun) -> str:
         f"{total.device_seconds / 3600:.2g} device-hours, about {duration(total.seconds)} with "
         f"{_at_once(estimate)}",
     ]
+    lines += _thought_lines(estimate)
     if estimate.measured:
         lines.append(
             "how many trials share a GPU is measured when the sweep starts; the estimate has one "
@@ -224,6 +234,20 @@ def text(found: DryRun) -> str:
     return "\n".join(lines)
 
 
+def _thought_lines(estimate: SweepCost) -> list[str]:
+    """What deeper and wider evaluations cost, which no budget counts."""
+    found = (
+        ("each trial's reports", estimate.thought, estimate.thought_share),
+        ("runs that confirm", estimate.confirm_thought, estimate.confirm_share),
+    )
+    return [
+        f"{who} also say {', '.join(columns)}: forward passes of {share:.0%} of the training "
+        "FLOPs, which the budget does not count (thought.examples says of how many puzzles)"
+        for who, columns, share in found
+        if columns
+    ]
+
+
 def _at_once(estimate: SweepCost) -> str:
     if estimate.nodes:
         return f"{estimate.parallel} at once on {estimate.nodes} nodes of the cluster as it is now"
@@ -240,7 +264,13 @@ def _short(draw: Mapping[str, Any]) -> dict[str, Any]:
 def _estimate(plan: Plan, task: Task, asked: int | None, address: str | None) -> SweepCost:
     search, stability = plan.sections.search, plan.sections.stability
     section = plan.sections.cluster
-    trials, seconds = plan.wanted, _seconds_per_trial(plan, task)
+    trials = plan.wanted
+    seconds, counts = _seconds_per_trial(plan, task)
+    confirming = plan.experiment(confirmed_tree(stability, plan.default_tree))
+    thought, confirm_thought = (
+        thought_flops(config, task, counts, len(plan.marks)) / plan.budget
+        for config in (plan.default, confirming)
+    )
     if search.breeds:
         share = 1.0 / search.population.generations
         explored = trials * share
@@ -283,6 +313,10 @@ def _estimate(plan: Plan, task: Task, asked: int | None, address: str | None) ->
         nodes=holders,
         threads=_threads(plan, each, nodes, limit, full * plan.budget),
         measured=bool(each.gpus) and section.gpus_per_trial is None and section.pack,
+        thought=tuple(plan.default.thought.asked),
+        thought_share=thought,
+        confirm_thought=tuple(confirming.thought.asked),
+        confirm_share=confirm_thought,
     )
 
 
@@ -303,8 +337,10 @@ def _nodes_at(address: str) -> list[dict[str, float]] | None:
         return None
 
 
-def _seconds_per_trial(plan: Plan, task: Task) -> float:
-    """By timing real steps and one evaluation at the default values."""
+def _seconds_per_trial(plan: Plan, task: Task) -> tuple[float, tuple[int, int]]:
+    """By timing real steps and one evaluation at the default values; and how many examples an
+    evaluation has before the last, and the last.
+    """
     config = plan.default
     trainer = Trainer(config, task, plan.budget, plan.marks)
     trainer.prepare()
@@ -319,7 +355,11 @@ def _seconds_per_trial(plan: Plan, task: Task) -> float:
     begun = time.perf_counter()
     trainer.evaluate()
     evaluations = len(plan.marks) * (2 if trainer.ema is not None else 1)
-    return plan.budget * per_flop + evaluations * (time.perf_counter() - begun)
+    evaluation = time.perf_counter() - begun
+    examiner, reports = trainer.examiner, len(plan.marks)
+    # A forward pass of a deeper one takes as long as that of an evaluation.
+    deeper = examiner.measuring_cost(reports) / examiner.cost(1) * evaluations / reports
+    return plan.budget * per_flop + (evaluations + deeper) * evaluation, examiner.counts
 
 
 def _scheduler_text(search: SearchConfig, space: Space) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from trm.detectors.detector import Detector, Finding
-from trm.detectors.evidence import latest, noise, number, probed_examples, when
+from trm.detectors.evidence import deepened_examples, latest, noise, number, when
 from trm.detectors.probing import ProbeConfig
 from trm.report import ReportRow
 
@@ -31,7 +31,7 @@ def depth_divergence(rows: Sequence[ReportRow], config: DepthDivergenceConfig) -
     if found is not None and limit is not None:
         drop, row = found
         exact = number(row, "exact_accuracy") or 0.0
-        allowed = limit + noise(exact, max(exact - drop, 0.0), probed_examples(row, config))
+        allowed = limit + noise(exact, max(exact - drop, 0.0), deepened_examples(row, config))
         if drop > allowed:
             return Finding(
                 "depth_divergence", "warning", when(row), drop, allowed, "exact accuracy",

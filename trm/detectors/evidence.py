@@ -13,7 +13,7 @@ EVIDENCE = (
     "train_exact_accuracy", "halt_auc", "mean_steps", "live_exact_accuracy", "supervision_steps",
     "diverged", "evaluated", "loss_spikes", "loss_spike_ratio", "grad_spike_ratio",
     "update_ratio", "q_min", "q_max", "train_gap", "late_residual", "settled", "depth_drop",
-    "spectral_radius", "train_difficulty",
+    "spectral_radius", "train_difficulty", "accuracy_x4",
 )  # fmt: skip
 """The columns that every detector may read: a run keeps them of all its reports."""
 
@@ -46,6 +46,13 @@ def probed_examples(row: ReportRow, config: ProbeConfig) -> float:
     """How many puzzles a report was probed on."""
     # A probe is of the first of those that are evaluated.
     return min(config.examples, examples_of(row))
+
+
+def deepened_examples(row: ReportRow, config: ProbeConfig) -> float:
+    """How many puzzles a report's `depth_drop` is of; fewer rather than more."""
+    measured = config.beyond == 4 and number(row, "accuracy_x4") is not None
+    # As many as the section `thought` takes if it does not say.
+    return min(200.0, examples_of(row)) if measured else probed_examples(row, config)
 
 
 def when(row: ReportRow) -> float:

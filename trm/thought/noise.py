@@ -6,39 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from curricula.component import Component
 from trm.network.model import Latent
+from trm.thought.config import NoiseConfig
 
 _STREAM = 20_203
 """Of the generators that noise is drawn from, apart from those of training."""
-
-
-class NoiseConfig(Component):
-    """Standard deviations of the Gaussian noise by which rollouts differ.
-
-    A state of the reference's blocks has a mean square of 1, so these are shares of it.
-
-    Attributes:
-        z_H: of noise on the answer state before every supervision step (PTRM, arXiv 2605.19943).
-        z_L: on the latent state, likewise.
-        start: on both states before the first step alone (EqR, arXiv 2605.21488).
-    """
-
-    z_H: float = Field(default=0.0, ge=0.0, le=100.0)
-    z_L: float = Field(default=0.0, ge=0.0, le=100.0)
-    start: float = Field(default=0.0, ge=0.0, le=100.0)
-
-    @property
-    def silent(self) -> bool:
-        """Whether there is none."""
-        return not (self.z_H or self.z_L or self.start)
-
-
-DEFAULT_NOISE = NoiseConfig(z_L=0.2)
-"""What helps a selector that goes by the halting logit (tests/benchmarks/breadth.py)."""
 
 
 def noise_streams(

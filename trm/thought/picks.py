@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,6 @@ LAST_RESIDUALS = 3
 """Steps at a rollout's end over which its residual is averaged, as in EqR (arXiv 2605.21488)."""
 
 Indices = NDArray[np.int64]
-PickName = Literal["q", "best_q", "residual", "vote", "verifier"]
 
 
 @dataclass(frozen=True)

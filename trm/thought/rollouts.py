@@ -2,7 +2,8 @@
 
 One pass is enough for every depth up to the deepest rollout and every breadth up to their number:
 what a shallower or narrower model would answer is a part of the recording. The first rollout is the
-model as it is; the others have noise on their state.
+model as it is; the others have noise on their state, and random initial states where the model was
+trained with those.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from torch import Tensor
 from trm.learning.halting import HaltingRule, logit_threshold
 from trm.learning.memory import Onlooker
 from trm.network.model import TRM, Latent, Output
+from trm.network.noise import Noise
 from trm.network.residual import residual
 from trm.tasks.base import Split, Task, Tokens
+from trm.thought.config import NoiseConfig
 from trm.thought.judge import Judge
-from trm.thought.noise import NoiseConfig, noise_streams, with_noise
+from trm.thought.noise import noise_streams, with_noise
 
 
 @dataclass(frozen=True)
@@ -108,11 +111,9 @@ def record(
         identifiers = torch.from_numpy(split.puzzle_identifiers[part]).to(device)
         found: list[Rollout] = []
         for group in _groups(steps, max(batch_size // rows, 1)):
-            streams: list[torch.Generator | None] = [None] * len(group)
-            if not noise.silent:
-                streams = [*noise_streams(seed, group, begin, device)]
-                if group[0] == 0:
-                    streams[0] = None
+            streams: list[torch.Generator | None] = [*noise_streams(seed, group, begin, device)]
+            if group[0] == 0:
+                streams[0] = None
             told = _Told(len(group))
             stops = _stopping(halting, model)
             forming = _run(model, inputs, identifiers, steps[group[0]], noise, streams)
@@ -147,9 +148,12 @@ def _run(
     streams: Sequence[torch.Generator | None],
 ) -> Iterator[tuple[Latent, Latent, Output]]:
     """The state of all these rollouts before each step and after it, and what the step says."""
-    many = len(streams)
-    inputs, identifiers = inputs.repeat(many, 1), identifiers.repeat(many)
-    latent = model.fresh_latent(len(inputs))
+    starts = [
+        model.fresh_latent(len(inputs), None if stream is None else Noise(stream))
+        for stream in streams
+    ]
+    latent = Latent(*(torch.cat(z) for z in zip(*((s.z_H, s.z_L) for s in starts), strict=True)))
+    inputs, identifiers = inputs.repeat(len(streams), 1), identifiers.repeat(len(streams))
     for step in range(steps):
         before = latent
         disturbed = with_noise(before, noise, streams, first=step == 0)

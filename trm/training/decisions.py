@@ -50,6 +50,8 @@ def decisions(trainer: Trainer) -> list[Decision]:
         _budget(trainer),
         _evaluations(trainer),
     ]
+    if trainer.config.thought.asked:
+        found.append(_measures(trainer))
     if trainer.counters.step:
         what = f"step {trainer.counters.step:,}"
         found.append(Decision("--resume", what, "with the decisions that the run was begun with"))
@@ -126,3 +128,11 @@ def _evaluations(trainer: Trainer) -> Decision:
     cost = examiner.cost(len(trainer.marks)) / trainer.budget
     least = "" if cost <= train.eval_share else f", above {train.eval_share:.0%}: fewer say little"
     return Decision("train.eval_share", last, f"{cost:.1%} of the training FLOPs{least}")
+
+
+def _measures(trainer: Trainer) -> Decision:
+    config = trainer.config.thought
+    when = "the last report" if config.at == "last" else "every report"
+    cost = trainer.examiner.measuring_cost(len(trainer.marks)) / trainer.budget
+    why = f"{cost:.1%} of the training FLOPs, which the budget does not count"
+    return Decision("thought", f"{', '.join(config.asked)} in {when}", why)

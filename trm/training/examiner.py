@@ -14,7 +14,8 @@ from trm.learning.ema import EMA
 from trm.network.model import TRM
 from trm.ranks import ALONE, Ranks
 from trm.tasks.base import Split, Task
-from trm.training.flops import evaluation_flops
+from trm.thought.measure import Measures, measures
+from trm.training.flops import evaluation_flops, thought_flops
 from trm.training.probes import Probes, probe, probe_gap
 
 
@@ -79,6 +80,33 @@ class Examiner:
     def evaluate_at_mark(self, last: bool, live: bool = False) -> Evaluation:
         """The same for a report: on all of `valid` at the last one, on a sample before."""
         return self.evaluate(self._valid if last else self._early, live)
+
+    def measures(self, last: bool) -> Measures:
+        """What deeper and wider thinking is worth, where the report is to say it."""
+        config = self.config.thought
+        if not config.asked or not (last or config.at == "reports"):
+            return Measures()
+        return Measures(**self.ranks.told(lambda: asdict(self._measured(last))))
+
+    def _measured(self, last: bool) -> Measures:
+        with self._evaluated():
+            return measures(
+                self.model,
+                self.task,
+                self._thought_about(last),
+                self.config.thought,
+                beyond=self.config.diagnostics.beyond,
+                batch_size=self.config.train.eval_batch_size,
+                device=self.device,
+            )
+
+    def _thought_about(self, last: bool) -> Split:
+        whole = self._valid if last else self._early
+        return sample(whole, self.config.thought.examples or len(whole))
+
+    def measuring_cost(self, reports: int) -> float:
+        """Forward FLOPs of all measures of a run with so many reports."""
+        return thought_flops(self.config, self.task, self.counts, reports)
 
     def wants_probe(self, steps: int, last: bool) -> bool:
         """Whether a report is to be probed.

@@ -8,6 +8,7 @@ from trm.network.layers import swiglu_width
 from trm.network.model import ModelConfig
 from trm.network.soundness import mixing_flops
 from trm.tasks.base import Task
+from trm.thought.measure import measured_steps
 
 
 def recursion_flops(config: ModelConfig, seq_len: int) -> float:
@@ -60,6 +61,20 @@ def evaluation_flops(config: Experiment, task: Task) -> float:
     """Forward FLOPs of evaluating one example at full depth, with each of its sets of weights."""
     step = inference_step_flops(config.model, task.seq_len, task.vocab_size)
     return (2 if config.train.ema else 1) * config.model.halt_max_steps * step
+
+
+def thought_flops(config: Experiment, task: Task, counts: tuple[int, int], reports: int) -> float:
+    """Forward FLOPs of what the reports of a run say of deeper and wider thinking.
+
+    Args:
+        counts: examples of an evaluation before the last, and of the last.
+        reports: of the run.
+    """
+    thought, model = config.thought, config.model
+    early, last = (min(count, thought.examples or count) for count in counts)
+    examples = last + ((reports - 1) * early if thought.at == "reports" else 0)
+    steps = sum(measured_steps(thought, model.halt_max_steps))
+    return examples * steps * inference_step_flops(model, task.seq_len, task.vocab_size)
 
 
 def step_flops(config: Experiment, task: Task, depth: Depth | None = None) -> float:

@@ -10,6 +10,7 @@ from trm.detectors.late_collapse import has_collapsed
 from trm.diagnostics import DiagnosticsConfig, diagnose, evidence
 from trm.evaluation import Evaluation
 from trm.report import Report
+from trm.thought.measure import Measures
 from trm.training.counters import Counters
 from trm.training.examiner import Examiner
 from trm.training.memory import peak_memory
@@ -36,8 +37,9 @@ def make_report(
     if not counters.diverged and examiner.wants_probe(counters.step - counters.probed_step, last):
         counters.probed_step = counters.step
         probes = examiner.probe()
+    found = Measures() if counters.diverged else examiner.measures(last)
     counters.seconds += time.perf_counter() - begun
-    report = _row(counters, examiner, stage, progress, result, live, probes)
+    report = _row(counters, examiner, stage, progress, result, live, probes, found)
     return judged(report, counters, examiner.config.diagnostics, last)
 
 
@@ -49,6 +51,7 @@ def _row(
     result: Evaluation,
     live: Evaluation,
     probes: Probes,
+    measures: Measures,
 ) -> Report:
     sums = counters.take_sums()
     halted = max(sums["halted"], 1.0)
@@ -89,7 +92,7 @@ def _row(
         ema_gap=accuracy - live.exact_accuracy,
         drop_from_peak=peak - accuracy,
         **columns,
-        **asdict(probes),
+        **(asdict(probes) | {k: v for k, v in asdict(measures).items() if v is not None}),
     )
 
 

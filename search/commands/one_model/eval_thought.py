@@ -61,7 +61,6 @@ def _refuse(args: argparse.Namespace) -> None:
     for path in args.out or ():
         if path.suffix.lower() not in KINDS:
             raise UserError("--out", str(path), f"must end in one of {', '.join(KINDS)}")
-    require_noise(max(args.breadth or [1]), args.noise)
 
 
 def _promised(folder: Place) -> Sequence[int | None]:
@@ -90,7 +89,7 @@ def _evaluate(args: argparse.Namespace, trials: Sequence[int | None]) -> Thought
     from trm.evaluation import subset
     from trm.files.run_folder import cache_folder
     from trm.solver import load
-    from trm.thought.noise import DEFAULT_NOISE
+    from trm.thought.config import DEFAULT_NOISE
     from trm.thought.points import axes, point, rollout_steps
 
     picks = args.pick or ["best_q", *(name for name in PICK_NAMES if name != "best_q")]
@@ -111,6 +110,7 @@ def _evaluate(args: argparse.Namespace, trials: Sequence[int | None]) -> Thought
                     if args.data
                     else solver.split(args.split)
                 )
+            require_noise(max(args.breadth or [1]), args.noise, solver)
             split = subset(split, args.examples)
             halt = halt_of(args.halt, solver)
             trained = solver.head.config.model.halt_max_steps

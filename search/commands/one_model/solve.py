@@ -92,7 +92,7 @@ def _ponder(
     breadth, pick = args.breadth or 1, args.pick or "best_q"
     if args.steps is not None:
         raise UserError("--steps", args.steps, "does not go with --depth: give one of them")
-    require_noise(breadth, args.noise)
+    require_noise(breadth, args.noise, solver)
     found = solver.ponder(
         inputs, depth=args.depth or 1, breadth=breadth, noise=args.noise, pick=pick,
         seed=args.seed, halting=halt_of(args.halt, solver).rule, identifiers=identifiers,

@@ -13,7 +13,7 @@ from trm.errors import UserError
 if TYPE_CHECKING:
     from trm.learning.halting import HaltingRule
     from trm.solver import Solver
-    from trm.thought.noise import NoiseConfig
+    from trm.thought.config import NoiseConfig
 
 PICK_NAMES = ("q", "best_q", "residual", "vote", "verifier")
 _STATES = ("z_H", "z_L", "start")
@@ -56,12 +56,13 @@ def add_thinking(parser: argparse.ArgumentParser, *, several: bool) -> None:
     )
 
 
-def require_noise(breadth: int, noise: NoiseConfig | None) -> None:
+def require_noise(breadth: int, noise: NoiseConfig | None, solver: Solver) -> None:
     """
     Raises:
         UserError: there are several rollouts, and nothing by which they would differ.
     """
-    if breadth > 1 and noise is not None and noise.silent:
+    silent = noise is not None and noise.silent and solver.model.config.initial_state != "random"
+    if breadth > 1 and silent:
         raise UserError("--noise", "0", f"makes {breadth} rollouts the same: raise it")
 
 
@@ -126,7 +127,7 @@ def _picks(text: str) -> list[str]:
 
 
 def _noise(text: str) -> NoiseConfig:
-    from trm.thought.noise import NoiseConfig
+    from trm.thought.config import NoiseConfig
     from trm.validation import validate
 
     values: Mapping[str, Any]

@@ -17,7 +17,7 @@ from trm.errors import UserError
 
 
 def test_a_cluster_is_counted_node_by_node(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.sweep.dry_run._seconds_per_trial", lambda *_: 60.0)
+    monkeypatch.setattr("search.sweep.dry_run._seconds_per_trial", lambda *_: (60.0, (8, 8)))
     tree = tiny({"train.budget.steps": 4, "cluster.address": "auto", "cluster.cpus_per_trial": 2})
     tree["optimizer"]["lr"] = {"loguniform": [1e-3, 1e-2]}
     config = checked(tree)
@@ -46,7 +46,7 @@ def test_a_long_sweep_of_few_trials_says_that_threads_are_measured(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("search.sweep.dry_run.cores", lambda: 16)
-    monkeypatch.setattr("search.sweep.dry_run._seconds_per_trial", lambda *_: 60.0)
+    monkeypatch.setattr("search.sweep.dry_run._seconds_per_trial", lambda *_: (60.0, (8, 8)))
     long = {"train.budget": {"flops": 1e16}, "train.device": "cpu"}
     more = {"stability.promise_seeds": 3, "stability.candidates": 2, "stability.seeds": 2}
 
@@ -85,7 +85,7 @@ def test_trials_at_once_on_an_apple_gpu_take_turns(
 ) -> None:  # fmt: skip
     monkeypatch.setattr("search.sweep.dry_run.cores", lambda: 2)
     # What a trial takes is no matter here, and timing it takes seconds.
-    monkeypatch.setattr("search.sweep.dry_run._seconds_per_trial", lambda *_: 60.0)
+    monkeypatch.setattr("search.sweep.dry_run._seconds_per_trial", lambda *_: (60.0, (8, 8)))
     tree = tiny(given | {"train.budget.steps": 4})
     tree["optimizer"]["lr"] = {"loguniform": [1e-3, 1e-2]}
     config = checked(tree)

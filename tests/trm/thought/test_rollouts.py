@@ -14,7 +14,8 @@ from trm.learning.halting import HaltingConfig, HaltingRule
 from trm.network.model import TRM, Latent, ModelConfig, Output
 from trm.tasks.arrows import ArrowsConfig
 from trm.tasks.base import Split, Task
-from trm.thought.noise import NoiseConfig, noise_streams, with_noise
+from trm.thought.config import NoiseConfig
+from trm.thought.noise import noise_streams, with_noise
 from trm.thought.rollouts import Recording, record
 
 CPU = torch.device("cpu")
@@ -177,6 +178,24 @@ def test_the_rule_is_asked_at_each_step(model: TRM, task: Task) -> None:
     sure = run(model, task, [4], halting=chance).rollouts[0]
     assert np.array_equal(sure.halts, sure.q > np.log(0.6 / 0.4))
     assert 0 < sure.halts.mean() < 1
+
+
+def test_a_model_with_random_starts_begins_each_rollout_elsewhere(model: TRM, task: Task) -> None:
+    """But the first, which is what an evaluation sees."""
+    config = model.config.model_copy(update={"initial_state": "random"})
+    drawn = TRM(
+        config, seq_len=task.seq_len, vocab_size=task.vocab_size,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    with torch.no_grad():
+        drawn.q_head.weight.copy_(model.q_head.weight)
+    silent = NoiseConfig()
+    found, again = (run(drawn, task, [2, 2, 2], noise=silent) for _ in range(2))
+    alone = solve(drawn.eval(), task.split("valid"), steps=2, batch_size=5, device=CPU)
+    np.testing.assert_allclose(found.rollouts[0].q, alone.q_halt, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(found.rollouts[1].q, found.rollouts[0].q)
+    assert not np.allclose(found.rollouts[1].q, found.rollouts[2].q)
+    assert np.array_equal(found.rollouts[1].q, again.rollouts[1].q)
 
 
 def test_progress_ends_at_the_whole(model: TRM, task: Task) -> None:

@@ -15,7 +15,7 @@ from search.commands.one_model.thinking import PICK_NAMES
 from tests.support.damaged import finished_run
 from tests.support.weighted import with_weights
 from trm.solver import load
-from trm.thought.noise import NoiseConfig
+from trm.thought.config import NoiseConfig
 from trm.thought.picks import PICKS
 from trm.thought.points import point
 
