@@ -21,6 +21,7 @@ from trm.config import Experiment
 from trm.errors import UserError
 from trm.files.yaml12 import dump_yaml
 from trm.learning.halting import HaltingConfig
+from trm.learning.losses import LossConfig
 from trm.network.model import ModelConfig
 from trm.tasks.base import Task
 from trm.tasks.data import DataTask
@@ -50,6 +51,16 @@ _OWN_KEYS = (
     "gradient_cycles",
 )
 """Of the `model` section: what the reference has fixed, as our defaults are."""
+_OWN_LOSSES = (
+    "halt_loss",
+    "monotonic_weight",
+    "label_smoothing",
+    "z_loss",
+    "residual_weight",
+    "consistency_weight",
+    "target_corruption",
+)
+"""Likewise of the `loss` section."""
 _SHARED_KEYS = (
     "hidden_size",
     "num_heads",
@@ -209,6 +220,8 @@ def inexpressible(config: Experiment, precision: str | None = None) -> list[str]
     note("optimizer.name", config.optimizer.name, "adam_atan2")
     note("optimizer.grad_clip", config.optimizer.grad_clip, None)
     note("loss.halt_weight", config.loss.halt_weight, 0.5)
+    for key in _OWN_LOSSES:
+        note(f"loss.{key}", getattr(config.loss, key), LossConfig.model_fields[key].default)
     note("halting.name", config.halting.name, "threshold")
     if isinstance(config.halting, HaltingConfig):
         note("halting.threshold", config.halting.threshold, 0.5)

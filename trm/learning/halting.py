@@ -139,7 +139,7 @@ def refill(
         inputs: as many rows as are halted, `[n, seq_len]`.
         labels: likewise.
         puzzle_identifiers: `[n]`.
-        noise: what random initial states are drawn from.
+        noise: what random initial states are drawn from, and what the memory draws.
     """
     rows = carry.halted
 
@@ -155,7 +155,7 @@ def refill(
         inputs=placed(carry.inputs, inputs),
         labels=placed(carry.labels, labels),
         puzzle_identifiers=placed(carry.puzzle_identifiers, puzzle_identifiers),
-        memory=forgotten(carry.memory, rows),
+        memory=forgotten(carry.memory, rows, noise),
     )
 
 

@@ -7,20 +7,20 @@ torch.Size([2, 3])
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from curricula.component import Component, NameIn
-from trm.learning.probabilities import stable_weights
+from trm.learning.probabilities import LOG_PROBABILITIES, log_normaliser, stable_weights
 from trm.network.float64 import widest
 from trm.network.fused.cells import fused_stablemax, takes_cells
-from trm.network.model import Output
+from trm.network.model import Latent, Output
 from trm.tasks.base import IGNORE
 
 
@@ -69,19 +69,84 @@ TOKEN_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+PROBABILITIES = {
+    "stablemax_cross_entropy": "stablemax",
+    "softmax_cross_entropy": "softmax",
+}
+"""What makes the logits of a token loss probabilities; the losses of plug-ins have none."""
+
+
 class LossConfig(Component):
-    """The `loss` section; the weights of the reference are 0.5 each.
+    """The `loss` section; the weights of the reference are 0.5 each, what it does not have is 0.
 
     Attributes:
         loss_type: the loss of a token.
         halt_weight: weight of the halting loss.
         continue_weight: weight of the continue loss; it counts only with the continue head
             (`no_ACT_continue: false`).
+        halt_loss: of both heads: `bce`, binary cross-entropy, as in the reference; `brier`, the
+            square of the probability's distance from its target (Brier 1950).
+        monotonic_weight: weight of relu(q_before - q)^2, a halting logit that falls from one
+            supervision step of a row to the next.
+        label_smoothing: share of a cell's target that goes to all tokens alike
+            (arXiv 1512.00567, section 7).
+        z_loss: weight of (log Z)^2 for each cell, Z what its probabilities are divided by; 1e-4 in
+            PaLM (arXiv 2204.02311, section 5).
+        residual_weight: weight of ||z' - z||^2 / ||z||^2 over a supervision step, the mean of z_H
+            and z_L: pulls towards a fixed point.
+        consistency_weight: weight of the squared change of a cell's probabilities since the row's
+            supervision step before, as in temporal ensembling (arXiv 1610.02242).
+        target_corruption: share of the cells of an example whose target is wrong at its first
+            supervision step, fewer with each, none at the last (deep improvement supervision,
+            arXiv 2511.16886).
+        corrupt_with: what a wrong target is: the cell's `input`, or a token drawn at `random`, the
+            same one as long as the cell is wrong.
     """
 
     loss_type: Annotated[str, NameIn(TOKEN_LOSSES, "loss")] = "stablemax_cross_entropy"
     halt_weight: float = Field(default=0.5, ge=0.0, le=1e6)
     continue_weight: float = Field(default=0.5, ge=0.0, le=1e6)
+    halt_loss: Literal["bce", "brier"] = "bce"
+    monotonic_weight: float = Field(default=0.0, ge=0.0, le=1e6)
+    label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
+    z_loss: float = Field(default=0.0, ge=0.0, le=1e6)
+    residual_weight: float = Field(default=0.0, ge=0.0, le=1e6)
+    consistency_weight: float = Field(default=0.0, ge=0.0, le=1e6)
+    target_corruption: float = Field(default=0.0, ge=0.0, le=1.0)
+    corrupt_with: Literal["input", "random"] = "input"
+
+    @model_validator(mode="after")
+    def _has_probabilities(self) -> LossConfig:
+        for key in ("label_smoothing", "z_loss", "consistency_weight"):
+            if getattr(self, key) and self.loss_type not in PROBABILITIES:
+                known = " or ".join(PROBABILITIES)
+                raise ValueError(
+                    f"{key} needs probabilities, which loss_type {self.loss_type!r} does not "
+                    f"have: use {known}, or leave it 0"
+                )
+        return self
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a token loss and binary cross-entropies alone, as the reference's."""
+        return self.halt_loss == "bce" and not (
+            self.monotonic_weight
+            or self.label_smoothing
+            or self.z_loss
+            or self.residual_weight
+            or self.consistency_weight
+            or self.target_corruption
+        )
+
+    @property
+    def alone(self) -> bool:
+        """Whether a step's loss needs its output and its labels alone."""
+        return not (
+            self.monotonic_weight
+            or self.residual_weight
+            or self.consistency_weight
+            or self.target_corruption
+        )
 
 
 @dataclass
@@ -104,6 +169,19 @@ class Losses:
     exact: Tensor
 
 
+@dataclass(frozen=True)
+class Past:
+    """What came before a supervision step, for losses that compare.
+
+    Attributes:
+        before: the state that it began from, without a gradient.
+        memory: what was kept of each row, see `trm.learning.memory`.
+    """
+
+    before: Latent
+    memory: Mapping[str, Tensor]
+
+
 def act_loss(
     output: Output,
     labels: Tensor,
@@ -115,8 +193,10 @@ def act_loss(
     exact: Tensor | None = None,
     rows: int | None = None,
     fused: bool = False,
+    targets: Tensor | None = None,
+    past: Past | None = None,
 ) -> Losses:
-    """Token loss (mean over each row's labelled cells) plus weighted binary cross-entropies of q.
+    """Token loss (mean over each row's labelled cells) plus weighted losses of q and constraints.
 
     The halting target is whether the row is right (arXiv 2510.04871, figure 3).
 
@@ -128,24 +208,20 @@ def act_loss(
         exact: which rows are right, bool `[batch]`; None: those that equal their label.
         rows: of the whole batch, where these are a part of it.
         fused: whether to compute the token loss in the compiled library, where that has it.
+        targets: what the token loss is of instead of `labels`, ignored where these are.
+        past: needed where the config is not `alone`.
     """
     counted = labels != IGNORE
     if exact is None:
         right = (output.logits.detach().argmax(-1) == labels) | ~counted
         exact = right.all(dim=-1)
-    token_loss = TOKEN_LOSSES[config.loss_type]
-    if fused and token_loss is stablemax_cross_entropy and takes_cells(output.logits):
-        token_loss = fused_stablemax
-    per_cell = token_loss(output.logits, labels)
-    lm = per_cell.sum(-1) / counted.sum(-1).clamp(min=1)
-    halt = F.binary_cross_entropy_with_logits(
-        output.q_halt, exact.to(output.q_halt.dtype), reduction="none"
-    )
+    per_cell = _cells(output.logits, labels if targets is None else targets, config, fused)
+    cells = counted.sum(-1).clamp(min=1)
+    lm = per_cell.sum(-1) / cells
+    halt = _HALT_LOSSES[config.halt_loss](output.q_halt, exact.to(output.q_halt.dtype))
     cont = torch.zeros_like(halt)
     if target_continue is not None:
-        cont = F.binary_cross_entropy_with_logits(
-            output.q_continue, target_continue, reduction="none"
-        )
+        cont = _HALT_LOSSES[config.halt_loss](output.q_continue, target_continue)
 
     def total_of(loss: Tensor) -> Tensor:
         return loss.sum() if weights is None else (weights * loss).sum()
@@ -155,5 +231,113 @@ def act_loss(
     )
     if target_continue is not None:
         total = total + config.continue_weight * total_of(cont)
+    if past is not None:
+        for weight, constraint in _constraints(output, config, past, counted):
+            total = total + weight * total_of(constraint)
     total = total / (len(labels) if rows is None else rows)
     return Losses(total, lm.sum(), halt.sum(), cont.sum(), exact)
+
+
+def _cells(logits: Tensor, targets: Tensor, config: LossConfig, fused: bool) -> Tensor:
+    """Each cell's loss, 0 where ignored, `[batch, seq_len]`."""
+    token_loss = TOKEN_LOSSES[config.loss_type]
+    if fused and token_loss is stablemax_cross_entropy and takes_cells(logits):
+        token_loss = fused_stablemax
+    per_cell = token_loss(logits, targets)
+    if not config.label_smoothing and not config.z_loss:
+        return per_cell
+    kind, counted = PROBABILITIES[config.loss_type], targets != IGNORE
+    if config.label_smoothing:
+        alike = torch.where(counted, -_logs(logits, kind).mean(-1), 0.0)
+        per_cell = (1.0 - config.label_smoothing) * per_cell + config.label_smoothing * alike
+    if config.z_loss:
+        size = log_normaliser(kind, _wide(logits, kind)).square()
+        per_cell = per_cell + config.z_loss * torch.where(counted, size, 0.0)
+    return per_cell
+
+
+def _wide(logits: Tensor, kind: str) -> Tensor:
+    """Logits in the type in which the token loss of that kind computes."""
+    return widest(logits) if kind == "stablemax" else logits.float()
+
+
+def _logs(logits: Tensor, kind: str) -> Tensor:
+    return LOG_PROBABILITIES[kind](_wide(logits, kind))
+
+
+def probabilities(logits: Tensor, config: LossConfig) -> Tensor:
+    """Of each token in each cell, as the config's token loss has them, float32."""
+    return _logs(logits, PROBABILITIES[config.loss_type]).exp().float()
+
+
+def _cross_entropy(q: Tensor, target: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(q, target, reduction="none")
+
+
+def _brier(q: Tensor, target: Tensor) -> Tensor:
+    return (q.sigmoid() - target).square()
+
+
+_HALT_LOSSES = {"bce": _cross_entropy, "brier": _brier}
+
+
+def _constraints(
+    output: Output, config: LossConfig, past: Past, counted: Tensor
+) -> Iterator[tuple[float, Tensor]]:
+    """Weights and constraints, each `[batch]`; 0 for a row whose first step it is."""
+    if config.monotonic_weight:
+        # A row without a step before has minus infinity there.
+        fallen = torch.relu(past.memory["q"] - output.q_halt)
+        yield config.monotonic_weight, fallen.square()
+    if config.residual_weight:
+        assert output.state is not None, "the compiled library gives no gradient to the state"
+        pairs = (
+            (past.before.z_H, output.state.z_H),
+            (past.before.z_L, output.state.z_L),
+        )
+        yield config.residual_weight, torch.stack([_moved(*pair) for pair in pairs]).mean(0)
+    if config.consistency_weight:
+        old = past.memory["probabilities"]
+        change = (probabilities(output.logits, config) - old).square().sum(-1)
+        known = counted & (old.sum(-1) > 0.0)
+        mean = torch.where(known, change, 0.0).sum(-1) / counted.sum(-1).clamp(min=1)
+        yield config.consistency_weight, mean
+
+
+def _moved(before: Tensor, after: Tensor) -> Tensor:
+    """||after - before||^2 / ||before||^2, `[batch]`, with a gradient in `after` alone."""
+    old = before.detach().float().flatten(1)
+    change = (after.float().flatten(1) - old).square().sum(1)
+    return change / old.square().sum(1).clamp(min=1e-12)
+
+
+def corrupted_targets(
+    labels: Tensor,
+    inputs: Tensor,
+    steps: Tensor,
+    limit: int | Tensor,
+    config: LossConfig,
+    memory: Mapping[str, Tensor],
+    vocab_size: int,
+) -> Tensor | None:
+    """What each cell is to become at this supervision step, `[batch, seq_len]`; None: its label.
+
+    At step t of T a cell's target is wrong where its chance, drawn once for the example, is below
+    `target_corruption` x (T - t) / (T - 1): a cell that is put right stays right.
+
+    Args:
+        labels: `[batch, seq_len]`.
+        inputs: the same shape.
+        steps: supervision steps that each row has had, this one included, `[batch]`.
+        limit: the last step, T.
+        memory: holds each cell's chance and what its wrong token is drawn by.
+    """
+    if not config.target_corruption:
+        return None
+    last = torch.as_tensor(limit, device=steps.device)
+    left = (last - steps).clamp(min=0) / (last - 1).clamp(min=1)
+    wrong = memory["chances"] < config.target_corruption * left[:, None]
+    other = inputs
+    if config.corrupt_with == "random":
+        other = (memory["tokens"] * vocab_size).to(labels.dtype)
+    return torch.where(wrong & (labels != IGNORE), other.to(labels.dtype), labels)

@@ -5,6 +5,7 @@ A row that starts afresh remembers nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -12,39 +13,77 @@ import torch
 from torch import Tensor
 
 from trm.learning.halting_rules import HaltingRule
+from trm.learning.losses import LossConfig, probabilities
 from trm.network.model import Latent, ModelConfig, Output
+from trm.network.noise import Noise
 from trm.network.residual import residual
 
 Memory = Mapping[str, Tensor]
-"""By name, `[batch, ...]`: `recalled`, the last answers, newest first."""
+"""By name, `[batch, ...]`: `recalled`, the last answers, newest first; `q`, the last halting logit;
+`probabilities`, the last ones; `chances` and `tokens`, what wrong targets are drawn by."""
 
-_NOTHING = {"recalled": -1}
-"""What a row has that remembers nothing: no token."""
+_NOTHING = {"recalled": -1, "q": -math.inf, "probabilities": 0.0, "chances": 0.0, "tokens": 0.0}
+"""What a row has that remembers nothing: no token, no logit."""
+_DRAWN = ("chances", "tokens")
+"""What a row that begins draws."""
 
 
 def blank_memory(
-    halting: HaltingRule, batch: int, seq_len: int, device: torch.device
+    halting: HaltingRule,
+    loss: LossConfig,
+    batch: int,
+    seq_len: int,
+    vocab_size: int,
+    device: torch.device,
 ) -> dict[str, Tensor]:
-    """What training has to keep with a halting rule, of rows that remember nothing."""
-    memory = {}
+    """What training has to keep with a halting rule and a loss, of rows that remember nothing."""
+    shapes: dict[str, tuple[int, ...]] = {}
     if halting.recalls:
-        shape = (batch, halting.recalls, seq_len)
-        memory["recalled"] = torch.empty(shape, dtype=torch.int32, device=device)
-    return forgotten(memory, torch.ones(batch, dtype=torch.bool, device=device))
-
-
-def forgotten(memory: Memory, rows: Tensor) -> dict[str, Tensor]:
-    """The memory in which the given rows (bool `[batch]`) remember nothing."""
+        shapes["recalled"] = (batch, halting.recalls, seq_len)
+    if loss.monotonic_weight:
+        shapes["q"] = (batch,)
+    if loss.consistency_weight:
+        shapes["probabilities"] = (batch, seq_len, vocab_size)
+    if loss.target_corruption:
+        shapes |= dict.fromkeys(_DRAWN, (batch, seq_len))
     return {
-        name: torch.where(rows.view(-1, *(1,) * (kept.ndim - 1)), _NOTHING[name], kept)
-        for name, kept in memory.items()
-    }
+        name: torch.full(
+            shape, _NOTHING[name], device=device,
+            dtype=torch.int32 if name == "recalled" else torch.float32,
+        )
+        for name, shape in shapes.items()
+    }  # fmt: skip
+
+
+def draws(memory: Memory) -> bool:
+    """Whether rows that begin draw something."""
+    return any(name in memory for name in _DRAWN)
+
+
+def forgotten(memory: Memory, rows: Tensor, noise: Noise | None) -> dict[str, Tensor]:
+    """The memory in which the given rows (bool `[batch]`) remember nothing.
+
+    Args:
+        noise: what they draw from; needed where the memory `draws`.
+    """
+    kept = {}
+    for name, before in memory.items():
+        blank: Tensor | float = _NOTHING[name]
+        if name in _DRAWN:
+            assert noise is not None
+            blank = noise.uniform(before)
+        kept[name] = torch.where(rows.view(-1, *(1,) * (before.ndim - 1)), blank, before)
+    return kept
 
 
 @torch.no_grad()
-def remembered(memory: Memory, output: Output) -> dict[str, Tensor]:
+def remembered(memory: Memory, output: Output, loss: LossConfig) -> dict[str, Tensor]:
     """The memory after a step that says `output`."""
     kept = dict(memory)
+    if "q" in kept:
+        kept["q"] = output.q_halt.detach().float()
+    if "probabilities" in kept:
+        kept["probabilities"] = probabilities(output.logits, loss)
     if (answers := kept.get("recalled")) is not None:
         newest = output.logits.argmax(dim=-1).to(answers.dtype)
         kept["recalled"] = torch.cat((newest[:, None], answers[:, :-1]), dim=1)
@@ -72,6 +111,10 @@ def seen(
     return replace(output, residual=moved, recalled=recalled)
 
 
+_PLAIN = LossConfig()
+"""A loss that remembers nothing: an evaluation has none."""
+
+
 class Onlooker:
     """Asks a rule where rows that all begin together would stop, one step after another.
 
@@ -96,9 +139,9 @@ class Onlooker:
         batch, seq_len = output.logits.shape[:2]
         device = output.logits.device
         if self._memory is None:
-            self._memory = blank_memory(self._rule, batch, seq_len, device)
+            self._memory = blank_memory(self._rule, _PLAIN, batch, seq_len, 0, device)
         self._steps += 1
         told = seen(self._rule, output, before, after, self._memory)
-        self._memory = remembered(self._memory, output)
+        self._memory = remembered(self._memory, output, _PLAIN)
         had = torch.full((batch,), self._steps, dtype=torch.int32, device=device)
         return self._rule.stops(told, had, self._model)

@@ -73,7 +73,7 @@ def few_outputs(batch: int = 4, recalled: int = 1) -> tuple[Output, Tensor]:
     moved = torch.rand(batch, 2, generator=generator)
     shape = (batch, max(recalled, 1), _CELLS)
     answers = torch.randint(-1, _VOCAB, shape, generator=generator, dtype=torch.int32)
-    output = Output(logits, q[0], q[1], moved, answers)
+    output = Output(logits, q[0], q[1], residual=moved, recalled=answers)
     return output, torch.arange(1, batch + 1, dtype=torch.int32)
 
 
@@ -89,8 +89,8 @@ def require_sound_halting(
     with working(component, "to say what it looks at"):
         recalled = rule.recalls
     output, steps = few_outputs(batch, recalled)
-    output = Output(*(tensor.to(device) for tensor in vars(output).values()))
-    steps = steps.to(device)
+    there = {name: part.to(device) for name, part in vars(output).items() if part is not None}
+    output, steps = Output(**there), steps.to(device)
     for ask in (rule.wants_to_halt, rule.stops):
         with working(component, "on a few rows"), torch.no_grad():
             found: Any = ask(output, steps, config)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -61,13 +61,15 @@ class Output:
             halting rule that watches.
         recalled: each row's answers before this one, int32 `[batch, answers, seq_len]`, newest
             first, -1 where there was none; only for a halting rule that recalls.
+        state: the next state with its gradient; not from the compiled library.
     """
 
     logits: Tensor
     q_halt: Tensor
     q_continue: Tensor
-    residual: Tensor | None = None
-    recalled: Tensor | None = None
+    residual: Tensor | None = field(default=None, kw_only=True)
+    recalled: Tensor | None = field(default=None, kw_only=True)
+    state: Latent | None = field(default=None, kw_only=True)
 
 
 class TRM(nn.Module):
@@ -256,7 +258,8 @@ class TRM(nn.Module):
         for _ in range(kept):
             z_H, z_L = self._cycle(z_H, z_L, x, L, noise)
         q = self.q_head(z_H[:, 0]).float()
-        output = Output(self.lm_head(z_H[:, self.prefix :]), q[:, 0], q[:, 1])
+        logits = self.lm_head(z_H[:, self.prefix :])
+        output = Output(logits, q[:, 0], q[:, 1], state=Latent(z_H, z_L))
         return Latent(z_H.detach(), z_L.detach()), output
 
     def transition(self, latent: Latent, x: Tensor) -> Latent:

@@ -37,6 +37,10 @@ class Noise:
         """The same cut at two deviations, as the initial states of the reference are drawn."""
         return self._own(truncated_normal_(self._empty(like), 1.0, self.generator), like)
 
+    def uniform(self, like: Tensor) -> Tensor:
+        """Uniform numbers in [0, 1), likewise."""
+        return self._own(self._empty(like).uniform_(generator=self.generator), like)
+
     def _empty(self, like: Tensor) -> Tensor:
         rows = len(like) if self.place is None else self.place.of
         return torch.empty(rows, *like.shape[1:], device=self.generator.device)

@@ -65,11 +65,11 @@ def check_halting(rule: HaltingRule) -> None:
         for batch in (1, 4, 33):
             require_sound_halting(rule, config, batch)
     output, steps = few_outputs(8, rule.recalls)
-    before = [part.clone() for part in (*vars(output).values(), steps)]
+    looked_at = [part for part in vars(output).values() if part is not None] + [steps]
+    before = [part.clone() for part in looked_at]
     whole = rule.wants_to_halt(output, steps, config)
     assert torch.equal(rule.wants_to_halt(output, steps, config), whole), "a second look differs"
-    after = (*vars(output).values(), steps)
-    assert all(map(torch.equal, before, after)), "it changes what it looks at"
+    assert all(map(torch.equal, before, looked_at)), "it changes what it looks at"
     section = {"name": rule.name, **rule.model_dump(mode="json")}
     check_trains({"halting": section})
 

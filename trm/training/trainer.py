@@ -95,7 +95,9 @@ class Trainer:
         if self.resolved.compile:
             compile_recursion(self.model)
         kernel = self.resolved.kernel if resolved else config.train.kernel
-        self.resolved = with_kernel(self.resolved, self.model, kernel, again=bool(resolved))
+        self.resolved = with_kernel(
+            self.resolved, self.model, kernel, loss=config.loss, again=bool(resolved)
+        )
         self.optimizer = config.optimizer.build(self.model)
         self.ema = EMA(self.model, config.train.ema) if config.train.ema else None
         self.frozen = frozen_parameters(config.train.freeze, self.model)
@@ -106,8 +108,11 @@ class Trainer:
         self.noise = random_stream(
             seed, NOISE, self.device if self.device.type == "cuda" else "cpu"
         )
-        shape = (config.train.batch_size, task.seq_len, self.device)
-        self.carry = begin(self.model, *shape, blank_memory(config.halting, *shape))
+        rows, cells = config.train.batch_size, task.seq_len
+        memory = blank_memory(
+            config.halting, config.loss, rows, cells, task.vocab_size, self.device
+        )
+        self.carry = begin(self.model, rows, cells, self.device, memory)
         self.counters = Counters()
         self.window = FeedbackWindow()
         early = early_examples(config, task, self.budget, len(self.marks))

@@ -17,6 +17,7 @@ from trm.config import experiment_from
 from trm.errors import UserError
 from trm.evaluation import watched
 from trm.learning.halting import HALTING_RULES, Carry, begin, refill
+from trm.learning.losses import LossConfig
 from trm.learning.memory import Onlooker, blank_memory, remembered, seen
 from trm.network.model import TRM, Latent, ModelConfig, Output
 from trm.tasks.base import Task
@@ -168,11 +169,11 @@ def test_what_a_rule_does_not_look_at_is_not_computed() -> None:
 
 def test_a_row_that_begins_remembers_nothing_and_the_others_their_last_answers() -> None:
     recorded, rule = recording(), by_name(HALTING_RULES, {"name": "cycle", "period": 3})
-    memory = blank_memory(rule, ROWS, CELLS, torch.device("cpu"))
+    memory = blank_memory(rule, LossConfig(), ROWS, CELLS, VOCAB, torch.device("cpu"))
     assert memory["recalled"].shape == (ROWS, 3, CELLS)
     assert (memory["recalled"] == -1).all()
     for _, _, output in recorded[:4]:
-        memory = remembered(memory, output)
+        memory = remembered(memory, output, LossConfig())
     told = answers(recorded)
     for row in range(ROWS):
         assert [tuple(a) for a in memory["recalled"][row].tolist()] == told[row][3:0:-1]

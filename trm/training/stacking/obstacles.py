@@ -24,6 +24,8 @@ def obstacle(config: Experiment) -> str:
         return f"optimizer {config.optimizer.name!r} may not go element by element"
     if config.halting.watches or config.halting.recalls:
         return f"halting rule {config.halting.name!r} looks at more than a step's output"
+    if not config.loss.alone:
+        return "its loss looks at more than a step's output and labels"
     if config.curriculum.stochastic_depth is not None:
         return "each seed draws its own depth of a step"
     if config.train.supervision_per_update > 1:

@@ -172,7 +172,8 @@ class Ahead:
             carry.steps.copy_(torch.where(carry.halted, 0, carry.steps))
         noise = Noise(trainer.noise)
         fresh = trainer.model.reset(carry.latent, carry.halted, noise)
-        now = replace(carry, latent=fresh, memory=forgotten(carry.memory, carry.halted))
+        memory = forgotten(carry.memory, carry.halted, noise)
+        now = replace(carry, latent=fresh, memory=memory)
         done = supervise(trainer.config, trainer.task, trainer.model, now, given, noise)
         if part.first:
             trainer.optimizer.zero_grad()

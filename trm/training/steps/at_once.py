@@ -23,7 +23,7 @@ def learns_at_once(config: Experiment, task: Task, model: TRM) -> bool:
     is right or when to halt, and not where the gradients of several steps are added.
     """
     plain = config.model.no_ACT_continue and type(config.halting) in (HaltingConfig, FixedHalting)
-    plain = plain and config.train.supervision_per_update == 1
+    plain = plain and config.loss.plain and config.train.supervision_per_update == 1
     return plain and not task.many_answers and learns(model, config.loss.loss_type)
 
 

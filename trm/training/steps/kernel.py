@@ -6,16 +6,25 @@ from dataclasses import replace
 
 from trm.device import Resolved
 from trm.errors import UserError
+from trm.learning.losses import LossConfig
 from trm.network.fused.library import NoLibraryError
 from trm.network.fused.step import unfit, use_fused
 from trm.network.model import TRM
 
 
-def with_kernel(resolved: Resolved, model: TRM, wanted: str, *, again: bool = False) -> Resolved:
+def with_kernel(
+    resolved: Resolved,
+    model: TRM,
+    wanted: str,
+    *,
+    loss: LossConfig | None = None,
+    again: bool = False,
+) -> Resolved:
     """The decisions with that for `kernel`, which the model follows from its next step on.
 
     Args:
         wanted: `auto`, `eager` or `fused`.
+        loss: what training computes of a step; None where nothing is trained.
         again: the run was begun before, as `wanted`. Where that is `fused` and there is no library
             here, it goes on eagerly rather than not at all.
 
@@ -25,6 +34,8 @@ def with_kernel(resolved: Resolved, model: TRM, wanted: str, *, again: bool = Fa
     reason = "as train.kernel says" if wanted == "eager" and not again else ""
     if wanted != "eager":
         reason = "train.compile is on" if resolved.compile else unfit(model)
+        if loss is not None and loss.residual_weight:
+            reason = reason or "it gives no gradient to the state, for loss.residual_weight"
         try:
             if not reason:
                 use_fused(model)

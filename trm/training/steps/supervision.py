@@ -12,7 +12,7 @@ from curricula.stage import Stage
 from trm.config import Experiment
 from trm.evaluation import right_rows
 from trm.learning.halting import Carry, continue_target, halt_from
-from trm.learning.losses import Losses, act_loss
+from trm.learning.losses import Losses, Past, act_loss, corrupted_targets
 from trm.learning.memory import remembered, seen
 from trm.network.model import TRM, Latent, Output
 from trm.network.noise import Noise
@@ -102,6 +102,16 @@ def supervise(
         halt_weight=given.halt_weight,
         weights=loss_weights(stage, steps, halted, given.table),
         exact=right_rows(task, carry.inputs, carry.labels, output.logits),
+        targets=corrupted_targets(
+            carry.labels,
+            carry.inputs,
+            steps,
+            given.limit,
+            config.loss,
+            carry.memory,
+            task.vocab_size,
+        ),
+        past=None if config.loss.alone else Past(carry.latent, carry.memory),
     )
-    memory = remembered(carry.memory, output)
+    memory = remembered(carry.memory, output, config.loss)
     return Supervised(latent, steps, halted, losses, output, memory)

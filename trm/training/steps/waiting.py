@@ -11,8 +11,8 @@ from torch import Tensor
 from curricula.stage import Stage
 from trm.evaluation import right_rows
 from trm.learning.halting import continue_target, halt, refill, wants_to_halt
-from trm.learning.losses import Losses, act_loss
-from trm.learning.memory import remembered, seen
+from trm.learning.losses import Losses, Past, act_loss, corrupted_targets
+from trm.learning.memory import draws, forgotten, remembered, seen
 from trm.learning.optimizers import clip_gradients
 from trm.network.model import Latent, Output
 from trm.network.noise import Noise
@@ -58,7 +58,7 @@ class Waiting:
         carry = trainer.carry
         steps = carry.steps + 1
         latent, output, halted, losses = self._supervise(stage, steps, place)
-        memory = remembered(carry.memory, output)
+        memory = remembered(carry.memory, output, trainer.config.loss)
         loss = self._learn(losses, compute, part)
         if loss is None:
             return
@@ -106,6 +106,16 @@ class Waiting:
             weights=loss_weights(stage, steps, halted),
             exact=right_rows(trainer.task, carry.inputs, carry.labels, output.logits),
             rows=place.of,
+            targets=corrupted_targets(
+                carry.labels,
+                carry.inputs,
+                steps,
+                stage.supervision_steps,
+                config.loss,
+                carry.memory,
+                trainer.task.vocab_size,
+            ),
+            past=None if config.loss.alone else Past(carry.latent, carry.memory),
             fused=trainer.resolved.kernel == "fused",
         )
         return latent, output, halted, losses
@@ -130,9 +140,11 @@ class Waiting:
         halted = trainer.ranks.whole(carry.halted, place.of).cpu().numpy()
         count = int(halted.sum())
         if not count:
+            # What is drawn and what has a gradient do not depend on whether a row begins.
             if trainer.config.model.initial_state != "fixed":
-                # What is drawn and what has a gradient do not depend on whether a row begins.
                 carry.latent = model.reset(carry.latent, carry.halted, noise)
+            if draws(carry.memory):
+                carry.memory = forgotten(carry.memory, carry.halted, noise)
             return
         # The whole batch's, from one stream: which row gets which does not depend on the processes.
         fresh = trainer.stream.take(count, trainer.stage.difficulty, trainer.stage.sources)

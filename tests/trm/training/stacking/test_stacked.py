@@ -70,8 +70,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
             "halt_weight": {"name": "linear", "start": 1.0, "end": 0.25},
         },
     },
-    "normed before, two networks, gated, the whole gradient": {
+    "normed before, two networks, gated, the whole gradient, smoothed, Brier, fixed halting": {
         **QUICK,
+        "loss.label_smoothing": 0.1,
+        "loss.z_loss": 1e-3,
+        "loss.halt_loss": "brier",
+        "halting": {"name": "fixed", "steps": 2},
         "model.norm": "pre",
         "model.separate_networks": True,
         "model.state_transfer": "gated",

@@ -49,6 +49,20 @@ KINDS: dict[str, dict[str, Any]] = {
     "one supervision step": {"model.halt_max_steps": 1},
     "halting where the answer comes again": {**MIXED, "halting": "cycle"},
     "halting where the state rests": {**MIXED, "halting": {"name": "residual", "threshold": 0.5}},
+    "a loss that compares with the step before": {
+        **MIXED,
+        "loss.halt_loss": "brier",
+        "loss.monotonic_weight": 0.1,
+        "loss.consistency_weight": 0.3,
+        "loss.residual_weight": 0.1,
+    },
+    "wrong targets at first, smoothed": {
+        **MIXED,
+        "loss.target_corruption": 0.4,
+        "loss.corrupt_with": "random",
+        "loss.label_smoothing": 0.1,
+        "loss.z_loss": 1e-3,
+    },
     "three steps to an update, cycles left out": {
         "curriculum.stochastic_depth": 0.5,
         "train.supervision_per_update": 3,
