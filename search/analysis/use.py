@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
+from typing import Any
 
 from search.analysis.node_use import workers_of
 from search.config.plan import Plan
@@ -149,14 +150,21 @@ def _silent(book: Book, note: DriverNote | None) -> list[Straggler]:
     said: list[tuple[float, int, str]] = []
     # All by the driver's clock, which need not be ours.
     then = datetime.fromisoformat(note.renewed).timestamp()
-    for worker in workers_of(note):
+    workers = workers_of(note)
+    for worker in workers:
         trial = book.trials.get(int(worker["trial"]))
         quiet = then - float(worker.get("at", then))
-        usual = _between_reports(book.trials.values(), trial)
+        # Of a process with several trials each counts its part of the seconds.
+        beside = sum(_process(one) == _process(worker) for one in workers)
+        usual = _between_reports(book.trials.values(), trial) * beside
         if trial is not None and usual and quiet > max(SILENT * usual, 60.0):
             words = f"has said nothing for {duration(quiet)}, on {worker.get('host')}"
             said.append((-quiet, trial.id, words))
     return [Straggler(number, words) for _, number, words in sorted(said)[:_SHOWN]]
+
+
+def _process(worker: Mapping[str, Any]) -> Any:
+    return (worker.get("node"), worker["pid"]) if "pid" in worker else worker["trial"]
 
 
 def _between_reports(trials: Iterable[Trial], trial: Trial | None) -> float:

@@ -8,6 +8,7 @@ import pty
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,30 @@ def test_who_is_slow_silent_or_in_trouble(run: Path) -> None:
     assert why[1].startswith("trains at 0.")
     assert why[1].endswith(" of the median speed")
     assert "slow, silent or in trouble:\n  trial" in status_text(run)
+
+
+@pytest.mark.parametrize(("pids", "silent"), [((7, 8, 9), {3}), ((7, 7, 9), set())])
+def test_one_of_several_in_a_process_is_silent_later(
+    run: Path, pids: tuple[int, ...], silent: set[int]
+) -> None:
+    with Ledger.open(run) as ledger:
+        row = ledger.curve(1)[0]
+        for _ in range(3):
+            trial = ledger.add_trial(stage="explore", params={}, config={"a": 1}, seed=5)
+            ledger.begin_attempt(trial.id)
+            ledger.acknowledge(trial.id, 1, {**row, "mark": 1, "compute": 1e9, "seconds": 25.0})
+        first = trial.id - 2
+        now = time.time()
+        workers = [
+            {"trial": first + n, "host": "a", "node": "a", "pid": pid, "at": now - 100.0 * (n == 0)}
+            for n, pid in enumerate(pids)
+        ]
+        with present_in(run) as presence:
+            presence.tells(lambda: {"workers": workers})
+            presence._write()
+            found = stragglers(read_book(run), read_note(files_in(run)))
+    quiet = {one.trial - first + 3 for one in found if "has said nothing" in one.why}
+    assert quiet == silent
 
 
 def test_an_older_run_has_a_cost(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from search.engine.attempts.running import Running
 from search.engine.workers import Worker
 from search.ledger.ledger import Ledger
@@ -37,3 +39,25 @@ def test_refusals_in_a_row_end_with_a_report(ledger: Ledger) -> None:
     running.refused["a"] += 2
     running.reported("a")
     assert running.refused["a"] == 0
+
+
+def test_of_a_common_model_each_repeats_its_part(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("search.engine.attempts.running.time.monotonic", lambda: clock[0])
+    running = Running()
+    for seed in (6, 7, 8):
+        ledger.add_trial(stage="explore", params={}, config={}, seed=seed)
+    for number in range(4):
+        running.open("a", ledger.trials[number], 1)
+    assert (len(running), len(running.live)) == (1, 4)
+    clock[0] += 8.0
+    crew = running.crew("a")
+    assert [running.unsaved(name) for name in crew] == [2.0] * 4
+    running.leave(crew[0])
+    assert running.crew("a") == crew[1:]
+    assert running.whose("a", 2) == crew[2]
+    assert running.whose("a", 0) is None
+    running.close("a")
+    assert (len(running), running.live) == (0, {})
