@@ -56,8 +56,9 @@ def explanation(result: Result, objective: Objective) -> list[str]:
         "  explored   the search's own score, which chose it and is therefore optimistic",
         *_of_depth(result),
         "  seeds      the scores themselves",
-        f"  promised   where one fresh seed falls with {sure} confidence, by {promised} seeds that "
-        "took no part in the choice",
+        f"  promised   where one fresh seed falls with {sure} confidence: about the mean of "
+        f"{promised} seeds that took no part in the choice, as wide as those and the race's seeds "
+        "fall apart",
     ]
     if result.race is not None and result.race.racing:
         lines.append(

@@ -45,6 +45,11 @@ class MethodLine:
         time: mean virtual time: seconds, or full runs one after another on a worker.
         trials: mean number of explore trials begun.
         best: mean true quality of the best recorded config.
+        defaults: mean true quality of the file's default values, or of the config nearest to them.
+        overtuned: share of the repetitions whose pick is truly worse than the defaults (Schneider,
+            Bischl and Feurer, "Overtuning in Hyperparameter Optimization", AutoML 2025,
+            arXiv 2506.19540, who call this severe). A truth of few seeds is itself uncertain, so
+            that of two equal configs either is the worse one in half of the repetitions.
         maximizes: whether more is better.
     """
 
@@ -56,6 +61,8 @@ class MethodLine:
     time: float
     trials: float
     best: float
+    defaults: float
+    overtuned: float
     maximizes: bool
 
 
@@ -151,8 +158,11 @@ def compare(
                     )
                 )
     objective = chosen[0].plan.objective
-    best = _mean([RecordedWorld(recording, split, objective).best() for split in splits])
-    return [_line(method, done[method.name], clock, best) for method in chosen]
+    worlds = [RecordedWorld(recording, split, objective) for split in splits]
+    best = _mean([world.best() for world in worlds])
+    params = recording.space.default()[0]
+    defaults = [world.truth(world.stands_for(params)) for world in worlds]
+    return [_line(method, done[method.name], clock, best, defaults) for method in chosen]
 
 
 def reseeded(plan: Plan, seed: int) -> Plan:
@@ -161,7 +171,14 @@ def reseeded(plan: Plan, seed: int) -> Plan:
     return replace(plan, sections=plan.sections.model_copy(update={"search": search}))
 
 
-def _line(method: Method, found: Sequence[Simulated], clock: ClockName, best: float) -> MethodLine:
+def _line(
+    method: Method,
+    found: Sequence[Simulated],
+    clock: ClockName,
+    best: float,
+    defaults: Sequence[float],
+) -> MethodLine:
+    merit = method.plan.objective.merit
     qualities = [simulated.quality for simulated in found]
     low, middle, high = (float(value) for value in np.quantile(qualities, [0.25, 0.5, 0.75]))
     budget = method.plan.budget
@@ -175,6 +192,10 @@ def _line(method: Method, found: Sequence[Simulated], clock: ClockName, best: fl
         time=time if clock == "seconds" else time / budget,
         trials=_mean([float(simulated.trials) for simulated in found]),
         best=best,
+        defaults=_mean(defaults),
+        overtuned=_mean(
+            [float(merit(q) < merit(d)) for q, d in zip(qualities, defaults, strict=True)]
+        ),
         maximizes=method.plan.objective.maximizes,
     )
 

@@ -32,7 +32,7 @@ from search.stats.averages import failure_rate, interquartile_mean, mean_interva
 from search.stats.intervals import Interval, for_each, prediction_interval, robust_scores
 from search.stats.odds import probability_of_best, probability_of_improvement
 from search.stats.pareto import front, spread_out
-from search.stats.spreads import cautious_spreads
+from search.stats.spreads import cautious_spreads, joined_spread
 from trm.errors import UserError
 
 __all__ = [
@@ -194,16 +194,29 @@ def confirmed_front(plan: Plan, candidates: Sequence[Finalist]) -> list[int]:
 
 
 def promise(
-    plan: Plan, book: Book, trials: Sequence[Trial], test: list[float], examples: int
+    plan: Plan,
+    book: Book,
+    trials: Sequence[Trial],
+    test: list[float],
+    examples: int,
+    raced: Sequence[Finalist] = (),
 ) -> Promise:
-    """What the promise seeds say of one fresh seed."""
+    """What the promise seeds say of one fresh seed: their mean, and how far seeds fall apart.
+
+    Args:
+        raced: the finalists, the one of these trials first: how far apart its seeds fell in the
+            race counts too, for these took part in the choice by their mean.
+    """
     objective, confidence = plan.objective, plan.sections.stability.confidence
     scores = [_score(trial) for trial in trials]
     share = plan.counted(examples)
-    interval = prediction_interval(scores, confidence, bounds=objective.bounds, examples=share)
+    own = raced[0].scores if raced else []
+    others = {candidate.trial: candidate.scores for candidate in raced[1:] if candidate.works}
+    spread = joined_spread(scores, own, others)
+    interval = prediction_interval(scores, confidence, objective.bounds, spread, share)
     mean = math.fsum(scores) / len(scores)
     fresh = _finite(interval, mean)
-    known = _finite(mean_interval(scores, confidence, objective.bounds, examples=share), mean)
+    known = _finite(mean_interval(scores, confidence, objective.bounds, spread, share), mean)
     failures = sum(not trial.completed for trial in trials)
     failing = failure_rate(failures, len(trials), confidence)
     return Promise(

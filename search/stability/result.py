@@ -13,10 +13,11 @@ from search.stats.race_rules import Ending
 
 RESULT_FILE = "result.json"
 _MEND = "`trm stability RUN` writes it again from the runs that are there"
-RESULT_VERSION = 5
+RESULT_VERSION = 6
 """2 added directions, fronts and values; 3 the race and the statistics over seeds; 4 what the race
 foresees, and bounds that hold for all candidates at once; 5 depth stability, and accuracy at a
-depth and breadth. A field that an older file lacks has its default."""
+depth and breadth; 6 makes the promise's spread of the race's seeds too. A field that an older file
+lacks has its default."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ class Promise:
         seeds: the seeds.
         scores: the objective on `valid`, one a seed.
         mean: their mean.
-        low: lower end of the prediction interval for one fresh seed.
+        low: lower end of the prediction interval for one fresh seed; its spread is of the race's
+            seeds too (before version 6, of these seeds alone).
         high: its upper end.
         test: exact accuracy on `test`, one a seed; looked at once.
         values: mean of every objective, as a candidate has them.

@@ -31,7 +31,7 @@ from search.stability.confirm import (
     rank,
 )
 from search.stability.confirm_race import ConfirmRace
-from search.stability.result import Promise, Result
+from search.stability.result import Finalist, Promise, Result
 from search.sweep.early_reference import EarlyReference
 from trm.checkpoint import load_model
 from trm.evaluation import evaluate, subset
@@ -194,7 +194,9 @@ class SweepStages:
         self._running += len(begun)
         waiting = [trial for trial in trials if trial.id not in begun]
         yield FixedTrials(waiting, objective, self.floor)
-        promises = self._promise(promised, examples), self._promise(reference, examples)
+        # Of the winner the race has told how far seeds fall apart; of the reference recipe not.
+        own = self._promise(promised, examples, candidates)
+        promises = own, own if promised == reference else self._promise(reference, examples)
         self.result = Result(
             winner=winner.id,
             objective=objective.column,
@@ -219,8 +221,10 @@ class SweepStages:
         promised = 2 * section.promise_seeds - self._early.done
         return self._meter.leaves_room(section.runs() + promised)
 
-    def _promise(self, trials: Sequence[Trial], examples: int) -> Promise:
-        return promise(self.plan, self.ledger, trials, self._test(trials), examples)
+    def _promise(
+        self, trials: Sequence[Trial], examples: int, raced: Sequence[Finalist] = ()
+    ) -> Promise:
+        return promise(self.plan, self.ledger, trials, self._test(trials), examples, raced)
 
     def _test(self, trials: Sequence[Trial]) -> list[float]:
         """Exact accuracy on `test` of each trial, looked at once and then kept in `test.json`."""

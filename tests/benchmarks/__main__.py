@@ -18,6 +18,7 @@ NAMES = (
     "diagnostics",
     "racing",
     "coverage",
+    "promised",
     "startup",
     "busy",
     "scale",

@@ -142,19 +142,21 @@ def _recorded(recording: Recording) -> str:
 
 def _table(lines: list[MethodLine], clock: str) -> str:
     """The true quality of what each method picks, best mean first."""
-    width = max(len(line.method) for line in lines)
+    best, defaults = "the best recorded config", "the file's default values"
+    width = max(len(defaults), *(len(line.method) for line in lines))
     time = "time" if clock == "seconds" else "runs one after another"
     rows = [
-        f"{'':<{width}}  true quality of the pick        compute  {time}",
-        f"{'':<{width}}  mean   quartiles               (full runs)     trials",
+        f"{'':<{width}}  true quality of the pick    overtuned      compute  {time}",
+        f"{'':<{width}}  mean   quartiles                       (full runs)     trials",
     ]
     for line in sorted(lines, key=lambda line: line.quality, reverse=lines[0].maximizes):
         low, middle, high = line.quartiles
         clocked = f"{line.time:,.0f} s" if clock == "seconds" else f"{line.time:,.1f}"
         rows.append(
             f"{line.method:<{width}}  {line.quality:.3f}  {low:.3f} {middle:.3f} {high:.3f}"
-            f"  {line.compute:11.1f}  {clocked:>10}  {line.trials:6.1f}"
+            f"  {line.overtuned:9.0%}  {line.compute:11.1f}  {clocked:>10}  {line.trials:6.1f}"
         )
-    best = lines[0].best
-    rows.append(f"{'the best recorded config':<{width}}  {best:.3f}")
+    rows.append(f"{best:<{width}}  {lines[0].best:.3f}")
+    rows.append(f"{defaults:<{width}}  {lines[0].defaults:.3f}")
+    rows.append("overtuned: sweeps whose pick is truly worse than the default values")
     return "\n".join(rows)

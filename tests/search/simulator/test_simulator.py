@@ -179,3 +179,28 @@ def test_steps_of_a_full_run_must_be_known(recording: Recording) -> None:
     without = replace(recording, params=recording.params[1:])
     with pytest.raises(UserError, match="full_steps"):
         plan_of(without, {"search": {"scheduler": scheduler}})
+
+
+def test_sweeps_that_pick_what_is_worse_than_the_defaults_are_counted(
+    recording: Recording,
+) -> None:
+    chosen = methods(recording, schedulers=["none"], samplers=["random"])
+    assert recording.params[0] == recording.space.default()[0]
+    rounds = splits(recording.seeds, 8)
+    line, _ = compare(recording, chosen, rounds, workers=4, compute=24)
+    objective = plan_of(recording).objective
+    truths = [recording.quality(0, split.truth, objective) for split in rounds]
+    assert line.defaults == pytest.approx(np.mean(truths))
+    worse = [q < d for q, d in zip(line.qualities, truths, strict=True)]
+    assert line.overtuned == np.mean(worse) < 1
+    # Where the default values are the best that there is, whatever else is picked is overtuned.
+    runs = {
+        key: replace(run, rows=[{**r, "exact_accuracy": 1.0} for r in run.rows])
+        if key[0] == 0 and key[1] in (3, 4, 5)
+        else run
+        for key, run in recording.runs.items()
+    }
+    line, _ = compare(
+        replace(recording, runs=runs), chosen, [SPLIT, SPLIT], workers=4, compute=24
+    )  # fmt: skip
+    assert line.overtuned == 1.0

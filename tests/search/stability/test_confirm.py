@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from search.ledger.trial import Trial
 from search.stability.confirm import finalists, promise, promise_trials, rank
 from search.stability.confirm_race import ConfirmRace
 from search.stats.intervals import prediction_interval
+from search.stats.spreads import Spread
 from tests.support.planned import planned
 
 TREE: dict[str, Any] = {
@@ -118,6 +120,19 @@ def test_promises_come_from_seeds_of_their_own(plan: Plan, ledger: Ledger) -> No
     assert (result.low, result.high) == (interval.low, interval.high)
     assert result.mean == pytest.approx(0.85)
     assert result.test_mean == pytest.approx(0.7)
+    finish(ledger, confirm_trials(plan, ledger),
+           {winner.id: [0.9, 0.8, 0.7], 2: [0.5, 0.5, 0.8], 4: [0.4, 0.5, 0.6]})  # fmt: skip
+    raced = rank(plan, ledger, examples=1000)
+    assert raced[0].trial == winner.id
+    known = promise(plan, ledger, promised, [0.7] * 3, 1000, raced)
+    assert known.mean == result.mean, "the race has no say in it"
+    # Squares: 0.005 of the promise, half of the race's 0.02; the others' (0.06 + 0.02) / 4 as one.
+    interval = prediction_interval(
+        [0.8, 0.9, 0.85], 0.9, spread=Spread(math.sqrt(0.035 / 4), 4), examples=1000
+    )
+    assert (known.low, known.high) == pytest.approx((interval.low, interval.high))
+    assert known.mean_low is not None
+    assert known.low < known.mean_low < known.mean
 
 
 def test_the_reference_recipe_as_the_winner_is_not_run_twice(plan: Plan, ledger: Ledger) -> None:

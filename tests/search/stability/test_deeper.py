@@ -15,7 +15,15 @@ from search.config.plan import Plan
 from search.ledger.ledger import Ledger
 from search.ledger.trial import Trial
 from search.stability.deeper import depth_loss, thought_promise
-from search.stability.result import RESULT_FILE, DepthLoss, Finalist, Promise, Result, read_result
+from search.stability.result import (
+    RESULT_FILE,
+    RESULT_VERSION,
+    DepthLoss,
+    Finalist,
+    Promise,
+    Result,
+    read_result,
+)
 from search.stats.intervals import prediction_interval
 from tests.support.damaged import finished_run
 from tests.support.planned import planned
@@ -116,7 +124,7 @@ def test_it_is_kept_and_printed(old: Path, plan: Plan, ledger: Ledger, tmp_path:
     folder = finished_run(tmp_path / "kept")
     changed.save(folder)
     assert known(folder) == changed
-    assert json.loads((folder / RESULT_FILE).read_text())["schema_version"] == 5
+    assert json.loads((folder / RESULT_FILE).read_text())["schema_version"] == RESULT_VERSION
     text = result_text(read_plan(old), changed, read_trials(old))
     head, first = text.splitlines()[1:3]
     assert "lost16x" in head

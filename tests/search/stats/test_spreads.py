@@ -10,6 +10,7 @@ import pytest
 from search.stats.spreads import (
     Spread,
     cautious_spreads,
+    joined_spread,
     pooled_spread,
     resolution_sd,
     shrunken_spreads,
@@ -82,3 +83,20 @@ def test_resolution_sd_by_hand() -> None:
     assert resolution_sd(1.0, 10) == pytest.approx(math.sqrt(11 / 12 * 1 / 12 / 10))
     assert resolution_sd(0.5, 10_000) == pytest.approx(0.005)
     assert resolution_sd(0.0, 100) == pytest.approx(resolution_sd(1.0, 100))
+
+
+def test_joined_spread_is_numpys_about_each_sets_own_mean() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        promised, raced = (rng.normal(mean, 0.1, n).tolist() for mean, n in ((0.5, 3), (0.9, 5)))
+        others = {key: rng.normal(0, 0.3, n).tolist() for key, n in enumerate((3, 1, 2))}
+        squares = 3 * np.var(promised) + 0.5 * 5 * np.var(raced)
+        prior = (3 * np.var(others[0]) + 2 * np.var(others[2])) / 3
+        found = joined_spread(promised, raced, others)
+        assert found == Spread(pytest.approx(math.sqrt((prior + squares) / 5)), 5)
+        moved = [score + 0.3 for score in raced]
+        assert joined_spread(promised, moved, others).sd == pytest.approx(found.sd)
+        alone = joined_spread(promised, [], {})
+        assert alone == Spread(pytest.approx(np.std(promised, ddof=1)), 2)
+    assert joined_spread([0.5], [0.9], {"b": [0.4]}) == Spread(0.0, 0)
+    assert joined_spread([0.5], [0.9], {"b": [0.4, 0.6]}).df == 1
