@@ -17,6 +17,7 @@ WRITTEN = (
     "curricula",
     "schedulers",
     "stability",
+    "depth-and-breadth",
     "report",
     "export",
     "clusters",
