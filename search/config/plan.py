@@ -31,6 +31,7 @@ from search.ledger.seal import DamagedError, check_text, seal_text
 from search.ledger.storage import Place
 from search.objectives.constraint import Constraint
 from search.objectives.objective import Objective
+from search.schedulers.learned import LearnedConfig
 from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import EarlyStoppingConfig, Mode, Scheduler, starts_slowly
 from search.space.space import Space, Tree
@@ -204,6 +205,16 @@ class Plan:
     def stops_early(self) -> bool:
         """Whether the scheduler's decisions can be asked for: a foreign plug-in's cannot."""
         return isinstance(self.sections.search.scheduler, EarlyStoppingConfig)
+
+    @property
+    def learns_from_runs(self) -> bool:
+        """Whether the search learns from every seed and every curve, which are then kept in memory
+        as it runs.
+        """
+        search = self.sections.search
+        return isinstance(search.scheduler, LearnedConfig) or search.sampler.sees_runs(
+            self.space, len(search.objective), self.wanted
+        )
 
     @property
     def early_stopping(self) -> EarlyStoppingConfig:

@@ -45,7 +45,7 @@ class EarlyStopping:
         self._running: set[int] = set()
         self._paused: set[int] = set()
         self._rungs: dict[int, dict[int, float]] = {}
-        undecided = []
+        self._undecided: list[tuple[Trial, dict[str, Any]]] = []
         explored = {trial.id: trial for trial in trials}
         for trial_id, rows in book.curves() if explored else ():
             trial = explored.get(trial_id)
@@ -54,15 +54,25 @@ class EarlyStopping:
             self.add(trial)
             row = self._restore(trial, rows)
             if row is not None:
-                undecided.append((trial, row))
-        for trial, row in undecided:
+                self._undecided.append((trial, row))
+        self.unfinished: deque[Trial] = deque()
+
+    def settle(self) -> list[Trial]:
+        """Decide on the reports on which a killed driver had stored no decision, before anything
+        else; the trials that end by it.
+        """
+        ended = []
+        for trial, row in self._undecided:
             decision = self.on_report(trial, row)
             if decision == "stop":
                 self._end(trial)
+                ended.append(trial)
             elif decision == "pause":
-                book.forget_checkpoints(trial.id, trial.checkpoint)
-                book.pause(trial.id)
-        self.unfinished = deque(t for t in self.trials if not t.ended and not t.paused)
+                self._book.forget_checkpoints(trial.id, trial.checkpoint)
+                self._book.pause(trial.id)
+        self._undecided.clear()
+        self.unfinished.extend(t for t in self.trials if not t.ended and not t.paused)
+        return ended
 
     def add(self, trial: Trial) -> int:
         """Take in a trial; its number."""
@@ -127,6 +137,11 @@ class EarlyStopping:
     def waiting(self) -> bool:
         """Whether any trial waits."""
         return bool(self._paused)
+
+    @property
+    def paused(self) -> list[int]:
+        """Numbers of the trials that wait."""
+        return sorted(self._numbers[trial_id] for trial_id in self._paused)
 
     def _waiting(self, number: int) -> Trial:
         waiting = {self._numbers[trial_id] for trial_id in self._paused}

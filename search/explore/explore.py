@@ -11,14 +11,18 @@ from search.config.plan import Plan
 from search.explore.asks import Asks
 from search.explore.candidates import aggregated, explored_one, last_rows
 from search.explore.early_stopping import EarlyStopping
+from search.explore.evidence import Evidence
 from search.explore.further_seeds import FurtherSeeds
+from search.explore.guide import ValueGuide
 from search.explore.warm_start import Warm
 from search.ledger.book import Book
 from search.ledger.trial import Trial
 from search.logs.optuna_journal import Entry, StudyLog
 from search.objectives.outcome import FAILURES
+from search.samplers.base import draw_seed
 from search.samplers.history import History, PastTrial
 from search.samplers.soundness import next_draw
+from search.schedulers.learned import Learned, LearnedConfig
 from search.schedulers.scheduler import Decision
 from search.space.space import Draw
 from trm.errors import UserError
@@ -55,10 +59,12 @@ class Explore:
         self._book = book
         self._may_draw = may_draw
         self._closed = False
+        self._log: StudyLog | None = None
         explored = [t for t in book.trials.values() if t.explores]
         firsts = [trial for trial in explored if trial.candidate == trial.id]
+        scheduler = plan.scheduler()
         self._steering = EarlyStopping(
-            plan.early_stopping, plan.scheduler(), book, firsts, self.score, floor
+            plan.early_stopping, scheduler, book, firsts, self.score, floor
         )
         self._trials = self._steering.trials
         self._feasible = sum(not trial.infeasible for trial in self._trials)
@@ -67,8 +73,23 @@ class Explore:
         self._last = last_rows(plan, book, explored)
         start = start or Warm()
         self._first = start.first or (plan.space.default()[0],)
+        self._evidence = Evidence(plan) if plan.learns_from_runs else None
+        if self._evidence is not None:
+            known = {trial.id for trial in explored}
+            for trial_id, rows in book.curves():
+                for row in rows if trial_id in known else ():
+                    self._evidence.note(trial_id, row)
+            for trial in explored:
+                if trial.paused:
+                    self._evidence.wait(trial.id)
         self._history = self._rebuild_history(start)
-        self._log = None if study_path is None else self._rebuild_log(study_path, start)
+        self._guide: ValueGuide | None = None
+        if isinstance(scheduler, Learned):
+            scheduler.guide = self._guide = self._made_guide()
+        for trial in self._steering.settle():
+            self._tell(trial)
+        if study_path is not None:
+            self._log = self._rebuild_log(study_path, start)
         self._last = {
             t.id: self._last[t.id] for t in explored if t.id in self._last and self._open(t)
         }
@@ -91,7 +112,9 @@ class Explore:
         if (seed := self._further.next()) is not None:
             return seed
         if (promoted := self._steering.promote()) is not None:
-            return promoted
+            return self._gone_on(promoted)
+        if (seed := self._reseeded()) is not None:
+            return seed
         for _ in range(_MOST_INFEASIBLE):
             if self._drawn():
                 return self._finish()
@@ -126,9 +149,16 @@ class Explore:
         """Whether a trial goes on after an acknowledged report."""
         if self.plan.needs_rows:
             self._last[trial.id] = row
+        if self._evidence is not None:
+            self._evidence.note(trial.id, row)
+            self._see(self._book.trials[trial.candidate])
         if trial.candidate != trial.id:
             return "continue"
-        return self._steering.on_report(trial, row)
+        decision = self._steering.on_report(trial, row)
+        if decision == "pause" and self._evidence is not None:
+            self._evidence.wait(trial.id)
+            self._see(trial)
+        return decision
 
     def on_end(self, trial: Trial) -> None:
         """Tell the scheduler how a trial ended, and the sampler once its config has."""
@@ -142,16 +172,58 @@ class Explore:
         if self._log is not None:
             self._log.close()
 
+    def _see(self, first: Trial) -> None:
+        """Let those who learn from curves see how far a config has come."""
+        assert self._evidence is not None
+        runs = self._evidence.runs(self._further.of(first))
+        self._history.see(self._steering.number(first), runs)
+
     def _tell(self, trial: Trial) -> None:
         assert trial.ended
-        self._history.end(self._record(trial))
+        record = self._record(trial)
+        if record.number in self._history.running:
+            self._history.end(record)
+        else:
+            self._history.amend(record)
         self._mirror(trial)
-        for seed in self._further.of(trial):
-            self._last.pop(seed.id, None)
+        if self._guide is None:  # else more seeds may follow, and they are judged together
+            for seed in self._further.of(trial):
+                self._last.pop(seed.id, None)
 
     def _mirror(self, trial: Trial) -> None:
         if self._log is not None:
             self._log.update(self._entry(trial))
+
+    def _made_guide(self) -> ValueGuide:
+        search = self.plan.sections.search
+        return ValueGuide(
+            self._history,
+            self.plan.space,
+            entropy=lambda: draw_seed(search.seed, len(self._trials)),
+            share=lambda number: self._trials[number].compute / self.plan.budget,
+            may_draw=lambda: not self._drawn(),
+            may_reseed=self._may_reseed,
+        )
+
+    def _may_reseed(self) -> bool:
+        """Whether there is room for one more run, beside those of configs yet to be drawn."""
+        scheduler = self.plan.early_stopping
+        if not isinstance(scheduler, LearnedConfig) or not scheduler.reseed:
+            return False
+        begun = sum(t.compute for t in self._book.trials.values() if t.explores)
+        return not self._drawn() and begun / self.plan.budget + 1 <= self.plan.wanted
+
+    def _reseeded(self) -> Trial | None:
+        """A further seed of a config, if that is worth most now."""
+        if self._guide is None or len(self._trials) < len(self._first):
+            return None
+        kind, number = self._guide.action(self._steering.paused)
+        if kind != "reseed":
+            return None
+        first = self._trials[number]
+        seed = self._further.add(first)
+        self._see(first)
+        return seed
 
     def _drawn(self) -> bool:
         """Whether no new config will come."""
@@ -172,6 +244,13 @@ class Explore:
         trial, ended = self._steering.finish()
         for given_up in ended:
             self._tell(given_up)
+        return None if trial is None else self._gone_on(trial)
+
+    def _gone_on(self, trial: Trial) -> Trial:
+        """Note that a trial does not wait any more."""
+        if self._evidence is not None:
+            self._evidence.go_on(trial.id)
+            self._see(trial)
         return trial
 
     def proposal(self) -> tuple[Draw, bool]:
@@ -207,7 +286,8 @@ class Explore:
 
     def _rebuild_history(self, start: Warm) -> History:
         directions = [objective.resolved_direction for objective in self.plan.objectives]
-        return History(directions, start.records, map(self._record, self._trials))
+        records = map(self._record, self._trials)
+        return History(directions, start.records, records, self.plan.objective.bounds)
 
     def _rebuild_log(self, path: Path, start: Warm) -> StudyLog:
         origins = zip(start.records, start.origins, strict=True)
@@ -231,7 +311,8 @@ class Explore:
         values: tuple[float, ...] = ()
         violations: Mapping[str, float] = {}
         if outcome == "completed":
-            found = explored_one(self.plan, seeds, self._last)
+            ended = [seed for seed in seeds if seed.ended]
+            found = explored_one(self.plan, ended, self._last)
             values, violations = tuple(found.values.values()), found.violations
         elif outcome in FAILURES:
             values = tuple(o.worst(self.floor) for o in self.plan.objectives)
@@ -246,6 +327,7 @@ class Explore:
             rungs={} if several else self._steering.rungs(number),
             violations=violations,
             progress=trial.compute / self.plan.budget,
+            runs=() if self._evidence is None else self._evidence.runs(seeds),
         )
 
     def _entry(self, trial: Trial) -> Entry:

@@ -21,7 +21,11 @@ class FurtherSeeds:
     def __init__(self, plan: Plan, book: Book) -> None:
         self._plan = plan
         self._book = book
-        self._trials = runs_by_config(book.trials) if plan.seeds > 1 else {}
+        self._trials = {
+            number: seeds
+            for number, seeds in runs_by_config(book.trials).items()
+            if plan.seeds > 1 or len(seeds) > 1
+        }
         for seeds in self._trials.values():
             # A driver that died in here had stored some of them.
             self._fill(seeds)
@@ -52,23 +56,29 @@ class FurtherSeeds:
         """Further seeds that could start now."""
         return len(self._waiting)
 
+    def add(self, first: Trial) -> Trial:
+        """One more seed of a config than were planned, to start now."""
+        seeds = self._trials.setdefault(first.id, [first])
+        seeds.append(self._seed(first, len(seeds)))
+        self._open += 1
+        return seeds[-1]
+
     def of(self, first: Trial) -> list[Trial]:
         """All trials of a config, by that of its first seed."""
         return self._trials.get(first.id, [first])
 
     def complete(self, first: Trial) -> bool:
-        """Whether a config has ended with all its seeds."""
-        seeds = self.of(first)
+        """Whether a config has ended with all seeds that were planned; more may be under way."""
         wanted = self._plan.seeds if first.completed else 1
-        return len(seeds) >= wanted and all(trial.ended for trial in seeds)
+        return first.ended and sum(trial.ended for trial in self.of(first)) >= wanted
 
     def on_end(self, trial: Trial) -> bool:
         """Take in that a trial has ended; whether its whole config has."""
-        if self._plan.seeds == 1:
-            return True
         first = self._book.trials[trial.candidate]
         if trial is not first:
             self._open -= 1
+        elif self._plan.seeds == 1:
+            return True
         seeds = self._trials.setdefault(first.id, [first])
         known = len(seeds)
         self._fill(seeds)
@@ -77,15 +87,13 @@ class FurtherSeeds:
         return self.complete(first)
 
     def _fill(self, seeds: list[Trial]) -> None:
-        first = seeds[0]
-        if not first.completed:
-            return
-        for index in range(len(seeds), self._plan.seeds):
-            seed = first.seed + EXPLORE_SEEDS + index - 1
-            config = {**first.config, "train": {**first.config["train"], "seed": seed}}
-            seeds.append(
-                self._book.add_trial(
-                    stage="explore", candidate=first.id, params=first.params, config=config,
-                    seed=seed,
-                )
-            )  # fmt: skip
+        if seeds[0].completed:
+            for index in range(len(seeds), self._plan.seeds):
+                seeds.append(self._seed(seeds[0], index))
+
+    def _seed(self, first: Trial, index: int) -> Trial:
+        seed = first.seed + EXPLORE_SEEDS + index - 1
+        config = {**first.config, "train": {**first.config["train"], "seed": seed}}
+        return self._book.add_trial(
+            stage="explore", candidate=first.id, params=first.params, config=config, seed=seed
+        )

@@ -18,7 +18,7 @@ from search.ledger.storage import Place, place
 from search.ledger.trial import Row, Trial
 from search.objectives.constraint import violations
 from search.objectives.outcome import failed
-from search.samplers.history import PastTrial
+from search.samplers.history import PastRun, PastTrial
 from search.schedulers.rungs import highest
 from search.space.space import Params
 from trm.errors import UserError
@@ -81,11 +81,17 @@ def warm_of(stored: Mapping[str, Any]) -> Warm:
                 **record,
                 "values": tuple(record["values"]),
                 "rungs": {int(step): score for step, score in record["rungs"].items()},
+                "runs": tuple(map(_run_of, record.get("runs", ()))),
             }
         )
         for record in stored["records"]
     )
     return Warm(tuple(stored["first"]), records, tuple(stored["origins"]), tuple(stored["notes"]))
+
+
+def _run_of(stored: Mapping[str, Any]) -> PastRun:
+    curve = {int(step): row for step, row in stored["curve"].items()}
+    return PastRun(**{**stored, "curve": curve})
 
 
 def write_start(folder: Place, warm: Warm) -> None:

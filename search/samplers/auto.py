@@ -48,6 +48,9 @@ class AutoConfig(SamplerConfig):
     def check(self, space: Space, objectives: int, trials: int) -> None:
         self.chosen(space, objectives, trials).check(space, objectives, trials)
 
+    def sees_runs(self, space: Space, objectives: int, trials: int) -> bool:
+        return self.chosen(space, objectives, trials).sees_runs(space, objectives, trials)
+
     def draw(self, history: History, space: Space, seed: int, trials: int) -> Draw:
         initial = self.first(space, trials)
         if history.learned < initial:

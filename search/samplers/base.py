@@ -45,6 +45,10 @@ class SamplerConfig(Component):
         """How many different candidates there can be; None for any number."""
         return int(space.size) if math.isfinite(space.size) else None
 
+    def sees_runs(self, space: Space, objectives: int, trials: int) -> bool:
+        """Whether draws depend on the seeds and curves of candidates (`PastTrial.runs`)."""
+        return False
+
     def exhausted(self, history: History, space: Space) -> bool:
         """Whether every candidate that there can be was drawn."""
         size = self.size(space)

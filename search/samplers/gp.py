@@ -45,6 +45,9 @@ class GpConfig(LearningSamplerConfig):
                 f"takes at most {MOST_OBJECTIVES} objectives, not {objectives}: use tpe or nsga3",
             )  # fmt: skip
 
+    def sees_runs(self, space: Space, objectives: int, trials: int) -> bool:
+        return objectives == 1
+
     def model(self, history: History, space: Space, entropy: int) -> Draw:
         if len(history.directions) == 1:
             from search.samplers.gaussian.proposal import proposed

@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from search.objectives.objective import Direction
 from search.objectives.outcome import FAILURES, OUTCOMES
+
+UNBOUNDED = (-math.inf, math.inf)
+OBJECTIVE = "objective"
+"""The name of the first objective in a run's curve."""
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """One seed of a candidate, as far as it has come.
+
+    Attributes:
+        outcome: one of `OUTCOMES`; None while it runs or waits.
+        value: the first objective at its end, of a completed one.
+        curve: what its reports say, by a step that means the same fidelity in every run; by the
+            name of a column, the first objective's among them.
+        paused: whether it waits, so that nothing more of it comes by itself.
+    """
+
+    outcome: str | None = None
+    value: float | None = None
+    curve: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -25,6 +47,8 @@ class PastTrial:
             record; of a single objective, in its direction.
         violations: by constraint, above 0 if a completed candidate violates it.
         progress: the share of its budget that it has had.
+        runs: its seeds, where they are known one by one; samplers that do not ask for them see the
+            values alone.
     """
 
     number: int
@@ -34,6 +58,7 @@ class PastTrial:
     rungs: Mapping[int, float] = field(default_factory=dict)
     violations: Mapping[str, float] = field(default_factory=dict)
     progress: float = 0.0
+    runs: tuple[PastRun, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -60,17 +85,19 @@ class PastTrial:
 class History:
     """The candidates of one sweep, by number, and those of other runs that compare with them.
 
-    It grows by `begin` and `end`. Draws depend on what it holds, not on when it came to hold it:
-    one that is rebuilt from its records gives the same draws.
+    It grows by `begin`, `see` and `end`. Draws depend on what it holds, not on when it came to hold
+    it: one that is rebuilt from its records gives the same draws.
 
     Attributes:
         directions: whether more or less of each objective is better.
+        bounds: the least and the greatest value that the first objective can have.
         warm: records from other runs; their numbers are negative.
         records: one a candidate; a record's number is its index.
         ended: the warm records and those that have ended, in the order in which they did.
         learned: how many of them say anything about their parameters.
         running: numbers of those that have not.
         views: what samplers derive from the records and keep; nothing that is not derived.
+        version: how often it has changed.
     """
 
     def __init__(
@@ -78,6 +105,7 @@ class History:
         directions: Iterable[Direction] = ("maximize",),
         warm: Iterable[PastTrial] = (),
         records: Iterable[PastTrial] = (),
+        bounds: tuple[float, float] = UNBOUNDED,
     ) -> None:
         """
         Args:
@@ -87,6 +115,8 @@ class History:
             ValueError: the numbers have gaps, or a record makes no sense.
         """
         self.directions: tuple[Direction, ...] = tuple(directions)
+        self.bounds = bounds
+        self.version = 0
         self.warm = tuple(sorted(warm, key=lambda record: record.number))
         self.records: list[PastTrial] = []
         self.ended: list[PastTrial] = []
@@ -103,13 +133,35 @@ class History:
             self.begin(record.params)
             if record.outcome is not None:
                 self.end(record)
+            elif record.runs:
+                self.see(number, record.runs)
 
     def begin(self, params: Mapping[str, Any]) -> int:
         """A new candidate runs; gives its number."""
         number = len(self.records)
         self.records.append(PastTrial(number, dict(params)))
         self.running[number] = None
+        self.version += 1
         return number
+
+    def see(self, number: int, runs: Iterable[PastRun]) -> None:
+        """How far a candidate's seeds have come, in place of what was known of them."""
+        before = self.records[number]
+        self.records[number] = replace(before, runs=tuple(runs))
+        if before.outcome is not None:
+            self.ended[self._place_of(before)] = self.records[number]
+        self.version += 1
+
+    def amend(self, record: PastTrial) -> None:
+        """Further seeds of a candidate that had ended: its record anew."""
+        self._require_sense(record)
+        assert record.number not in self.running, record
+        before = self.records[record.number]
+        self.records[record.number] = record
+        self.ended[self._place_of(before)] = record
+        self.learned += record.counts - before.counts
+        self.views.clear()
+        self.version += 1
 
     def end(self, record: PastTrial) -> None:
         """A candidate has ended, once.
@@ -127,6 +179,10 @@ class History:
         self._take(record)
         del self.running[record.number]
         self.records[record.number] = record
+        self.version += 1
+
+    def _place_of(self, record: PastTrial) -> int:
+        return next(place for place, one in enumerate(self.ended) if one is record)
 
     def _take(self, record: PastTrial) -> None:
         self._require_sense(record)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from search.schedulers.asha import AshaConfig
 from search.schedulers.halving import HalvingConfig
 from search.schedulers.hyperband import HyperbandConfig
+from search.schedulers.learned import LearnedConfig
 from search.schedulers.median import MedianConfig
 from search.schedulers.none import NoSchedulerConfig
 from search.schedulers.pbt import PbtConfig
@@ -18,6 +19,7 @@ SCHEDULERS: dict[str, type[SchedulerConfig]] = {
     "asha": AshaConfig,
     "hyperband": HyperbandConfig,
     "halving": HalvingConfig,
+    "learned": LearnedConfig,
     "median": MedianConfig,
     "none": NoSchedulerConfig,
     "pbt": PbtConfig,

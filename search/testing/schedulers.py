@@ -121,6 +121,7 @@ class _Source:
         trials = list(book.trials.values())
         scheduler = config.build(slow_start=False)
         self.steering = EarlyStopping(config, scheduler, book, trials, self.score, FLOOR)
+        self.steering.settle()
         self.book = book
 
     def next(self) -> Trial | None:

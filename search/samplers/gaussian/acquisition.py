@@ -42,10 +42,21 @@ def log_expected_improvement(mean: FloatArray, deviation: FloatArray, best: floa
     return found + np.log(deviation)
 
 
+def moved(deviation: FloatArray, noise: FloatArray) -> FloatArray:
+    """How far a noisy value moves the mean, as a standard deviation: s^2 / sqrt(s^2 + noise).
+
+    Frazier, Powell and Dayanik, "The Knowledge-Gradient Policy for Correlated Normal Beliefs",
+    INFORMS Journal on Computing 21 (2009), equation 8.
+    """
+    variance = np.square(deviation)
+    return np.asarray(variance / np.sqrt(variance + noise))
+
+
 def most_promising(
     process: GaussianProcess, encoding: Encoding, seen: FloatArray, rng: np.random.Generator
-) -> FloatArray:
-    """The row of shares of highest expected improvement over the best mean, of those not yet seen.
+) -> tuple[FloatArray, float]:
+    """The row of shares from which most is expected, of those not yet seen, and the logarithm of
+    what is: by how much a run there raises the best mean.
 
     Args:
         seen: rows of shares of all candidates so far, running ones too.
@@ -64,7 +75,7 @@ def most_promising(
         further = encoding.mutated(rng, np.repeat(chosen, _NEAR // 2, axis=0), scale, 1.0)
         rows = np.concatenate([chosen, further])
         chosen, values = _best_of(process, encoding, rows, best, known)
-    return np.asarray(chosen[int(values.argmax())])
+    return np.asarray(chosen[int(values.argmax())]), float(values.max())
 
 
 def _best_of(
@@ -76,7 +87,8 @@ def _best_of(
 ) -> tuple[FloatArray, FloatArray]:
     """The few rows of highest value, none of them known unless all are."""
     points = encoding.points(rows)
-    values = log_expected_improvement(*process.posterior(points), best)
+    mean, deviation = process.posterior(points)
+    values = log_expected_improvement(mean, moved(deviation, process.noise(mean)), best)
     old = [np.round(point, 9).tobytes() in known for point in points]
     values = np.where(old, -math.inf, values)
     order = np.argsort(-values, kind="stable")[: 2 * _LEADERS]

@@ -24,6 +24,10 @@ Dimensions" (ICML 2024, arXiv 2402.02229, section 5), whose wider prior around l
 parameter that the best candidates share for one that does not matter."""
 _NOISE_MEAN, _NOISE_SPREAD = -3.5, 1.5
 """Of the log noise variance's prior, in units of the targets' variance."""
+_SLOPE_SPREAD = 0.2
+"""Of the prior, around 0, of how the log noise variance rises with the function's level."""
+_MOST_LEVEL = 2.0
+"""How far from the mean, in deviations, a level counts as such."""
 _SIGNAL_SPREAD = 0.5
 """Of the log signal variance's prior around 0."""
 _LOW_SCALE, _HIGH_SCALE = -4.0, 5.0
@@ -38,13 +42,21 @@ class Fit:
 
     Attributes:
         scales: a length scale for each parameter.
-        noise: variance of the targets' noise, in units of their variance.
+        noise: variance of the targets' noise where the function has its mean, in units of their
+            variance.
         signal: variance of the function, likewise.
+        slope: what the noise's logarithm rises by for each deviation of the function.
     """
 
     scales: FloatArray
     noise: float
     signal: float
+    slope: float = 0.0
+
+    def noise_at(self, levels: FloatArray) -> FloatArray:
+        """Noise variance where the function has these levels, in deviations from the mean."""
+        near = np.clip(levels, -_MOST_LEVEL, _MOST_LEVEL)
+        return np.asarray(self.noise * np.exp(self.slope * near))
 
 
 class GaussianProcess:
@@ -54,6 +66,8 @@ class GaussianProcess:
         points: `[n, columns]`.
         targets: `[n]`, more is better.
         owner: the parameter that each column belongs to, `[columns]`.
+        extra: variance of each target beyond that of the noise, `[n]`; None is none.
+        varies: whether the noise may depend on the function's level.
         like: a process whose hyperparameters and units to take; None finds the most likely ones,
             from one start, so that the same data give the same.
     """
@@ -63,17 +77,42 @@ class GaussianProcess:
         points: FloatArray,
         targets: FloatArray,
         owner: IntArray,
+        extra: FloatArray | None = None,
+        *,
+        varies: bool = False,
         like: GaussianProcess | None = None,
     ) -> None:
         self._points, self._owner = points, owner
         self._mean: float = float(targets.mean()) if like is None else like._mean
         self._unit: float = (float(targets.std()) or 1.0) if like is None else like._unit
         self._targets = (targets - self._mean) / self._unit
-        self.fit: Fit = most_likely(points, self._targets, owner) if like is None else like.fit
-        kernel = self._kernel(points, points)
-        kernel[np.diag_indices(len(points))] += self.fit.noise + _JITTER
+        self._extra = np.zeros(len(targets)) if extra is None else extra / self._unit**2
+        if like is None:
+            self.fit: Fit = most_likely(points, self._targets, owner, self._extra)
+            self._condition(np.full(len(targets), self.fit.noise))
+            if varies:
+                # The levels are those of a first fit, whose noise is the same everywhere.
+                levels = self._levels(points)
+                self.fit = most_likely(
+                    points, self._targets, owner, self._extra, levels, self.fit
+                )
+                self._condition(self.fit.noise_at(levels))
+        else:
+            self.fit = like.fit
+            self._condition(self.fit.noise_at(like._levels(points)))
+
+    def _condition(self, noise: FloatArray) -> None:
+        kernel = self._kernel(self._points, self._points)
+        kernel[np.diag_indices(len(kernel))] += noise + self._extra + _JITTER
         self._root = np.linalg.cholesky(kernel)
         self._weights = cho_solve((self._root, True), self._targets)
+
+    def _levels(self, points: FloatArray) -> FloatArray:
+        return np.asarray(self._kernel(points, self._points) @ self._weights)
+
+    def noise(self, mean: FloatArray) -> FloatArray:
+        """Variance of a target's noise where the function is `mean` `[m]`."""
+        return self.fit.noise_at((mean - self._mean) / self._unit) * self._unit**2
 
     def posterior(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the function, without noise, at points `[m, columns]`."""
@@ -95,6 +134,7 @@ class GaussianProcess:
             np.concatenate([self._points, points]),
             np.concatenate([seen, believed]),
             self._owner,
+            np.concatenate([self._extra, np.zeros(len(points))]) * self._unit**2,
             like=self,
         )
 
@@ -105,18 +145,37 @@ class GaussianProcess:
         return self.fit.signal * _matern(np.maximum(squared, 0.0))[0]
 
 
-def most_likely(points: FloatArray, targets: FloatArray, owner: IntArray) -> Fit:
-    """The hyperparameters of highest posterior density for standardised targets `[n]`."""
+def most_likely(
+    points: FloatArray,
+    targets: FloatArray,
+    owner: IntArray,
+    extra: FloatArray | None = None,
+    levels: FloatArray | None = None,
+    start: Fit | None = None,
+) -> Fit:
+    """The hyperparameters of highest posterior density for standardised targets `[n]`.
+
+    Args:
+        extra: variance of each target beyond the noise, `[n]`.
+        levels: of the function at each point, `[n]`, for noise that depends on it; None for noise
+            that does not.
+        start: where to look from.
+    """
     squared = squared_distances(points, owner)
     count = len(squared)
-    start = np.concatenate([np.full(count, math.log(0.5)), [math.log(0.05), 0.0]])
+    if start is None:
+        logs = np.concatenate([np.full(count, math.log(0.5)), [math.log(0.05), 0.0, 0.0]])
+    else:
+        logs = np.concatenate([np.log(start.scales), np.log([start.noise, start.signal]), [0.0]])
     bounds = [(_LOW_SCALE, _HIGH_SCALE)] * count
-    bounds += [(_LOW_NOISE, _HIGH_NOISE), (-4.0, 3.0)]
+    bounds += [(_LOW_NOISE, _HIGH_NOISE), (-4.0, 3.0), (-1.0, 1.0) if levels is not None else (0, 0)]
+    near = None if levels is None else np.clip(levels, -_MOST_LEVEL, _MOST_LEVEL)
     found = minimize(
-        lambda logs: loss(logs, squared, targets),
-        start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS},
+        lambda logs: loss(logs, squared, targets, extra, near),
+        logs, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS},
     ).x  # fmt: skip
-    return Fit(np.exp(found[:count]), float(np.exp(found[count])), float(np.exp(found[-1])))
+    noise, signal = np.exp(found[count : count + 2])
+    return Fit(np.exp(found[:count]), float(noise), float(signal), float(found[-1]))
 
 
 def squared_distances(points: FloatArray, owner: IntArray) -> FloatArray:
@@ -128,20 +187,30 @@ def squared_distances(points: FloatArray, owner: IntArray) -> FloatArray:
     return found
 
 
-def loss(logs: FloatArray, squared: FloatArray, targets: FloatArray) -> tuple[float, FloatArray]:
+def loss(
+    logs: FloatArray,
+    squared: FloatArray,
+    targets: FloatArray,
+    extra: FloatArray | None = None,
+    levels: FloatArray | None = None,
+) -> tuple[float, FloatArray]:
     """Negative log posterior density, but for a constant, and its gradient.
 
     Args:
-        logs: log length scales, log noise variance, log signal variance, `[parameters + 2]`.
+        logs: log length scales, log noise variance, log signal variance, and the slope of the log
+            noise variance over the levels, `[parameters + 3]`.
         squared: `[parameters, n, n]`.
         targets: `[n]`.
+        extra: variance of each target beyond the noise, `[n]`; None is none.
+        levels: of the function at each point, `[n]`; None is 0 everywhere.
     """
     count, size = len(squared), len(targets)
     shrink = np.exp(-2.0 * logs[:count])
-    noise, signal = math.exp(logs[count]), math.exp(logs[-1])
+    levels = np.zeros(size) if levels is None else levels
+    noise, signal = np.exp(logs[count] + logs[-1] * levels), math.exp(logs[count + 1])
     correlation, slope = _matern(np.tensordot(shrink, squared, 1))
     kernel = signal * correlation
-    kernel[np.diag_indices(size)] += noise + _JITTER
+    kernel[np.diag_indices(size)] += noise + _JITTER + (0.0 if extra is None else extra)
     try:
         root = np.linalg.cholesky(kernel)
     except np.linalg.LinAlgError:
@@ -149,18 +218,18 @@ def loss(logs: FloatArray, squared: FloatArray, targets: FloatArray) -> tuple[fl
     inverse = cho_solve((root, True), np.eye(size))
     weights = inverse @ targets
     pull = np.outer(weights, weights) - inverse
-    away = np.empty_like(logs)
-    away[:count] = (logs[:count] - _SCALE_MEAN - math.log(count) / 2) / _SCALE_SPREAD
-    away[count] = (logs[count] - _NOISE_MEAN) / _NOISE_SPREAD
-    away[-1] = logs[-1] / _SIGNAL_SPREAD
+    spreads = np.full_like(logs, _SCALE_SPREAD)
+    spreads[count:] = _NOISE_SPREAD, _SIGNAL_SPREAD, _SLOPE_SPREAD
+    middle = np.full_like(logs, _SCALE_MEAN + math.log(count) / 2)
+    middle[count:] = _NOISE_MEAN, 0.0, 0.0
+    away = (logs - middle) / spreads
     value = targets @ weights / 2 + np.log(np.diag(root)).sum() + np.square(away).sum() / 2
     gradient = np.empty_like(logs)
     # d squared / d log scale = -2 shrink squared_k, and `slope` is d correlation / d squared.
     gradient[:count] = shrink * np.tensordot(squared, signal * slope * pull, 2)
-    gradient[count] = -noise * np.trace(pull) / 2
-    gradient[-1] = -signal * np.sum(pull * correlation) / 2
-    spreads = np.full_like(logs, _SCALE_SPREAD)
-    spreads[count], spreads[-1] = _NOISE_SPREAD, _SIGNAL_SPREAD
+    along = -noise * np.diag(pull) / 2
+    gradient[count], gradient[-1] = along.sum(), (along * levels).sum()
+    gradient[count + 1] = -signal * np.sum(pull * correlation) / 2
     return float(value), gradient + away / spreads
 
 

@@ -26,7 +26,7 @@ def test_the_best_point_of_a_bowl_is_found() -> None:
     rows = encoding.random(rng, 40)
     targets = -np.square(rows - 0.3).sum(axis=1)
     process = GaussianProcess(encoding.points(rows), targets, encoding.owner)
-    found = most_promising(process, encoding, rows, rng)
+    found, _ = most_promising(process, encoding, rows, rng)
     assert np.abs(found - 0.3).max() < 0.1
 
 

@@ -51,13 +51,37 @@ def test_the_gradient_is_that_of_differences(seed: int) -> None:
     points, targets = data(seed, 12)
     targets = (targets - targets.mean()) / targets.std()
     squared = squared_distances(points, np.array([0, 0, 1, 2]))
-    logs = np.random.default_rng(seed).normal(-0.5, 0.7, 5)
-    _, gradient = loss(logs, squared, targets)
-    for place in range(5):
-        step = np.zeros(5)
+    rng = np.random.default_rng(seed)
+    logs, extra, levels = rng.normal(-0.5, 0.7, 6), rng.random(12), rng.standard_normal(12)
+    _, gradient = loss(logs, squared, targets, extra, levels)
+    for place in range(6):
+        step = np.zeros(6)
         step[place] = 1e-5
-        high, low = loss(logs + step, squared, targets)[0], loss(logs - step, squared, targets)[0]
+        high = loss(logs + step, squared, targets, extra, levels)[0]
+        low = loss(logs - step, squared, targets, extra, levels)[0]
         assert gradient[place] == pytest.approx((high - low) / 2e-5, rel=1e-4, abs=1e-5)
+
+
+def test_targets_that_are_known_less_well_count_for_less() -> None:
+    points, targets = data(1, 60)
+    worse = np.arange(60) % 2 == 0
+    noisy = targets + np.where(worse, np.random.default_rng(2).standard_normal(60), 0.0)
+    owner, extra = np.arange(4), np.where(worse, 1.0, 0.0)
+    mean, _ = GaussianProcess(points, noisy, owner, extra).posterior(points)
+    blind, _ = GaussianProcess(points, noisy, owner).posterior(points)
+    assert np.square(mean - targets).mean() < 0.6 * np.square(blind - targets).mean()
+
+
+def test_noise_that_depends_on_the_level_is_learned() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.random((150, 2))
+    clean = 2 * points[:, 0]
+    targets = clean + np.where(clean > 1, 0.3, 0.02) * rng.standard_normal(150)
+    process = GaussianProcess(points, targets, np.arange(2), varies=True)
+    low, high = process.noise(np.array([0.3, 1.7]))
+    assert high / low > 10
+    _, deviation = process.posterior(np.array([[0.15, 0.5], [0.85, 0.5]]))
+    assert deviation[1] > 1.5 * deviation[0]
 
 
 def test_noise_and_what_matters_are_learned() -> None:

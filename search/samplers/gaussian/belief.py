@@ -1,0 +1,130 @@
+"""What is believed of every candidate of a history, and what each next step would be worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr
+from threadpoolctl import threadpool_limits
+
+from search.samplers.gaussian.acquisition import (
+    log_expected_improvement,
+    most_promising,
+    moved,
+)
+from search.samplers.gaussian.encoding import Encoding
+from search.samplers.gaussian.observations import Observation, Scale, observations
+from search.samplers.gaussian.process import GaussianProcess
+from search.samplers.history import History
+from search.space.space import Space
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Belief:
+    """A process over all seeds, ended and foreseen, and over what runs as it is expected to end.
+
+    Attributes:
+        scale: of the targets.
+        seen: numbers of the candidates that have been drawn, those that run included.
+    """
+
+    def __init__(self, history: History, space: Space, most: int | None) -> None:
+        self.scale = Scale(history)
+        self._encoding = Encoding(space)
+        self._proposed: dict[int, tuple[FloatArray, float]] = {}
+        known, pending = observations(history, self.scale)
+        records = {record.number: record for record in (*history.warm, *history.records)}
+        self.seen: list[int] = sorted(records)
+        self._place = {number: place for place, number in enumerate(self.seen)}
+        self._rows = np.stack([self._encoding.shares(records[n].params) for n in self.seen])
+        self._points = self._encoding.points(self._rows)
+        # What trains needs the cores.
+        with threadpool_limits(1):
+            self.process = self._conditioned(known, pending, most)
+            self.mean, self.deviation = self.process.posterior(self._points)
+
+    def _conditioned(
+        self, known: Sequence[Observation], pending: Sequence[int], most: int | None
+    ) -> GaussianProcess:
+        """The process fitted to what is settled and told the rest, and what is expected of it."""
+        settled = [one for one in known if one.settled]
+        if most is not None and len(settled) > most:
+            settled = _spread(settled, most)
+        process = GaussianProcess(*self._data(settled), varies=len(settled) >= 8)
+        rest = [one for one in known if not one.settled]
+        if rest:
+            process = GaussianProcess(*self._data([*settled, *rest]), like=process)
+        if pending:
+            process = process.believing(self._points[[self._place[n] for n in pending]])
+        return process
+
+    def _data(
+        self, known: Sequence[Observation]
+    ) -> tuple[FloatArray, FloatArray, npt.NDArray[np.int64], FloatArray]:
+        places = [self._place[one.number] for one in known]
+        return (
+            self._points[places],
+            np.array([one.target for one in known]),
+            self._encoding.owner,
+            np.array([one.extra for one in known]),
+        )
+
+    @cached_property
+    def best(self) -> float:
+        """The highest mean of any candidate drawn so far."""
+        return float(self.mean.max())
+
+    def chance(self, number: int) -> float:
+        """That a candidate is better than the best mean of the others."""
+        place = self._place[number]
+        others = np.delete(self.mean, place)
+        best = float(others.max()) if len(others) else -np.inf
+        return float(ndtr((self.mean[place] - best) / self.deviation[place]))
+
+    def gain(self, number: int) -> float:
+        """By how much one more seed of a candidate would raise the best mean."""
+        place = self._place[number]
+        others = np.delete(self.mean, place)
+        if not len(others):
+            return float(self.deviation[place])
+        mean = self.mean[[place]]
+        moves = moved(self.deviation[[place]], self.process.noise(mean))
+        gap = -abs(float(mean[0] - others.max()))
+        return float(np.exp(log_expected_improvement(np.array([gap]), moves, 0.0))[0])
+
+    def propose(self, entropy: int) -> tuple[FloatArray, float]:
+        """The row of shares of highest expected gain, and that."""
+        if entropy not in self._proposed:
+            with threadpool_limits(1):
+                row, gain = most_promising(
+                    self.process, self._encoding, self._rows, np.random.default_rng(entropy)
+                )
+            self._proposed[entropy] = row, float(np.exp(gain))
+        return self._proposed[entropy]
+
+    @property
+    def encoding(self) -> Encoding:
+        """Of the space."""
+        return self._encoding
+
+
+def _spread(known: list[Observation], most: int) -> list[Observation]:
+    """The best half, and an even spread over the others by target."""
+    from search.samplers.ranking import spread
+
+    order = sorted(known, key=lambda one: (-one.target, one.number))
+    return [order[place] for place in spread(len(order), most)]
+
+
+def belief_of(history: History, space: Space, most: int | None) -> Belief:
+    """The history's belief, kept with it until the history changes."""
+    key = ("belief", id(space), most)
+    version, belief = history.views.get(key, (-1, None))
+    if version != history.version:
+        belief = Belief(history, space, most)
+        history.views[key] = history.version, belief
+    return belief  # type: ignore[no-any-return]
