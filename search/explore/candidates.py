@@ -10,6 +10,8 @@ from search.ledger.book import Book
 from search.ledger.trial import Trial
 from search.objectives.constraint import violations
 from search.objectives.objective import aggregate
+from search.objectives.outcome import FAILURES
+from search.samplers.history import PastRun, PastTrial
 from search.stats.pareto import front
 from trm.report import ReportRow
 
@@ -129,3 +131,48 @@ def pareto_front(plan: Plan, candidates: Sequence[Explored]) -> list[Explored]:
     known = {candidate.trial.id: candidate for candidate in candidates if candidate.feasible}
     order = front({number: merits(plan, candidate) for number, candidate in known.items()})
     return [known[number] for number in order]
+
+
+def past_trial(
+    plan: Plan,
+    number: int,
+    seeds: Sequence[Trial],
+    last: Mapping[int, ReportRow],
+    *,
+    complete: bool,
+    floor: float,
+    rungs: Mapping[int, float],
+    runs: tuple[PastRun, ...],
+) -> PastTrial:
+    """A config as samplers know it.
+
+    Args:
+        number: the config's, from 0 without gaps.
+        seeds: its trials, that of the first seed first.
+        last: the last report of each trial, if the objectives and constraints need any.
+        complete: whether it has ended with all seeds that were planned; further ones may run.
+        floor: the first objective of a failure.
+        rungs: as in `PastTrial`.
+        runs: likewise.
+    """
+    trial = seeds[0]
+    outcome = trial.outcome if complete else None
+    values: tuple[float, ...] = ()
+    broken: Mapping[str, float] = {}
+    if outcome == "completed":
+        found = explored_one(plan, [seed for seed in seeds if seed.ended], last)
+        values, broken = tuple(found.values.values()), found.violations
+    elif outcome in FAILURES:
+        values = tuple(objective.worst(floor) for objective in plan.objectives)
+    elif outcome in ("pruned", "stopped") and trial.score is not None:
+        values = tuple(aggregated(plan, seeds, last).values())
+    return PastTrial(
+        number=number,
+        params=trial.params,
+        outcome=outcome,
+        values=values,
+        rungs=rungs,
+        violations=broken,
+        progress=trial.compute / plan.budget,
+        runs=runs,
+    )

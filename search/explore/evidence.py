@@ -8,6 +8,7 @@ from typing import Any
 
 from search.config.plan import Plan
 from search.ledger.trial import Trial
+from search.objectives.outcome import failed
 from search.samplers.history import OBJECTIVE, PastRun
 from search.schedulers.rungs import highest
 
@@ -36,7 +37,9 @@ class Evidence:
         self._waits.discard(trial)
 
     def note(self, trial: int, row: Mapping[str, Any]) -> None:
-        """Take in a report."""
+        """Take in a report; a failed trial's last one says nothing more."""
+        if failed(row):
+            return
         step = highest(self._marks, float(row["progress"]))
         found = {OBJECTIVE: self._objective.value(row)}
         for name in COLUMNS:

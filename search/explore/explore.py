@@ -9,7 +9,7 @@ from typing import Any
 
 from search.config.plan import Plan
 from search.explore.asks import Asks
-from search.explore.candidates import aggregated, explored_one, last_rows
+from search.explore.candidates import last_rows, past_trial
 from search.explore.early_stopping import EarlyStopping
 from search.explore.evidence import Evidence
 from search.explore.further_seeds import FurtherSeeds
@@ -18,7 +18,6 @@ from search.explore.warm_start import Warm
 from search.ledger.book import Book
 from search.ledger.trial import Trial
 from search.logs.optuna_journal import Entry, StudyLog
-from search.objectives.outcome import FAILURES
 from search.samplers.base import draw_seed
 from search.samplers.history import History, PastTrial
 from search.samplers.soundness import next_draw
@@ -166,6 +165,8 @@ class Explore:
             self._steering.on_end(trial)
         if self._further.on_end(trial):
             self._tell(self._book.trials[trial.candidate])
+        elif self._evidence is not None:
+            self._see(self._book.trials[trial.candidate])
 
     def close(self) -> None:
         """Write what the study's journal still lacks."""
@@ -307,26 +308,16 @@ class Explore:
     def _record(self, trial: Trial) -> PastTrial:
         """A config, by the trial of its first seed, as the sampler knows it."""
         number, seeds = self._steering.number(trial), self._further.of(trial)
-        outcome = trial.outcome if self._further.complete(trial) else None
-        values: tuple[float, ...] = ()
-        violations: Mapping[str, float] = {}
-        if outcome == "completed":
-            ended = [seed for seed in seeds if seed.ended]
-            found = explored_one(self.plan, ended, self._last)
-            values, violations = tuple(found.values.values()), found.violations
-        elif outcome in FAILURES:
-            values = tuple(o.worst(self.floor) for o in self.plan.objectives)
-        elif outcome in ("pruned", "stopped") and trial.score is not None:
-            values = tuple(aggregated(self.plan, seeds, self._last).values())
+        complete = self._further.complete(trial)
         several = len(self.plan.objectives) > 1
-        return PastTrial(
-            number=number,
-            params=trial.params,
-            outcome=outcome,
-            values=values,
+        return past_trial(
+            self.plan,
+            number,
+            seeds,
+            self._last,
+            complete=complete,
+            floor=self.floor,
             rungs={} if several else self._steering.rungs(number),
-            violations=violations,
-            progress=trial.compute / self.plan.budget,
             runs=() if self._evidence is None else self._evidence.runs(seeds),
         )
 

@@ -8,12 +8,13 @@ from typing import Literal
 from search.samplers.gaussian.belief import Belief, belief_of
 from search.samplers.history import History, PastRun
 from search.space.space import Space
+from search.stats.foresight import FEWEST
 
 Action = tuple[Literal["new", "resume", "reseed", "none"], int]
 """What to do, and with which candidate."""
 
-FEWEST = 4
-"""Candidates that must have ended before anything but a new one is thought of."""
+_TOP = 0.1
+"""Share of the runs, by what is foreseen of them at a report, that always go on."""
 MOST = 250
 """Observations that a belief rests on at most, as the sampler `gp` has it."""
 _LEAST_GAIN = 1e-3
@@ -21,7 +22,7 @@ _LEAST_GAIN = 1e-3
 
 
 class ValueGuide:
-    """Compares what each action is expected to raise the best mean by, for each full run of compute.
+    """Compares what each action would raise the best mean by, for each full run of compute.
 
     Args:
         history: of the search, which grows.
@@ -45,11 +46,16 @@ class ValueGuide:
         self._entropy, self._share = entropy, share
         self._may_draw, self._may_reseed = may_draw, may_reseed
 
-    def chance(self, trial: int) -> float | None:
-        """That a trial ends above the best mean of the others."""
+    def goes_on(self, trial: int, least: float) -> bool:
+        """Whether a trial may well win, or is among the best where it stands.
+
+        The second keeps runs coming to their end where those that have are all bad: what they say
+        of better ones is little.
+        """
         if self._completed() < FEWEST:
-            return None
-        return self._belief().chance(trial)
+            return True
+        belief = self._belief()
+        return belief.chance(trial) >= least or belief.standing(trial) < _TOP
 
     def promoted(self, waiting: Collection[int], *, last: bool) -> int | None:
         """The waiting trial to go on with."""

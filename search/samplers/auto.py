@@ -27,18 +27,19 @@ class AutoConfig(SamplerConfig):
     | objectives | parameters                   | up to 250 candidates | to 1,000 | more    |
     |------------|------------------------------|----------------------|----------|---------|
     | 1          | numeric, none conditional    | gp                   | tpe      | cmaes   |
-    | 1          | choices or conditional ones  | tpe                  | tpe      | tpe     |
+    | 1          | choices or conditional ones  | gp                   | tpe      | tpe     |
     | 2, 3       | numeric, none conditional    | gp                   | tpe      | nsga2   |
     | 2, 3       | choices or conditional ones  | tpe                  | tpe      | nsga2   |
     | 4 and more | any                          | tpe                  | tpe      | nsga3   |
 
-    Sources: the budgets for which Optuna's documentation of its samplers recommends each; which
-    model for which space, the 250 and the four objectives are those of OptunaHub's `AutoSampler`.
+    Sources: for one objective and few candidates our own benchmark (`tests/benchmarks/judging`);
+    else the budgets for which Optuna's documentation of its samplers recommends each, and the 250
+    and the four objectives of OptunaHub's `AutoSampler`.
     The budget is the planned number of candidates, so a sweep that is extended may change models.
 
     Attributes:
-        initial: quasi-random candidates; null is two for each parameter, but at most a quarter
-            of the planned ones and at least 4 (small designs serve best: Bossek, Doerr and
+        initial: quasi-random candidates; null is half the number of parameters, but at most a
+            quarter of the planned ones and at least 4 (small designs serve best: Bossek, Doerr and
             Kerschke, GECCO 2020, arXiv 2003.13826). Records of a warm start count among them.
     """
 
@@ -59,19 +60,36 @@ class AutoConfig(SamplerConfig):
             history, space, seed, trials
         )
 
+    def reason(self, space: Space, objectives: int, trials: int) -> str:
+        """What is chosen and why, in one sentence.
+
+        >>> AutoConfig().reason(Space.parse({"x": {"uniform": [0, 1]}}), 1, 60)
+        'gp: one objective and 60 configs, few enough for a model of every seed and curve'
+        """
+        name = self.chosen(space, objectives, trials).name
+        judged = "one objective" if objectives == 1 else f"{objectives} objectives"
+        why = {
+            "gp": "few enough for a model of every seed and curve",
+            "tpe": "too many for a Gaussian process, or too many objectives",
+            "cmaes": "enough for an evolution strategy over numbers alone",
+            "nsga2": "enough for a genetic algorithm",
+            "nsga3": "enough for a genetic algorithm, along many directions",
+        }
+        return f"{name}: {judged} and {trials:,} configs, {why[name]}"
+
     def first(self, space: Space, trials: int) -> int:
         """How many candidates are to have ended before a model is used."""
         if self.initial is not None:
             return self.initial
         searched = sum(len(group) for group in space.groups.values())
-        return max(4, min(2 * searched, trials // 4))
+        return max(4, min(searched // 2, trials // 4))
 
     def chosen(self, space: Space, objectives: int, trials: int) -> SamplerConfig:
         """The sampler after the quasi-random candidates."""
         numeric = set(space.groups) <= {()} and not any(
             isinstance(found, Choice) for found in space.groups.get((), [])
         )
-        if trials <= FEW and numeric and objectives < MANY_OBJECTIVES:
+        if trials <= FEW and (objectives == 1 or (numeric and objectives < MANY_OBJECTIVES)):
             return GpConfig(n_startup_trials=1)
         if trials <= MANY or (objectives == 1 and not numeric):
             return TpeConfig(n_startup_trials=1)

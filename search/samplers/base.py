@@ -49,6 +49,10 @@ class SamplerConfig(Component):
         """Whether draws depend on the seeds and curves of candidates (`PastTrial.runs`)."""
         return False
 
+    def reason(self, space: Space, objectives: int, trials: int) -> str:
+        """Why it is this one, in one sentence, where it was not the file that said so."""
+        return ""
+
     def exhausted(self, history: History, space: Space) -> bool:
         """Whether every candidate that there can be was drawn."""
         size = self.size(space)

@@ -20,22 +20,25 @@ class GpConfig(LearningSamplerConfig):
     """Gaussian process with log expected improvement: for few, costly candidates.
 
     One objective: a process over all parameters at once, those of options not drawn among them,
-    with a length scale each, and noise that is learned: the best candidate is the one of highest
-    mean, not the luckiest. It sees where candidates stand, as normal scores (the quantiles
-    (rank - 1/2) / n of a normal; the copula transform of Salinas, Shen and Perrone, ICML 2020,
-    arXiv 1909.13595): so pruned, failed and infeasible ones have their place below the completed
-    ones, and no failure's floor distorts the rest. Running candidates count as what is expected of
-    them.
+    with a length scale each. Every seed of a candidate is an observation, with noise that is
+    learned and may depend on the mean; shares are modelled as arcsin sqrt p, other columns with
+    their worse half by rank. Failures, infeasible draws and candidates that break a constraint
+    stand below all others. A run that has not ended is an observation too, as far as its curve
+    foresees its end (`search.stats.foresight`). What is drawn promises to raise the best mean most,
+    once a noisy value of it is known; running candidates count as what is expected of them.
 
     Several objectives: Optuna's `GPSampler` on their values, with one constraint for what is
     violated; parameters that only some candidates have come from TPE.
 
     Attributes:
-        max_observations: ended candidates that the model sees at most, as for `tpe`; null is
-            all of them. A draw costs time in proportion to the third power of their number.
+        n_startup_trials: draws from the prior before the model is used.
+        max_observations: observations that the model sees at most, the best half of them and an
+            even spread over the others; null is all of them. A draw costs time in proportion to
+            the third power of their number.
     """
 
     name: Literal["gp"] = "gp"
+    n_startup_trials: int = Field(default=8, ge=1, le=1_000_000)
     max_observations: int | None = Field(default=250, ge=50)
 
     def check(self, space: Space, objectives: int, trials: int) -> None:

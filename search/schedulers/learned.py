@@ -18,7 +18,6 @@ from pydantic import Field
 from search.schedulers.median import even_shares
 from search.schedulers.rungs import highest
 from search.schedulers.scheduler import (
-    SLOW_START_SHARE,
     Decision,
     Mode,
     RungConfig,
@@ -34,8 +33,10 @@ _DEVIATIONS = 6.0
 class Guide(Protocol):
     """What knows more of the trials than their curves."""
 
-    def chance(self, trial: int) -> float | None:
-        """That a trial ends above the best of the others; None if nothing is known yet."""
+    def goes_on(self, trial: int, least: float) -> bool:
+        """Whether a trial goes on: it may well end above the best of the others, at least with a
+        chance of `least`, or looks better than most did where it stands.
+        """
 
     def promoted(self, waiting: Collection[int], *, last: bool) -> int | None:
         """The waiting trial to go on with now; None for something else.
@@ -131,7 +132,9 @@ class Learned:
         return {trial: curve[end] for trial, curve in self._curves.items() if end in curve}
 
     def _may_win(self, trial: int) -> bool:
-        known = self._chance(trial) if self.guide is None else self.guide.chance(trial)
+        if self.guide is not None:
+            return self.guide.goes_on(trial, self.least)
+        known = self._chance(trial)
         return known is None or known >= self.least
 
     def _chance(self, trial: int) -> float | None:
@@ -143,7 +146,9 @@ class Learned:
             return None
         features = np.array([self._features(other, rung) for other in others])
         made = foresight(features, np.array([ends[other] for other in others]))
-        mean, variance = made.at(np.array(self._features(trial, rung)))
+        doubt = 0.1 * float(np.var([ends[other] for other in others]))
+        mean, own, shared = made.at(np.array(self._features(trial, rung)), doubt)
+        variance = own + shared**2
         lead = mean - max(ends.values())
         if variance <= 0.0:
             return float(lead >= 0.0)
@@ -160,8 +165,7 @@ class LearnedConfig(RungConfig):
     """Learned stopping: a trial waits while the chance that it ends above the best is small.
 
     Attributes:
-        grace: share of a full run before which nothing waits (at least a quarter when a curriculum
-            or a learning-rate decay is searched).
+        grace: share of a full run before which nothing waits.
         decisions: how often it decides between there and the end.
         least: the chance below which a trial waits; 0 lets all run to their end.
         reseed: whether the most promising configs get further seeds in the search, once these are
@@ -175,6 +179,6 @@ class LearnedConfig(RungConfig):
     reseed: bool = True
 
     def build(self, slow_start: bool, mode: Mode = "max") -> Learned:
-        grace = max(self.grace, SLOW_START_SHARE if slow_start else 0.0)
-        shares = even_shares(grace, self.decisions)
+        # What acts late in training is learned like all else: there is no least first rung.
+        shares = even_shares(self.grace, self.decisions)
         return Learned(shares, self.least, self.ranking_mode(mode))

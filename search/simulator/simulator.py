@@ -253,7 +253,7 @@ class _Run(NoEvents):
             return
         assert trial.score is not None
         merit = self.objective.merit(trial.score)
-        if merit > self._best or self.plan.seeds > 1:
+        if merit > self._best or self.plan.seeds > 1 or self.plan.learns_from_runs:
             self._best = max(merit, self._best)
             best = next(iter(finalists(self.plan, self.book)), None)
             if best is not None and best.id != self._incumbent:

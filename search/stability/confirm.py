@@ -12,6 +12,7 @@ from search.config.plan import Plan
 from search.config.seeds import CONFIRM_SEEDS, PROMISE_SEEDS, REFERENCE
 from search.engine.source import FixedTrials, replicate
 from search.explore.candidates import Explored, best_first, explored, merits
+from search.explore.leaders import believed
 from search.ledger.book import Book
 from search.ledger.trial import Trial
 from search.objectives.constraint import violations
@@ -50,7 +51,8 @@ __all__ = [
 def finalists(plan: Plan, book: Book) -> list[Trial]:
     """The best configs of the search that keep the constraints, each config once.
 
-    By the first objective; with several, the fronts in order, each spread out along itself. Where
+    By the first objective, or what the search believes of it where it learns from every seed and
+    curve, cautiously; with several, the fronts in order, each spread out along itself. Where
     `stability.trials` names trials, those.
 
     Raises:
@@ -61,7 +63,10 @@ def finalists(plan: Plan, book: Book) -> list[Trial]:
         # Two numbers may be seeds of one config.
         return list({trial.id: trial for trial in (_named(book, n) for n in named)}.values())
     chosen: dict[str, Explored] = {}
-    for candidate in best_first(plan, explored(plan, book)):
+    ordered, worth = best_first(plan, explored(plan, book)), believed(plan, book)
+    if worth:
+        ordered.sort(key=lambda c: -worth.get(c.trial.id, -math.inf))
+    for candidate in ordered:
         if candidate.feasible:
             chosen.setdefault(_without_seed(candidate.trial), candidate)
     most = plan.sections.stability.candidates

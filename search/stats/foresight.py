@@ -1,9 +1,9 @@
 """What a run will come to, foreseen from its curve by those that ran to their end.
 
-Ridge regression on a few features of the curve, those of them that foresee best by the leave-one-out
-error; that error, where the forecast lies, is how far it can be trusted. The leave-one-out
-residual of a linear smoother with hat matrix H is e_i / (1 - H_ii) (Hastie, Tibshirani and
-Friedman, "The Elements of Statistical Learning", 2nd edition, equation 7.64).
+Ridge regression on a few features of the curve, those of them that foresee best by the
+leave-one-out error; that error, where the forecast lies, is how far it can be trusted. The
+leave-one-out residual of a linear smoother with hat matrix H is e_i / (1 - H_ii) (Hastie,
+Tibshirani and Friedman, "The Elements of Statistical Learning", 2nd edition, equation 7.64).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Foresight:
         centre: their means, and the mean end as the last, `[columns + 1]`.
         scale: their standard deviations, `[columns]`.
         weights: of the standardised features, `[columns]`.
+        spread: (X'X + penalty)^-1 of the standardised features, `[columns, columns]`.
         forecasts: leave-one-out forecasts of the runs that it was made from, `[n]`.
         squares: their squared errors, `[n]`.
     """
@@ -44,27 +45,40 @@ class Foresight:
     centre: FloatArray
     scale: FloatArray
     weights: FloatArray
+    spread: FloatArray
     forecasts: FloatArray
     squares: FloatArray
 
-    def at(self, features: FloatArray) -> tuple[float, float]:
-        """The end foreseen from features `[all of them]`, and the variance of the error."""
+    def at(self, features: FloatArray, least: float = 0.0) -> tuple[float, float, float]:
+        """The end foreseen from features `[all of them]`, the variance of its own error, and the
+        standard deviation of the error that it shares with all that is foreseen so: that of the
+        regression, s^2 (1 / n + x' (X'X + penalty)^-1 x), more where no run like it was seen.
+
+        Args:
+            least: s^2 before any error was seen: runs that all failed alike do not show that no
+                other ends otherwise.
+        """
         standard = (features[list(self.columns)] - self.centre[:-1]) / self.scale
         # What lies far beyond the runs that were seen is not foreseen any better by going on.
-        found = float(np.clip(standard, -4.0, 4.0) @ self.weights + self.centre[-1])
+        standard = np.clip(standard, -4.0, 4.0)
+        found = float(standard @ self.weights + self.centre[-1])
         width = 0.5 * float(self.forecasts.std()) + 1e-9
         near = np.exp(-np.square((self.forecasts - found) / width) / 2)
-        total = float(near @ self.squares) + _PRIOR_RUNS * float(self.squares.mean())
-        return found, total / (float(near.sum()) + _PRIOR_RUNS)
+        n = len(self.squares)
+        # As if a few runs with the error of before had been seen.
+        square = (float(self.squares.sum()) + _PRIOR_RUNS * least) / (n + _PRIOR_RUNS)
+        own = float(near @ self.squares) + _PRIOR_RUNS * square
+        shared = square * (1.0 / n + float(standard @ self.spread @ standard))
+        return found, own / (float(near.sum()) + _PRIOR_RUNS), math.sqrt(shared)
 
 
 def foresight(features: FloatArray, ends: FloatArray) -> Foresight:
     """What runs `[n, features]` that came to `ends` `[n]` say of others.
 
     >>> early = np.arange(12.0)[:, None]
-    >>> found, variance = foresight(early, 2.0 * early[:, 0]).at(np.array([4.0]))
-    >>> round(found, 1), variance < 0.1
-    (8.0, True)
+    >>> found, own, shared = foresight(early, 2.0 * early[:, 0]).at(np.array([4.0]))
+    >>> round(found, 1), own < 0.1, shared < 0.1
+    (8.0, True, True)
     """
     chosen: tuple[int, ...] = ()
     best = _fitted(features, ends, chosen, 1.0)
@@ -91,10 +105,11 @@ def _fitted(
     standard = (known - mean) / scale
     middle, n = float(ends.mean()), len(ends)
     gram = standard.T @ standard + ridge * math.sqrt(n) * np.eye(len(columns))
-    half = np.linalg.solve(gram, standard.T)
+    spread = np.linalg.inv(gram)
+    half = spread @ standard.T
     weights = half @ (ends - middle)
     hat = np.einsum("ij,ji->i", standard, half) + 1.0 / n
     errors = (ends - middle - standard @ weights) / np.maximum(1.0 - hat, 0.05)
     return Foresight(
-        columns, np.append(mean, middle), scale, weights, ends - errors, np.square(errors)
+        columns, np.append(mean, middle), scale, weights, spread, ends - errors, np.square(errors)
     )

@@ -88,7 +88,7 @@ def _best_of(
     """The few rows of highest value, none of them known unless all are."""
     points = encoding.points(rows)
     mean, deviation = process.posterior(points)
-    values = log_expected_improvement(mean, moved(deviation, process.noise(mean)), best)
+    values = log_expected_improvement(mean, deviation, best)
     old = [np.round(point, 9).tobytes() in known for point in points]
     values = np.where(old, -math.inf, values)
     order = np.argsort(-values, kind="stable")[: 2 * _LEADERS]

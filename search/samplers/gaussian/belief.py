@@ -16,7 +16,7 @@ from search.samplers.gaussian.acquisition import (
     moved,
 )
 from search.samplers.gaussian.encoding import Encoding
-from search.samplers.gaussian.observations import Observation, Scale, observations
+from search.samplers.gaussian.observations import Forecasts, Observation, Scale, observations
 from search.samplers.gaussian.process import GaussianProcess
 from search.samplers.history import History
 from search.space.space import Space
@@ -30,10 +30,14 @@ class Belief:
     Attributes:
         scale: of the targets.
         seen: numbers of the candidates that have been drawn, those that run included.
+        process: the process.
+        mean: of each candidate of `seen`, `[seen]`.
+        deviation: likewise.
     """
 
     def __init__(self, history: History, space: Space, most: int | None) -> None:
         self.scale = Scale(history)
+        self._history = history
         self._encoding = Encoding(space)
         self._proposed: dict[int, tuple[FloatArray, float]] = {}
         known, pending = observations(history, self.scale)
@@ -54,7 +58,9 @@ class Belief:
         settled = [one for one in known if one.settled]
         if most is not None and len(settled) > most:
             settled = _spread(settled, most)
-        process = GaussianProcess(*self._data(settled), varies=len(settled) >= 8)
+        process = GaussianProcess(
+            *self._data(settled), varies=len(settled) >= 8, spread=self.scale.spread
+        )
         rest = [one for one in known if not one.settled]
         if rest:
             process = GaussianProcess(*self._data([*settled, *rest]), like=process)
@@ -64,14 +70,19 @@ class Belief:
 
     def _data(
         self, known: Sequence[Observation]
-    ) -> tuple[FloatArray, FloatArray, npt.NDArray[np.int64], FloatArray]:
+    ) -> tuple[FloatArray, FloatArray, npt.NDArray[np.int64], FloatArray, FloatArray]:
         places = [self._place[one.number] for one in known]
         return (
             self._points[places],
             np.array([one.target for one in known]),
             self._encoding.owner,
             np.array([one.extra for one in known]),
+            np.array([one.common for one in known]),
         )
+
+    def place(self, number: int) -> int:
+        """Where a candidate stands in `mean` and `deviation`."""
+        return self._place[number]
 
     @cached_property
     def best(self) -> float:
@@ -84,6 +95,11 @@ class Belief:
         others = np.delete(self.mean, place)
         best = float(others.max()) if len(others) else -np.inf
         return float(ndtr((self.mean[place] - best) / self.deviation[place]))
+
+    def standing(self, number: int) -> float:
+        """The share of runs that promised more than a candidate's first where that one stands."""
+        run = self._history.records[number].runs[0]
+        return Forecasts(self._history, self.scale).standing(run)
 
     def gain(self, number: int) -> float:
         """By how much one more seed of a candidate would raise the best mean."""

@@ -69,15 +69,19 @@ class Encoding:
 
     def draw(self, row: FloatArray) -> Draw:
         """The candidate that a row of shares stands for."""
-        place = {found.name: number for number, found in enumerate(self.parameters)}
+        values = self.values(row)
 
         def suggest(name: str, found: Distribution) -> Any:
-            if name not in place:
-                return found.first()
-            share = float(row[place[name]])
-            return found.options[int(share)] if isinstance(found, Choice) else found.at(share)
+            return values[name] if name in values else found.first()
 
         return self._space.draw(suggest)
+
+    def values(self, row: FloatArray) -> dict[str, Any]:
+        """The value of every parameter in a row of shares, whether its condition holds or not."""
+        return {
+            found.name: found.options[int(share)] if isinstance(found, Choice) else found.at(share)
+            for found, share in zip(self.parameters, map(float, row), strict=True)
+        }
 
     def active(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
         """Which parameters exist in each row of shares, `[rows, parameters]`."""

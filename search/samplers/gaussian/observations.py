@@ -16,6 +16,10 @@ from search.stats.foresight import FEWEST, Foresight, foresight
 
 FloatArray = npt.NDArray[np.float64]
 
+_DOUBT = 0.06
+"""Variance of a forecast's error before any was seen: a sixth of the range of a share's scale."""
+_SPREAD = 0.4
+"""Deviation of a share's targets before any was seen: a quarter of their range."""
 _GAP = 0.25
 """How far below the worst value a failure stands, in standard deviations of the values."""
 
@@ -28,21 +32,29 @@ class Observation:
         number: the candidate's.
         target: more is better, on the scale of `Scale`.
         extra: variance of the target beyond a seed's noise.
+        common: deviation of an error that it shares with the others that have one.
         settled: whether nothing more of it comes by itself.
     """
 
     number: int
     target: float
     extra: float = 0.0
+    common: float = 0.0
     settled: bool = True
 
 
 class Scale:
     """The scale on which values of the first objective are modelled, more is better.
 
-    A share p is arcsin sqrt p, whose noise is the same everywhere if it is that of counting (Bartlett,
-    "The Square Root Transformation in Analysis of Variance", 1936; Anscombe, Biometrika 35, 1948).
-    Other columns keep the better half of their values and have the others by rank (`warped`).
+    Attributes:
+        floor: where failures stand.
+        doubt: variance of a forecast's error before any was seen.
+        spread: of configs before any was seen; 0 if nothing is known of it.
+
+    A share p is arcsin sqrt p, whose noise is the same everywhere if it is that of counting
+    (Anscombe, "The Transformation of Poisson, Binomial and Negative-Binomial Data", Biometrika 35,
+    1948). Other columns keep the better half of their values and have the others by rank
+    (`warped`).
     """
 
     def __init__(self, history: History) -> None:
@@ -56,6 +68,7 @@ class Scale:
             for run in runs_of(record)
             if run.value is not None and math.isfinite(run.value)
         ]
+        self.doubt, self.spread = _DOUBT, _SPREAD
         if self._share:
             self.floor = 0.0 - _GAP * float(np.std([self.target(v) for v in values] or [0.0]))
             return
@@ -65,6 +78,7 @@ class Scale:
             records = [PastTrial(i, {}, "completed", (value,)) for i, value in enumerate(ranked)]
             self._to = warped(records, self._direction)[::-1]
             self._from = sign * np.array(ranked[::-1])
+        self.doubt, self.spread = 0.1 * float(self._to.var()), 0.0
         self.floor = float(self._to[0] - _GAP * self._to.std())
 
     def target(self, value: float) -> float:
@@ -99,7 +113,7 @@ def observations(history: History, scale: Scale) -> tuple[list[Observation], lis
     """Every seed that says anything, by candidate; and the candidate of each that runs and does
     not.
     """
-    forecasts = _Forecasts(history, scale)
+    forecasts = Forecasts(history, scale)
     found: list[Observation] = []
     pending: list[int] = []
     for record in sorted((*history.warm, *history.records), key=lambda one: one.number):
@@ -122,22 +136,27 @@ def observations(history: History, scale: Scale) -> tuple[list[Observation], lis
     return found, pending
 
 
-class _Forecasts:
+class Forecasts:
     """What the curves of runs that have not ended foresee, by those that have."""
 
     def __init__(self, history: History, scale: Scale) -> None:
         self._scale = scale
+        self._history = history
         self._ended = [
             (run.curve, scale.target(run.value))
             for record in sorted((*history.warm, *history.records), key=lambda one: one.number)
             for run in runs_of(record)
             if run.value is not None and run.curve
         ]
-        self._columns = sorted({name for curve, _ in self._ended for row in curve.values() for name in row})
+        self._columns = sorted(
+            {name for curve, _ in self._ended for row in curve.values() for name in row}
+        )
         self._made: dict[int, Foresight | None] = {}
 
-    def of(self, run: PastRun) -> tuple[float, float] | None:
-        """The target foreseen for a run, and its variance; None if too few have ended."""
+    def of(self, run: PastRun) -> tuple[float, float, float] | None:
+        """The target foreseen for a run, its variance, and the deviation of what it shares with
+        others; None if too few have ended.
+        """
         if not run.curve:
             return None
         step = max(run.curve)
@@ -148,7 +167,23 @@ class _Forecasts:
                 features = np.stack([self._features(curve, step) for curve, _ in known])
                 self._made[step] = foresight(features, np.array([target for _, target in known]))
         made = self._made[step]
-        return None if made is None else made.at(self._features(run.curve, step))
+        return None if made is None else made.at(self._features(run.curve, step), self._scale.doubt)
+
+    def standing(self, run: PastRun) -> float:
+        """The share of all runs, as they stood where this one stands, that promised more."""
+        step = max(run.curve)
+        if self.of(run) is None:
+            return 0.0
+        made = self._made[step]
+        assert made is not None
+        found = [
+            made.at(self._features(other.curve, step))[0]
+            for record in (*self._history.warm, *self._history.records)
+            for other in runs_of(record)
+            if step in other.curve
+        ]
+        own = made.at(self._features(run.curve, step))[0]
+        return sum(one > own for one in found) / len(found)
 
     def _features(self, curve: Mapping[int, Mapping[str, float]], step: int) -> FloatArray:
         """Of a curve up to a step: each column there and how it has changed, `[features]`."""
@@ -166,4 +201,3 @@ class _Forecasts:
             return self._scale.target(value)
         # Losses and gradients span orders of magnitude, shares do not.
         return math.log(value + 1e-3) if value >= 0 else value
-

@@ -32,6 +32,8 @@ _SIGNAL_SPREAD = 0.5
 """Of the log signal variance's prior around 0."""
 _LOW_SCALE, _HIGH_SCALE = -4.0, 5.0
 _LOW_NOISE, _HIGH_NOISE = -12.0, 1.0
+_BEFORE = 5.0
+"""Targets that an expected spread counts for."""
 _STEPS = 40
 _JITTER = 1e-8
 
@@ -67,7 +69,11 @@ class GaussianProcess:
         targets: `[n]`, more is better.
         owner: the parameter that each column belongs to, `[columns]`.
         extra: variance of each target beyond that of the noise, `[n]`; None is none.
+        common: standard deviation, of each target, of one error that they all share, `[n]`; None
+            is none.
         varies: whether the noise may depend on the function's level.
+        spread: of the function as expected before any target was seen: a few that are alike by
+            accident do not show that all are.
         like: a process whose hyperparameters and units to take; None finds the most likely ones,
             from one start, so that the same data give the same.
     """
@@ -78,24 +84,26 @@ class GaussianProcess:
         targets: FloatArray,
         owner: IntArray,
         extra: FloatArray | None = None,
+        common: FloatArray | None = None,
         *,
         varies: bool = False,
+        spread: float = 0.0,
         like: GaussianProcess | None = None,
     ) -> None:
         self._points, self._owner = points, owner
         self._mean: float = float(targets.mean()) if like is None else like._mean
-        self._unit: float = (float(targets.std()) or 1.0) if like is None else like._unit
+        self._unit: float = _unit(targets, spread) if like is None else like._unit
         self._targets = (targets - self._mean) / self._unit
         self._extra = np.zeros(len(targets)) if extra is None else extra / self._unit**2
+        self._common = np.zeros(len(targets)) if common is None else common / self._unit
+        beyond = np.diag(self._extra) + np.outer(self._common, self._common)
         if like is None:
-            self.fit: Fit = most_likely(points, self._targets, owner, self._extra)
+            self.fit: Fit = most_likely(points, self._targets, owner, beyond)
             self._condition(np.full(len(targets), self.fit.noise))
             if varies:
                 # The levels are those of a first fit, whose noise is the same everywhere.
                 levels = self._levels(points)
-                self.fit = most_likely(
-                    points, self._targets, owner, self._extra, levels, self.fit
-                )
+                self.fit = most_likely(points, self._targets, owner, beyond, levels, self.fit)
                 self._condition(self.fit.noise_at(levels))
         else:
             self.fit = like.fit
@@ -104,6 +112,7 @@ class GaussianProcess:
     def _condition(self, noise: FloatArray) -> None:
         kernel = self._kernel(self._points, self._points)
         kernel[np.diag_indices(len(kernel))] += noise + self._extra + _JITTER
+        kernel += np.outer(self._common, self._common)
         self._root = np.linalg.cholesky(kernel)
         self._weights = cho_solve((self._root, True), self._targets)
 
@@ -135,6 +144,7 @@ class GaussianProcess:
             np.concatenate([seen, believed]),
             self._owner,
             np.concatenate([self._extra, np.zeros(len(points))]) * self._unit**2,
+            np.concatenate([self._common, np.zeros(len(points))]) * self._unit,
             like=self,
         )
 
@@ -143,6 +153,13 @@ class GaussianProcess:
         a, b = left / scales, right / scales
         squared = np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2.0 * a @ b.T
         return self.fit.signal * _matern(np.maximum(squared, 0.0))[0]
+
+
+def _unit(targets: FloatArray, spread: float) -> float:
+    """The targets' deviation, as if a few of the expected spread had been seen too."""
+    n = len(targets)
+    square = (n * float(targets.var()) + _BEFORE * spread**2) / (n + _BEFORE * (spread > 0.0))
+    return math.sqrt(square) or 1.0
 
 
 def most_likely(
@@ -156,7 +173,7 @@ def most_likely(
     """The hyperparameters of highest posterior density for standardised targets `[n]`.
 
     Args:
-        extra: variance of each target beyond the noise, `[n]`.
+        extra: covariance of the targets beyond the noise, `[n, n]`; None is none.
         levels: of the function at each point, `[n]`, for noise that depends on it; None for noise
             that does not.
         start: where to look from.
@@ -168,7 +185,11 @@ def most_likely(
     else:
         logs = np.concatenate([np.log(start.scales), np.log([start.noise, start.signal]), [0.0]])
     bounds = [(_LOW_SCALE, _HIGH_SCALE)] * count
-    bounds += [(_LOW_NOISE, _HIGH_NOISE), (-4.0, 3.0), (-1.0, 1.0) if levels is not None else (0, 0)]
+    bounds += [
+        (_LOW_NOISE, _HIGH_NOISE),
+        (-4.0, 3.0),
+        (-1.0, 1.0) if levels is not None else (0, 0),
+    ]
     near = None if levels is None else np.clip(levels, -_MOST_LEVEL, _MOST_LEVEL)
     found = minimize(
         lambda logs: loss(logs, squared, targets, extra, near),
@@ -201,7 +222,7 @@ def loss(
             noise variance over the levels, `[parameters + 3]`.
         squared: `[parameters, n, n]`.
         targets: `[n]`.
-        extra: variance of each target beyond the noise, `[n]`; None is none.
+        extra: covariance of the targets beyond the noise, `[n, n]`; None is none.
         levels: of the function at each point, `[n]`; None is 0 everywhere.
     """
     count, size = len(squared), len(targets)
@@ -210,7 +231,9 @@ def loss(
     noise, signal = np.exp(logs[count] + logs[-1] * levels), math.exp(logs[count + 1])
     correlation, slope = _matern(np.tensordot(shrink, squared, 1))
     kernel = signal * correlation
-    kernel[np.diag_indices(size)] += noise + _JITTER + (0.0 if extra is None else extra)
+    kernel[np.diag_indices(size)] += noise + _JITTER
+    if extra is not None:
+        kernel += extra
     try:
         root = np.linalg.cholesky(kernel)
     except np.linalg.LinAlgError:

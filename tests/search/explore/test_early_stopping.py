@@ -23,7 +23,9 @@ def steered(book: Book, config: HalvingConfig | None = None) -> EarlyStopping:
     """As a new driver finds the book."""
     config = config or HalvingConfig()
     scheduler = config.build(slow_start=False)
-    return EarlyStopping(config, scheduler, book, list(book.trials.values()), objective, FLOOR)
+    steering = EarlyStopping(config, scheduler, book, list(book.trials.values()), objective, FLOOR)
+    steering.settle()
+    return steering
 
 
 def begun(book: Book, steering: EarlyStopping) -> Trial:

@@ -23,6 +23,8 @@ SECTIONS: list[dict[str, Any]] = [
     {"name": "halving"},
     {"name": "halving", "eta": 2.0, "min_share": 0.03},
     {"name": "halving", "on": "steps", "full_steps": 100.0, "metric": "cell_accuracy"},
+    {"name": "learned"},
+    {"name": "learned", "least": 0.3, "decisions": 4},
     {"name": "none"},
 ]
 

@@ -37,5 +37,5 @@ def test_what_was_seen_is_not_proposed_again_while_there_is_anything_else() -> N
     rows = np.stack([encoding.shares(params) for params in everything[:-1]])
     targets = np.array([float(params["x"]) for params in everything[:-1]])
     process = GaussianProcess(encoding.points(rows), targets, encoding.owner)
-    found, _ = encoding.draw(most_promising(process, encoding, rows, rng))
+    found, _ = encoding.draw(most_promising(process, encoding, rows, rng)[0])
     assert found == everything[-1]
