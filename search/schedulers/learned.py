@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -172,6 +172,7 @@ class LearnedConfig(RungConfig):
             worth more than new configs.
     """
 
+    weighs_early: ClassVar[bool] = True
     name: Literal["learned"] = "learned"
     grace: float = Field(default=1 / 12, gt=0.0, lt=1.0)
     decisions: int = Field(default=11, ge=1, le=100)
@@ -179,6 +180,5 @@ class LearnedConfig(RungConfig):
     reseed: bool = True
 
     def build(self, slow_start: bool, mode: Mode = "max") -> Learned:
-        # What acts late in training is learned like all else: there is no least first rung.
         shares = even_shares(self.grace, self.decisions)
         return Learned(shares, self.least, self.ranking_mode(mode))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -94,7 +94,14 @@ class SchedulerConfig(Component):
 
 
 class EarlyStoppingConfig(SchedulerConfig):
-    """Which trials end early, or wait."""
+    """Which trials end early, or wait.
+
+    Attributes:
+        weighs_early: whether it learns what early reports are worth, and needs no least first rung
+            where parameters that act late are searched.
+    """
+
+    weighs_early: ClassVar[bool] = False
 
     def build(self, slow_start: bool, mode: Mode = "max") -> Scheduler:
         """The decisions; `slow_start` as in `marks`, `mode` the objective's."""

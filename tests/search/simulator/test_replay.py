@@ -35,6 +35,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "nsga3": {"sampler": {"name": "nsga3", "population_size": 4},
               "objective": ["exact_accuracy", "mean_steps"]},
     "auto": {"sampler": "auto", "scheduler": "none"},
+    "learned": {"sampler": {"name": "gp", "n_startup_trials": 3}, "scheduler": "learned"},
 }  # fmt: skip
 
 
