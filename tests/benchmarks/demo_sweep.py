@@ -28,15 +28,39 @@ import pyarrow.compute as pc
 from search.ledger.ledger import read_curves, read_trials
 from search.logs.driver_log import RunEvent, read_driver_logs
 from tests.benchmarks.older_tree import tree_of
+from tests.benchmarks.rest import require_rest
 from tests.support.folders import ROOT
 
 WORKERS = [int(n) for n in os.environ.get("WORKERS", "1,2").split(",")]
 KERNELS = os.environ.get("KERNELS", "auto,eager").split(",")
-TRIALS = os.environ.get("TRIALS", "")
-SETS = [text for text in os.environ.get("SETS", "").split(",") if text]
 BEFORE = os.environ.get("BEFORE", "")
 _LOOK_SECONDS = 0.5
 _TRM = "import sys; from search.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A sweep of `arrows4`.
+
+    Attributes:
+        trials: of its search; None is as many as the preset has.
+        sets: settings on top of it.
+    """
+
+    trials: int | None = None
+    sets: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What is other than in the demo."""
+        trials = () if self.trials is None else (f"{self.trials} trials",)
+        return ", ".join((*trials, *self.sets))
+
+
+CHOSEN = Demo(
+    int(os.environ["TRIALS"]) if os.environ.get("TRIALS") else None,
+    tuple(text for text in os.environ.get("SETS", "").split(",") if text),
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +101,16 @@ class TimeLine:
     phases: tuple[tuple[str, float], ...] = ()
 
     @property
+    def text(self) -> str:
+        """Where the time went, in words."""
+        return (
+            f"before {self.before:.0f}, after {self.after:.0f}; of slots: training "
+            f"{self.training:.0f}, evaluation {self.evaluation:.1f}, starts {self.starts:.0f}, "
+            f"overhead {self.overhead:.1f}, idle {self.idle:.1f}; {self.trials} trials, "
+            f"{self.workers} workers started"
+        )
+
+    @property
     def ratios(self) -> tuple[float, float]:
         """FLOPs a second of wall time, and of CPU time."""
         return self.flops / self.wall, self.flops / self.cpu
@@ -84,6 +118,7 @@ class TimeLine:
 
 def main() -> None:
     print(" | ".join(_COLUMNS), flush=True)
+    least = 1.0
     with tempfile.TemporaryDirectory() as scratch:
         trees = {"": ROOT}
         if BEFORE:
@@ -95,19 +130,21 @@ def main() -> None:
                 lines = {}
                 for kernel in KERNELS:
                     folder = Path(scratch) / f"run-{slots}-{kernel}{len(name)}"
-                    lines[kernel] = swept(tree, folder, slots, kernel)
+                    lines[kernel] = swept(tree, folder, slots, kernel, CHOSEN)
                     print(_row(f"{kernel}{name}, {slots}", lines[kernel]), flush=True)
                     for phase, seconds in lines[kernel].phases:
                         print(f"    {seconds:6.1f} s until: {phase}", flush=True)
+                    least = min(least, require_rest(anyway=True))
                 if {"auto", "eager"} <= lines.keys():
                     _compare(lines["auto"], lines["eager"])
+    print(f"a busy loop got {least:.0%} of a core at the least, looked at after each sweep")
 
 
-def swept(tree: Path, folder: Path, slots: int, kernel: str) -> TimeLine:
+def swept(tree: Path, folder: Path, slots: int, kernel: str, demo: Demo) -> TimeLine:
     """A sweep of the demo by the packages of a tree, and its time line."""
     words = ["sweep", "arrows4", "--out", str(folder), "--parallel", str(slots)]
-    words += ["--trials", TRIALS] if TRIALS else []
-    for setting in (f"train.kernel={kernel}", *SETS):
+    words += [] if demo.trials is None else ["--trials", str(demo.trials)]
+    for setting in (f"train.kernel={kernel}", *demo.sets):
         words += ["--set", setting]
     begun = time.time()
     process = subprocess.Popen(

@@ -1,7 +1,8 @@
 """One table: what this code costs, each figure beside what it is measured against, in one run.
 
-    python -m tests.benchmarks                       # or `make bench`; about ten minutes
+    python -m tests.benchmarks                       # or `make bench`; 10 to 15 minutes
     python -m tests.benchmarks --reference PATH      # a checkout of the reference beside it
+    python -m tests.benchmarks --tiny                # every row, of figures that say nothing
 
 Times are CPU time where nothing else is said, two sides in turns, medians. It begins with the
 golden files, which both kernels must pass, and it stops where a busy loop gets too little of a
@@ -11,52 +12,64 @@ core: then caches and clocks are others' too, and ratios with them. `--anyway` g
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
-from tests.benchmarks import evaluation_share
+from tests.benchmarks import demo_sweep, evaluation_share, first_step
 from tests.benchmarks.reference_step import NoReferenceError, ReferenceStep, network_weights
+from tests.benchmarks.rest import require_rest
 from tests.benchmarks.step import SHAPES, build, in_turns, measured, peak, preset, spent
 from tests.support.folders import ROOT
 from trm.training.flops import step_flops
 
-LEAST_SHARE = 0.6
-"""Of a core that a busy loop must get, in each of two processes."""
-SPIN_SECONDS = 1.5
-TRIALS = 100
-FIRST_STEP = """
-import sys, torch
-torch.set_num_threads(1)
-from tests.benchmarks.step import preset
-from trm.config import experiment_from
-from trm.files.run_folder import cache_folder
-from trm.training.trainer import Trainer
-config = experiment_from(preset("arrows4"))
-if sys.argv[1] == "import": sys.exit()
-task = config.task.build(cache_folder())
-if sys.argv[1] == "data": sys.exit()
-trainer = Trainer(config, task)
-trainer.train_step()
-assert trainer.resolved.kernel == "fused", trainer.resolved
-"""
+_FEW_RUNS = ("stability.promise_seeds=2", "stability.racing=false")
+_CUT = demo_sweep.Demo(3, _FEW_RUNS)
 
 
-class TooBusyError(Exception):
-    """Others use the cores; the message says how much."""
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        shapes: of models, the first so many.
+        steps: of a turn, at most.
+        rounds: turns, at most.
+        presets: whose evaluations are measured.
+        starts: processes a row.
+        sets: what a trial has otherwise than the demo's config.
+        trials: without training.
+        demo: the sweep that stands for the demo's.
+    """
+
+    shapes: int = len(SHAPES)
+    steps: int = 5
+    rounds: int = 11
+    presets: tuple[str, ...] = evaluation_share.PRESETS
+    starts: int = 5
+    sets: Mapping[str, Any] = field(default_factory=dict)
+    trials: int = 100
+    demo: demo_sweep.Demo = _CUT
+
+
+TINY = Effort(
+    shapes=1, steps=1, rounds=1, presets=("arrows4",), starts=1, trials=4,
+    sets={"train.budget": {"steps": 4}},
+    demo=demo_sweep.Demo(2, ("train.budget.steps=4", "train.valid_examples=8", *_FEW_RUNS)),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,49 +95,35 @@ class Row:
         return f"| {' | '.join((self.what, self.ours, self.beside, self.ratio, self.more))} |"
 
 
-def main(reference: Path | None = None, anyway: bool = False) -> None:
+def main(reference: Path | None = None, anyway: bool = False, tiny: bool = False) -> None:
     """Print the table.
 
     Raises:
         TooBusyError: the machine is, and not `anyway`.
     """
     torch.set_num_threads(1)
+    begun, anyway = time.perf_counter(), anyway or tiny
     least = require_rest(anyway)
     print(f"{_machine()}\n\n| what | ours | beside | ratio | |\n|---|---|---|---|---|", flush=True)
-    sections: tuple[Callable[[], Iterator[Row]], ...] = (
-        golden, steps, partial(beside_reference, reference), starts, evaluations, trial,
-        orchestration, demo,
-    )  # fmt: skip
-    for section in sections:
+    for section in sections(TINY if tiny else Effort(), reference):
         for row in section():
             print(row.text(), flush=True)
         least = min(least, require_rest(anyway))
-    print(f"\nA busy loop got {least:.0%} of a core at the least, looked at between sections.")
+    print(
+        f"\nA busy loop got {least:.0%} of a core at the least, looked at between sections; "
+        f"{(time.perf_counter() - begun) / 60:.0f} minutes."
+    )
 
 
-def require_rest(anyway: bool) -> float:
-    """The share of a core that each of two busy processes gets, the lesser.
-
-    Raises:
-        TooBusyError: it is below `LEAST_SHARE`, and not `anyway`.
-    """
-    cores = min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
-    with multiprocessing.get_context("spawn").Pool(cores) as pool:
-        found = min(pool.map(spin, [SPIN_SECONDS] * cores, chunksize=1))
-    if found < LEAST_SHARE and not anyway:
-        raise TooBusyError(
-            f"a busy loop gets {found:.0%} of a core (load {os.getloadavg()[0]:.1f}), and "
-            f"{LEAST_SHARE:.0%} are needed: wait until the machine is idle, or --anyway"
-        )
-    return found
-
-
-def spin(seconds: float) -> float:
-    """The share of a core that a busy loop gets for so long."""
-    begun, used = time.perf_counter(), time.process_time()
-    while time.perf_counter() - begun < seconds:
-        pass
-    return (time.process_time() - used) / (time.perf_counter() - begun)
+def sections(
+    effort: Effort, reference: Path | None = None
+) -> tuple[Callable[[], Iterator[Row]], ...]:
+    """What the table consists of, in its order; the last two start Ray."""
+    return (
+        golden, partial(steps, effort), partial(beside_reference, effort, reference),
+        partial(starts, effort), partial(evaluations, effort), partial(trial, effort),
+        partial(orchestration, effort), partial(demo, effort),
+    )  # fmt: skip
 
 
 def golden() -> Iterator[Row]:
@@ -138,11 +137,11 @@ def golden() -> Iterator[Row]:
     yield Row("golden files of the reference, eager and fused", "hold")
 
 
-def steps() -> Iterator[Row]:
+def steps(effort: Effort) -> Iterator[Row]:
     """Each shape's step by what `auto` takes beside the eager one, and against the peak."""
     best = peak()
     yield Row("product of two matrices", f"{best / 1e9:.0f} GFLOP/s", more="the peak below")
-    for name, tree, count, rounds in SHAPES:
+    for name, tree, count, rounds in _shapes(effort):
         auto = build(tree)
         kernel = auto.resolved.kernel
         if kernel == "eager":
@@ -164,11 +163,16 @@ def steps() -> Iterator[Row]:
         )  # fmt: skip
 
 
-def beside_reference(checkout: Path | None) -> Iterator[Row]:
+def _shapes(effort: Effort) -> Iterator[tuple[str, dict[str, Any], int, int]]:
+    for name, tree, count, rounds in SHAPES[: effort.shapes]:
+        yield name, tree, min(count, effort.steps), min(rounds, effort.rounds)
+
+
+def beside_reference(effort: Effort, checkout: Path | None) -> Iterator[Row]:
     """Each shape's step beside the reference's own."""
     if checkout is None:
         return
-    for name, tree, count, rounds in SHAPES:
+    for name, tree, count, rounds in _shapes(effort):
         ours = build(tree)
         try:
             theirs = ReferenceStep(checkout, ours.config, ours.task)
@@ -186,34 +190,36 @@ def beside_reference(checkout: Path | None) -> Iterator[Row]:
         )  # fmt: skip
 
 
-def starts() -> Iterator[Row]:
-    """A new process until its first training step of arrows4, the library there or not."""
+def starts(effort: Effort) -> Iterator[Row]:
+    """New processes of one training step each, the library there or not."""
     with tempfile.TemporaryDirectory() as folder:
-        child(folder, "data")
-        cold = child(folder, "step")
-        rest = {until: [child(folder, until) for _ in range(5)] for until in ("import", "step")}
-    imports, warm = median(rest["import"]), median(rest["step"])
-    yield Row(
-        "start to first step, library built beside not", f"{warm:.2f} s", f"{cold:.2f} s",
-        f"{cold / warm:.1f}", f"{imports:.2f} s of it are imports, median of 5; cold once",
-    )  # fmt: skip
+        cache = Path(folder)
+        first_step.seconds(_DATA, cache)
+        cold = first_step.seconds(first_step.WORKER, cache)
+        first_step.seconds(first_step.TRAIN, cache)  # writes its byte code
+        for name, program in first_step.PROGRAMS.items():
+            found = sorted(first_step.seconds(program, cache) for _ in range(effort.starts))
+            warm, spread = median(found), f"{found[0]:.2f}-{found[-1]:.2f} of {effort.starts}"
+            if program == first_step.WORKER:
+                yield Row(
+                    f"start: {name}, library there beside not", f"{warm:.2f} s", f"{cold:.2f} s",
+                    f"{cold / warm:.1f}", f"{spread}; without it once",
+                )  # fmt: skip
+            else:
+                yield Row(f"start: {name}", f"{warm:.2f} s", more=spread)
 
 
-def child(cache: str, until: str) -> float:
-    """CPU seconds of a process and of what it starts."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", FIRST_STEP, until], cwd=ROOT,
-        env={**os.environ, "TRM_CACHE": cache, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, until
-    return used.ru_utime + used.ru_stime
+_DATA = """
+import json, sys
+from trm.config import experiment_from
+from trm.files.run_folder import cache_folder
+experiment_from(json.loads(sys.argv[2])).task.build(cache_folder())
+"""
 
 
-def evaluations() -> Iterator[Row]:
+def evaluations(effort: Effort) -> Iterator[Row]:
     """What of a run's time its evaluations take, bounded beside all of `valid` each time."""
-    for name in evaluation_share.PRESETS:
+    for name in effort.presets:
         found = evaluation_share.measured(name)
         yield Row(
             f"evaluations of {name}, of its training", f"{found.after:.1%}", f"{found.before:.1%}",
@@ -221,11 +227,11 @@ def evaluations() -> Iterator[Row]:
         )  # fmt: skip
 
 
-def trial() -> Iterator[Row]:
+def trial(effort: Effort) -> Iterator[Row]:
     """A whole run of the demo's config, evaluations and all."""
     used, kernels = {}, ("auto", "eager")
     for kernel in kernels:
-        trainer = build(preset("arrows4"), **{"train.kernel": kernel})
+        trainer = build(preset("arrows4"), **{"train.kernel": kernel, **effort.sets})
         begun = time.process_time()
         *_, last = trainer.run()
         used[kernel] = time.process_time() - begun
@@ -237,37 +243,37 @@ def trial() -> Iterator[Row]:
     )  # fmt: skip
 
 
-def orchestration() -> Iterator[Row]:
+def orchestration(effort: Effort) -> Iterator[Row]:
     """What a trial costs besides its training."""
     from tests.benchmarks.orchestration import measure
 
     with open(os.devnull, "w") as nowhere, _stdout_to(nowhere.fileno()):
-        ours, stock = measure(TRIALS, 1)
+        ours, stock = measure(effort.trials, 1)
     yield Row(
-        f"{TRIALS} trials without training, beside stock Ray Tune", f"{ours:.1f} s",
+        f"{effort.trials} trials without training, beside stock Ray Tune", f"{ours:.1f} s",
         f"{stock:.1f} s", f"{stock / ours:.2f}",
-        f"wall time; {1e3 * ours / TRIALS:.0f} ms a trial of three reports",
+        f"wall time; {1e3 * ours / effort.trials:.0f} ms a trial of three reports",
     )  # fmt: skip
 
 
-def demo() -> Iterator[Row]:
-    """The demo's sweep, cut, with one and with two workers."""
-    from tests.benchmarks import demo_sweep
-
-    demo_sweep.TRIALS, demo_sweep.SETS = "4", ["train.budget.steps=150"]
+def demo(effort: Effort) -> Iterator[Row]:
+    """The demo's sweep, cut, with one and with two workers, and where its time goes."""
     with tempfile.TemporaryDirectory() as scratch:
         for slots in (1, 2):
-            lines = {
-                kernel: demo_sweep.swept(ROOT, Path(scratch, f"{slots}-{kernel}"), slots, kernel)
-                for kernel in ("auto", "eager")
-            }
+            lines = {}
+            for kernel in ("auto", "eager"):
+                folder = Path(scratch, f"{slots}-{kernel}")
+                lines[kernel] = demo_sweep.swept(ROOT, folder, slots, kernel, effort.demo)
             auto, eager = lines["auto"], lines["eager"]
             yield Row(
-                f"the demo's sweep, 4 trials of 150 steps, {slots} at once, auto beside eager",
-                f"{auto.cpu:.0f} s", f"{eager.cpu:.0f} s", f"{eager.cpu / auto.cpu:.2f}",
-                f"wall {auto.wall:.0f} and {eager.wall:.0f} s; training {auto.training:.0f} and "
-                f"{eager.training:.0f} s, idle {auto.idle:.0f} and {eager.idle:.0f} s of its slots",
+                f"the demo's sweep, {effort.demo.text}, {slots} at once, auto beside eager",
+                f"{auto.wall:.0f} s", f"{eager.wall:.0f} s", f"{eager.wall / auto.wall:.2f}",
+                f"wall time; CPU time {auto.cpu:.0f} and {eager.cpu:.0f} s, "
+                f"{eager.cpu / auto.cpu:.2f} times",
             )  # fmt: skip
+            for kernel, line in lines.items():
+                yield Row(f"its time line, {slots} at once, {kernel}", f"{line.wall:.0f} s",
+                          more=line.text)  # fmt: skip
 
 
 class _stdout_to:
