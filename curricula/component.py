@@ -189,6 +189,8 @@ def by_name(
 class NameIn:
     """Annotates a text that must be a name in a registry, as it stands when it is validated.
 
+    A field that takes a list of texts too takes a list of names.
+
     Attributes:
         registry: its keys are the names.
         what: what they are names of, for messages; empty where the key says so.
@@ -210,6 +212,8 @@ class NameIn:
         return no_info_before_validator_function(self._known, handler(source))
 
     def _known(self, value: Any) -> Any:
+        if isinstance(value, list) and value:
+            return [self._known(one) for one in value]
         if not isinstance(value, str) or (value not in self.registry and not _foreign.get()):
             known = nearest(str(value), list(self.registry))
             found = f"unknown {self.what} {value!r}" if self.what else f"{shown(value)} is unknown"

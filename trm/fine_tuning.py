@@ -120,6 +120,7 @@ def graft(path: Path, config: Experiment, task: Task) -> Graft:
         seq_len=task.seq_len,
         vocab_size=task.vocab_size,
         num_puzzle_identifiers=task.num_puzzle_identifiers,
+        grid=task.grid_shape,
         generator=random_stream(config.train.seed, WEIGHTS),
     ).state_dict()
     by_number = head.config.task.name == task.name
@@ -208,9 +209,9 @@ def _require_same_network(folder: Path, old: ModelConfig, new: ModelConfig) -> N
     Raises:
         UserError: a setting that weights depend on has another value.
     """
-    names = ("mixer", "hidden_size", "num_heads", "L_layers", "expansion", "swiglu_multiple",
-             "positions", "rope_theta", "embedding_dim", "prefix", "norm", "separate_networks",
-             "state_transfer", "initial_state")  # fmt: skip
+    names = ("mixer", "mlp", "conv_kernel", "hidden_size", "num_heads", "L_layers", "expansion",
+             "swiglu_multiple", "positions", "rope_theta", "embedding_dim", "prefix", "norm",
+             "separate_networks", "state_transfer", "initial_state")  # fmt: skip
     keys = {"positions": "pos_encodings", "embedding_dim": "puzzle_emb_ndim",
             "prefix": "puzzle_emb_len"}  # fmt: skip
     for name in names:
@@ -224,7 +225,7 @@ def _require_same_network(folder: Path, old: ModelConfig, new: ModelConfig) -> N
 
 def _misfit(folder: Path, name: str, model: ModelConfig, state: State, length: int) -> str:
     """What is wrong where settings agree and shapes do not: weights depend on the length."""
-    cause = f"mixer {model.mixer}"
+    cause = f"mixer {', '.join(dict.fromkeys(model.mixers))}"
     if name == "embed_pos":
         cause = f"pos_encodings {model.positions}"
     puzzles = state.training.get("carry/inputs")

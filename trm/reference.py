@@ -42,6 +42,7 @@ _INITIAL = ("H_init", "L_init")
 _INTERPOLATION = re.compile(r"\$\{\.?(?:arch\.)?(\w+)\}")
 _OURS, _THEIRS = "layers.", "inner.L_level.layers."
 _OWN_KEYS = (
+    "mlp",
     "norm",
     "separate_networks",
     "state_transfer",
@@ -194,7 +195,7 @@ def arch_config(config: Experiment, precision: str | None = None) -> dict[str, A
         "puzzle_emb_ndim": model.embedding_dim,
         "pos_encodings": model.positions,
         "forward_dtype": forward_dtype(config, precision),
-        "mlp_t": model.mixer == "mlp_t",
+        "mlp_t": set(model.mixers) == {"mlp_t"},
         "puzzle_emb_len": model.puzzle_emb_len,
         "no_ACT_continue": model.no_ACT_continue,
     }
@@ -231,7 +232,7 @@ def inexpressible(config: Experiment, precision: str | None = None) -> list[str]
                 "at full depth"
             )
     for key, value, theirs in (
-        ("mixer", config.model.mixer, ("attention", "mlp_t")),
+        ("mixer", ", ".join(dict.fromkeys(config.model.mixers)), ("attention", "mlp_t")),
         ("pos_encodings", config.model.positions, ("rope", "learned", "none")),
     ):
         if value not in theirs:

@@ -77,8 +77,6 @@ def parse_ablations(value: Any) -> Any:
 def paper_ablations(tree: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The ablations of the TRM paper (arXiv 2510.04871, tables 1 and 2), and every curriculum.
 
-    Its "two separate networks" are no option of the model here.
-
     Args:
         tree: the base, every default written out.
     """
@@ -92,6 +90,7 @@ def paper_ablations(tree: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         "softmax": {"loss.loss_type": "softmax_cross_entropy"},
         "act_continue": {"model.no_ACT_continue": False},
         other: {"model.mixer": other, "model.pos_encodings": None},
+        "two_networks": {"model.separate_networks": True},
         "one_step_gradient": {"model.one_step_gradient": True},
         "no_carry": {"model.carry_latent": False},
         "one_supervision_step": {"model.halt_max_steps": 1},

@@ -87,6 +87,8 @@ class _Writer:
         for one in value.metadata:
             if isinstance(one, NameIn) and kind is str:
                 return {"enum": list(one.registry)}
+            if isinstance(one, NameIn) and kind is list:
+                return {"type": "array", "items": {"enum": list(one.registry)}}
         if kind is Literal:
             return {"enum": list(arguments)}
         if is_section(kind):

@@ -107,6 +107,8 @@ def _text(value: Value) -> str:
     for one in value.metadata:
         if isinstance(one, NameIn) and kind is str:
             return " | ".join(one.registry)
+        if isinstance(one, NameIn) and kind is list:
+            return "list of such names"
     if kind is Literal:
         return " | ".join(map(str, arguments))
     if is_section(kind):

@@ -38,6 +38,8 @@ def test_every_default_is_the_references() -> None:
         "expansion": 4.0,
         "swiglu_multiple": 256,
         "mixer": "attention",
+        "mlp": "swiglu",
+        "conv_kernel": 2,
         "pos_encodings": None,
         "norm": "post",
         "separate_networks": False,

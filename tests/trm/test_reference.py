@@ -342,18 +342,19 @@ def test_an_arch_that_is_none_is_refused_in_a_line(changes: dict[str, Any], word
 
 
 WITHOUT_EFFECT = (
-    "schema_version", "name", "plugins", "task.", "diagnostics.", "train.device", "train.threads",
-    "train.compile", "train.kernel", "train.cuda_graphs", "train.valid_examples",
+    "schema_version", "name", "plugins", "task.", "diagnostics.", "thought.", "train.device",
+    "train.threads", "train.compile", "train.kernel", "train.cuda_graphs", "train.valid_examples",
     "train.eval_batch_size", "train.eval_share", "train.early_examples",
     "train.budget.minutes", "train.budget.flops", "train.budget.steps", "train.reports",
-    "curriculum.name", "curriculum.feedback_every", "train.freeze.parts", "loss.corrupt_with",
+    "model.conv_kernel", "curriculum.name", "curriculum.feedback_every", "train.freeze.parts",
+    "loss.corrupt_with",
 )  # fmt: skip
 """Keys that change nothing of a training, its data aside, or that `steps` stands for."""
 OTHERS = {
     "model.mixer": "mlp_t", "model.pos_encodings": "learned", "model.num_heads": 4,
     "model.puzzle_emb_ndim": 20, "model.carry_latent": False, "model.one_step_gradient": True,
-    "model.norm": "pre", "model.separate_networks": True, "model.state_transfer.name": "gated",
-    "model.initial_state": "random",
+    "model.norm": "pre", "model.mlp": "conv_swiglu", "model.separate_networks": True,
+    "model.state_transfer.name": "gated", "model.initial_state": "random",
     "loss.halt_loss": "brier", "loss.label_smoothing": 0.1,
     "model.no_ACT_continue": False, "loss.loss_type": "softmax_cross_entropy",
     "optimizer.name": "adamw", "optimizer.grad_clip": 1.0, "train.ema": None,

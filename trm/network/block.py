@@ -5,25 +5,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from trm.network.conv_swiglu import ConvSwiGLU
 from trm.network.layers import SwiGLU, rms_norm
 from trm.network.mixers import MIXERS
 from trm.network.model_config import ModelConfig
 
 
 class Block(nn.Module):
-    """Mix positions, then channels, each as a residual that is normed before or after.
+    """Mix positions, by the mixer of a name, then channels: residuals, normed before or after.
 
     After it: h = norm(h + part(h)), as the reference has it. Before: h = h + part(norm(h)), whose
     sums are not normed: whoever stacks layers norms the last one's.
     """
 
-    def __init__(self, config: ModelConfig, positions: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, config: ModelConfig, name: str, positions: int, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.eps, self.post = config.rms_norm_eps, config.norm == "post"
-        mixer = MIXERS[config.mixer]
+        mixer = MIXERS[name]
         self.mixing, self.turned = mixer.attribute, mixer.turned
         self.add_module(self.mixing, mixer.build(config, positions, generator))
-        self.mlp = SwiGLU(config.hidden_size, config.expansion, config.swiglu_multiple, generator)
+        sizes = (config.hidden_size, config.expansion, config.swiglu_multiple)
+        self.mlp = (
+            SwiGLU(*sizes, generator)
+            if config.mlp == "swiglu"
+            else ConvSwiGLU(*sizes, config.conv_kernel, generator)
+        )
 
     def forward(self, h: Tensor, rope: tuple[Tensor, Tensor] | None) -> Tensor:
         mix = getattr(self, self.mixing)

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from trm.network.conv_swiglu import ConvSwiGLU, conv_swiglu_flops
 from trm.network.layers import Attention, SwiGLU, swiglu_width
+from trm.network.linear_attention import LinearAttention
 
 if TYPE_CHECKING:
     import torch
@@ -74,10 +76,34 @@ def _attention_fits(config: ModelConfig) -> None:
     dim, heads = config.hidden_size, config.num_heads
     if dim % heads:
         raise ValueError(f"num_heads {heads} must divide hidden_size {dim}")
-    if config.positions == "rope" and dim // heads % 2:
+    parts = {"rope": 2, "rope_2d": 4}.get(config.positions, 1)
+    if dim // heads % parts:
+        what = "even" if parts == 2 else f"a multiple of {parts}"
         raise ValueError(
-            f"hidden_size {dim} / num_heads {heads} must be even for pos_encodings 'rope'"
+            f"hidden_size {dim} / num_heads {heads} must be {what} for pos_encodings "
+            f"{config.positions!r}"
         )
+
+
+def _linear_attention(
+    config: ModelConfig, positions: int, generator: torch.Generator
+) -> LinearAttention:
+    return LinearAttention(config.hidden_size, config.num_heads, generator)
+
+
+def _linear_attention_flops(config: ModelConfig, positions: int) -> float:
+    dim = config.hidden_size
+    return 2.0 * positions * dim * (4 * dim + 2 * dim // config.num_heads)
+
+
+def _conv_swiglu(config: ModelConfig, positions: int, generator: torch.Generator) -> ConvSwiGLU:
+    sizes = (config.hidden_size, config.expansion, config.swiglu_multiple, config.conv_kernel)
+    return ConvSwiGLU(*sizes, generator)
+
+
+def _conv_swiglu_flops(config: ModelConfig, positions: int) -> float:
+    sizes = (config.hidden_size, config.expansion, config.swiglu_multiple, config.conv_kernel)
+    return conv_swiglu_flops(*sizes, positions)
 
 
 def _mlp_t(config: ModelConfig, positions: int, generator: torch.Generator) -> PositionsMLP:
@@ -94,6 +120,11 @@ MIXERS: dict[str, Mixer] = {
         _attention, _attention_flops, pos_encodings="rope", rotates=True, attribute="self_attn",
         check=_attention_fits,
     ),
+    "linear_attention": Mixer(
+        _linear_attention, _linear_attention_flops, pos_encodings="rope", rotates=True,
+        attribute="linear_attn", check=_attention_fits,
+    ),
+    "conv_swiglu": Mixer(_conv_swiglu, _conv_swiglu_flops, attribute="conv_swiglu"),
     "mlp_t": Mixer(_mlp_t, _mlp_t_flops, turned=True, attribute="mlp_t"),
 }  # fmt: skip
 """The mixers that `model.mixer` can name."""

@@ -20,10 +20,10 @@ from trm.network.fused.step import Fused
 from trm.network.layers import CastedLinear, rms_norm, truncated_normal_
 from trm.network.model_config import ModelConfig
 from trm.network.noise import Noise
-from trm.network.positions import POSITIONS
+from trm.network.positions import POSITIONS, rotary_tables
 from trm.network.room import least_weights, require_room
 from trm.network.soundness import (
-    require_sound_mixer,
+    require_sound_mixers,
     require_sound_rotation,
     require_sound_table,
 )
@@ -81,6 +81,7 @@ class TRM(nn.Module):
         vocab_size: tokens.
         num_puzzle_identifiers: rows of the puzzle embedding.
         generator: a CPU generator for the initial weights.
+        grid: rows and columns of a puzzle, for positions that ask; None is one row.
         dtype: type of the forward pass; parameters stay float32.
 
     Raises:
@@ -105,6 +106,7 @@ class TRM(nn.Module):
         vocab_size: int,
         num_puzzle_identifiers: int = 1,
         generator: torch.Generator,
+        grid: tuple[int, int] | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
@@ -136,7 +138,7 @@ class TRM(nn.Module):
         else:
             self.register_buffer("embed_pos", table, persistent=False)
         self.layers = nn.ModuleList(
-            Block(config, positions, generator) for _ in range(config.L_layers)
+            Block(config, name, positions, generator) for name in config.mixers
         )
         self.lm_head = CastedLinear(dim, vocab_size, generator)
         self.q_head = CastedLinear(dim, 2, generator, bias=True, std=0.0)
@@ -150,19 +152,19 @@ class TRM(nn.Module):
             else:
                 self.register_buffer(name, drawn)
         tables: tuple[Tensor | None, Tensor | None] = (None, None)
-        if encoding.rotated is not None:
-            tables = encoding.rotated(config, positions)
+        if encoding.rotates:
+            tables = rotary_tables(config, positions, grid or (1, seq_len))
             require_sound_rotation(config, tables, positions)
         self.register_buffer("cos", tables[0], persistent=False)
         self.register_buffer("sin", tables[1], persistent=False)
         self.positions = positions
         self.H_layers: nn.ModuleList | None = None
         if config.separate_networks:
-            layers = (Block(config, positions, generator) for _ in range(config.L_layers))
+            layers = (Block(config, name, positions, generator) for name in config.mixers)
             self.H_layers = nn.ModuleList(layers)
         gate = partial(config.state_transfer.build, dim, generator)
         self.gate, self.H_gate = gate(), gate() if config.separate_networks else None
-        require_sound_mixer(self)
+        require_sound_mixers(self)
 
     @property
     def sparse_rows(self) -> bool:

@@ -28,9 +28,16 @@ class ModelConfig(Component):
         L_cycles: updates of the latent before each of the answer.
         expansion: width of the SwiGLU in multiples of `hidden_size`, times 2/3.
         swiglu_multiple: the SwiGLU's width is rounded up to a multiple of it.
-        mixer: how positions are mixed: attention, or for `mlp_t` a SwiGLU over the sequence
-            axis.
-        pos_encodings: null is `rope` for attention and `none` for `mlp_t`.
+        mixer: how positions are mixed: `attention`; `linear_attention`, with a kernel in place of
+            its softmax; `mlp_t`, a SwiGLU over the sequence axis; or `conv_swiglu`, over
+            neighbours. A list names one for each layer, and begins again where there are more.
+        mlp: how channels are mixed: a `swiglu`, or a `conv_swiglu` with a convolution over
+            neighbouring positions in it (URM, arXiv 2512.14693).
+        conv_kernel: positions that the convolution of a `conv_swiglu` looks at: 2 the one before,
+            3 one to both sides.
+        pos_encodings: `rope` turns by the place in the sequence, `rope_2d` half of a head by the
+            row and half by the column of the task's grid; null is what the mixer has: `rope` for
+            both attentions, else `none`.
         norm: `post` norms the sum of what a layer's parts are given and what they make of it, as
             the reference does; `pre` norms what they are given, and once more what the network
             gives, so that a state stays as large however deep the recursion is.
@@ -65,7 +72,9 @@ class ModelConfig(Component):
     L_cycles: int = Field(default=6, ge=1, le=MOST_CYCLES)
     expansion: float = Field(default=4.0, gt=0.0, le=1_000.0)
     swiglu_multiple: int = Field(default=256, ge=1, le=MOST_WIDTH)
-    mixer: Annotated[str, NameIn(MIXERS)] = "attention"
+    mixer: Annotated[str | list[str], NameIn(MIXERS)] = "attention"
+    mlp: Literal["swiglu", "conv_swiglu"] = "swiglu"
+    conv_kernel: int = Field(default=2, ge=1, le=MOST_CYCLES)
     pos_encodings: Annotated[str, NameIn(POSITIONS)] | None = None
     norm: Literal["post", "pre"] = "post"
     separate_networks: bool = False
@@ -101,15 +110,22 @@ class ModelConfig(Component):
         return self
 
     def _require_mixing(self) -> None:
-        mixer, encoding = MIXERS.get(self.mixer), POSITIONS.get(self.positions)
-        if mixer is None or encoding is None:
-            return  # a plug-in's, in a run that is looked at without it
-        if encoding.rotated is not None and not mixer.rotates:
+        if isinstance(self.mixer, list) and len(self.mixer) > self.L_layers:
             raise ValueError(
-                f"pos_encodings {self.positions!r} has no effect with mixer {self.mixer!r}: leave "
-                "it out, or use none"
+                f"mixer names {len(self.mixer)} layers, and L_layers is {self.L_layers}: name no "
+                "more than there are"
             )
-        mixer.check(self)
+        encoding = POSITIONS.get(self.positions)
+        if encoding is None or any(name not in MIXERS for name in self.mixers):
+            return  # a plug-in's, in a run that is looked at without it
+        mixers = [MIXERS[name] for name in dict.fromkeys(self.mixers)]
+        if encoding.rotates and not any(mixer.rotates for mixer in mixers):
+            raise ValueError(
+                f"pos_encodings {self.positions!r} has no effect with mixer {shown(self.mixer)}: "
+                "leave it out, or use none"
+            )
+        for mixer in mixers:
+            mixer.check(self)
 
     def _require_gradient(self) -> None:
         if self.one_step_gradient and self.gradient_cycles != 1:
@@ -141,7 +157,15 @@ class ModelConfig(Component):
         """`pos_encodings` with its default filled in."""
         if self.pos_encodings is not None:
             return self.pos_encodings
-        return MIXERS[self.mixer].pos_encodings if self.mixer in MIXERS else "none"
+        kinds = [MIXERS[name] for name in self.mixers if name in MIXERS]
+        rotating = [kind.pos_encodings for kind in kinds if kind.rotates]
+        return next(iter(rotating or [kind.pos_encodings for kind in kinds]), "none")
+
+    @property
+    def mixers(self) -> tuple[str, ...]:
+        """The mixer of each layer, by name."""
+        names = [self.mixer] if isinstance(self.mixer, str) else self.mixer
+        return tuple(names[layer % len(names)] for layer in range(self.L_layers))
 
     @property
     def embedding_dim(self) -> int:

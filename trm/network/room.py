@@ -23,12 +23,18 @@ def least_weights(config: ModelConfig, seq_len: int, vocab_size: int, identifier
     1832
     """
     dim, positions = config.hidden_size, config.prefix + seq_len
-    layer = 3 * dim * swiglu_width(dim, config.expansion, config.swiglu_multiple)
-    if config.mixer == "attention":
-        layer += 4 * dim * dim
-    elif config.mixer == "mlp_t":
-        layer += 3 * positions * swiglu_width(positions, config.expansion, config.swiglu_multiple)
-    network = config.L_layers * layer + config.state_transfer.weights(dim)
+    inner = swiglu_width(dim, config.expansion, config.swiglu_multiple)
+    turned = swiglu_width(positions, config.expansion, config.swiglu_multiple)
+    conv = inner * (3 * dim + config.conv_kernel + 1)
+    mixing = {
+        "attention": 4 * dim * dim,
+        "linear_attention": 4 * dim * dim,
+        "conv_swiglu": conv,
+        "mlp_t": 3 * positions * turned,
+    }
+    channels = 3 * dim * inner if config.mlp == "swiglu" else conv
+    network = sum(channels + mixing.get(name, 0) for name in config.mixers)
+    network += config.state_transfer.weights(dim)
     networks = 2 if config.separate_networks else 1
     return networks * network + 2 * vocab_size * dim + identifiers * config.embedding_dim
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trm.fault import require, working
 from trm.network.mixers import MIXERS
@@ -18,17 +18,21 @@ if TYPE_CHECKING:
 _ROWS = 2
 
 
-def require_sound_mixer(model: TRM) -> None:
-    """Try the mixer of a model's first block on two rows.
+def require_sound_mixers(model: TRM) -> None:
+    """Try each mixer of a model, in the first block that has it, on two rows.
 
     Raises:
         Fault: it does not give back the shape and type of what it gets, or no finite numbers.
     """
-    name, positions = model.config.mixer, model.positions
+    first = dict(reversed([*zip(model.config.mixers, model.layers, strict=True)]))
+    for name, block in first.items():
+        _require_sound_mixer(model, name, block)
+
+
+def _require_sound_mixer(model: TRM, name: str, block: nn.Module) -> None:
     component, kind = f"mixer {name!r}", MIXERS[name]
-    block = model.layers[0]
     mix = getattr(block, kind.attribute)
-    shape = (_ROWS, positions, model.config.hidden_size)
+    shape = (_ROWS, model.positions, model.config.hidden_size)
     rows = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     rows = rows.to(model.H_init.device, model.dtype)
     rows = rows.transpose(1, 2) if kind.turned else rows
@@ -38,15 +42,15 @@ def require_sound_mixer(model: TRM) -> None:
     require_like(component, mixed, rows)
 
 
-def mixing_flops(config: ModelConfig, positions: int) -> float:
-    """FLOPs of a config's mixer over one row.
+def mixing_flops(config: ModelConfig, name: str, positions: int) -> float:
+    """FLOPs of the mixer of that name over one row.
 
     Raises:
         Fault: they are no number of 0 or more.
     """
-    component = f"mixer {config.mixer!r}"
+    component = f"mixer {name!r}"
     with working(component, "to count its FLOPs"):
-        flops = MIXERS[config.mixer].flops(config, positions)
+        flops = MIXERS[name].flops(config, positions)
     require(
         isinstance(flops, int | float) and math.isfinite(flops) and flops >= 0.0, component,
         f"counts {flops!r} FLOPs", "count those of its matrix products, 0 if it has none",

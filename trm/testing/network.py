@@ -39,7 +39,7 @@ def check_mixer(name: str) -> None:
         config = ModelConfig(mixer=name, expansion=2.0, swiglu_multiple=8, **sizes)
         _check_model(config)
         _check_rows_are_apart(config)
-        _check_flops(config)
+        _check_flops(config, name)
     check_trains({"model.mixer": name, "model.pos_encodings": None})
 
 
@@ -56,7 +56,7 @@ def check_positions(name: str) -> None:
     for sizes in _SIZES:
         config = ModelConfig(mixer="attention", pos_encodings=name, swiglu_multiple=8, **sizes)
         _check_model(config)
-        if POSITIONS[name].added or POSITIONS[name].rotated:
+        if POSITIONS[name].added or POSITIONS[name].rotates:
             _check_tells_places_apart(config)
     check_trains({"model.mixer": "attention", "model.pos_encodings": name})
 
@@ -135,10 +135,10 @@ def _check_rows_are_apart(config: ModelConfig) -> None:
     assert same, "what it gives for a row depends on the other rows of the batch"
 
 
-def _check_flops(config: ModelConfig) -> None:
+def _check_flops(config: ModelConfig, name: str) -> None:
     # In bfloat16 attention is plain products, which torch counts.
     model = _model(config, torch.bfloat16)
-    kind = MIXERS[config.mixer]
+    kind = MIXERS[name]
     rows, rope = _block_input(model)
     rows = rows.bfloat16().transpose(1, 2) if kind.turned else rows.bfloat16()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

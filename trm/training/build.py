@@ -9,7 +9,7 @@ from trm.config import Experiment
 from trm.device import Resolved
 from trm.network.float64 import has_float64
 from trm.network.model import TRM
-from trm.network.soundness import require_sound_mixer
+from trm.network.soundness import require_sound_mixers
 from trm.tasks.base import Task
 
 WEIGHTS, EXPLORATION, NOISE = 0, 3, 5
@@ -27,11 +27,12 @@ def build_model(config: Experiment, task: Task, resolved: Resolved, seed: int) -
         seq_len=task.seq_len,
         vocab_size=task.vocab_size,
         num_puzzle_identifiers=task.num_puzzle_identifiers,
+        grid=task.grid_shape,
         generator=random_stream(seed, WEIGHTS),
         dtype=resolved.dtype,
     ).to(resolved.device)
     if not has_float64(model.H_init.device):
-        require_sound_mixer(model)  # it was tried on the CPU alone
+        require_sound_mixers(model)  # it was tried on the CPU alone
     return model
 
 

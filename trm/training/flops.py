@@ -16,9 +16,11 @@ def recursion_flops(config: ModelConfig, seq_len: int) -> float:
     dim, positions = config.hidden_size, config.prefix + seq_len
     inner = swiglu_width(dim, config.expansion, config.swiglu_multiple)
     channels = 2.0 * positions * dim * inner * 3
-    mixing = mixing_flops(config, positions)
+    if config.mlp == "conv_swiglu":
+        channels += 2.0 * positions * inner * config.conv_kernel
+    mixing = {name: mixing_flops(config, name, positions) for name in set(config.mixers)}
     transfer = positions * config.state_transfer.flops(dim)
-    return config.L_layers * (channels + mixing) + transfer
+    return sum(channels + mixing[name] for name in config.mixers) + transfer
 
 
 def supervision_step_flops(

@@ -59,5 +59,6 @@ def require_sound_model(config: ModelConfig, task: Task) -> None:
         seq_len=task.seq_len,
         vocab_size=task.vocab_size,
         num_puzzle_identifiers=task.num_puzzle_identifiers,
+        grid=task.grid_shape,
         generator=torch.Generator().manual_seed(0),
     )

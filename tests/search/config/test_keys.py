@@ -86,7 +86,10 @@ def test_types_and_defaults_are_those_of_the_models() -> None:
         "search.seeds": ("integer from 1 to 1000", "1"),
         "search.sampler": ("section: " + " | ".join(SAMPLERS), "tpe"),
         "log.wandb.mode": ("off | online | offline", "'off'"),
-        "model.mixer": ("attention | mlp_t", "attention"),
+        "model.mixer": (
+            "attention | linear_attention | conv_swiglu | mlp_t, or list of such names",
+            "attention",
+        ),
     }
     for path, (kind, default) in shown.items():
         assert KEYS[path] == Key(path, kind, default, KEYS[path].meaning)

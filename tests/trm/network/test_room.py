@@ -15,12 +15,13 @@ from trm.network.model import TRM, ModelConfig
 from trm.network.room import least_weights, require_room
 
 
-@pytest.mark.parametrize("mixer", ["attention", "mlp_t"])
-@pytest.mark.parametrize("more", [{}, {"separate_networks": True, "state_transfer": "gated"}])
-def test_weights_are_counted_as_they_are(mixer: str, more: dict[str, Any]) -> None:
+@pytest.mark.parametrize("mixer", [*MIXERS, ["mlp_t", "attention"]], ids=str)
+@pytest.mark.parametrize(
+    "more", [{}, {"separate_networks": True, "state_transfer": "gated", "mlp": "conv_swiglu"}]
+)
+def test_weights_are_counted_as_they_are(mixer: Any, more: dict[str, Any]) -> None:
     import torch
 
-    assert mixer in MIXERS
     config = ModelConfig.model_validate(
         {"hidden_size": 64, "num_heads": 4, "L_layers": 3, "mixer": mixer, "swiglu_multiple": 16,
          "puzzle_emb_len": 2, **more}

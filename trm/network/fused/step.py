@@ -36,7 +36,9 @@ def unfit(model: TRM) -> str:
     if type(model) is not TRM or any(type(block) is not Block for block in blocks):
         return "a model of another kind"
     if any(type(getattr(b, b.mixing)) not in (Attention, PositionsMLP) for b in blocks):
-        return f"a mixer of another kind ({model.config.mixer})"
+        return f"a mixer of another kind ({', '.join(dict.fromkeys(model.config.mixers))})"
+    if len({type(getattr(block, block.mixing)) for block in blocks}) > 1:
+        return "mixers that differ by layer"
     if others := _others(model.config):
         return f"it does not compute model.{others[0]}"
     if model.config.hidden_size > MOST_CHANNELS or model.positions > MOST_POSITIONS:
@@ -51,6 +53,7 @@ def unfit(model: TRM) -> str:
 def _others(config: ModelConfig) -> list[str]:
     """Settings of a config that the library does not know, each as `key: value`."""
     known = {
+        "mlp": config.mlp == "swiglu",
         "norm": config.norm == "post",
         "separate_networks": not config.separate_networks,
         "state_transfer": type(config.state_transfer) is ResidualTransfer,

@@ -32,9 +32,11 @@ def obstacle(config: Experiment) -> str:
         return "the gradients of several supervision steps are added"
     if config.model.draws or config.model.initial_state != "fixed":
         return "its states begin at random or are learnt, or noise is added in each update"
-    mixer = config.model.mixer
-    if mixer not in _MIXERS or MIXERS[mixer] is not _MIXERS[mixer]:
-        return f"mixer {mixer!r} is a plug-in's"
+    for mixer in dict.fromkeys(config.model.mixers):
+        if mixer not in _MIXERS or MIXERS[mixer] is not _MIXERS[mixer]:
+            return f"mixer {mixer!r} was not tried side by side"
+    if config.model.mlp != "swiglu":
+        return f"mlp {config.model.mlp!r} was not tried side by side"
     return "train.compile is on" if config.train.compile else ""
 
 
@@ -47,7 +49,7 @@ def unstackable(trainer: Trainer) -> str:
         return "its puzzle embedding has sparse gradients"
     mixers = [getattr(block, str(block.mixing)) for block in model.layers]
     if any(type(mixer) not in (Attention, PositionsMLP) for mixer in mixers):
-        return f"mixer {config.model.mixer!r} is a plug-in's"
+        return f"mixer {config.model.mixer!r} was not tried side by side"
     if trainer.resolved.compile:
         return "train.compile is on"
     return "it is one of several processes" if trainer.ranks.size > 1 else ""

@@ -63,6 +63,12 @@ KINDS: dict[str, dict[str, Any]] = {
         "loss.label_smoothing": 0.1,
         "loss.z_loss": 1e-3,
     },
+    "linear attention, a convolution, a mixture": {
+        **MIXED,
+        "model.mixer": ["linear_attention", "mlp_t"],
+        "model.L_layers": 2,
+        "model.mlp": "conv_swiglu",
+    },
     "three steps to an update, cycles left out": {
         "curriculum.stochastic_depth": 0.5,
         "train.supervision_per_update": 3,
