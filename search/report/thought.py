@@ -120,15 +120,16 @@ def _says(found: Thought) -> str:
     told = []
     if deepest.depth > first.depth:
         change = deepest.picked[pick].mean - base
-        told.append(f"{deepest.depth} times the depth {_change(change)}")
+        told.append(f"{_change(change)} at {deepest.depth} times the depth")
     if widest.breadth > first.breadth:
         change = widest.picked[pick].mean - base
         told.append(
-            f"{widest.breadth} rollouts {_change(change)} (noise {noise_text(found.noise)}), of "
-            f"{number(widest.gaps[pick])} more that the selector could have picked"
+            f"{_change(change)} with {widest.breadth} rollouts (noise {noise_text(found.noise)}), "
+            f"where {number(widest.gaps[pick])} of the puzzles have a right answer that was not "
+            "picked"
         )
-    start = f"At the trained depth {number(base)}, picked by {pick}"
-    return f"{start}: {listed(told)}." if told else f"{start}."
+    start = f"At the trained depth {number(base)} is right, picked by {pick}; it"
+    return f"{start} {listed(told)}." if told else f"{start.removesuffix('; it')}."
 
 
 def _change(change: float) -> str:

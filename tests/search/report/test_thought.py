@@ -47,7 +47,8 @@ def test_figure_and_table_have_every_point(run: Path) -> None:
     assert len(picture.table.rows) == 4
     assert all(len(row) == len(picture.table.columns) for row in picture.table.rows)
     gain = found.by_breadth[-1].picked["best_q"].mean - found.points[0].picked["best_q"].mean
-    assert f"8 rollouts {'gains' if gain > 0 else 'loses'} {abs(gain):.3f}" in picture.says
+    verb = "gains" if gain > 0 else "loses"
+    assert f"{verb} {abs(gain):.3f} with 8 rollouts" in picture.says
     assert "means over 2 seeds" in section.intro
 
 
