@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trm.detectors.detector import Detector, Finding
     from trm.diagnostics import describe, diagnose
     from trm.errors import UserError
-    from trm.learning.halting import HALTING_RULES, HaltingRule
+    from trm.learning.halting_rules import HALTING_RULES, HaltingRule
     from trm.learning.losses import TOKEN_LOSSES
     from trm.learning.optimizers import OPTIMIZERS, OptimizerConfig
     from trm.network.mixers import MIXERS, Mixer
@@ -73,7 +73,7 @@ __all__ = [
 
 _HOMES = {
     "DETECTORS": "trm.detectors",
-    "HALTING_RULES": "trm.learning.halting",
+    "HALTING_RULES": "trm.learning.halting_rules",
     "MIXERS": "trm.network.mixers",
     "OPTIMIZERS": "trm.learning.optimizers",
     "POSITIONS": "trm.network.positions",
@@ -84,7 +84,7 @@ _HOMES = {
     "Detector": "trm.detectors.detector",
     "Experiment": "trm.config",
     "Finding": "trm.detectors.detector",
-    "HaltingRule": "trm.learning.halting",
+    "HaltingRule": "trm.learning.halting_rules",
     "Mixer": "trm.network.mixers",
     "OptimizerConfig": "trm.learning.optimizers",
     "Positions": "trm.network.positions",

@@ -19,7 +19,7 @@ from trm.network.model import TRM
 from trm.tasks.base import IGNORE, Progress, Split, SplitName, Task, Tokens
 from trm.thought.config import DEFAULT_NOISE, NoiseConfig
 from trm.thought.picks import PICKS, evidence
-from trm.thought.rollouts import Recording, record
+from trm.thought.rollouts import Rollouts, record
 from trm.training.flops import inference_step_flops
 
 
@@ -152,7 +152,7 @@ class Solver:
         halting: HaltingRule | None = None,
         keep: bool = False,
         progress: Callable[[float], object] | None = None,
-    ) -> Recording:
+    ) -> Rollouts:
         """Rollouts over puzzles, at most `train.eval_batch_size` rows at once.
 
         Args:

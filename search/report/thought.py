@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from search.analysis.thought.result import Share, Thought, ThoughtPoint, read_thought
+from search.analysis.thought.result import MeasuredShare, Thought, ThoughtPoint, read_thought
 from search.analysis.thought.text import noise_text
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
@@ -109,7 +109,7 @@ def _named(points: Sequence[ThoughtPoint]) -> list[str]:
     return [f"{point.depth}x depth, {point.breadth} rollouts" for point in points]
 
 
-def _interval(share: Share) -> str:
+def _interval(share: MeasuredShare) -> str:
     return f"{number(share.low)} to {number(share.high)}"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trm.thought.rollouts import Recording
+from trm.thought.rollouts import Rollouts
 
 LAST_RESIDUALS = 3
 """Steps at a rollout's end over which its residual is averaged, as in EqR (arXiv 2605.21488)."""
@@ -21,7 +21,7 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Signals:
     """What K rollouts of T steps said of n puzzles; arrays are `[K, T, n]` and as in `Rollout`.
 
     Attributes:
@@ -50,7 +50,7 @@ class Evidence:
         return np.take_along_axis(values, self.ends[:, None, :], axis=1)[:, 0]
 
 
-def evidence(recording: Recording, steps: int, breadth: int, *, halting: bool = False) -> Evidence:
+def evidence(recording: Rollouts, steps: int, breadth: int, *, halting: bool = False) -> Signals:
     """What the first `breadth` rollouts say within `steps` steps.
 
     Args:
@@ -69,10 +69,10 @@ def evidence(recording: Recording, steps: int, breadth: int, *, halting: bool = 
     ends = np.full((breadth, recording.puzzles), steps - 1, dtype=np.int64)
     if halting:
         ends = np.where(halts.any(axis=1), halts.argmax(axis=1), steps - 1)
-    return Evidence(q, residual, answer, right, valid, ends)
+    return Signals(q, residual, answer, right, valid, ends)
 
 
-Choose = Callable[[Evidence], tuple[Indices, Indices]]
+Choose = Callable[[Signals], tuple[Indices, Indices]]
 """Of each puzzle the rollout and the step whose answer is given, `[n]` each."""
 
 
@@ -96,7 +96,7 @@ def _first(score: NDArray[np.floating]) -> Indices:
     return np.asarray(np.where(np.isnan(score), -np.inf, score).argmax(axis=0), dtype=np.int64)
 
 
-def _at_ends(seen: Evidence, rollout: Indices) -> tuple[Indices, Indices]:
+def _at_ends(seen: Signals, rollout: Indices) -> tuple[Indices, Indices]:
     return rollout, seen.ends[rollout, np.arange(len(rollout))]
 
 
@@ -107,15 +107,15 @@ def _anywhere(score: NDArray[np.floating]) -> tuple[Indices, Indices]:
     return flat % breadth, flat // breadth
 
 
-def _by_q(seen: Evidence) -> tuple[Indices, Indices]:
+def _by_q(seen: Signals) -> tuple[Indices, Indices]:
     return _at_ends(seen, _first(seen.at_end(seen.q)))  # type: ignore[arg-type]
 
 
-def _by_best_q(seen: Evidence) -> tuple[Indices, Indices]:
+def _by_best_q(seen: Signals) -> tuple[Indices, Indices]:
     return _anywhere(np.where(seen.reached, seen.q, -np.inf))
 
 
-def _by_residual(seen: Evidence) -> tuple[Indices, Indices]:
+def _by_residual(seen: Signals) -> tuple[Indices, Indices]:
     summed = np.cumsum(seen.residual, axis=1, dtype=np.float64)
     summed = np.concatenate([np.zeros_like(summed[:, :1]), summed], axis=1)
     begins = np.maximum(seen.ends + 1 - LAST_RESIDUALS, 0)
@@ -125,14 +125,14 @@ def _by_residual(seen: Evidence) -> tuple[Indices, Indices]:
     return _at_ends(seen, _first(-(last - before) / (seen.ends + 1 - begins)))
 
 
-def _by_vote(seen: Evidence) -> tuple[Indices, Indices]:
+def _by_vote(seen: Signals) -> tuple[Indices, Indices]:
     answers, q = seen.at_end(seen.answer), seen.at_end(seen.q)
     votes = np.stack([(answers == own).sum(axis=0) for own in answers])
     most = votes == votes.max(axis=0)
     return _at_ends(seen, _first(np.where(most, q.astype(np.float64), -np.inf)))
 
 
-def _by_verifier(seen: Evidence) -> tuple[Indices, Indices]:
+def _by_verifier(seen: Signals) -> tuple[Indices, Indices]:
     accepted = seen.valid & seen.reached
     rollout, step = _anywhere(accepted.astype(np.float64))
     without = ~accepted.any(axis=(0, 1))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.thought.picks import PICKS, evidence
-from trm.thought.rollouts import Recording
+from trm.thought.rollouts import Rollouts
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Point:
 
 
 def point(
-    recording: Recording,
+    recording: Rollouts,
     steps: int,
     breadth: int,
     *,

@@ -56,7 +56,7 @@ class Rollout:
 
 
 @dataclass(frozen=True)
-class Recording:
+class Rollouts:
     """All rollouts, the deepest first.
 
     Attributes:
@@ -88,7 +88,7 @@ def record(
     halting: HaltingRule | None = None,
     keep: bool = False,
     progress: Callable[[float], object] | None = None,
-) -> Recording:
+) -> Rollouts:
     """Run rollouts over all puzzles, `batch_size` rows at once.
 
     Args:
@@ -128,7 +128,7 @@ def record(
         if keep:
             kept += [np.stack(answers) for answers in judge.answers]
     rollouts = [_joined([batch[index] for batch in batches]) for index in range(len(steps))]
-    return Recording(rollouts, kept)
+    return Rollouts(rollouts, kept)
 
 
 def _groups(steps: Sequence[int], at_once: int) -> Iterator[list[int]]:

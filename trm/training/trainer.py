@@ -40,7 +40,7 @@ from trm.training.state import State
 from trm.training.steps.ahead import AHEAD, Ahead
 from trm.training.steps.graphs import begin_with
 from trm.training.steps.kernel import with_kernel
-from trm.training.steps.supervision import Part
+from trm.training.steps.supervision import PartOfUpdate
 from trm.training.steps.waiting import Waiting
 
 
@@ -198,11 +198,11 @@ class Trainer:
         """The supervision steps of the whole batch that go into one update, and that update."""
         group = self.config.train.supervision_per_update
         for number in range(group):
-            self._supervision_step(Part(number == 0, number == group - 1))
+            self._supervision_step(PartOfUpdate(number == 0, number == group - 1))
             if self.counters.diverged:
                 return
 
-    def _supervision_step(self, part: Part) -> None:
+    def _supervision_step(self, part: PartOfUpdate) -> None:
         stage = drawn_depth(advance(self.course, self.progress), self.exploration)
         if not self.model.training:  # which asks every module
             self.model.train()

@@ -30,7 +30,7 @@ _GROUPS = 5
 
 
 @dataclass(frozen=True)
-class Share:
+class MeasuredShare:
     """A share of puzzles.
 
     Attributes:
@@ -85,9 +85,9 @@ class ThoughtPoint:
     steps: int
     mean_steps: float
     flops: float
-    passed: Share
-    passed_anywhere: Share
-    picked: dict[str, Share]
+    passed: MeasuredShare
+    passed_anywhere: MeasuredShare
+    picked: dict[str, MeasuredShare]
     gaps: dict[str, float]
     by_difficulty: list[Level]
 
@@ -157,7 +157,7 @@ def thought_point(
     names = list(found[0].picked)
     mean_steps = float(np.mean([one.spent.mean() for one in found]))
 
-    def share(rights: Sequence[NDArray[np.bool_]]) -> Share:
+    def share(rights: Sequence[NDArray[np.bool_]]) -> MeasuredShare:
         return _share([float(right.mean()) for right in rights], len(difficulty), confidence)
 
     def within(rights: Sequence[NDArray[np.bool_]], rows: NDArray[np.bool_]) -> float:
@@ -185,13 +185,13 @@ def thought_point(
     )
 
 
-def _share(each: list[float], examples: int, confidence: float) -> Share:
+def _share(each: list[float], examples: int, confidence: float) -> MeasuredShare:
     mean = math.fsum(each) / len(each)
     if len(each) == 1:
         interval = share_interval(mean, examples, confidence)
     else:
         interval = mean_interval(each, confidence, examples=examples)
-    return Share(mean, interval.low, interval.high, each)
+    return MeasuredShare(mean, interval.low, interval.high, each)
 
 
 def _levels(difficulty: NDArray[np.float32]) -> list[tuple[str, NDArray[np.bool_]]]:
@@ -238,7 +238,7 @@ def _thought(tree: Mapping[str, Any]) -> Thought:
 def _point(tree: Mapping[str, Any]) -> ThoughtPoint:
     values = dict(tree)
     for name in ("passed", "passed_anywhere"):
-        values[name] = Share(**tree[name])
-    values["picked"] = {name: Share(**share) for name, share in tree["picked"].items()}
+        values[name] = MeasuredShare(**tree[name])
+    values["picked"] = {name: MeasuredShare(**share) for name, share in tree["picked"].items()}
     values["by_difficulty"] = [Level(**level) for level in tree["by_difficulty"]]
     return ThoughtPoint(**values)

@@ -231,7 +231,7 @@ def test_recorded_trials_through_the_command(
     shown = capsys.readouterr().out
     assert "312 trials ran to their end" in shown
     assert "█" in shown
-    assert "failure (share of runs): no run failed" in shown
+    assert "failure (share of trials): no run failed" in shown
     assert "spread (standard deviation over seeds), 104 configs" in shown
     (tmp_path / "shown").write_text(shown)
     assert main(["importance", str(tmp_path / "nowhere")]) == 2

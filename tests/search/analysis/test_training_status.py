@@ -115,5 +115,3 @@ def test_its_logs_are_its_reports(
     assert end.endswith("ends, done")
     assert main(["logs", str(folder), "0"]) == 2
     assert "leave the number out" in capsys.readouterr().err
-    assert main(["report", str(folder)]) == 2
-    assert "holds one training and no sweep" in capsys.readouterr().err

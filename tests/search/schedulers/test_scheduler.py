@@ -95,7 +95,7 @@ def test_bad_settings_are_named(section: dict[str, Any], message: str) -> None:
 
 def test_every_rung_config_has_the_shared_settings() -> None:
     kinds = {name for name, kind in SCHEDULERS.items() if issubclass(kind, RungConfig)}
-    assert kinds == {"asha", "hyperband", "halving", "median"}
+    assert kinds == {"asha", "hyperband", "halving", "learned", "median"}
 
 
 def test_ranks_and_medians_follow_the_values() -> None:

@@ -243,7 +243,7 @@ def test_a_design_runs_through_the_engine_and_goes_on(
     assert "cliff" in shown
     assert "failed" in shown
     assert main([*words, "--dry-run"]) == 0
-    assert "3 configs x 2 seeds = 6 full runs, 6 of them done" in capsys.readouterr().out
+    assert "3 configs x 2 seeds = 6 full trials, 6 of them done" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from trm.thought.picks import PICKS, evidence
 from trm.thought.points import axes, point, rollout_steps
-from trm.thought.rollouts import Recording, Rollout
+from trm.thought.rollouts import Rollout, Rollouts
 
 
-def drawn(seed: int, steps: list[int], puzzles: int) -> Recording:
+def drawn(seed: int, steps: list[int], puzzles: int) -> Rollouts:
     """Rollouts with ties everywhere; an answer's number decides whether it is right."""
     rng = np.random.default_rng(seed)
     right = rng.random((puzzles, 4)) < 0.3
@@ -36,14 +36,14 @@ def drawn(seed: int, steps: list[int], puzzles: int) -> Recording:
                 halts=rng.random((own, puzzles)) < 0.3,
             )
         )
-    return Recording(rollouts)
+    return Rollouts(rollouts)
 
 
 def known(value: float) -> float:
     return -math.inf if math.isnan(value) else float(value)
 
 
-def by_hand(recording: Recording, steps: int, breadth: int, halting: bool) -> dict[str, list[bool]]:
+def by_hand(recording: Rollouts, steps: int, breadth: int, halting: bool) -> dict[str, list[bool]]:
     """Whether each selector's answer is right, and what could have been picked, a puzzle each."""
     found: dict[str, list[bool]] = {name: [] for name in (*PICKS, "passed", "anywhere")}
     for puzzle in range(recording.puzzles):
@@ -115,10 +115,10 @@ def test_a_rollout_ends_where_the_rule_stops_it() -> None:
     halts = np.array([[False, True], [True, True], [False, False]])
     zeros = np.zeros((3, 2), np.float32)
     one = Rollout(zeros, zeros, zeros.astype(np.int32), halts, halts, halts)
-    assert evidence(Recording([one]), 3, 1, halting=True).ends.tolist() == [[1, 0]]
-    assert evidence(Recording([one]), 1, 1, halting=True).ends.tolist() == [[0, 0]]
-    assert point(Recording([one]), 3, 1, halting=True).spent.tolist() == [2, 1]
-    assert point(Recording([one]), 3, 1).spent.tolist() == [3, 3]
+    assert evidence(Rollouts([one]), 3, 1, halting=True).ends.tolist() == [[1, 0]]
+    assert evidence(Rollouts([one]), 1, 1, halting=True).ends.tolist() == [[0, 0]]
+    assert point(Rollouts([one]), 3, 1, halting=True).spent.tolist() == [2, 1]
+    assert point(Rollouts([one]), 3, 1).spent.tolist() == [3, 3]
 
 
 def test_a_recording_that_is_not_deep_or_wide_enough() -> None:

@@ -16,7 +16,7 @@ from trm.tasks.arrows import ArrowsConfig
 from trm.tasks.base import Split, Task
 from trm.thought.config import NoiseConfig
 from trm.thought.noise import noise_streams, with_noise
-from trm.thought.rollouts import Recording, record
+from trm.thought.rollouts import Rollouts, record
 
 CPU = torch.device("cpu")
 LOUD = NoiseConfig(z_L=0.5)
@@ -49,7 +49,7 @@ def model(task: Task) -> TRM:
 def run(
     model: TRM, task: Task, steps: list[int], *, noise: NoiseConfig = LOUD, seed: int = 0,
     batch_size: int = 5, halting: HaltingRule | None = None, keep: bool = False,
-) -> Recording:  # fmt: skip
+) -> Rollouts:  # fmt: skip
     return record(
         model, task, task.split("valid"), steps, noise=noise, batch_size=batch_size, device=CPU,
         seed=seed, halting=halting, keep=keep,

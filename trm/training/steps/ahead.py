@@ -29,7 +29,7 @@ from trm.training.freezing import hold
 from trm.training.probes import update_ratio, weights
 from trm.training.steps.graphs import Graphs
 from trm.training.steps.pool import Pool, pinned
-from trm.training.steps.supervision import Given, Part, Supervised, supervise
+from trm.training.steps.supervision import Given, PartOfUpdate, Supervised, supervise
 
 if TYPE_CHECKING:
     from trm.training.trainer import Trainer
@@ -88,7 +88,7 @@ class Ahead:
         generators = [trainer.noise] if device.type == "cuda" else []
         self.graphs = Graphs("off", self._state, generators, trainer.note_graphs)
 
-    def step(self, stage: Stage, compute: float, factor: float, part: Part) -> None:
+    def step(self, stage: Stage, compute: float, factor: float, part: PartOfUpdate) -> None:
         """Start one supervision step of the whole batch, and its optimiser step; as `Waiting`'s."""
         trainer, counters = self.trainer, self.trainer.counters
         if trainer.carry is not self._carry:  # at the beginning, and after somebody else's steps
@@ -164,7 +164,7 @@ class Ahead:
         if ready is not None:
             self.pool.load_state_dict(ready, taken)
 
-    def _compute(self, given: Given, part: Part) -> None:
+    def _compute(self, given: Given, part: PartOfUpdate) -> None:
         """The step itself: device work alone, from tensors that stay in place to the same ones."""
         trainer, carry = self.trainer, self.trainer.carry
         with torch.no_grad():

@@ -20,10 +20,10 @@ from trm.tasks.base import Task
 from trm.training.curriculum import disturbed, loss_weights
 
 
-class Part(NamedTuple):
+class PartOfUpdate(NamedTuple):
     """Which of the supervision steps it is whose gradients make one update.
 
-    >>> Part().last
+    >>> PartOfUpdate().last
     True
     """
 

@@ -22,7 +22,7 @@ from trm.training.curriculum import FeedbackWindow, disturbed, loss_weights
 from trm.training.freezing import hold
 from trm.training.probes import update_ratio, weights
 from trm.training.steps.at_once import learn_at_once, learns_at_once
-from trm.training.steps.supervision import Part
+from trm.training.steps.supervision import PartOfUpdate
 
 if TYPE_CHECKING:
     from trm.training.trainer import Trainer
@@ -43,7 +43,7 @@ class Waiting:
         self.at_once = learns_at_once(trainer.config, trainer.task, trainer.model)
         self._parameters = list(trainer.model.parameters())
 
-    def step(self, stage: Stage, compute: float, factor: float, part: Part) -> None:
+    def step(self, stage: Stage, compute: float, factor: float, part: PartOfUpdate) -> None:
         """One supervision step of the whole batch, and an optimiser step where it is the last.
 
         Args:
@@ -171,7 +171,7 @@ class Waiting:
             )
         return continue_target(following, steps >= stage.supervision_steps)
 
-    def _learn(self, losses: Losses, compute: float, part: Part) -> float | None:
+    def _learn(self, losses: Losses, compute: float, part: PartOfUpdate) -> float | None:
         """The gradient, and an optimiser step; returns the loss, None if training has diverged."""
         trainer, counters = self.trainer, self.trainer.counters
         if losses.total.requires_grad:
