@@ -55,6 +55,8 @@ class VirtualClock:
         now: virtual time: seconds, or FLOPs one after another on one worker.
         compute: FLOPs spent, all workers together.
         arrived: FLOPs of them whose reports have come; a sweep that ends waits for the others.
+        begun: what had been spent with the report that the source is told of: a limit of less
+            would have kept that report from coming.
     """
 
     workers: int
@@ -62,6 +64,7 @@ class VirtualClock:
     now: float = 0.0
     compute: float = 0.0
     arrived: float = 0.0
+    begun: float = 0.0
 
     def run(self, source: StretchSource, limit: float = math.inf) -> None:
         """Until the source has nothing more, or the next stretch would exceed the limit.
@@ -69,7 +72,7 @@ class VirtualClock:
         Args:
             limit: compute in all. What goes beyond it is not begun; what is under way arrives.
         """
-        events: list[tuple[float, int, Stretch, int, float]] = []
+        events: list[tuple[float, int, Stretch, int, float, float]] = []
         order = count()
         idle, over = self.workers, False
 
@@ -77,7 +80,7 @@ class VirtualClock:
             """Whether the way to the report of that index is begun."""
             nonlocal over
             if index == len(stretch.rows):
-                heapq.heappush(events, (self.now, next(order), stretch, index, 0.0))
+                heapq.heappush(events, (self.now, next(order), stretch, index, 0.0, self.compute))
                 return True
             before = stretch.rows[index - 1] if index else stretch.at
             cost = max(stretch.rows[index]["compute"] - before["compute"], 0.0)
@@ -87,7 +90,8 @@ class VirtualClock:
             self.compute += cost
             seconds = max(stretch.rows[index]["seconds"] - before["seconds"], 0.0)
             takes = seconds if self.mode == "seconds" else cost
-            heapq.heappush(events, (self.now + takes, next(order), stretch, index, cost))
+            at = self.now + takes
+            heapq.heappush(events, (at, next(order), stretch, index, cost, self.compute))
             return True
 
         while True:
@@ -96,7 +100,7 @@ class VirtualClock:
             if not events:
                 self.arrived = self.compute
                 return
-            self.now, _, stretch, index, cost = heapq.heappop(events)
+            self.now, _, stretch, index, cost, self.begun = heapq.heappop(events)
             self.arrived += cost
             if index == len(stretch.rows):
                 source.on_failure(stretch.key)

@@ -53,15 +53,9 @@ def simulate_stock(
     clock = VirtualClock(workers)
     run = _Tune(world, plan, reports, clock, searcher, scheduler)
     clock.run(run, compute)
-    run.note()
-    return Simulated(
-        run.pick,
-        run.points[-1].quality,
-        clock.compute,
-        clock.now,
-        len(run.trained),
-        run.points,
-    )
+    points, pick = run.picks()
+    quality = points[-1].quality if points else plan.objective.worst(world.floor)
+    return Simulated(pick, quality, clock.compute, clock.now, len(run.trained), points)
 
 
 class _Tune:
@@ -79,9 +73,7 @@ class _Tune:
         self.world, self.plan, self.reports, self.clock = world, plan, reports, clock
         self.searcher, self.scheduler = searcher, scheduler
         self.trained: dict[str, Params] = {}
-        self.results: dict[str, dict[str, Any]] = {}
-        self.points: list[Incumbent] = []
-        self.pick: Params | None = None
+        self.told: list[tuple[float, float, str, float]] = []
 
     def next(self) -> Stretch | None:
         key = f"{len(self.trained):08x}"
@@ -101,11 +93,12 @@ class _Tune:
             TRAINING_ITERATION: row["mark"],
             "trial_id": key,
         }
-        self.results[key] = result
+        self.told.append(
+            (self.clock.begun, self.clock.now, key, result[self.plan.objective.column])
+        )
         decision = self.scheduler.on_trial_result(None, trial, result)
         if decision != TrialScheduler.STOP:
             self.searcher.on_trial_result(key, result)
-        self.note()
         if decision == TrialScheduler.STOP or last:
             self.scheduler.on_trial_complete(None, trial, result)
             self.searcher.on_trial_complete(key, result)
@@ -117,18 +110,25 @@ class _Tune:
         self.scheduler.on_trial_remove(None, trial)
         self.searcher.on_trial_complete(key, error=True)
 
-    def note(self) -> None:
-        """Keep `get_best_result` of this moment, with its true quality."""
-        objective = self.plan.objective
-        best, pick = -math.inf, None
-        for key, result in self.results.items():
-            merit = objective.merit(result[objective.column])
-            if math.isfinite(merit) and merit > best:
-                best, pick = merit, self.trained[key]
-        if pick is not None and (pick is not self.pick or not self.points):
-            self.pick = pick
-            quality = self.world.truth(pick)
-            self.points.append(Incumbent(self.clock.arrived, self.clock.now, quality))
+    def picks(self) -> tuple[list[Incumbent], Params | None]:
+        """`get_best_result` of sweeps of every compute, and that of this one.
+
+        A sweep of less compute goes the same way until it begins no further report.
+        """
+        merit = self.plan.objective.merit
+        points: list[Incumbent] = []
+        last: dict[str, float] = {}
+        pick: str | None = None
+        for begun, now, key, value in sorted(self.told, key=lambda one: one[0]):
+            if not math.isfinite(value):
+                last.pop(key, None)
+            else:
+                last[key] = merit(value)
+            best = max(last, key=lambda known: last[known], default=None)
+            if best is not None and best != pick:
+                pick = best
+                points.append(Incumbent(begun, now, self.world.truth(self.trained[best])))
+        return points, None if pick is None else self.trained[pick]
 
 
 def suggested(trial: Any, distribution: Distribution) -> Any:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import optuna
 
@@ -26,6 +27,8 @@ BUDGETS = (4, 8, 13, 19, 26, 37, MOST)
 """Full runs that a sweep may spend."""
 FURTHER = (74, 104, 148, 208, 295, 416, 512)
 """Of random search."""
+ROOM = 1e-6
+"""Beyond a budget, as a share: a sweep of ours begins no run that would meet its limit exactly."""
 LEAST_EXPLORED = 2
 """Full runs that the search must have left of a budget, or there is no confirm stage."""
 AGAIN = 1_000_000
@@ -41,14 +44,14 @@ class Method:
 
     Attributes:
         sweep: runs one.
-        anytime: whether a sweep of less compute would have gone the same way so far: then one
-            sweep gives all budgets.
+        anytime: whether the picks along one sweep are those of sweeps of less compute: `never`,
+            with one worker `alone`, or `always`.
         budgets: full runs that it is judged at.
         share: of the worlds that it is judged in, for methods that take long.
     """
 
     sweep: Sweep
-    anytime: bool
+    anytime: Literal["never", "alone", "always"]
     budgets: tuple[int, ...] = BUDGETS
     share: float = 1.0
 
@@ -63,17 +66,13 @@ class Method:
                     quality = point.quality
             return merit(problem.best) - merit(quality)
 
-        if not self.anytime:
+        if self.anytime == "never" or (self.anytime == "alone" and workers > 1):
             return [
                 regret(self.sweep(problem, seed, workers, budget), math.inf)
                 for budget in self.budgets
             ]
         found = self.sweep(problem, seed, workers, max(self.budgets))
         return [regret(found, budget) for budget in self.budgets]
-
-    def judged(self, workers: int) -> Method:
-        """The method without the budgets that one worker alone is asked for."""
-        return self if workers == 1 else replace(self, budgets=BUDGETS)
 
 
 def method(text: str) -> Method:
@@ -97,7 +96,7 @@ def method(text: str) -> Method:
         return _study(getattr(importlib.import_module(module), kind))
     found = METHODS[name]
     if "anytime" in words:
-        found = replace(found, anytime=True)
+        found = replace(found, anytime="alone")
     if not settings:
         return found
 
@@ -125,16 +124,17 @@ def _ours(problem: Problem, seed: int, workers: int, compute: float) -> Simulate
         world,
         reseeded(problem.plan, seed),
         workers=workers,
-        compute=compute * problem.plan.budget,
+        compute=compute * problem.plan.budget * (1 + ROOM),
         confirm=compute >= needed + LEAST_EXPLORED,
     )
 
 
 def _random(problem: Problem, seed: int, workers: int, compute: float) -> Simulated:
+    """One worker's sweep: that of several makes the same draws, and in the end has the same."""
     plan = with_settings(problem.plan, ["search.sampler=random", "search.scheduler=none"])
     return simulate(
-        problem.world(), reseeded(plan, seed), workers=workers,
-        compute=compute * problem.plan.budget, confirm=False,
+        problem.world(), reseeded(plan, seed), workers=1,
+        compute=compute * problem.plan.budget * (1 + ROOM), confirm=False,
     )  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def _study(sampler: Callable[..., optuna.samplers.BaseSampler], share: float = 1
             compute=compute * problem.plan.budget,
         )  # fmt: skip
 
-    return Method(sweep, anytime=True, share=share)
+    return Method(sweep, "always", share=share)
 
 
 def _smac(problem: Problem, seed: int, workers: int, compute: float) -> Simulated:
@@ -162,11 +162,12 @@ def _smac(problem: Problem, seed: int, workers: int, compute: float) -> Simulate
 
 
 METHODS: dict[str, Method] = {
-    "ours": Method(_ours, anytime=False),
-    "random": Method(_random, anytime=True, budgets=BUDGETS + FURTHER),
-    "stock": Method(_stock, anytime=True),
+    "ours": Method(_ours, "never"),
+    "random": Method(_random, "always", budgets=BUDGETS + FURTHER),
+    "stock": Method(_stock, "always"),
     "tpe": _study(optuna.samplers.TPESampler),
     "gp": _study(optuna.samplers.GPSampler, share=0.4),
-    "smac": Method(_smac, anytime=True, share=0.2),
+    "smac": Method(_smac, "always", share=0.2),
 }
-"""`stock` is Ray Tune's OptunaSearch with its ASHAScheduler; `tpe` and `gp` are Optuna's."""
+"""`stock` is Ray Tune's OptunaSearch with its ASHAScheduler; `tpe` and `gp` are Optuna's. With
+several workers `smac` is judged up to a run of each late, but for the last budget."""

@@ -34,8 +34,9 @@ def simulate_study(
         clock = VirtualClock(workers)
         run = _Study(world, plan, study, clock)
         clock.run(run, compute)
-    quality = run.points[-1].quality if run.points else plan.objective.worst(world.floor)
-    return Simulated(run.pick, quality, clock.compute, clock.now, len(run.trials), run.points)
+    points, pick = run.picks()
+    quality = points[-1].quality if points else plan.objective.worst(world.floor)
+    return Simulated(pick, quality, clock.compute, clock.now, len(run.trials), points)
 
 
 class _Study:
@@ -44,9 +45,7 @@ class _Study:
     def __init__(self, world: World, plan: Plan, study: optuna.Study, clock: VirtualClock) -> None:
         self.world, self.plan, self.study, self.clock = world, plan, study, clock
         self.trials: dict[str, tuple[optuna.Trial, Params]] = {}
-        self.points: list[Incumbent] = []
-        self.pick: Params | None = None
-        self._best = -math.inf
+        self.told: list[tuple[float, float, Params, float]] = []
 
     def next(self) -> Stretch | None:
         trial = self.study.ask()
@@ -66,12 +65,23 @@ class _Study:
         trial, params = self.trials[key]
         value = self.plan.objective.value(row)
         self.study.tell(trial, value)
-        merit = self.plan.objective.merit(value)
-        if merit > self._best:
-            self._best, self.pick = merit, params
-            quality = self.world.truth(params)
-            self.points.append(Incumbent(self.clock.arrived, self.clock.now, quality))
+        self.told.append((self.clock.begun, self.clock.now, params, value))
         return False
 
     def on_failure(self, key: str) -> None:
         self.study.tell(self.trials[key][0], state=optuna.trial.TrialState.FAIL)
+
+    def picks(self) -> tuple[list[Incumbent], Params | None]:
+        """The best values of studies of every compute, and that of this one.
+
+        A study of less compute goes the same way until it begins no further run.
+        """
+        points: list[Incumbent] = []
+        pick: Params | None = None
+        best = -math.inf
+        for begun, now, params, value in sorted(self.told, key=lambda one: one[0]):
+            merit = self.plan.objective.merit(value)
+            if merit > best:
+                best, pick = merit, params
+                points.append(Incumbent(begun, now, self.world.truth(params)))
+        return points, pick

@@ -128,7 +128,7 @@ def _play(task: Task) -> list[Judged]:
     merit = problem.plan.objective.merit
     found = []
     for name, workers in task.wanted:
-        chosen, begun = method(name).judged(workers), time.process_time()
+        chosen, begun = method(name), time.process_time()
         regrets = chosen.regrets(problem, task.world, workers)
         found.append(
             Judged(

@@ -132,16 +132,19 @@ def test_words_behind_a_method_change_it() -> None:
     plain = method("ours").sweep(problem, 5, 1, 12)
     assert method("ours search.scheduler=none").sweep(problem, 5, 1, 12).points != plain.points
     assert method("ours again").sweep(problem, 5, 1, 12).points != plain.points
-    assert method("ours anytime").anytime
-    assert not method("ours").anytime
+    assert method("ours anytime").anytime == "alone"
+    assert method("ours").anytime == "never"
     with pytest.raises(KeyError):
         method("mine")
 
 
-def test_a_sweep_of_all_budgets_is_judged_as_one_of_each() -> None:
-    """What `anytime` promises: a shorter sweep of one worker is the beginning of a longer one."""
-    problem = FAMILIES["recorded"](1)
-    regrets = METHODS["tpe"].regrets(problem, 4, 1)
-    for index, budget in enumerate(METHODS["tpe"].budgets[:3]):
-        alone = METHODS["tpe"].sweep(problem, 4, 1, budget)
-        assert problem.best - alone.quality == pytest.approx(regrets[index])
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("name", ["tpe", "stock", "random"])
+def test_a_sweep_of_all_budgets_is_judged_as_one_of_each(name: str, workers: int) -> None:
+    """What `always` promises: a sweep of less compute goes the same way until its end."""
+    problem = FAMILIES["trees"](0)
+    chosen = METHODS[name]
+    regrets = chosen.regrets(problem, 4, workers)
+    for index, budget in enumerate(chosen.budgets[:5]):
+        alone = chosen.sweep(problem, 4, workers, budget)
+        assert problem.best - alone.quality == pytest.approx(regrets[index]), budget
