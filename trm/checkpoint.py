@@ -171,7 +171,7 @@ def read_state(folder: Path, head: Head, *, training: bool = True) -> State:
     """
     return State(
         weights=_tensors(folder / "weights.safetensors", head),
-        ema=_tensors(folder / "ema.safetensors", head) if head.config.train.ema else {},
+        ema=_tensors(folder / "ema.safetensors", head) if head.config.averages else {},
         training=_tensors(folder / "training.safetensors", head) if training else {},
         values=head.values,
     )
@@ -270,7 +270,7 @@ def load_model(folder: Path, task: Task, resolved: Resolved | None = None) -> tu
             resolved = resolve(head.config.train.model_copy(update={"device": "auto"}))
     model = build_model(head.config, task, resolved, head.config.train.seed)
     weights = _tensors(folder / "weights.safetensors", head)
-    if head.config.train.ema:
+    if head.config.averages:
         weights |= _tensors(folder / "ema.safetensors", head)
     with _fitting(folder):
         model.load_state_dict(weights)

@@ -90,6 +90,11 @@ class Experiment(Component):
     plugins: list[str] = Field(default_factory=list)
 
     @property
+    def averages(self) -> bool:
+        """Whether a run has averaged weights beside its own, which are what is evaluated."""
+        return self.train.averages or self.optimizer.averages
+
+    @property
     def modules(self) -> list[str]:
         """Modules of the user's that it needs: plug-ins, and those that its task names."""
         return plugin_names({"plugins": self.plugins, "task": self.task.model_dump(mode="json")})

@@ -20,6 +20,7 @@ from curricula.curriculum import Curriculum
 from trm.config import Experiment
 from trm.errors import UserError
 from trm.files.yaml12 import dump_yaml
+from trm.learning.ema import decay_of
 from trm.learning.halting import HaltingConfig
 from trm.learning.losses import LossConfig
 from trm.network.model import ModelConfig
@@ -337,9 +338,11 @@ def overrides(config: Experiment, task: Task, steps: int) -> list[str]:
         "puzzle_emb_lr": optimizer.puzzle_emb_lr,
         "puzzle_emb_weight_decay": optimizer.puzzle_emb_weight_decay,
         "seed": train.seed,
-        "ema": bool(train.ema),
+        "ema": train.averages,
     }
-    if train.ema:
+    if train.ema_half_life is not None:
+        values["ema_rate"] = decay_of(train.ema_half_life, 1.0 / max(steps, 1))
+    elif train.ema:
         values["ema_rate"] = train.ema
     return [f"{key}={value}" for key, value in values.items()]
 

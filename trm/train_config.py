@@ -79,6 +79,8 @@ class TrainConfig(Component):
         reports: evaluations, spread evenly over the budget.
         ema: decay of the moving average of the weights, which is what is evaluated; null turns
             it off.
+        ema_half_life: share of the compute budget over which that average keeps a half of itself,
+            in place of `ema`, whatever the run's length; null leaves it to `ema`.
         seed: of initial weights, order, augmentation and exploration, never of the split.
         precision: of the forward pass; `auto` is bfloat16 on CUDA devices and float32
             elsewhere. `mps` has float32 alone.
@@ -111,6 +113,7 @@ class TrainConfig(Component):
     budget: BudgetConfig = BudgetConfig(steps=60_000)
     reports: int = Field(default=10, ge=1, le=10_000)
     ema: float | None = Field(default=0.999, ge=0.0, lt=1.0)
+    ema_half_life: float | None = Field(default=None, gt=0.0, le=100.0)
     seed: int = Field(default=0, ge=0, le=MOST_SEED)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
@@ -123,6 +126,11 @@ class TrainConfig(Component):
     early_examples: int | None = Field(default=None, ge=1, le=MOST_EXAMPLES)
     eval_batch_size: int = Field(default=512, ge=1, le=MOST_ROWS)
     freeze: FreezeConfig = FreezeConfig()
+
+    @property
+    def averages(self) -> bool:
+        """Whether a moving average of the weights is kept."""
+        return bool(self.ema) or self.ema_half_life is not None
 
     @property
     def marks(self) -> tuple[float, ...]:

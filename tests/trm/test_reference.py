@@ -355,7 +355,7 @@ OTHERS = {
     "model.puzzle_emb_ndim": 20, "model.carry_latent": False, "model.one_step_gradient": True,
     "model.norm": "pre", "model.mlp": "conv_swiglu", "model.separate_networks": True,
     "model.state_transfer.name": "gated", "model.initial_state": "random",
-    "loss.halt_loss": "brier", "loss.label_smoothing": 0.1,
+    "train.ema_half_life": 0.1, "loss.halt_loss": "brier", "loss.label_smoothing": 0.1,
     "model.no_ACT_continue": False, "loss.loss_type": "softmax_cross_entropy",
     "optimizer.name": "adamw", "optimizer.grad_clip": 1.0, "train.ema": None,
     "train.precision": "float32", "halting.eval_threshold": 0.4,

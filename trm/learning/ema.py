@@ -11,6 +11,15 @@ from torch import Tensor, nn
 NOT_AVERAGED = "puzzle_emb"
 
 
+def decay_of(half_life: float, share: float) -> float:
+    """What an average keeps over a share of a run, so that it keeps a half over `half_life`.
+
+    >>> decay_of(0.05, 0.05), round(decay_of(0.05, 0.01) ** 5, 12)
+    (0.5, 0.5)
+    """
+    return float(0.5 ** (share / half_life))
+
+
 class EMA:
     """shadow = decay * shadow + (1 - decay) * weight after each step, from the initial weights on.
 

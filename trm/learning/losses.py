@@ -7,7 +7,7 @@ torch.Size([2, 3])
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -17,10 +17,17 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from curricula.component import Component, NameIn
-from trm.learning.probabilities import LOG_PROBABILITIES, log_normaliser, stable_weights
+from trm.learning.constraints import Past, constraints
+from trm.learning.probabilities import (
+    LOG_PROBABILITIES,
+    PROBABILITIES,
+    in_type_of,
+    log_normaliser,
+    stable_weights,
+)
 from trm.network.float64 import widest
 from trm.network.fused.cells import fused_stablemax, takes_cells
-from trm.network.model import Latent, Output
+from trm.network.model import Output
 from trm.tasks.base import IGNORE
 
 
@@ -67,13 +74,6 @@ TOKEN_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "stablemax_cross_entropy": stablemax_cross_entropy,
     "softmax_cross_entropy": softmax_cross_entropy,
 }
-
-
-PROBABILITIES = {
-    "stablemax_cross_entropy": "stablemax",
-    "softmax_cross_entropy": "softmax",
-}
-"""What makes the logits of a token loss probabilities; the losses of plug-ins have none."""
 
 
 class LossConfig(Component):
@@ -169,19 +169,6 @@ class Losses:
     exact: Tensor
 
 
-@dataclass(frozen=True)
-class Past:
-    """What came before a supervision step, for losses that compare.
-
-    Attributes:
-        before: the state that it began from, without a gradient.
-        memory: what was kept of each row, see `trm.learning.memory`.
-    """
-
-    before: Latent
-    memory: Mapping[str, Tensor]
-
-
 def act_loss(
     output: Output,
     labels: Tensor,
@@ -232,7 +219,7 @@ def act_loss(
     if target_continue is not None:
         total = total + config.continue_weight * total_of(cont)
     if past is not None:
-        for weight, constraint in _constraints(output, config, past, counted):
+        for weight, constraint in constraints(output, config, past, counted):
             total = total + weight * total_of(constraint)
     total = total / (len(labels) if rows is None else rows)
     return Losses(total, lm.sum(), halt.sum(), cont.sum(), exact)
@@ -248,26 +235,13 @@ def _cells(logits: Tensor, targets: Tensor, config: LossConfig, fused: bool) -> 
         return per_cell
     kind, counted = PROBABILITIES[config.loss_type], targets != IGNORE
     if config.label_smoothing:
-        alike = torch.where(counted, -_logs(logits, kind).mean(-1), 0.0)
+        logs = LOG_PROBABILITIES[kind](in_type_of(kind, logits))
+        alike = torch.where(counted, -logs.mean(-1), 0.0)
         per_cell = (1.0 - config.label_smoothing) * per_cell + config.label_smoothing * alike
     if config.z_loss:
-        size = log_normaliser(kind, _wide(logits, kind)).square()
+        size = log_normaliser(kind, in_type_of(kind, logits)).square()
         per_cell = per_cell + config.z_loss * torch.where(counted, size, 0.0)
     return per_cell
-
-
-def _wide(logits: Tensor, kind: str) -> Tensor:
-    """Logits in the type in which the token loss of that kind computes."""
-    return widest(logits) if kind == "stablemax" else logits.float()
-
-
-def _logs(logits: Tensor, kind: str) -> Tensor:
-    return LOG_PROBABILITIES[kind](_wide(logits, kind))
-
-
-def probabilities(logits: Tensor, config: LossConfig) -> Tensor:
-    """Of each token in each cell, as the config's token loss has them, float32."""
-    return _logs(logits, PROBABILITIES[config.loss_type]).exp().float()
 
 
 def _cross_entropy(q: Tensor, target: Tensor) -> Tensor:
@@ -279,65 +253,3 @@ def _brier(q: Tensor, target: Tensor) -> Tensor:
 
 
 _HALT_LOSSES = {"bce": _cross_entropy, "brier": _brier}
-
-
-def _constraints(
-    output: Output, config: LossConfig, past: Past, counted: Tensor
-) -> Iterator[tuple[float, Tensor]]:
-    """Weights and constraints, each `[batch]`; 0 for a row whose first step it is."""
-    if config.monotonic_weight:
-        # A row without a step before has minus infinity there.
-        fallen = torch.relu(past.memory["q"] - output.q_halt)
-        yield config.monotonic_weight, fallen.square()
-    if config.residual_weight:
-        assert output.state is not None, "the compiled library gives no gradient to the state"
-        pairs = (
-            (past.before.z_H, output.state.z_H),
-            (past.before.z_L, output.state.z_L),
-        )
-        yield config.residual_weight, torch.stack([_moved(*pair) for pair in pairs]).mean(0)
-    if config.consistency_weight:
-        old = past.memory["probabilities"]
-        change = (probabilities(output.logits, config) - old).square().sum(-1)
-        known = counted & (old.sum(-1) > 0.0)
-        mean = torch.where(known, change, 0.0).sum(-1) / counted.sum(-1).clamp(min=1)
-        yield config.consistency_weight, mean
-
-
-def _moved(before: Tensor, after: Tensor) -> Tensor:
-    """||after - before||^2 / ||before||^2, `[batch]`, with a gradient in `after` alone."""
-    old = before.detach().float().flatten(1)
-    change = (after.float().flatten(1) - old).square().sum(1)
-    return change / old.square().sum(1).clamp(min=1e-12)
-
-
-def corrupted_targets(
-    labels: Tensor,
-    inputs: Tensor,
-    steps: Tensor,
-    limit: int | Tensor,
-    config: LossConfig,
-    memory: Mapping[str, Tensor],
-    vocab_size: int,
-) -> Tensor | None:
-    """What each cell is to become at this supervision step, `[batch, seq_len]`; None: its label.
-
-    At step t of T a cell's target is wrong where its chance, drawn once for the example, is below
-    `target_corruption` x (T - t) / (T - 1): a cell that is put right stays right.
-
-    Args:
-        labels: `[batch, seq_len]`.
-        inputs: the same shape.
-        steps: supervision steps that each row has had, this one included, `[batch]`.
-        limit: the last step, T.
-        memory: holds each cell's chance and what its wrong token is drawn by.
-    """
-    if not config.target_corruption:
-        return None
-    last = torch.as_tensor(limit, device=steps.device)
-    left = (last - steps).clamp(min=0) / (last - 1).clamp(min=1)
-    wrong = memory["chances"] < config.target_corruption * left[:, None]
-    other = inputs
-    if config.corrupt_with == "random":
-        other = (memory["tokens"] * vocab_size).to(labels.dtype)
-    return torch.where(wrong & (labels != IGNORE), other.to(labels.dtype), labels)

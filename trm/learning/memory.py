@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from trm.learning.halting_rules import HaltingRule
-from trm.learning.losses import LossConfig, probabilities
+from trm.learning.losses import LossConfig
+from trm.learning.probabilities import probabilities
 from trm.network.model import Latent, ModelConfig, Output
 from trm.network.noise import Noise
 from trm.network.residual import residual
@@ -83,7 +84,7 @@ def remembered(memory: Memory, output: Output, loss: LossConfig) -> dict[str, Te
     if "q" in kept:
         kept["q"] = output.q_halt.detach().float()
     if "probabilities" in kept:
-        kept["probabilities"] = probabilities(output.logits, loss)
+        kept["probabilities"] = probabilities(output.logits, loss.loss_type)
     if (answers := kept.get("recalled")) is not None:
         newest = output.logits.argmax(dim=-1).to(answers.dtype)
         kept["recalled"] = torch.cat((newest[:, None], answers[:, :-1]), dim=1)

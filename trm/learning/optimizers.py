@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
@@ -16,9 +16,26 @@ from torch import Tensor, nn
 
 from curricula.component import Component
 from curricula.limits import MOST_RATE, MOST_STEPS
-from trm.learning.uncompiled import AdamW, Uncompiled
-from trm.network.float64 import widest
+from trm.learning.adam_atan2 import AdamAtan2
+from trm.learning.muon import Muon, Scaling
+from trm.learning.schedule_free import ScheduleFreeAdamW
+from trm.learning.sign_sgd import SignSGD
+from trm.learning.uncompiled import AdamW
 from trm.network.model import TRM
+
+__all__ = [
+    "OPTIMIZERS",
+    "AdamAtan2",
+    "AdamAtan2Config",
+    "AdamWConfig",
+    "MuonConfig",
+    "OptimizerConfig",
+    "OptimizerSet",
+    "ScheduleFreeConfig",
+    "SignSGD",
+    "clip_gradients",
+    "learning_rate_factor",
+]
 
 
 class OptimizerConfig(Component):
@@ -56,14 +73,22 @@ class OptimizerConfig(Component):
     puzzle_emb_weight_decay: float = Field(default=1.0, ge=0.0, le=MOST_RATE)
     grad_clip: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
 
+    @property
+    def averages(self) -> bool:
+        """Whether it keeps an average of the weights, which is what is evaluated."""
+        return False
+
     def build(self, model: TRM) -> OptimizerSet:
         """The optimisers of a model: one for the puzzle embedding, one for everything else."""
+        rest = [p for p in model.parameters() if p is not model.puzzle_emb]
+        return OptimizerSet([self.build_main(rest), *self.build_puzzle(model)])
+
+    def build_puzzle(self, model: TRM) -> list[torch.optim.Optimizer]:
+        """The optimiser of the puzzle embedding, if there is one."""
         puzzle = model.puzzle_emb
-        rest = [p for p in model.parameters() if p is not puzzle]
-        parts: list[torch.optim.Optimizer] = [self.build_main(rest)]
-        if puzzle is not None:
-            parts.append(SignSGD([puzzle], self.puzzle_emb_lr, self.puzzle_emb_weight_decay))
-        return OptimizerSet(parts)
+        if puzzle is None:
+            return []
+        return [SignSGD([puzzle], self.puzzle_emb_lr, self.puzzle_emb_weight_decay)]
 
     def build_main(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of everything but the puzzle embedding."""
@@ -94,142 +119,70 @@ class AdamAtan2Config(OptimizerConfig):
         return AdamAtan2(parameters, self.lr, (self.beta1, self.beta2), self.weight_decay)
 
 
+class MuonConfig(OptimizerConfig):
+    """Muon for the matrices of the layers, AdamW for everything else.
+
+    Jordan et al. 2024 (kellerjordan.github.io/posts/muon); embeddings and heads are AdamW's there
+    too, and so are here vectors and convolutions. On small TRMs learning rates of 1e-2 and more
+    have been seen to explode, clipped or not.
+
+    Attributes:
+        momentum: decay of the mean of the matrices' gradients.
+        scaling: what an update of a matrix is multiplied by: `rms`, by which its elements are as
+            large as AdamW's usually are (arXiv 2502.16982), or `shape`, as Jordan has it.
+        adam_lr: learning rate of what AdamW steps; null is `lr`.
+    """
+
+    name: Literal["muon"] = "muon"
+    momentum: float = Field(default=0.95, ge=0.0, lt=1.0)
+    scaling: Scaling = "rms"
+    adam_lr: float | None = Field(default=None, gt=0.0, le=MOST_RATE)
+
+    def build(self, model: TRM) -> OptimizerSet:
+        named = [(n, p) for n, p in model.named_parameters() if p is not model.puzzle_emb]
+        matrices = [p for n, p in named if p.ndim == 2 and n.partition(".")[0] in _NETWORK]
+        others = [p for _, p in named if all(p is not matrix for matrix in matrices)]
+        adamw = AdamW(
+            others,
+            lr=self.lr if self.adam_lr is None else self.adam_lr,
+            betas=(self.beta1, self.beta2),
+            weight_decay=self.weight_decay,
+            fused=True,
+        )
+        muon = Muon(matrices, self.lr, self.momentum, self.weight_decay, self.scaling)
+        return OptimizerSet([muon, adamw, *self.build_puzzle(model)])
+
+
+_NETWORK = ("layers", "H_layers", "gate", "H_gate")
+"""Parts of a model whose matrices map states to states."""
+
+
+class ScheduleFreeConfig(OptimizerConfig):
+    """Schedule-free AdamW (arXiv 2405.15682): an average of the weights in place of a decay.
+
+    That average is what is evaluated, whatever `train.ema` says; `lr_min_ratio` belongs at 1.
+
+    Attributes:
+        beta1: how far gradients are taken from the fast sequence towards its average.
+    """
+
+    name: Literal["schedule_free"] = "schedule_free"
+    beta1: float = Field(default=0.9, gt=0.0, lt=1.0)
+
+    @property
+    def averages(self) -> bool:
+        return True
+
+    def build_main(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return ScheduleFreeAdamW(parameters, self.lr, (self.beta1, self.beta2), self.weight_decay)
+
+
 OPTIMIZERS: dict[str, type[OptimizerConfig]] = {
     "adamw": AdamWConfig,
     "adam_atan2": AdamAtan2Config,
+    "muon": MuonConfig,
+    "schedule_free": ScheduleFreeConfig,
 }
-
-
-class AdamAtan2(Uncompiled):
-    """p = (1 - lr * wd) p - lr * atan2(m / (1 - beta1^t), sqrt(v / (1 - beta2^t))).
-
-    m and v are Adam's moments. Everett et al., "Scaling Exponents Across Parameterizations and
-    Optimizers" (arXiv 2407.05872), section 5, with both of its constants 1, as in the reference.
-    """
-
-    def __init__(
-        self,
-        params: Iterable[nn.Parameter],
-        lr: float,
-        betas: tuple[float, float] = (0.9, 0.95),
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
-        loss = None if closure is None else closure()
-        for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            if not params:
-                continue
-            grads = [p.grad for p in params]
-            for p in params:
-                if not self.state[p]:
-                    self.state[p] = {
-                        "step": torch.zeros(()),
-                        "exp_avg": torch.zeros_like(p),
-                        "exp_avg_sq": torch.zeros_like(p),
-                    }
-            first = [self.state[p]["exp_avg"] for p in params]
-            second = [self.state[p]["exp_avg_sq"] for p in params]
-            lr, (beta1, beta2) = group["lr"], group["betas"]
-            if isinstance(lr, Tensor):
-                self._step_unread(group, params, getattr(self, "found_inf", None))
-                continue
-            torch._foreach_lerp_(first, grads, 1.0 - beta1)
-            torch._foreach_mul_(second, beta2)
-            torch._foreach_addcmul_(second, grads, grads, 1.0 - beta2)
-            if group["weight_decay"]:
-                torch._foreach_mul_(params, 1.0 - lr * group["weight_decay"])
-            for p, m, v in zip(params, first, second, strict=True):
-                self.state[p]["step"] += 1
-                t = int(self.state[p]["step"])
-                denominator = v.sqrt().mul_(math.sqrt((1.0 - beta1**t) ** 2 / (1.0 - beta2**t)))
-                # Both arguments are scaled by 1 - beta1^t, which leaves atan2 as it is.
-                p.sub_(torch.atan2(m, denominator), alpha=lr)
-        return loss
-
-    def _step_unread(
-        self, group: dict[str, Any], params: list[nn.Parameter], found_inf: Tensor | None
-    ) -> None:
-        """The same with a learning rate that is a tensor, none of which the host reads.
-
-        Nothing changes where `found_inf` is 1, as in torch's own optimisers.
-        """
-        beta1, beta2 = group["betas"]
-        for p in params:
-            state, gradient = self.state[p], p.grad
-            assert gradient is not None
-            if state["step"].device != p.device:
-                state["step"] = state["step"].to(p.device)
-            sound = torch.ones_like(group["lr"]) if found_inf is None else 1.0 - found_inf
-            gradient = torch.where(sound > 0, gradient, 0.0)
-            first, second, lr = state["exp_avg"], state["exp_avg_sq"], group["lr"] * sound
-            state["step"] += sound
-            first.lerp_(gradient, (1.0 - beta1) * sound)
-            second.lerp_(gradient.square(), (1.0 - beta2) * sound)
-            t = widest(state["step"].clamp(min=1.0))  # one that was never sound: 0 / 0
-            scale = ((1.0 - beta1**t).square() / (1.0 - beta2**t)).sqrt().to(p.dtype)
-            p.mul_(1.0 - lr * group["weight_decay"])
-            p.sub_(torch.atan2(first, second.sqrt() * scale) * lr)
-
-
-class SignSGD(Uncompiled):
-    """p = (1 - lr * wd) p - lr * sign(gradient), for rows of an embedding that the batch used.
-
-    Rows without a gradient stay as they are, as in the reference's sparse embedding. A sparse
-    gradient costs its own rows alone, whatever the table has.
-    """
-
-    def __init__(self, params: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One update of every row that has a gradient."""
-        loss = None if closure is None else closure()
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                if isinstance(group["lr"], Tensor):
-                    self._step_unread(p, group, getattr(self, "found_inf", None))
-                    continue
-                if p.grad.is_sparse:
-                    self._step_rows(p, p.grad, group["lr"], group["weight_decay"])
-                    continue
-                used = (p.grad != 0).any(dim=-1, keepdim=True)
-                updated = p * (1.0 - group["lr"] * group["weight_decay"])
-                updated.sub_(p.grad.sign(), alpha=group["lr"])
-                p.copy_(torch.where(used, updated, p))
-        return loss
-
-    @staticmethod
-    def _step_unread(p: nn.Parameter, group: dict[str, Any], found_inf: Tensor | None) -> None:
-        """The same with a learning rate that is a tensor, as `AdamAtan2` has it."""
-        lr, gradient = group["lr"], p.grad
-        assert gradient is not None
-        values = gradient._values() if gradient.is_sparse else gradient
-        rows = gradient._indices()[0] if gradient.is_sparse else None
-        weights = p if rows is None else p[rows]
-        used = (values != 0).any(dim=-1, keepdim=True)
-        if found_inf is not None:
-            used = used & (found_inf == 0)
-        change = -lr * (group["weight_decay"] * weights + values.sign())
-        change = torch.where(used, change, 0.0)
-        # A row that occurs twice has a gradient in its first place alone: see `clip_gradients`.
-        p.add_(change) if rows is None else p.index_add_(0, rows, change)
-
-    @staticmethod
-    def _step_rows(p: nn.Parameter, gradient: Tensor, lr: float, weight_decay: float) -> None:
-        gradient = gradient.coalesce()
-        rows, values = gradient.indices()[0], gradient.values()
-        used = (values != 0).any(dim=-1, keepdim=True)
-        before = p[rows]
-        updated = (before * (1.0 - lr * weight_decay)).sub_(values.sign(), alpha=lr)
-        p[rows] = torch.where(used, updated, before)
 
 
 class OptimizerSet:
@@ -361,7 +314,13 @@ def _stepped(optimizer: torch.optim.Optimizer, found_inf: Tensor | None = None) 
 
 
 _ADAMW: tuple[type[torch.optim.Optimizer], ...] = (AdamW, torch.optim.AdamW)
-UNREAD: tuple[type[torch.optim.Optimizer], ...] = (*_ADAMW, AdamAtan2, SignSGD)
+UNREAD: tuple[type[torch.optim.Optimizer], ...] = (
+    *_ADAMW,
+    AdamAtan2,
+    SignSGD,
+    Muon,
+    ScheduleFreeAdamW,
+)
 """Optimisers that take a learning rate on their weights' device, and `found_inf`."""
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from trm.network.float64 import widest
+
 
 def stable_weights(x: Tensor) -> Tensor:
     """s(x) = x + 1 for x >= 0, 1 / (1 - x) below: what stands in for exp in a stablemax.
@@ -47,3 +49,25 @@ def log_normaliser(kind: str, logits: Tensor) -> Tensor:
     if kind == "softmax":
         return logits.logsumexp(-1)
     return stable_weights(logits).sum(-1).log()
+
+
+PROBABILITIES = {
+    "stablemax_cross_entropy": "stablemax",
+    "softmax_cross_entropy": "softmax",
+}
+"""What makes the logits of a token loss probabilities; the losses of plug-ins have none."""
+
+
+def in_type_of(kind: str, logits: Tensor) -> Tensor:
+    """Logits in the type in which the token loss with such probabilities computes."""
+    return widest(logits) if kind == "stablemax" else logits.float()
+
+
+def probabilities(logits: Tensor, loss_type: str) -> Tensor:
+    """Of each token in each cell, as a token loss has them, float32.
+
+    Args:
+        loss_type: one in `PROBABILITIES`.
+    """
+    kind = PROBABILITIES[loss_type]
+    return LOG_PROBABILITIES[kind](in_type_of(kind, logits)).exp().float()

@@ -62,7 +62,7 @@ def inference_step_flops(config: ModelConfig, seq_len: int, vocab_size: int) -> 
 def evaluation_flops(config: Experiment, task: Task) -> float:
     """Forward FLOPs of evaluating one example at full depth, with each of its sets of weights."""
     step = inference_step_flops(config.model, task.seq_len, task.vocab_size)
-    return (2 if config.train.ema else 1) * config.model.halt_max_steps * step
+    return (2 if config.averages else 1) * config.model.halt_max_steps * step
 
 
 def thought_flops(config: Experiment, task: Task, counts: tuple[int, int], reports: int) -> float:

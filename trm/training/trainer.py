@@ -15,10 +15,11 @@ from trm.config import Experiment
 from trm.device import Resolved, resolve
 from trm.errors import UserError
 from trm.evaluation import Evaluation
-from trm.learning.ema import EMA
+from trm.learning.ema import EMA, decay_of
 from trm.learning.halting import begin
 from trm.learning.memory import blank_memory
 from trm.learning.optimizers import learning_rate_factor
+from trm.learning.schedule_free import OwnAverage, ScheduleFreeAdamW
 from trm.network.compilation import compile_recursion
 from trm.network.room import least_weights, require_room
 from trm.ranks import ALONE, Ranks
@@ -99,7 +100,7 @@ class Trainer:
             self.resolved, self.model, kernel, loss=config.loss, again=bool(resolved)
         )
         self.optimizer = config.optimizer.build(self.model)
-        self.ema = EMA(self.model, config.train.ema) if config.train.ema else None
+        self.ema = self._average()
         self.frozen = frozen_parameters(config.train.freeze, self.model)
         self.course = begin_course(config, task)
         self.stream = ExampleStream(task, seed)
@@ -125,6 +126,13 @@ class Trainer:
         wanted = self.resolved.cuda_graphs if resolved else config.train.cuda_graphs
         graphs, why = begin_with(wanted, self.device, self.ahead.obstacle if self.ahead else "")
         self.note_graphs(graphs, why or self.resolved.cuda_graphs_reason)
+
+    def _average(self) -> EMA | None:
+        main = self.optimizer.parts[0]
+        if isinstance(main, ScheduleFreeAdamW):
+            return OwnAverage(self.model, main)
+        train = self.config.train
+        return EMA(self.model, train.ema or 0.0) if train.averages else None
 
     @property
     def stage(self) -> Stage:
@@ -196,18 +204,26 @@ class Trainer:
 
     def train_step(self) -> None:
         """The supervision steps of the whole batch that go into one update, and that update."""
-        group = self.config.train.supervision_per_update
+        group, begun = self.config.train.supervision_per_update, self.counters.compute
         for number in range(group):
-            self._supervision_step(PartOfUpdate(number == 0, number == group - 1))
+            self._supervision_step(PartOfUpdate(number == 0, number == group - 1), begun)
             if self.counters.diverged:
                 return
 
-    def _supervision_step(self, part: PartOfUpdate) -> None:
+    def _supervision_step(self, part: PartOfUpdate, begun: float) -> None:
+        """One of them.
+
+        Args:
+            begun: FLOPs that were spent before the first.
+        """
         stage = drawn_depth(advance(self.course, self.progress), self.exploration)
         if not self.model.training:  # which asks every module
             self.model.train()
         compute = self.counters.compute + self._flops(stage.depth)
         factor = self._set_learning_rate(compute)
+        half_life = self.config.train.ema_half_life
+        if self.ema is not None and half_life is not None:
+            self.ema.decay = decay_of(half_life, (compute - begun) / self.budget)
         way = self.waiting if self.ahead is None else self.ahead
         way.step(stage, compute, factor, part)
 

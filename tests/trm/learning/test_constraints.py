@@ -16,16 +16,11 @@ from torch import Tensor
 from tests.conftest import Tiny
 from trm.config import experiment_from
 from trm.errors import UserError
+from trm.learning.constraints import Past, corrupted_targets
 from trm.learning.halting_rules import HaltingConfig
-from trm.learning.losses import (
-    TOKEN_LOSSES,
-    LossConfig,
-    Past,
-    act_loss,
-    corrupted_targets,
-    probabilities,
-)
+from trm.learning.losses import TOKEN_LOSSES, LossConfig, act_loss
 from trm.learning.memory import blank_memory, forgotten, remembered
+from trm.learning.probabilities import probabilities
 from trm.network.model import Latent, Output
 from trm.network.noise import Noise
 from trm.tasks.base import IGNORE, Task
@@ -199,7 +194,8 @@ def test_what_is_remembered_is_what_the_step_said() -> None:
         begun = forgotten(after, rows, None)
         assert begun["q"][rows].tolist() == [-math.inf] * 2
         assert torch.equal(begun["probabilities"][~rows], after["probabilities"][~rows])
-    assert torch.allclose(probabilities(output.logits, config).sum(-1), torch.ones(ROWS, CELLS))
+        told = probabilities(output.logits, loss_type)
+        assert torch.allclose(told.sum(-1), torch.ones(ROWS, CELLS))
 
 
 # --- wrong targets -----------------------------------------------------------------------------

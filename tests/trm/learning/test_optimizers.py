@@ -191,6 +191,9 @@ def test_every_parameter_moves_once_and_puzzle_embeddings_by_their_own_rate(name
     optimizer.step()
     for key, p in net.named_parameters():
         moved = (p.detach() - before[key]).abs().max()
+        if name == "muon" and p.ndim == 2 and key.startswith("layers"):
+            assert 0.0 < float(moved) < 0.02, key  # all of a matrix moves as one
+            continue
         assert float(moved) == pytest.approx(0.5 if key == "puzzle_emb" else 0.01, rel=0.25), key
     assert net.puzzle_emb is not None
     assert net.puzzle_emb.detach().any(dim=1).tolist() == [True, False, True, False, False, True]

@@ -11,8 +11,9 @@ from torch import Tensor
 from curricula.stage import Stage
 from trm.config import Experiment
 from trm.evaluation import right_rows
+from trm.learning.constraints import Past, corrupted_targets
 from trm.learning.halting import Carry, continue_target, halt_from
-from trm.learning.losses import Losses, Past, act_loss, corrupted_targets
+from trm.learning.losses import Losses, act_loss
 from trm.learning.memory import remembered, seen
 from trm.network.model import TRM, Latent, Output
 from trm.network.noise import Noise

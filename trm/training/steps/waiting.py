@@ -10,8 +10,9 @@ from torch import Tensor
 
 from curricula.stage import Stage
 from trm.evaluation import right_rows
+from trm.learning.constraints import Past, corrupted_targets
 from trm.learning.halting import continue_target, halt, refill, wants_to_halt
-from trm.learning.losses import Losses, Past, act_loss, corrupted_targets
+from trm.learning.losses import Losses, act_loss
 from trm.learning.memory import draws, forgotten, remembered, seen
 from trm.learning.optimizers import clip_gradients
 from trm.network.model import Latent, Output

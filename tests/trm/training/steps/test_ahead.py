@@ -69,6 +69,9 @@ KINDS: dict[str, dict[str, Any]] = {
         "model.L_layers": 2,
         "model.mlp": "conv_swiglu",
     },
+    "muon, clipped": {**MIXED, "optimizer.name": "muon", "optimizer.grad_clip": 0.5},
+    "schedule-free": {"optimizer.name": "schedule_free", "task.augment": True},
+    "an average with a half-life": {"train.ema_half_life": 0.2, "optimizer.name": "adam_atan2"},
     "three steps to an update, cycles left out": {
         "curriculum.stochastic_depth": 0.5,
         "train.supervision_per_update": 3,
@@ -201,7 +204,7 @@ def test_a_stopped_run_that_goes_ahead_goes_on_bit_for_bit(
     assert again.stream.state_dict() == whole.stream.state_dict()
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adam_atan2"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adam_atan2", "muon", "schedule_free"])
 @pytest.mark.parametrize("at", [0, 3])
 def test_a_run_that_diverges_ends_as_if_the_host_had_waited(
     tiny: Tiny, task: Task, on_cpu: Callable[[], None], optimizer: str, at: int
