@@ -62,7 +62,10 @@ def require_trainable(config: Config, task: Task) -> None:
     models: list[ModelConfig] = []
 
     def check(tree: Mapping[str, Any]) -> None:
-        drawn = config.experiment(tree)
+        try:
+            drawn = config.experiment(tree)
+        except UserError:
+            return  # it does not go with the defaults; `check_config` knows draws that it goes with
         require_sound_parts(drawn)
         if drawn.task != config.default.task:
             return

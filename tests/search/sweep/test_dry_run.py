@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.resources import Share
+from search.config.file import load_tree
 from search.config.share import devices_of, share_of
 from search.sweep.dry_run import dry_run
 from search.sweep.dry_run import text as said
@@ -14,6 +16,8 @@ from tests.conftest import Tiny
 from tests.support.apple_gpu import apple_gpu
 from tests.support.planned import checked, planned
 from trm.errors import UserError
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def test_a_cluster_is_counted_node_by_node(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,3 +109,17 @@ def test_trials_at_once_on_an_apple_gpu_take_turns(
     assert share == Share(cpus=1, gpus=0.0)
     assert share.request() == {"CPU": 1.0}
     assert devices_of(share) == 1.0
+
+
+def test_an_option_that_goes_with_some_draws_alone_is_no_fault_of_the_space(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The space of everything has options that its defaults refuse, and others do not."""
+    monkeypatch.setattr("search.sweep.dry_run._seconds_per_trial", lambda *_: (6.0, (8, 8)))
+    config = checked(load_tree(BENCHMARKS / "spaces/everything-arrows4.yaml"))
+    found = dry_run(config, build=lambda experiment: experiment.task.build())
+    assert "infeasible draws: 2" in said(found)
+    assert "53 parameters (22 conditional)" in said(found)
+    never = {**config.tree, "model": {**config.tree["model"], "gradient_cycles": 1, "H_cycles": 2}}
+    with pytest.raises(UserError, match=r"initial_state = learned: no draw with it is valid"):
+        dry_run(checked(never), build=lambda experiment: experiment.task.build())

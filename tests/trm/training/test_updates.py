@@ -119,6 +119,39 @@ def test_the_compiled_library_gives_its_gradients_to_be_added(tiny: Tiny, task: 
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
+# --- loss at the end alone ---------------------------------------------------------------------
+
+
+def rsm(tiny: Tiny, task: Task, **model: Any) -> Trainer:
+    changes = {
+        "optimizer.lr_warmup_steps": 0, "optimizer.lr_min_ratio": 1.0, "train.ema": None,
+        "curriculum.supervision_weights": "last_step", "train.budget.steps": 10_000,
+        **{key.replace("__", "."): value for key, value in model.items()},
+    }  # fmt: skip
+    return trainer(tiny, task, changes)
+
+
+def test_rsms_contract_in_one_supervision_step_is_the_same_training_for_less(
+    tiny: Tiny, task: Task
+) -> None:
+    """History without a gradient, a loss at the end: no backward pass of rows that do not count."""
+    spread = rsm(
+        tiny, task, model__halt_max_steps=4, model__H_cycles=2, halting="fixed",
+        train__supervision_per_update=4,
+    )  # fmt: skip
+    whole = rsm(tiny, task, model__halt_max_steps=1, model__H_cycles=8)
+    for _ in range(5):
+        spread.train_step()
+        whole.train_step()
+    for one, other in zip(weights(spread.model), weights(whole.model), strict=True):
+        assert torch.equal(one, other)
+    cycle, heads = 3.0, 0.0  # L_cycles 2; heads are cheap, and count in both
+    assert whole.counters.step == 5
+    assert spread.counters.step == 20
+    share = whole.counters.compute / spread.counters.compute
+    assert share == pytest.approx((8 + 2) * cycle / (4 * (2 + 2) * cycle + heads), rel=0.05)
+
+
 # --- H cycles that are left out ----------------------------------------------------------------
 
 
