@@ -93,21 +93,28 @@ def measure(seed: int) -> dict[str, Any]:
     return result | {"cpu_seconds": time.process_time() - begun}
 
 
-def _cell(values: Sequence[float]) -> str:
-    """The mean over seeds, ± half its t interval."""
+def _margin(values: Sequence[float]) -> float:
+    """Half the t interval of a mean over seeds."""
     if len(values) < 2:
-        return f"{values[0]:.3f}"
+        return math.nan
     sd = math.sqrt(sum((v - mean(values)) ** 2 for v in values) / (len(values) - 1))
-    margin = t_quantile((1 + CONFIDENCE) / 2, len(values) - 1) * sd / math.sqrt(len(values))
-    return f"{mean(values):.3f} ± {margin:.3f}"
+    return t_quantile((1 + CONFIDENCE) / 2, len(values) - 1) * sd / math.sqrt(len(values))
+
+
+def _cell(values: Sequence[float], base: Sequence[float]) -> str:
+    """The mean over seeds, and what it is above the base's, seed by seed, ± half its interval."""
+    gains = [value - other for value, other in zip(values, base, strict=True)]
+    return f"{mean(values):.3f} ({mean(gains):+.3f} ± {_margin(gains):.3f})"
 
 
 def table(runs: Sequence[Run]) -> Iterator[str]:
     """Depth and breadth at equal compute, then every noise and selector at the widest."""
+    base = [run["depth"]["1"]["q"] for run in runs]
     yield (
-        f"{len(runs)} seeds of `{PRESET}`, {runs[0]['examples']} puzzles of `test`; mean ± the t "
-        f"interval at {CONFIDENCE:.0%} over seeds; {mean(r['cpu_seconds'] for r in runs):.0f} CPU "
-        "s a seed.\n"
+        f"{len(runs)} seeds of `{PRESET}`, {runs[0]['examples']} puzzles of `test`, "
+        f"{mean(r['cpu_seconds'] for r in runs):.0f} CPU s a seed. The last answer at the trained "
+        f"depth is right in {mean(base):.3f} ± {_margin(base):.3f} (t interval at "
+        f"{CONFIDENCE:.0%} over seeds); in brackets the gain over it, paired by seed.\n"
     )
     names = list(NOISES)
     yield "| compute | depth, last answer | depth, best_q | breadth, best_q, its noise | pass@K |"
@@ -118,10 +125,10 @@ def table(runs: Sequence[Run]) -> Iterator[str]:
         }
         best = max(names, key=lambda name: by_noise[name])
         yield (
-            f"| {times}x | {_cell([r['depth'][times]['q'] for r in runs])} "
-            f"| {_cell([r['depth'][times]['best_q'] for r in runs])} "
-            f"| {_cell([r['breadth'][best][times]['best_q'] for r in runs])}, {best} "
-            f"| {_cell([r['breadth'][best][times]['pass'] for r in runs])} |"
+            f"| {times}x | {_cell([r['depth'][times]['q'] for r in runs], base)} "
+            f"| {_cell([r['depth'][times]['best_q'] for r in runs], base)} "
+            f"| {_cell([r['breadth'][best][times]['best_q'] for r in runs], base)}, {best} "
+            f"| {_cell([r['breadth'][best][times]['pass'] for r in runs], base)} |"
         )
     most = str(TIMES[-1])
     columns = list(runs[0]["depth"]["1"])
@@ -134,7 +141,7 @@ def table(runs: Sequence[Run]) -> Iterator[str]:
         **{f"noise {name}": [run["breadth"][name][most] for run in runs] for name in names},
     }
     for name, found in rows.items():
-        cells = " | ".join(_cell([one[column] for one in found]) for column in columns)
+        cells = " | ".join(_cell([one[column] for one in found], base) for column in columns)
         yield f"| {name} | {cells} |"
 
 

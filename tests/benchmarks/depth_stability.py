@@ -109,6 +109,16 @@ def _last(run: Run, column: str) -> float:
     return math.nan if value is None else float(value)
 
 
+def _distance(run: Run) -> float:
+    """How far the answer state is from a fixed point, in its own norm, if the map were linear.
+
+    residual x radius / (1 - radius), Banach's bound with the radius in the place of the constant of
+    contraction; the residual times 1000 where the radius is 1 or more.
+    """
+    radius, residual = _last(run, "spectral_radius"), _last(run, "residual_H")
+    return residual * (radius / (1 - radius) if radius < 0.999 else 1000.0)
+
+
 FEATURES: Mapping[str, Callable[[Run], float]] = {
     "spectral radius, last": lambda run: _last(run, "spectral_radius"),
     "spectral radius, trend": lambda run: _slope(run, "spectral_radius"),
@@ -119,6 +129,10 @@ FEATURES: Mapping[str, Callable[[Run], float]] = {
         run["residuals"][-1] / max(run["residuals"][-2], 1e-9)
         if len(run["residuals"]) > 1 else math.nan
     ),
+    "residual of z_H times spectral radius": lambda run: (
+        _last(run, "residual_H") * _last(run, "spectral_radius")
+    ),
+    "distance left": lambda run: _distance(run),
     "answers that change at the last step": lambda run: run.get("changed", math.nan),
     "1 - exact accuracy": lambda run: 1.0 - run["q"][0],
 }  # fmt: skip
