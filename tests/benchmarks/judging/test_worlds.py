@@ -41,25 +41,26 @@ def test_a_run_is_the_same_each_time_and_another_seed_another(problem: Problem) 
 
 @pytest.mark.parametrize("kind", ["trees", "net"])
 def test_a_truth_is_the_mean_of_runs(kind: str) -> None:
-    """Of 600 seeds each, with failures at the floor and in the noisy middle of the scale."""
+    """Where it matters most: the mean of runs is far from the run without luck."""
     for number in (0, 1):
         problem = FAMILIES[kind](number)
         world, rng = problem.world(), np.random.default_rng(number)
-        tried = 0
-        while tried < 3:
-            params = problem.plan.space.sample(rng)[0]
-            truth = world.truth(params)
-            if truth < 0.05:
-                continue
-            tried += 1
-            runs = [world.run(params, seed) for seed in range(600)]
+        assert isinstance(world, WideWorld)
+        drawn = [problem.plan.space.sample(rng)[0] for _ in range(500)]
+        calm = replace(world.source, differences=np.zeros_like(world.source.differences))
+        lucky = [
+            abs(world.truth(params) - WideWorld(calm, world.predict, number).truth(params))
+            for params in drawn
+        ]
+        for index in np.argsort(lucky)[-2:]:
+            runs = [world.run(drawn[index], seed) for seed in range(1200)]
             scores = [
                 run.rows[-1]["exact_accuracy"] if run.outcome == "completed" else world.floor
                 for run in runs
             ]
             error = np.std(scores) / np.sqrt(len(scores))
-            assert np.mean(scores) == pytest.approx(truth, abs=4 * error + 1e-9)
-            assert error > 0
+            assert lucky[index] > 6 * error > 0
+            assert np.mean(scores) == pytest.approx(world.truth(drawn[index]), abs=4 * error)
 
 
 @pytest.mark.parametrize("kind", ["trees", "net"])
@@ -138,13 +139,14 @@ def test_words_behind_a_method_change_it() -> None:
         method("mine")
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [1, 8])
 @pytest.mark.parametrize("name", ["tpe", "stock", "random"])
 def test_a_sweep_of_all_budgets_is_judged_as_one_of_each(name: str, workers: int) -> None:
     """What `always` promises: a sweep of less compute goes the same way until its end."""
     problem = FAMILIES["trees"](0)
-    chosen = METHODS[name]
-    regrets = chosen.regrets(problem, 4, workers)
-    for index, budget in enumerate(chosen.budgets[:5]):
-        alone = chosen.sweep(problem, 4, workers, budget)
-        assert problem.best - alone.quality == pytest.approx(regrets[index]), budget
+    chosen = replace(METHODS[name], budgets=METHODS[name].budgets[:4])
+    for seed in range(4):
+        regrets = chosen.regrets(problem, seed, workers)
+        for index, budget in enumerate(chosen.budgets):
+            alone = chosen.sweep(problem, seed, workers, budget)
+            assert problem.best - alone.quality == pytest.approx(regrets[index]), budget
