@@ -56,6 +56,7 @@ from trm.report import Report, report_json
 from trm.stopping import instead_of_raising
 from trm.tasks.base import Task
 from trm.tasks.soundness import require_sound_task
+from trm.training.steps.kernel import build_ahead
 from trm.training.trainer import Trainer
 
 KEPT_CHECKPOINTS = 2
@@ -196,6 +197,7 @@ def train(
     begun = resume and latest_checkpoint(folder) is not None
     require_divisible(experiment, meeting.size if meeting else processes, begun=begun)
     require_usable(folder, _CONFIG, resume=resume)
+    build_ahead(experiment)
     task, first = _first_weights(experiment, folder, named, resume, on_data)
     is_new = not folder.exists()
     create_folder(folder, _CONFIG, resume=resume)

@@ -163,10 +163,12 @@ class TRMTraining:
         load("trm.training.trainer")
         from trm.config import load_experiment
         from trm.device import resolve
+        from trm.training.steps.kernel import build_ahead
         from trm.training.trainer import Trainer
 
         tree = {**job.config, "train": {**job.config.get("train", {}), "seed": job.seed}}
         self._experiment = load_experiment(tree)
+        build_ahead(self._experiment)
         self._task = task_of(job, self._experiment)
         self._forks = job.forks
         self.asked: Callable[[], bool] = lambda: False

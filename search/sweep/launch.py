@@ -42,6 +42,7 @@ from trm.errors import UserError
 from trm.files.presence import Presence
 from trm.files.run_folder import cache_folder
 from trm.tasks.base import Task
+from trm.training.steps.kernel import build_ahead
 
 __all__ = ["LimitReachedError", "NoWinnerError", "Run", "stability", "sweep"]
 _LIMIT_SECONDS = 0.5
@@ -104,6 +105,7 @@ def sweep(
     require_runs([] if begun else search.warm_start)
     create_run_folder(folder, RUN_FILE, resume=resume)
     folder = folder.absolute()
+    build_ahead(default)
     with present_in(folder) as presence:
         with display.preparing() as progress:
             task = default.task.build(cache_folder(), progress)

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from trm.errors import LockWarning, UserError
 from trm.files.lock import FileLock
@@ -27,6 +28,8 @@ COMPILERS = ("g++", "c++", "clang++")
 """Tried in turn where the environment variable CXX names none."""
 BUILD_SECONDS = 120.0
 """A build takes a few; one that takes longer has hung."""
+_FINDING = Lock()
+"""Held by a thread that looks for it: another one waits rather than looks too."""
 MEMORY, TOKEN, LABEL = 1, 2, 3
 """What the library's functions return where memory is short, or a token or label is none."""
 
@@ -67,7 +70,8 @@ def library() -> ctypes.CDLL:
     Raises:
         NoLibraryError: it cannot be built or loaded; the first call's reason, in every later one.
     """
-    found = _found()
+    with _FINDING:
+        found = _found()
     if isinstance(found, str):
         raise NoLibraryError(found)
     return found

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from threading import Thread
 
-from trm.device import Resolved
+from trm.config import Experiment
+from trm.device import Resolved, resolve
 from trm.errors import UserError
 from trm.learning.losses import LossConfig
-from trm.network.fused.library import NoLibraryError
-from trm.network.fused.step import unfit, use_fused
+from trm.network.fused.library import NoLibraryError, library
+from trm.network.fused.step import MOST_CHANNELS, unfit, use_fused
 from trm.network.model import TRM
+
+
+def build_ahead(config: Experiment) -> Thread | None:
+    """Build the library while other things begin, where a run of this config would wait for it.
+
+    Returns:
+        Who is at it; None where nobody will want it here.
+    """
+    train = config.train
+    if train.kernel == "eager" or train.compile or config.model.hidden_size > MOST_CHANNELS:
+        return None
+    try:
+        resolved = resolve(train)
+    except UserError:  # said by whoever trains: a sweep's driver need not have the device
+        return None
+    if resolved.device != "cpu" or resolved.precision != "float32":
+        return None
+    builder = Thread(target=_built, name="build of the library")
+    builder.start()
+    return builder
+
+
+def _built() -> None:
+    with suppress(NoLibraryError):  # each run says so
+        library()
 
 
 def with_kernel(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from trm.checkpoint import load_model, read_head, resume, save_checkpoint
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.tasks.base import Task
+from trm.training.steps.kernel import build_ahead
 from trm.training.trainer import Trainer
 
 TinyTree = Callable[..., dict[str, Any]]
@@ -119,3 +121,40 @@ def test_both_kernels_train_alike(tiny: TinyTree, task: Task) -> None:
     assert fused.counters.sums["loss"] == pytest.approx(eager.counters.sums["loss"], rel=1e-4)
     mine, other = fused.evaluate(), eager.evaluate()
     assert mine.lm_loss == pytest.approx(other.lm_loss, rel=1e-3)
+
+
+def test_the_library_is_built_while_other_things_begin(
+    tiny: TinyTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, others_have_begun, asked = Event(), Event(), []
+
+    def found() -> str:
+        begun.set()
+        assert others_have_begun.wait(60)
+        asked.append("library")
+        return "no C++ compiler (g++)"
+
+    monkeypatch.setattr(trm.network.fused.library, "_found", found)
+    builder = build_ahead(experiment_from(tiny()))
+    assert builder is not None
+    assert begun.wait(60)
+    assert not asked
+    others_have_begun.set()
+    builder.join()
+    assert asked == ["library"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train.kernel": "eager"},
+        {"train.compile": True},
+        {"train.precision": "bfloat16"},
+        {"train.device": "cuda:99"},
+        {"model.hidden_size": 512},
+    ],
+)
+def test_a_library_that_nobody_will_want_is_not_built(
+    tiny: TinyTree, changes: dict[str, Any]
+) -> None:
+    assert build_ahead(experiment_from(tiny(changes))) is None
