@@ -27,6 +27,7 @@
     var text = read("figure-" + box.id);
     if (onDark) { text = text.replace(known, function (light) { return exchange[light]; }); }
     var figure = JSON.parse(text);
+    figure.layout.uirevision = box.id;  // a zoom outlives another drawing
     if (box.clientWidth < 480) {
       var layout = figure.layout;
       layout.font = { size: 11 };
@@ -46,13 +47,15 @@
   var boxes = Array.prototype.slice.call(document.querySelectorAll(".plot"));
   var round = 0;
 
-  function draw(onDark, wait) {
+  function draw(onDark, wait, some) {
     var mine = ++round;
+    var left = some || boxes;
+    root.dataset.drawn = left.length ? "no" : "yes";
     var next = function (index) {
-      if (index >= boxes.length || mine !== round) { return; }
-      var figure = figureOf(boxes[index], onDark);
-      Plotly.react(boxes[index], figure.data, figure.layout, settings);
-      if (index + 1 === boxes.length) { root.dataset.drawn = "yes"; }
+      if (index >= left.length || mine !== round) { return; }
+      var figure = figureOf(left[index], onDark);
+      Plotly.react(left[index], figure.data, figure.layout, settings);
+      if (index + 1 === left.length) { root.dataset.drawn = "yes"; }
       // One figure at a time, so that the page answers meanwhile; a printer does not wait.
       if (wait) { setTimeout(next, 0, index + 1); } else { next(index + 1); }
     };
@@ -76,27 +79,24 @@
   window.addEventListener("beforeprint", function () { if (isDark()) { paint(false, false); } });
   window.addEventListener("afterprint", function () { if (isDark()) { paint(true, true); } });
 
-  document.querySelectorAll("button[data-copies]").forEach(function (copier) {
-    copier.addEventListener("click", function () {
-      var source = document.getElementById(copier.dataset.copies);
-      var said = function (text) {
-        copier.textContent = text;
-        setTimeout(function () { copier.textContent = "copy"; }, 1500);
-      };
-      var select = function () {
-        getSelection().selectAllChildren(source);
-        said("selected");
-      };
-      if (!navigator.clipboard) { select(); return; }
-      navigator.clipboard.writeText(source.textContent).then(
-        function () { said("copied"); }, select);
-    });
+  document.addEventListener("click", function (event) {
+    var copier = event.target.closest("button[data-copies]");
+    if (!copier) { return; }
+    var source = document.getElementById(copier.dataset.copies);
+    var said = function (text) {
+      copier.textContent = text;
+      setTimeout(function () { copier.textContent = "copy"; }, 1500);
+    };
+    var select = function () {
+      getSelection().selectAllChildren(source);
+      said("selected");
+    };
+    if (!navigator.clipboard) { select(); return; }
+    navigator.clipboard.writeText(source.textContent).then(
+      function () { said("copied"); }, select);
   });
 
-  var links = {};
-  document.querySelectorAll("nav a").forEach(function (link) {
-    links[link.getAttribute("href").slice(1)] = link;
-  });
+  var links;
   var seen = new IntersectionObserver(function (entries) {
     entries.forEach(function (entry) {
       if (!entry.isIntersecting || !links[entry.target.id]) { return; }
@@ -104,8 +104,23 @@
       links[entry.target.id].classList.add("here");
     });
   }, { rootMargin: "0px 0px -70% 0px" });
-  document.querySelectorAll("section").forEach(function (part) { seen.observe(part); });
+  function follow() {
+    links = {};
+    document.querySelectorAll("nav a").forEach(function (link) {
+      links[link.getAttribute("href").slice(1)] = link;
+    });
+    seen.disconnect();
+    document.querySelectorAll("section").forEach(function (part) { seen.observe(part); });
+  }
+  // A page that is served changes: the event names the figures that do.
+  document.addEventListener("trm-changed", function (event) {
+    var drawing = root.dataset.drawn !== "yes";
+    boxes = Array.prototype.slice.call(document.querySelectorAll(".plot"));
+    follow();
+    draw(isDark(), true, drawing ? boxes : event.detail);
+  });
 
+  follow();
   name();
   paint(isDark(), true);
 })();

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from html import escape
 from importlib import resources
 from typing import Any
@@ -26,7 +28,29 @@ POLICY = (
 """Content security policy: the page may run what it holds and load nothing."""
 
 
-def page(headline: Headline, sections: Sequence[Section], about: str) -> str:
+@dataclass(frozen=True)
+class Around:
+    """What a page has that is served, and one in a file has not.
+
+    Attributes:
+        policy: its content security policy.
+        style: further CSS.
+        more: markup at the end of its main part, escaped.
+        script: JavaScript that runs before anything is drawn.
+    """
+
+    policy: str = POLICY
+    style: str = ""
+    more: str = ""
+    script: str = ""
+
+
+IN_A_FILE = Around()
+
+
+def page(
+    headline: Headline, sections: Sequence[Section], about: str, around: Around = IN_A_FILE
+) -> str:
     """The HTML of a report.
 
     Args:
@@ -38,10 +62,10 @@ def page(headline: Headline, sections: Sequence[Section], about: str) -> str:
         '<html lang="en">',
         "<head>",
         '<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">',
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(around.policy)}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(headline.title)}: report</title>",
-        f"<style>{_file('page.css')}</style>",
+        f"<style>{_file('page.css')}{around.style}</style>",
         "</head>",
         "<body>",
         '<a class="skip" href="#top">to the report</a>',
@@ -51,6 +75,7 @@ def page(headline: Headline, sections: Sequence[Section], about: str) -> str:
         '<main id="top">',
         _header(headline),
         *(_section(section) for section in shown),
+        *([around.more] if around.more else []),
         f"<footer>{escape(about)}</footer>",
         "</main>",
         "</div>",
@@ -61,6 +86,7 @@ def page(headline: Headline, sections: Sequence[Section], about: str) -> str:
             for picture in section.pictures
             for panel in picture.panels
         ),
+        *([f"<script>{around.script}</script>"] if around.script else []),
         f"<script>{_library()}</script>",
         f"<script>{_file('page.js')}</script>",
         "</body>",
@@ -75,6 +101,7 @@ def figure_json(figure: Any) -> str:
     return text
 
 
+@cache
 def _library() -> str:
     text: str = get_plotlyjs()
     return text.replace("</script", "<\\/script")

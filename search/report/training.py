@@ -13,7 +13,7 @@ from search.analysis.diagnosis import diagnose_folder
 from search.analysis.training_status import CONFIG, TrainingState, reports_in, training_state
 from search.logs.console import duration, exact_text
 from search.report.headline import Figure, Headline
-from search.report.page import page
+from search.report.page import IN_A_FILE, Around, page
 from search.report.section import Code, Panel, Picture, Section, Table
 from search.report.theme import OTHERS, WINNER, Role, chart
 from search.report.words import number
@@ -35,7 +35,7 @@ _SHOWN = ("step", "progress", "exact_accuracy", "cell_accuracy", "train_loss", "
 Row = dict[str, Any]
 
 
-def training_page(folder: Path) -> str:
+def training_page(folder: Path, around: Around = IN_A_FILE) -> str:
     """The HTML of a training's report, finished or not.
 
     Raises:
@@ -45,7 +45,7 @@ def training_page(folder: Path) -> str:
     sections = [_curves(state, rows), _findings(folder, rows), _repeat(folder)]
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     about = f"{state.name}, one training; written {when} by TRM Search"
-    return page(_headline(state), [one for one in sections if one is not None], about)
+    return page(_headline(state), [one for one in sections if one is not None], about, around)
 
 
 def _headline(state: TrainingState) -> Headline:

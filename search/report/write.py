@@ -23,7 +23,7 @@ from search.report.halting import halting
 from search.report.headline import headline
 from search.report.images import Format, write_images
 from search.report.importance import matters
-from search.report.page import page
+from search.report.page import IN_A_FILE, Around, page
 from search.report.parallel import parallel
 from search.report.pareto import trade
 from search.report.population import population
@@ -40,7 +40,9 @@ from trm.errors import UserError
 
 REPORT_FILE = "report.html"
 
-SECTIONS: Sequence[Callable[[Facts], Section | None]] = (
+Maker = Callable[[Facts], Section | None]
+
+SECTIONS: Sequence[Maker] = (
     ablations,
     curves,
     race,
@@ -101,13 +103,18 @@ def write_report(
         _write(target, training_page(where))
         return target
     facts = read_facts(where)
-    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    about = f"{facts.plan.run_id}, {where}; written {when} by TRM Search"
     made = sections(facts)
-    _write(target, page(headline(facts), made, about))
+    _write(target, assembled(facts, made))
     if images is not None:
         write_images(images, made, format)
     return target
+
+
+def assembled(facts: Facts, made: Sequence[Section], around: Around = IN_A_FILE) -> str:
+    """The HTML of a run's page, of sections that are there."""
+    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    about = f"{facts.plan.run_id}, {facts.folder}; written {when} by TRM Search"
+    return page(headline(facts), made, about, around)
 
 
 def _write(target: Place, text: str) -> None:
@@ -120,6 +127,11 @@ def _write(target: Place, text: str) -> None:
 
 def sections(facts: Facts) -> list[Section]:
     """The parts of the page that have data."""
-    left_out = _OF_A_SEARCH if holds_ablations(facts.trials) else ()
-    found = (make(facts) for make in SECTIONS if make not in left_out)
+    found = (make(facts) for make in makers(facts))
     return [section for section in found if section is not None]
+
+
+def makers(facts: Facts) -> list[Maker]:
+    """What makes the sections of a run, in their order."""
+    left_out = _OF_A_SEARCH if holds_ablations(facts.trials) else ()
+    return [make for make in SECTIONS if make not in left_out]

@@ -8,8 +8,16 @@ Runs that are unfinished or failed have one as well, which says what is missing;
   trm report runs/mine --out report.html
   trm report runs/mine --images figures --format svg      # pip install 'trm-search[images]'
 
+`--live` writes nothing: it shows the page in a browser and follows the run while the sweep goes on.
+Figures that change are drawn anew and keep their zoom; each trial's log and config are a click
+away. It only reads, any number of browsers of this machine may look (from another one through
+`ssh -L 8080:127.0.0.1:8080 MACHINE`), and Ctrl-C ends it.
+
+  trm report runs/mine --live --open
+
 `--dashboard` writes nothing: it shows the run in Optuna's dashboard, in a browser, also while the
-sweep goes on. It only reads: nothing that is clicked changes the run, and Ctrl-C ends it. Runs of a
+sweep goes on. It only reads: nothing that is clicked changes the run, and Ctrl-C ends it. The
+winner is its best trial and has a note; of fresh seeds and promises Optuna knows nothing. Runs of a
 population and at a URI have no journal to show.
 
   trm report runs/mine --dashboard --port 9000            # pip install 'trm-search[dashboard]'
@@ -23,6 +31,8 @@ from pathlib import Path
 from search.commands.options import a_path, a_place
 from search.report.images import FORMATS
 from trm.errors import UserError
+
+_NICENESS = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=FORMATS, default="svg", help="of the images (default: svg)"
     )
-    parser.add_argument(
+    served = parser.add_mutually_exclusive_group()
+    served.add_argument(
+        "--live", action="store_true", help="show the page and follow the run instead"
+    )
+    served.add_argument(
         "--dashboard", action="store_true", help="show the run in Optuna's dashboard instead"
     )
     parser.add_argument(
@@ -53,12 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port",
         type=int,
         default=8080,
-        help="of the dashboard; 0 takes a free one (default: 8080)",
+        help="of --live and the dashboard; 0 takes a free one (default: 8080)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the page, or serve the dashboard until Ctrl-C; returns the exit code."""
+    if args.live:
+        return _follow(args)
     if args.dashboard:
         return _serve(args)
     import webbrowser
@@ -74,14 +90,48 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _follow(args: argparse.Namespace) -> int:
+    import os
+    import webbrowser
+
+    from search.ledger.storage import place
+    from search.report.live.server import LOOPBACK, live_server
+
+    for option in ("out", "images"):
+        if getattr(args, option):
+            raise UserError("--live", None, f"writes no page: leave --{option} out")
+    if args.host != LOOPBACK:
+        raise UserError(
+            "--host", args.host,
+            f"is of the dashboard alone, --live listens on {LOOPBACK}: to look from another "
+            f"machine, run `ssh -L {args.port}:{LOOPBACK}:{args.port} THIS_MACHINE` there",
+        )  # fmt: skip
+    with live_server(place(args.run).absolute(), args.port) as server:
+        if hasattr(os, "nice"):
+            os.nice(_NICENESS)  # a sweep beside it comes first
+        address = f"http://{LOOPBACK}:{server.server_port}/"
+        print(f"{address}  (Ctrl-C ends it)", flush=True)
+        if args.open:
+            webbrowser.open(address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+    return 0
+
+
 def _serve(args: argparse.Namespace) -> int:
     from search.logs.dashboard import dashboard_server
+    from search.report.optuna_marks import OptunaMarks, unknown_line
+    from search.stability.result import read_result
 
     for option in ("out", "open", "images"):
         if getattr(args, option):
             raise UserError("--dashboard", None, f"writes no page: leave --{option} out")
-    with dashboard_server(Path(args.run), args.host, args.port) as server:
-        print(f"http://{args.host}:{server.server_port}/  (Ctrl-C ends it)", flush=True)
+    folder = Path(args.run)
+    with dashboard_server(folder, args.host, args.port, OptunaMarks(folder)) as server:
+        print(f"http://{args.host}:{server.server_port}/  (Ctrl-C ends it)")
+        print(unknown_line(folder, read_result(folder)), flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -41,6 +41,7 @@ PATHS: dict[str, Sequence[str]] = {
     "report RUN": ["report", "@"],
     "report --out": ["report", "run", "--out", "@"],
     "report --images": ["report", "run", "--images", "@"],
+    "report --live": ["report", "@", "--live"],
     "report --dashboard": ["report", "@", "--dashboard"],
     "importance RUN": ["importance", "@"],
     "fidelity RUN": ["fidelity", "@"],

@@ -17,7 +17,7 @@ from urllib.error import HTTPError
 import pytest
 
 from search.cli import main
-from search.logs.dashboard import dashboard_server
+from search.logs.dashboard import Marks, dashboard_server
 from search.logs.optuna_journal import Entry, StudyLog
 from search.samplers.history import PastTrial
 from search.space.space import Space
@@ -26,7 +26,8 @@ SPACE = Space.parse({"optimizer": {"lr": {"loguniform": [1e-3, 1e-1]}}})
 
 
 def entry(number: int) -> Entry:
-    return Entry(PastTrial(number, {"optimizer.lr": 0.01}, "completed", (0.1 * number,), {1: 0.05}))
+    record = PastTrial(number, {"optimizer.lr": 0.01}, "completed", (0.1 * number,), {1: 0.05})
+    return Entry(record, {"trials": [10 + number]})
 
 
 def study_in(folder: Path, trials: int) -> StudyLog:
@@ -39,8 +40,8 @@ def study_in(folder: Path, trials: int) -> StudyLog:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    with dashboard_server(folder, "127.0.0.1", 0) as server:
+def served(folder: Path, marks: Marks | None = None) -> Iterator[str]:
+    with dashboard_server(folder, "127.0.0.1", 0, lambda: marks or Marks("")) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -70,6 +71,22 @@ def test_trials_of_a_sweep_that_goes_on_show_up_and_a_resumed_one_too(tmp_path: 
         eventually(lambda: len(get(f"{url}/api/studies/0")["trials"]) == 5)
         with urllib.request.urlopen(f"{url}/dashboard/", timeout=20) as page:
             assert b"<html" in page.read().lower()
+
+
+def test_the_runs_winner_is_the_best_trial_and_has_a_note(tmp_path: Path) -> None:
+    study_in(tmp_path / "run", 4)
+    with served(tmp_path / "run") as url:
+        (best,) = get(f"{url}/api/studies/0")["best_trials"]
+        assert best["number"] == 3, "without a winner it is the best score"
+    marks = Marks("Optuna knows the search alone", winner=11, trial="it won" + 3000 * "!")
+    with served(tmp_path / "run", marks) as url:
+        found = get(f"{url}/api/studies/0")
+        assert [one["number"] for one in found["best_trials"]] == [1]
+        assert found["note"]["body"] == marks.study
+        assert [one["note"]["body"] for one in found["trials"]] == ["", marks.trial, "", ""]
+    with served(tmp_path / "run", Marks("a", winner=99, trial="b")) as url:
+        (best,) = get(f"{url}/api/studies/0")["best_trials"]
+        assert best["number"] == 3, "a winner that the journal lacks"
 
 
 def eventually(true: Any) -> None:
@@ -142,7 +159,7 @@ def test_what_cannot_be_shown_is_one_line(
     assert "has no study.log: a population asks no sampler" in refused(str(run))
     study_in(run, 1)
     assert "choose another port" in refused(str(run), "--port", "99999")
-    with dashboard_server(run, "127.0.0.1", 0) as other:
+    with dashboard_server(run, "127.0.0.1", 0, lambda: Marks("")) as other:
         taken = refused(str(run), "--port", str(other.server_port))
     assert "Address already in use" in taken
     monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
