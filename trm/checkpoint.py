@@ -14,16 +14,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from curricula.component import shown
 from trm.blame import StorageError, blame
@@ -80,28 +82,71 @@ def save_checkpoint(
     Raises:
         StorageError: storage is full, read-only or gone; nothing is left of what was written.
     """
-    assert not folder.exists(), folder
     state = trainer.state_dict()
-    head = {
+    head = Head(
+        trainer.config,
+        trainer.resolved,
+        trainer.budget,
+        trainer.marks,
+        state.values,
+        provenance or {},
+    )
+    parts = {"weights": state.weights, "ema": state.ema, "training": state.training}
+    _write(folder, head, trainer.task, parts)
+
+
+def save_weights(
+    folder: Path,
+    head: Head,
+    task: Task,
+    weights: Mapping[str, Tensor],
+    averages: Mapping[str, Tensor],
+    files: Mapping[str, str],
+) -> None:
+    """Write a checkpoint of weights alone, which evaluates and starts other runs.
+
+    Args:
+        weights: by the model's names.
+        averages: of the weights, where the config keeps them.
+        files: texts to keep beside it, by name.
+
+    Raises:
+        StorageError: as of `save_checkpoint`.
+    """
+    _write(folder, head, task, {"weights": weights, "ema": averages}, files)
+
+
+def _write(
+    folder: Path,
+    head: Head,
+    task: Task,
+    parts: Mapping[str, Mapping[str, Tensor]],
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """A new checkpoint of named tensors, whole or not at all; an empty part but the weights is not
+    written."""
+    assert not folder.exists(), folder
+    tree = {
         "schema_version": CHECKPOINT_VERSION,
-        "config": trainer.config.tree(),
-        "resolved": asdict(trainer.resolved),
-        "budget": trainer.budget,
-        "marks": list(trainer.marks),
-        "values": state.values,
-        "provenance": {"data_hash": trainer.task.data_hash, **(provenance or {})},
-        **_names(trainer.task),
+        "config": head.config.tree(),
+        "resolved": asdict(head.resolved),
+        "budget": head.budget,
+        "marks": list(head.marks),
+        "values": head.values,
+        "provenance": {"data_hash": task.data_hash, **head.provenance},
+        **_names(task),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir()
-        save_file(contiguous(state.weights), partial / "weights.safetensors")
-        if state.ema:
-            save_file(contiguous(state.ema), partial / "ema.safetensors")
-        save_file(contiguous(state.training), partial / "training.safetensors")
-        text = json.dumps(with_sums(head, partial), indent=1) + "\n"
+        for name, tensors in parts.items():
+            if tensors or name != "ema":
+                save_file(contiguous(tensors), partial / f"{name}.safetensors")
+        for name, text in files.items():
+            (partial / name).write_text(text, encoding="utf-8")
+        text = json.dumps(with_sums(tree, partial), indent=1) + "\n"
         (partial / HEAD).write_text(text, encoding="utf-8")
         for path in partial.iterdir():
             sync(path)
@@ -113,8 +158,8 @@ def save_checkpoint(
         found = blame(error)
         if found.culprit != "storage":
             raise
-        tensors = [*state.weights.values(), *state.ema.values(), *state.training.values()]
-        needed = sum(tensor.nbytes for tensor in tensors) + (1 << 20)
+        held = [tensor for tensors in parts.values() for tensor in tensors.values()]
+        needed = sum(tensor.nbytes for tensor in held) + (1 << 20)
         raise StorageError(str(folder), found.words, needed) from error
 
 

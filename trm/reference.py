@@ -1,4 +1,4 @@
-"""The reference repository's names: state dict, arch config and command-line overrides.
+"""The reference repository's configs: arch file and command-line overrides, both ways.
 
 SamsungSAILMontreal/TinyRecursiveModels, `models/recursive_reasoning/trm.py`, `config/arch/trm.yaml`
 and `pretrain.py`.
@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from curricula.component import shown
 from curricula.curriculum import Curriculum
@@ -29,19 +26,7 @@ from trm.tasks.data import DataTask
 from trm.tasks.data.reference_folder import examples_of_an_epoch
 from trm.validation import validate
 
-CHECKPOINT_PREFIX = "_orig_mod.model."
-"""What compilation and the loss head put before the names in a saved checkpoint."""
-
-_WHOLE = {
-    "embed_tokens": "inner.embed_tokens.embedding_weight",
-    "embed_pos": "inner.embed_pos.embedding_weight",
-    "puzzle_emb": "inner.puzzle_emb.weights",
-    "H_init": "inner.H_init",
-    "L_init": "inner.L_init",
-}
-_INITIAL = ("H_init", "L_init")
 _INTERPOLATION = re.compile(r"\$\{\.?(?:arch\.)?(\w+)\}")
-_OURS, _THEIRS = "layers.", "inner.L_level.layers."
 _OWN_KEYS = (
     "mlp",
     "norm",
@@ -74,48 +59,6 @@ _SHARED_KEYS = (
     "no_ACT_continue",
     "puzzle_emb_len",
 )
-
-
-def import_state_dict(reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A reference state dict, saved with or without its prefixes, in our names."""
-    back = {theirs: ours for ours, theirs in _WHOLE.items()}
-    state = {}
-    for full, tensor in reference.items():
-        name = full.removeprefix("_orig_mod.").removeprefix("model.")
-        if name in back:
-            state[back[name]] = tensor
-        elif name.startswith(_THEIRS):
-            state[_OURS + name.removeprefix(_THEIRS)] = tensor
-        else:
-            state[name.removeprefix("inner.")] = tensor
-    return state
-
-
-def export_state_dict(
-    state: Mapping[str, Tensor], prefix: str = "", forward_dtype: torch.dtype | None = None
-) -> dict[str, Tensor]:
-    """Our state dict in the reference's names; `CHECKPOINT_PREFIX` makes them a checkpoint's.
-
-    Args:
-        forward_dtype: of the reference's arch config, see `forward_dtype`. Its loader assigns what
-            it reads, and a carry that starts from initial states in float32 makes the whole model
-            compute in float32, whatever the config says; None leaves them as they are, which
-            nothing that is loaded there should be.
-    """
-
-    def name_of(ours: str) -> str:
-        if ours in _WHOLE:
-            return _WHOLE[ours]
-        if ours.startswith(_OURS):
-            return _THEIRS + ours.removeprefix(_OURS)
-        return f"inner.{ours}"
-
-    return {
-        prefix + name_of(ours): tensor.to(forward_dtype)
-        if forward_dtype is not None and ours in _INITIAL
-        else tensor
-        for ours, tensor in state.items()
-    }
 
 
 def forward_dtype(config: Experiment, precision: str | None = None) -> str:
@@ -312,7 +255,7 @@ def epochs_of(config: Experiment, puzzles: int, steps: int) -> Epochs:
     return min(found, key=lambda one: (abs(one.steps - steps), one.interval))
 
 
-def _epoch_of(task: Task) -> int:
+def epoch_of(task: Task) -> int:
     """Examples of an epoch of the reference on a task's data."""
     folder = task.reference_folder if isinstance(task, DataTask) else None
     return len(task.split("train")) if folder is None else examples_of_an_epoch(folder)
@@ -324,7 +267,7 @@ def overrides(config: Experiment, task: Task, steps: int) -> list[str]:
     The reference counts whole epochs, which visit every group of puzzles once: `epochs_of`.
     """
     train, optimizer = config.train, config.optimizer
-    found = epochs_of(config, _epoch_of(task), steps)
+    found = epochs_of(config, epoch_of(task), steps)
     values: dict[str, Any] = {
         "global_batch_size": train.batch_size,
         "epochs": found.epochs,
@@ -348,12 +291,18 @@ def overrides(config: Experiment, task: Task, steps: int) -> list[str]:
 
 
 def reference_file(
-    config: Experiment, task: Task, steps: int, name: str = "trm_best", precision: str | None = None
+    config: Experiment,
+    task: Task,
+    steps: int,
+    name: str = "trm_best",
+    precision: str | None = None,
+    told: Sequence[str] | None = None,
 ) -> str:
     """The arch YAML as text, with the command that trains it and what it cannot say as comments.
 
     Args:
         precision: as of `forward_dtype`.
+        told: what it cannot say but for the length; None is all that is `inexpressible`.
     """
     given = overrides(config, task, steps)
     lines = [
@@ -362,7 +311,8 @@ def reference_file(
         *(f"    {override} \\" for override in given[:-1]),
         f"    {given[-1]}",
     ]
-    missing = [*_length(config, _epoch_of(task), steps), *inexpressible(config, precision)]
+    own = inexpressible(config, precision) if told is None else told
+    missing = [*_length(config, epoch_of(task), steps), *own]
     if missing:
         lines += ["NOT expressible there, so that run will differ:", *(f"  {m}" for m in missing)]
     head = "".join(f"# {line}\n" for line in lines)

@@ -16,7 +16,7 @@ from trm.errors import UserError
 GROUPS = {
     "start": {
         "init": "write a first config, for data of your own or from a preset",
-        "import": "make a run of an Optuna study, a W&B sweep or Ray Tune's results",
+        "import": "take in the reference's weights, or a search of Optuna, W&B or Ray Tune",
         "guide": "read the guide: first sweep, spaces, curricula, stability and more",
         "doctor": "say whether this machine or cluster is fit for sweeps, and what to do if not",
         "keys": "show the keys of a config file: what each takes, its default and meaning",
@@ -27,7 +27,7 @@ GROUPS = {
         "solve": "solve one puzzle and show the answer forming",
         "tasks": "list, preview and write the data of tasks",
         "curriculum": "draw what a curriculum drives over a run, and the compute that it saves",
-        "export": "write a run's best config",
+        "export": "write a run's best config, or trained weights for other programs",
     },
     "search": {
         "sweep": "search a config's space on this machine or a Ray cluster",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 SEE_ALSO = {
     "init": (("tasks", "keys", "sweep"), ("your-own-task",)),
-    "import": (("sweep", "importance", "report"), ("schedulers",)),
+    "import": (("eval", "train", "export", "sweep"), ("export", "spaces")),
     "guide": (("keys", "init"), ()),
     "doctor": (("sweep", "cluster"), ("clusters",)),
     "keys": (("init", "sweep"), ("spaces",)),

@@ -44,7 +44,7 @@ class ReferenceStep:
 
     def __init__(self, checkout: Path, config: Experiment, task: Task) -> None:
         self.config, self.task = config, task
-        models, losses, sparse = _modules(checkout, config.model.swiglu_multiple)
+        models, losses, sparse = reference_modules(checkout, config.model.swiglu_multiple)
         torch.manual_seed(config.train.seed)
         model = models.TinyRecursiveReasoningModel_ACTV1(_arch(config, task))
         self.head = losses.ACTLossHead(model, loss_type=config.loss.loss_type)
@@ -105,7 +105,7 @@ def _found_in(checkout: Path, package: str) -> None:
         spec.loader.exec_module(sys.modules[package])
 
 
-def _modules(checkout: Path, multiple: int) -> tuple[Any, Any, Any]:
+def reference_modules(checkout: Path, multiple: int) -> tuple[Any, Any, Any]:
     if not (checkout / "models" / "recursive_reasoning" / "trm.py").is_file():
         raise NoReferenceError(f"{checkout} is no checkout of TinyRecursiveModels")
     try:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -190,7 +191,10 @@ def test_no_module_of_ours_can_unpickle() -> None:
     for path in home.rglob("*.py"):
         text = path.read_text()
         assert "import pickle" not in text
-        assert "torch.load" not in text
+        # Of torch's own reader, which unpickles, only the part that takes tensors alone.
+        reads = re.findall(r"torch\.load\([^)]*\)", text)
+        assert all("weights_only=True" in read for read in reads)
+        assert text.count("torch.load") == len(reads)
         assert "allow_pickle=True" not in text
 
 

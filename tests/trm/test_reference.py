@@ -15,17 +15,15 @@ from trm.config import Experiment, experiment_from
 from trm.errors import UserError
 from trm.network.model import TRM, ModelConfig
 from trm.reference import (
-    CHECKPOINT_PREFIX,
     arch_config,
     epochs_of,
-    export_state_dict,
     forward_dtype,
-    import_state_dict,
     inexpressible,
     model_config,
     overrides,
     reference_file,
 )
+from trm.reference_weights import CHECKPOINT_PREFIX, export_state_dict, import_state_dict
 from trm.tasks.base import Task
 
 ARCH: dict[str, Any] = {

@@ -1,15 +1,22 @@
-"""Write a run's best config by robust score, one trial's, or those of the Pareto front.
+"""Write a run's best config, or the weights of a checkpoint, in a form that others read.
 
-Every file says what is known of its config: expected score, intervals, failures, seeds, cost,
-versions and data. Format `trm` is a config that `trm train` takes. Format `reference` is the arch
-YAML of the reference repository with the exact overrides for its `pretrain.py`; it lists what the
-reference cannot express. Format `json` is for scripts, and `card` a model card in Markdown.
+Configs (of a run: its best by robust score, one trial's, or those of the Pareto front) say what is
+known of them: expected score, intervals, failures, seeds, cost, versions and data. Format `trm` is
+a config that `trm train` takes. Format `reference` is the arch YAML of the reference repository
+with the exact overrides for its `pretrain.py`; it lists what the reference cannot express. Format
+`json` is for scripts, and `card` a model card in Markdown.
 
   trm export runs/mine --out best.yaml
   trm export runs/mine --format reference --out trm_best.yaml
   trm export runs/mine --format card --out CARD.md
   trm export runs/mine --trial 12 --out other.yaml
   trm export runs/mine --front front
+
+Weights (of a run: the winner's; else of a checkpoint or a training's folder): format
+`reference-weights` is the file that the reference's `pretrain.py` loads, with its arch YAML beside
+it.
+
+  trm export runs/mine --format reference-weights --out step_700
 """
 
 from __future__ import annotations
@@ -18,19 +25,26 @@ import argparse
 import sys
 from pathlib import Path
 
-from search.commands.options import a_path
+from search.commands.options import a_path, a_place
 from search.logs.plain import write_exactly
 from trm.errors import UserError
 from trm.files.paths import write_output
 
+CONFIGS = ("trm", "reference", "json", "card")
+WEIGHTS = ("reference-weights",)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm export`."""
-    parser.add_argument("run", metavar="RUN", help="a run folder of `trm sweep`, or its URI")
     parser.add_argument(
-        "--format", choices=["trm", "reference", "json", "card"], default="trm",
+        "run", type=a_place, metavar="RUN",
+        help="a run folder of `trm sweep`, or its URI; for weights a checkpoint too",
+    )  # fmt: skip
+    parser.add_argument(
+        "--format", choices=[*CONFIGS, *WEIGHTS], default="trm",
         help="trm: for `trm train`; reference: for the reference repository; json: config and "
-        "figures; card: a model card in Markdown (default: trm)",
+        "figures; card: a model card in Markdown; reference-weights: the checkpoint that the "
+        "reference repository loads (default: trm)",
     )  # fmt: skip
     parser.add_argument(
         "--trial", type=int, metavar="ID", help="an explore trial instead of the winner"
@@ -39,7 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--front", type=a_path, metavar="DIR",
         help="one file for every config of the Pareto front, in this folder",
     )  # fmt: skip
-    parser.add_argument("--out", type=a_path, metavar="FILE", help="a file (default: print it)")
+    parser.add_argument(
+        "--out", type=a_path, metavar="FILE", help="a file (default: print it; weights need one)"
+    )
+    parser.add_argument(
+        "--prefix", default="_orig_mod.model.", metavar="TEXT",
+        help="reference-weights: before every name (default: _orig_mod.model., as the reference "
+        "has them where it compiles; without, model.)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     from search.export.export import FORMATS, export, front_trials
     from search.ledger.storage import place
 
+    if args.format in WEIGHTS:
+        return _weights(args)
     run = place(args.run)
     if args.front is not None:
         if args.trial is not None or args.out is not None:
@@ -60,6 +83,24 @@ def run(args: argparse.Namespace) -> int:
         write_exactly(text, sys.stdout)
     else:
         _write(args.out, text, "--out")
+    return 0
+
+
+def _weights(args: argparse.Namespace) -> int:
+    """Write trained weights; returns the exit code."""
+    from search.export.reference_weights import write_reference_weights
+    from search.export.weights import weights_of
+    from search.logs.console import say
+
+    if args.front is not None:
+        raise UserError("--front", str(args.front), f"does not go with --format {args.format}")
+    if args.out is None:
+        raise UserError(f"--out: is missing: --format {args.format} writes a file: name it")
+    with weights_of(args.run, args.trial) as weights:
+        if weights.words:
+            say(weights.words)
+        lines = write_reference_weights(weights.checkpoint, args.out, args.prefix)
+    print("\n".join(lines))
     return 0
 
 

@@ -1,10 +1,22 @@
-"""Make a run folder of another tool's history: an Optuna study, a W&B sweep, Ray Tune's results.
+"""Take in what other tools made: weights of the reference repository, or a search's history.
 
-SOURCE is a study's journal or SQLite file, the table of a W&B sweep's runs exported as CSV, or the
-folder of a Ray Tune experiment. Nothing in it is executed or changed. CONFIG says in our keys what
-was searched: its task, its budget, its objective, and a space that holds the values. Parameters go
-by the same path or the same last word; `--map` names others, and what is not named has the file's
-default. Trials outside the space are counted and left out.
+SOURCE says by itself which it is.
+
+Weights: a checkpoint of SamsungSAILMontreal/TinyRecursiveModels (what `torch.save` wrote, whatever
+its names begin with; nothing in it is executed) becomes a checkpoint of ours, which evaluates,
+solves and fine-tunes. CONFIG is its arch config, or the all_config.yaml beside it, which has the
+recipe too. --task is a preset, a YAML file with a task, or a data folder of the reference; without
+it the data_paths of all_config.yaml count, else what the vocabulary says.
+
+  trm import step_65104 --config all_config.yaml --task sudoku9 --out runs/public
+  trm eval runs/public
+  trm train runs/public/config.yaml --from runs/public --out runs/tuned
+
+A history: an Optuna study's journal or SQLite file, the table of a W&B sweep's runs exported as
+CSV, or the folder of a Ray Tune experiment becomes a run folder. Nothing in it is executed or
+changed. CONFIG says in our keys what was searched: its task, its budget, its objective, and a space
+that holds the values. Parameters go by the same path or the same last word; --map names others,
+and what is not named has the file's default. Trials outside the space are counted and left out.
 
   trm import study.log my.yaml --out runs/old
   trm import table.csv my.yaml --out runs/old --metric eval/acc --map learning_rate=optimizer.lr
@@ -22,6 +34,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from pathlib import Path
 
 from search.commands.options import a_path
 from trm.errors import UserError
@@ -32,11 +45,24 @@ _NAMED = 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `trm import`."""
-    parser.add_argument("source", type=a_path, metavar="SOURCE", help="a file, or Ray's folder")
-    parser.add_argument("config", help="a YAML file or a preset's name: what was searched")
     parser.add_argument(
-        "--out", type=a_path, required=True, metavar="RUN", help="the run folder to be made"
+        "source", type=a_path, metavar="SOURCE", help="a file of weights or a history, Ray's folder"
     )
+    parser.add_argument(
+        "config", nargs="?",
+        help="of weights the reference's arch config or all_config.yaml; of a history a YAML file "
+        "or a preset's name: what was searched",
+    )  # fmt: skip
+    parser.add_argument("--config", dest="named", metavar="CONFIG", help="the same, by name")
+    parser.add_argument(
+        "--out", type=a_path, required=True, metavar="RUN",
+        help="the folder to be made: a checkpoint, or a run",
+    )  # fmt: skip
+    parser.add_argument(
+        "--task", metavar="TASK",
+        help="weights: what they were trained on: a preset, a YAML file, or a data folder of the "
+        "reference",
+    )  # fmt: skip
     parser.add_argument(
         "--metric", metavar="NAME",
         help="what the objective is called there (default: as here; a study's values have no name)",
@@ -56,6 +82,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import; returns the exit code."""
+    from search.explore.imported.kinds import is_weights
+
+    if args.config is not None and args.named is not None:
+        raise UserError("--config", args.named, "stands beside another CONFIG: name one")
+    args.config = args.named if args.config is None else args.config
+    if args.config is None:
+        raise UserError(
+            "CONFIG: is missing: of weights name the reference's arch config, of a history what "
+            "was searched"
+        )
+    if is_weights(args.source):
+        return _weights(args)
+    if args.task is not None:
+        raise UserError("--task", args.task, "goes with weights, and the source is a history")
+    return _history(args)
+
+
+def _weights(args: argparse.Namespace) -> int:
+    """Weights of the reference as a checkpoint."""
+    from search.explore.imported.reference_checkpoint import import_reference
+    from search.logs.console import task_progress
+
+    given = {"--metric": args.metric, "--map": args.names or None, "--study": args.study}
+    for option, value in given.items():
+        if value is not None:
+            raise UserError(option, value, f"goes with a history, and {args.source} holds weights")
+    with task_progress() as progress:
+        lines = import_reference(
+            args.source, Path(args.config), args.out, task=args.task, sets=args.sets,
+            progress=progress,
+        )  # fmt: skip
+    print("\n".join(lines))
+    run = shlex.quote(str(args.out))
+    print(f"evaluate it with: trm eval {run}")
+    print(f"fine-tune it with: trm train {run}/config.yaml --from {run} --out {run}-tuned")
+    return 0
+
+
+def _history(args: argparse.Namespace) -> int:
+    """A search of another tool as a run folder."""
     from search.config.checks import check_config
     from search.config.config import read_config
     from search.config.resolve import resolve_plan

@@ -20,7 +20,7 @@ ASKED = {
     "trm help sta": {"stability", "status"},
     "trm sweep arrows4-": {"arrows4-ablations", "arrows4-curricula", "arrows4-population"},
     "trm sweep --re": {"--resume", "--retry"},
-    "trm export runs/mine --format r": {"reference"},
+    "trm export runs/mine --format r": {"reference", "reference-weights"},
     "trm guide first": {"first-sweep"},
     "trm cluster kube": {"kuberay"},
     "trm train x --set train.budget.": {
