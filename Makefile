@@ -6,6 +6,11 @@ BIN := .venv/bin
 READY := .venv/.ready
 # Processes that share the fast tests, file by file.
 WORKERS ?= 2
+# Of `make demo`: its run folder; QUICK=1 for a first look; SEED for another run of the same.
+RUN ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
+RUN := $(RUN)
+SEED ?=
+QUICK ?=
 
 .PHONY: help setup demo test lint types contracts unit test-slow bench docs lock clean
 
@@ -27,8 +32,19 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
+QUICKLY := --set search.trials=10 --set train.budget.flops=1.6e11 --set stability.candidates=2 \
+	--set stability.budget=4 --set stability.promise_seeds=2
+
+demo: DEMO := demo $(if $(QUICK),$(QUICKLY)) \
+	$(if $(SEED),--set train.seed=$(SEED) --set search.seed=$(SEED))
+demo: MORE := $(if $(QUICK),20,40)
 demo: setup
-	$(BIN)/trm sweep arrows4 --out runs/demo-$$(date +%Y%m%d-%H%M%S)
+	$(BIN)/trm sweep $(DEMO) --out $(RUN)
+	$(BIN)/trm report $(RUN)
+	@printf '\nthe page: %s\n\ngo on from here:\n  %s\n  %s\n  %s\n' "$(abspath $(RUN))/report.html" \
+	  '$(BIN)/trm solve $(RUN) valid:0             # the winner solves a puzzle' \
+	  '$(BIN)/trm sweep $(DEMO) --out $(RUN) --resume --trials $(MORE)' \
+	  '$(BIN)/trm init FILE.csv > my.yaml          # your own data: inputs and labels'
 
 test: lint types contracts unit
 
