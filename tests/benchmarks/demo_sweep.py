@@ -1,8 +1,9 @@
 """The demo's sweep with the compiled step and without, and where its workers' time goes.
 
-`python -m tests.benchmarks demo_sweep` sweeps `arrows4` in a process of its own for every number of
-workers with `train.kernel` auto and eager, and prints wall time, CPU time of all its processes, the
-ratio, and a time line from what the run folder has on record. `WORKERS=1,2`, `KERNELS=auto,eager`,
+`python -m tests.benchmarks demo_sweep` sweeps `arrows4`, which has the demo's task and model, in a
+process of its own for every number of workers with `train.kernel` auto and eager, and prints wall
+time, CPU time of all its processes, the ratio, and a time line from what the run folder has on
+record. `WORKERS=1,2`, `KERNELS=auto,eager`,
 `TRIALS` and `SETS` (settings with commas between) choose; `BEFORE=<commit>` runs that commit too.
 Two rows say the same work only if they sweep the same configs: one worker at a time does, and
 with two the race may decide otherwise, so the time line gives FLOPs a second as well.
@@ -154,12 +155,12 @@ def swept(tree: Path, folder: Path, slots: int, kernel: str, demo: Demo) -> Time
         stderr=subprocess.PIPE,
         text=True,
     )
-    cpu = _cpu_seconds_of(process)
+    cpu = cpu_seconds_of(process)
     assert process.returncode == 0, process.stderr.read() if process.stderr else ""
     return time_line(folder, slots, begun, time.time(), cpu)
 
 
-def _cpu_seconds_of(process: subprocess.Popen[str]) -> float:
+def cpu_seconds_of(process: subprocess.Popen[str]) -> float:
     """Of a process and all its descendants, until it ends; what one does last may be missed."""
     spent: dict[tuple[int, float], float] = {}
     own = psutil.Process(process.pid)
