@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +16,7 @@ from search.analysis.use import Pace, RunCost, cost_of, pace_of, stragglers
 from search.config.plan import Plan, read_plan
 from search.engine.packing.packings import read_paces, read_packings
 from search.engine.presence import files_in
-from search.explore.candidates import best_first, explored, pareto_front
+from search.explore.candidates import FEWEST, Explored, best_first, explored, pareto_front
 from search.ledger.attempts import repeated
 from search.ledger.book import Book, holds_ablations
 from search.ledger.files import RUN_FILE
@@ -58,13 +59,15 @@ def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict
     compute, seconds = spent(trials)
     work = at_work(folder, plan, book)
     note = read_note(files_in(folder))
-    pace = pace_of(book, elapsed_of(folder))
+    elapsed = elapsed_of(folder)
+    pace = pace_of(book, elapsed)
     return {
         "run": str(folder),
         "study": plan.run_id,
         "objective": plan.objective.column,
         "objectives": {o.column: o.resolved_direction for o in plan.objectives},
         "constraints": [constraint.text() for constraint in plan.constraints],
+        "sampler": plan.sampler_reason or plan.sections.search.sampler.name,
         "wanted": plan.wanted,
         "stages": stages,
         "compute": compute,
@@ -98,8 +101,22 @@ def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict
         "stragglers": [asdict(one) for one in stragglers(book, note)],
         "packing": [asdict(one) for one in read_packings(folder)],
         "cpus": [asdict(one) for one in read_paces(folder)],
+        "another_hour": _another_hour(plan, book, whole, elapsed),
         "result": asdict(result) if result else None,
     }
+
+
+def _another_hour(
+    plan: Plan, book: Book, whole: Sequence[Explored], elapsed: float | None
+) -> dict[str, Any] | None:
+    """What another hour of searching would bring, as plain values and in a sentence."""
+    if len(whole) < FEWEST or len(plan.objectives) > 1 or plan.breeds:
+        return None
+    # It needs scipy: seconds that other folders can do without.
+    from search.explore.outlook import another_hour, outlook_text
+
+    found = another_hour(plan, book, elapsed)
+    return {**asdict(found), "text": outlook_text(found, plan.objective)} if found else None
 
 
 def _told(note: DriverNote | None) -> dict[str, Any] | None:
@@ -142,6 +159,8 @@ def status_text(folder: Place | str, *, explain: bool = False) -> str:
         ablated = tabled(str(where), plan, book)
         wanted = f"{len(ablated.lines)} configs x {ablated.seeds} seeds"
     lines = [f"{state['study']}: {wanted} wanted, objective {judged}"]
+    if plan.sampler_reason and not ablated:
+        lines.append(f"  sampler {plan.sampler_reason}")
     work = state["at_work"]
     lines += [f"  {one.text()}" for one in read_packings(where)]
     lines += [f"  {one.text()}" for one in read_paces(where)]
@@ -158,6 +177,8 @@ def status_text(folder: Place | str, *, explain: bool = False) -> str:
     lines.append(
         f"  {state['compute']:.2e} training FLOPs in {state['seconds'] / 60:.1f} worker minutes"
     )
+    if state["another_hour"]:
+        lines.append(f"  {state['another_hour']['text']}")
     wide, order = terminal_width(), plan.space.as_written
     if state["best"]:
         seeds = "one seed" if plan.seeds == 1 else f"{plan.seeds} seeds"

@@ -217,6 +217,13 @@ class Plan:
         )
 
     @property
+    def sampler_reason(self) -> str:
+        """Which sampler draws and why, where the file leaves the choice open; else empty."""
+        search = self.sections.search
+        why = search.sampler.reason(self.space, len(search.objective), self.wanted)
+        return f"{search.sampler.name} chose {why}" if why and not self.breeds else ""
+
+    @property
     def early_stopping(self) -> EarlyStoppingConfig:
         """The scheduler's config, of a sweep whose trials are stopped and not bred."""
         scheduler = self.sections.search.scheduler
@@ -238,6 +245,7 @@ def write_plan(folder: Place, plan: Plan) -> None:
         "provenance": provenance(),
         "recipe": plan.recipe,
         "marks": plan.marks,
+        "sampler": plan.sampler_reason or plan.sections.search.sampler.name,
         "ledger": footer_of(part(folder / "trials", 0)).ledger,
         "sealed": True,
     }

@@ -24,7 +24,8 @@ from search.config.logs import LogConfig
 from search.config.seeds import MOST_SEEDS
 from search.objectives.constraint import Constraint, parse_constraint
 from search.objectives.objective import Aggregate, Objective, check_objectives, parse_objectives
-from search.samplers import SAMPLERS, SamplerConfig, TpeConfig
+from search.samplers import SAMPLERS, SamplerConfig
+from search.samplers.auto import AutoConfig
 from search.schedulers import SCHEDULERS
 from search.schedulers.asha import AshaConfig
 from search.schedulers.pbt import PbtConfig
@@ -63,7 +64,7 @@ class SearchConfig(Component):
         seed: of the draws; each config trains with `train.seed`.
     """
 
-    sampler: SerializeAsAny[Annotated[SamplerConfig, SectionIn(SAMPLERS)]] = TpeConfig()
+    sampler: SerializeAsAny[Annotated[SamplerConfig, SectionIn(SAMPLERS)]] = AutoConfig()
     scheduler: SerializeAsAny[Annotated[SchedulerConfig, SectionIn(SCHEDULERS)]] = AshaConfig()
     trials: int = Field(default=64, ge=1, le=MOST_TRIALS)
     objective: Annotated[
@@ -114,6 +115,12 @@ class SearchConfig(Component):
             raise ValueError(
                 f"seeds {self.seeds} does not count with pbt: give its population more members"
             )
+        if self.limits.gain is not None and (self.breeds or len(self.objective) > 1):
+            what = "a population" if self.breeds else f"{len(self.objective)} objectives"
+            raise ValueError(
+                f"limits.gain {self.limits.gain:g} is of one objective and no population, not of "
+                f"{what}: leave it out"
+            )
         return self
 
 
@@ -132,8 +139,9 @@ class StabilityConfig(Component):
         seeds: fresh seeds that every candidate gets first.
         racing: whether further seeds follow; false leaves it at `seeds` for each.
         budget: trials over fresh seeds of all candidates together, at most; null is one and a half
-            times what the first seeds take. Where it is too small for the first seeds, all
-            candidates get fewer.
+            times what the first seeds take, but in a sweep with `search.limits` at most an eighth
+            of the full runs that the search had, with fewer candidates where that is too little.
+            Where it is too small for the first seeds, all candidates get fewer.
         max_seeds: of one candidate; null is no limit but the budget.
         confidence: of robust scores and intervals, and at which a candidate leaves the race.
         deep: whether all these runs are also evaluated at 16 times the trained depth, on

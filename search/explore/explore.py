@@ -14,6 +14,7 @@ from search.explore.early_stopping import EarlyStopping
 from search.explore.evidence import Evidence
 from search.explore.further_seeds import FurtherSeeds
 from search.explore.guide import ValueGuide
+from search.explore.outlook import outlook
 from search.explore.warm_start import Warm
 from search.ledger.book import Book
 from search.ledger.trial import Trial
@@ -233,8 +234,18 @@ class Explore:
                 self._feasible >= self.plan.wanted
                 or (len(self._trials) >= len(self._first) and self._all_drawn())
                 or not self._may_draw()
+                or self._enough()
             )
         return self._closed
+
+    def _enough(self) -> bool:
+        """Whether all that is left is expected to gain less than the limit says."""
+        least = self.plan.sections.search.limits.gain
+        if least is None or len(self._trials) < len(self._first):
+            return False
+        left = self.plan.wanted - self._feasible
+        foreseen = outlook(self._history, self.plan.space, left)
+        return foreseen is not None and foreseen.gain < least
 
     def _all_drawn(self) -> bool:
         sampler = self.plan.sections.search.sampler

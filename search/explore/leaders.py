@@ -28,10 +28,19 @@ def believed(plan: Plan, book: Book) -> Mapping[int, float]:
     """
     if not plan.learns_from_runs or len(plan.objectives) > 1 or plan.breeds:
         return {}
-    groups = [
-        [trials[0], *(seed for seed in trials[1:])]
-        for trials in runs_by_config(book.trials).values()
-    ]
+    history, firsts = searched(plan, book)
+    whole = completed(history)
+    if not whole:
+        return {}
+    found = cautious(belief_of(history, plan.space, MOST), whole)
+    return {firsts[n]: value for n, value in zip(whole, found, strict=True)}
+
+
+def searched(plan: Plan, book: Book) -> tuple[History, list[int]]:
+    """A search with all its seeds and curves as its sampler would know it, and the trial of the
+    first seed of each config; of one objective.
+    """
+    groups = list(runs_by_config(book.trials).values())
     evidence, explored = Evidence(plan), {t.id for seeds in groups for t in seeds}
     for trial_id, rows in book.curves():
         for row in rows if trial_id in explored else ():
@@ -45,11 +54,11 @@ def believed(plan: Plan, book: Book) -> Mapping[int, float]:
         )
         for number, seeds in enumerate(groups)
     ]  # fmt: skip
-    whole = [record.number for record in records if record.outcome == "completed"]
-    if not whole:
-        return {}
     directions = [objective.resolved_direction for objective in plan.objectives]
     history = History(directions, (), records, plan.objective.bounds)
-    belief = belief_of(history, plan.space, MOST)
-    found = cautious(belief, whole)
-    return {groups[n][0].id: value for n, value in zip(whole, found, strict=True)}
+    return history, [seeds[0].id for seeds in groups]
+
+
+def completed(history: History) -> list[int]:
+    """The candidates that may be picked."""
+    return [record.number for record in history.records if record.outcome == "completed"]

@@ -135,7 +135,7 @@ def still_open(facts: Facts, result: Result) -> list[int]:
     merit = facts.objective.merit
     samples = {c.trial: [merit(score) for score in c.scores] for c in _able(result)}
     # The winner, by robust score, need not be the leader, who is first here: that is by mean.
-    left = rules(facts.plan, len(result.candidates)).left(samples, examples_of(facts))
+    left = rules(facts.plan, len(result.candidates), facts.trials).left(samples, examples_of(facts))
     return [trial for trial in left if trial != result.winner]
 
 

@@ -36,7 +36,7 @@ def course(facts: Facts, result: Result) -> Picture | None:
         for trial in sorted(facts.of_stage("confirm"), key=lambda trial: trial.id)
         if trial.candidate in known and trial.score is not None
     ]
-    granted = rules(facts.plan, len(known))
+    granted = rules(facts.plan, len(known), facts.trials)
     barred = [candidate.trial for candidate in result.candidates if not candidate.feasible]
     found = exits(runs, granted, examples_of(facts), barred)
     if {one.candidate for one in found} != known:

@@ -82,6 +82,8 @@ def _provenance(facts: Facts) -> list[tuple[str, str]]:
             if key not in ("node",):
                 found[key].add(value)
     rows = [("study", facts.plan.run_id), ("begun", str(facts.head.get("created", "")))]
+    if facts.head.get("sampler"):
+        rows.append(("sampler", str(facts.head["sampler"])))
     rows += [(key, " | ".join(sorted(values))) for key, values in sorted(found.items())]
     if not found:
         rows += [(key, str(value)) for key, value in facts.head.get("provenance", {}).items()]

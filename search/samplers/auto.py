@@ -26,15 +26,16 @@ class AutoConfig(SamplerConfig):
 
     | objectives | parameters                   | up to 250 candidates | to 1,000 | more    |
     |------------|------------------------------|----------------------|----------|---------|
-    | 1          | numeric, none conditional    | gp                   | tpe      | cmaes   |
-    | 1          | choices or conditional ones  | gp                   | tpe      | tpe     |
+    | 1          | numeric, none conditional    | gp                   | gp       | cmaes   |
+    | 1          | choices or conditional ones  | gp                   | gp       | tpe     |
     | 2, 3       | numeric, none conditional    | gp                   | tpe      | nsga2   |
     | 2, 3       | choices or conditional ones  | tpe                  | tpe      | nsga2   |
     | 4 and more | any                          | tpe                  | tpe      | nsga3   |
 
-    Sources: for one objective and few candidates our own benchmark (`tests/benchmarks/judging`);
-    else the budgets for which Optuna's documentation of its samplers recommends each, and the 250
-    and the four objectives of OptunaHub's `AutoSampler`.
+    Sources: for one objective our own benchmark (`tests/benchmarks/judging`), whose sweeps plan up
+    to 520 candidates, and a draw's cost, which grows little beyond 250; else the budgets for which
+    Optuna's documentation of its samplers recommends each, and the 250 and the four objectives of
+    OptunaHub's `AutoSampler`.
     The budget is the planned number of candidates, so a sweep that is extended may change models.
 
     Attributes:
@@ -89,7 +90,8 @@ class AutoConfig(SamplerConfig):
         numeric = set(space.groups) <= {()} and not any(
             isinstance(found, Choice) for found in space.groups.get((), [])
         )
-        if trials <= FEW and (objectives == 1 or (numeric and objectives < MANY_OBJECTIVES)):
+        several = numeric and objectives < MANY_OBJECTIVES and trials <= FEW
+        if several or (objectives == 1 and trials <= MANY):
             return GpConfig(n_startup_trials=1)
         if trials <= MANY or (objectives == 1 and not numeric):
             return TpeConfig(n_startup_trials=1)

@@ -134,7 +134,7 @@ def compare(
         UserError: a confirm stage needs all of the compute.
     """
     for method in chosen:
-        needed = confirm_runs(method.plan, len(splits[0].search)) if method.confirm else 0
+        needed = confirm_runs(method.plan, len(splits[0].search), compute) if method.confirm else 0
         if needed + 1 > compute:
             raise UserError(
                 "--compute", compute,

@@ -17,7 +17,7 @@ from typing import Any
 from search.config.limits import LimitsConfig, Meter
 from search.config.plan import Plan, simulated_plan
 from search.config.sections import StabilityConfig, sweep_sections
-from search.config.seeds import CONFIRM_SEEDS, EXPLORE_SEEDS
+from search.config.seeds import CONFIRM_SEEDS, EXPLORE_SEEDS, MOST_SEEDS
 from search.engine.events import NoEvents
 from search.engine.execution import Execution
 from search.engine.job import Job
@@ -26,12 +26,14 @@ from search.explore.explore import Explore
 from search.ledger.book import Book
 from search.ledger.trial import Row, Trial
 from search.objectives.objective import Objective
+from search.schedulers.learned import LearnedConfig
 from search.schedulers.scheduler import RungConfig
 from search.simulator.recording import Recording
 from search.simulator.virtual_clock import START, ClockName, Stretch, VirtualClock
 from search.simulator.world import Params, World
 from search.stability.confirm import finalists, rank
 from search.stability.confirm_race import ConfirmRace
+from search.stability.reserve import SHARE, afforded
 from trm.errors import UserError
 
 MOST_TRIALS = 10
@@ -159,11 +161,17 @@ def simulate(
             "search.seeds", plan.seeds, f"is more than the {world.seeds} seeds that are "
             "recorded for a search: lower it",
         )  # fmt: skip
-    update: dict[str, Any] = {"stability": _race(plan, world.seeds)}
-    if compute is not None:
-        most = max(math.ceil(MOST_TRIALS * compute / plan.budget / plan.seeds), 1)
+    runs = None if compute is None else compute / plan.budget
+    update: dict[str, Any] = {"stability": _race(plan, world.seeds, runs)}
+    if runs is not None:
+        most = max(math.ceil(MOST_TRIALS * runs / plan.seeds), 1)
         update["search"] = plan.sections.search.model_copy(update={"trials": most})
-    needed = confirm_runs(plan, world.seeds) if confirm else 0
+    if isinstance(plan.sections.search.scheduler, LearnedConfig) and world.seeds is not None:
+        # What seeds there are beyond those planned are the confirm stage's.
+        search = update.get("search", plan.sections.search)
+        alone = search.scheduler.model_copy(update={"reseed": False})
+        update["search"] = search.model_copy(update={"scheduler": alone})
+    needed = confirm_runs(plan, world.seeds, runs) if confirm else 0
     plan = replace(plan, sections=plan.sections.model_copy(update=update))
     run = _Run(world, plan, VirtualClock(workers, clock))
     if compute is None:
@@ -178,21 +186,27 @@ def simulate(
     return run.result(needed > 0)
 
 
-def confirm_runs(plan: Plan, seeds: int | None) -> int:
-    """The most full runs of the confirm stage, of so many seeds in all that a sweep may see."""
-    if seeds == plan.seeds:
-        return 0
-    return _race(plan, seeds).runs()
+def confirm_runs(plan: Plan, seeds: int | None, compute: float | None = None) -> int:
+    """The most full runs of the confirm stage.
+
+    One candidate alone has won already; a real sweep has it run once more.
+
+    Args:
+        seeds: that a sweep may see, in all; None for any number.
+        compute: full runs that the sweep may spend in all; None for any number.
+    """
+    race = _race(plan, seeds, compute)
+    return 0 if seeds == plan.seeds or race.entrants == 1 else race.runs()
 
 
-def _race(plan: Plan, seeds: int | None) -> StabilityConfig:
-    """The race over the seeds that are left of those that a sweep may see."""
+def _race(plan: Plan, seeds: int | None, compute: float | None) -> StabilityConfig:
+    """The race over the seeds and the compute that are left."""
     section = plan.sections.stability
-    if seeds is None:
-        return section
-    left = max(seeds - plan.seeds, 1)
-    most = min(section.max_seeds or left, left)
-    return section.model_copy(update={"seeds": min(section.seeds, most), "max_seeds": most})
+    if seeds is not None:
+        left = max(seeds - plan.seeds, 1)
+        most = min(section.max_seeds or left, left)
+        section = section.model_copy(update={"seeds": min(section.seeds, most), "max_seeds": most})
+    return section if compute is None else afforded(section, compute / (1 + SHARE))
 
 
 class _StandIns(Book):
@@ -266,7 +280,9 @@ class _Run(NoEvents):
         if trial.explores:
             index = offset - EXPLORE_SEEDS + 1 if offset else 0
         else:
-            index = offset - CONFIRM_SEEDS + self.plan.seeds
+            # Where seeds are without number, those that a leader got in the search are no others'.
+            before = self.plan.seeds if self.world.seeds is not None else MOST_SEEDS
+            index = offset - CONFIRM_SEEDS + before
         run = self.world.run(self.book.trained[trial.id], index)
         return run.reports(self.plan.marks), run.outcome, run.reason
 

@@ -19,6 +19,7 @@ from search.objectives.constraint import violations
 from search.objectives.objective import Objective
 from search.stability.confirm_race import ConfirmRace, rules
 from search.stability.deeper import depth_loss, thought_promise
+from search.stability.reserve import granted
 from search.stability.result import (
     RESULT_FILE,
     RESULT_VERSION,
@@ -69,7 +70,7 @@ def finalists(plan: Plan, book: Book) -> list[Trial]:
     for candidate in ordered:
         if candidate.feasible:
             chosen.setdefault(_without_seed(candidate.trial), candidate)
-    most = plan.sections.stability.candidates
+    most = granted(plan, book.trials).candidates
     if len(plan.objectives) == 1:
         return [candidate.trial for candidate in chosen.values()][:most]
     known = {candidate.trial.id: candidate for candidate in chosen.values()}
@@ -168,10 +169,10 @@ def rank(plan: Plan, book: Book, examples: int | None) -> list[Finalist]:
         odds |= dict.fromkeys(able)
     else:
         odds |= dict.fromkeys(able, 1.0)
-    granted = rules(plan, len(chosen))
-    left = granted.left({key: samples[key] for key in able}, examples) if able else []
+    race = rules(plan, len(chosen), book.trials)
+    left = race.left({key: samples[key] for key in able}, examples) if able else []
     # A steadier one that is behind may have the better bound.
-    behind = set(able) - set(left) if granted.racing else set()
+    behind = set(able) - set(left) if race.racing else set()
     return sorted(
         (replace(candidate, best=odds[candidate.trial]) for candidate in found),
         key=lambda c: (

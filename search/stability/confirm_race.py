@@ -6,7 +6,7 @@ again. A candidate's seeds come in order, the same for all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from search.config.measured import confirmed_tree
 from search.config.plan import Plan
@@ -15,6 +15,7 @@ from search.engine.source import replicate
 from search.ledger.book import Book
 from search.ledger.trial import Row, Trial
 from search.objectives.constraint import violations
+from search.stability.reserve import granted
 from search.stability.result import RaceSummary
 from search.stats.race_rules import Entrant, Rules, ending, first_seeds, next_seed
 
@@ -31,7 +32,7 @@ class ConfirmRace:
         self, plan: Plan, book: Book, chosen: Sequence[Trial], examples: int | None
     ) -> None:
         self.plan = plan
-        self.rules = rules(plan, len(chosen))
+        self.rules = rules(plan, len(chosen), book.trials)
         self._book = book
         self._chosen = {trial.id: trial for trial in chosen}
         self._examples = plan.counted(examples)
@@ -106,9 +107,13 @@ class ConfirmRace:
         return not rows or all(v <= 0 for v in violations(self.plan.constraints, rows).values())
 
 
-def rules(plan: Plan, entrants: int) -> Rules:
-    """What the `stability` section grants to so many candidates."""
-    section = plan.sections.stability
+def rules(plan: Plan, entrants: int, trials: Mapping[int, Trial]) -> Rules:
+    """What the `stability` section grants to so many candidates, within the sweep's limits.
+
+    Args:
+        trials: of the run.
+    """
+    section = granted(plan, trials)
     return Rules(
         seeds=section.seeds,
         budget=section.runs(entrants),

@@ -99,6 +99,7 @@ class DryRun:
         draws: some random draws.
         infeasible: the share of random draws that no model could be built from.
         trials: how many the search is to have.
+        sampler: how configs are drawn.
         scheduler: how trials are stopped early.
         estimate: None where the task's data cannot be made here; `unknown` then says why.
         unknown: why there is no estimate.
@@ -110,6 +111,7 @@ class DryRun:
     draws: list[dict[str, Any]]
     infeasible: float
     trials: int
+    sampler: str
     scheduler: str
     estimate: SweepCost | None
     unknown: str
@@ -156,6 +158,7 @@ def dry_run(
         draws=[space.sample(rng)[0] for _ in range(SHOWN_DRAWS if space.parameters else 0)],
         infeasible=space.infeasible_share(config.experiment, rng) if space.parameters else 0.0,
         trials=search.wanted,
+        sampler=_sampler_text(search, space),
         scheduler=_scheduler_text(search, space),
         estimate=estimate,
         unknown=unknown,
@@ -198,7 +201,7 @@ def text(found: DryRun) -> str:
         lines.append(f"infeasible draws: {found.infeasible:.0%}")
         lines.append(f"{len(found.draws)} draws:")
         lines += ["  " + json.dumps(_short(draw)) for draw in found.draws]
-    lines.append(found.scheduler)
+    lines += [line for line in (found.sampler, found.scheduler) if line]
     estimate = found.estimate
     if estimate is None:
         return "\n".join([*lines, f"cost: unknown: {found.unknown}"])
@@ -360,6 +363,14 @@ def _seconds_per_trial(plan: Plan, task: Task) -> tuple[float, tuple[int, int]]:
     # A forward pass of a deeper one takes as long as that of an evaluation.
     deeper = examiner.measuring_cost(reports) / examiner.cost(1) * evaluations / reports
     return plan.budget * per_flop + (evaluations + deeper) * evaluation, examiner.counts
+
+
+def _sampler_text(search: SearchConfig, space: Space) -> str:
+    sampler = search.sampler
+    if search.breeds or not space.parameters:
+        return ""
+    why = sampler.reason(space, len(search.objective), search.wanted)
+    return f"sampler {sampler.name}" + (f" chooses {why}" if why else "")
 
 
 def _scheduler_text(search: SearchConfig, space: Space) -> str:

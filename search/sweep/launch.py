@@ -127,6 +127,8 @@ def sweep(
                     display.note(f"warm start from {line}")
                 write_start(folder, start)
             write_plan(folder, plan)
+            if plan.sampler_reason:
+                display.note(f"search.sampler {plan.sampler_reason}")
             _finish(plan, ledger, task, runner, presence, explore=True)
     return Run(folder)
 
@@ -185,6 +187,9 @@ def stability(
     }
     section |= {key: value for key, value in asked.items() if value is not None}
     plan = with_stability(plan, section)
+    if plan.sections.search.limits.cost and plan.sections.stability.budget is None:
+        # Who asks for another confirm stage gets all of it, whatever limited the search.
+        plan = with_stability(plan, {**section, "budget": plan.sections.stability.runs()})
     runner.check(plan.sections.cluster, plan.default.train.threads)
     with present_in(folder) as presence:
         with display.preparing() as progress:

@@ -31,6 +31,7 @@ from search.stability.confirm import (
     rank,
 )
 from search.stability.confirm_race import ConfirmRace
+from search.stability.reserve import granted
 from search.stability.result import Finalist, Promise, Result
 from search.sweep.early_reference import EarlyReference
 from trm.checkpoint import load_model
@@ -217,7 +218,7 @@ class SweepStages:
 
     def _may_draw(self) -> bool:
         """Whether the limits leave room for one more trial and all that comes after the search."""
-        section = self.plan.sections.stability
+        section = granted(self.plan, self.ledger.trials, ahead=1.0)
         promised = 2 * section.promise_seeds - self._early.done
         return self._meter.leaves_room(section.runs() + promised)
 

@@ -6,6 +6,7 @@ from search.config.plan import Plan
 from search.ledger.book import Book
 from search.ledger.lineage import spent
 from search.ledger.trial import Trial
+from search.stability.reserve import granted
 
 
 def seconds_left(plan: Plan, book: Book, elapsed: float, at_once: int) -> float | None:
@@ -30,7 +31,7 @@ def seconds_left(plan: Plan, book: Book, elapsed: float, at_once: int) -> float 
             over = sum(trial.ended for trial in searched)
             begun = sum(min(t.compute, mean) for t in searched if not t.ended)
             runs += max(plan.wanted * plan.seeds - over, 0) * mean - begun
-        section = plan.sections.stability
+        section = granted(plan, book.trials)
         over = sum(trial.ended for trial in confirmed)
         runs += max(section.runs() + 2 * section.promise_seeds - over, 0) * plan.budget
     else:

@@ -123,6 +123,11 @@ class Belief:
         return self._proposed[entropy]
 
     @property
+    def rows(self) -> FloatArray:
+        """The candidates of `seen` as rows of shares."""
+        return self._rows
+
+    @property
     def encoding(self) -> Encoding:
         """Of the space."""
         return self._encoding

@@ -89,6 +89,12 @@ class Scale:
         merit = value if self._direction == "maximize" else -value
         return float(np.interp(merit, self._from, self._to))
 
+    def merits(self, targets: FloatArray) -> FloatArray:
+        """The values of the objective that have targets, turned so that more is better."""
+        if self._share:
+            return np.asarray(np.square(np.sin(np.clip(targets, 0.0, math.pi / 2))))
+        return np.asarray(np.interp(targets, self._to, self._from))
+
     def value(self, target: float) -> float:
         """The value of the objective that has a target."""
         if self._share:

@@ -131,6 +131,13 @@ class GaussianProcess:
         mean = cross @ self._weights
         return mean * self._unit + self._mean, np.sqrt(variance) * self._unit
 
+    def joint(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Mean and covariance of the function, without noise, at points `[m, columns]`."""
+        cross = self._kernel(points, self._points)
+        half = solve_triangular(self._root, cross.T, lower=True)
+        covariance = self._kernel(points, points) - half.T @ half
+        return cross @ self._weights * self._unit + self._mean, covariance * self._unit**2
+
     def believing(self, points: FloatArray) -> GaussianProcess:
         """As if its own means had been seen at further points: what runs is not proposed again.
 

@@ -84,7 +84,7 @@ def test_types_and_defaults_are_those_of_the_models() -> None:
         "train.budget": ("section", "{steps: 60000}"),
         "task": ("section: " + " | ".join(TASKS), "required"),
         "search.seeds": ("integer from 1 to 1000", "1"),
-        "search.sampler": ("section: " + " | ".join(SAMPLERS), "tpe"),
+        "search.sampler": ("section: " + " | ".join(SAMPLERS), "auto"),
         "log.wandb.mode": ("off | online | offline", "'off'"),
         "model.mixer": (
             "attention | linear_attention | conv_swiglu | mlp_t, or list of such names",

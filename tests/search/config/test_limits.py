@@ -39,10 +39,19 @@ def test_a_new_trial_needs_room_for_itself_the_running_ones_and_the_confirm_stag
     # A mean trial is 0.75 of a run; one that has had 0.5 goes on for another 0.25.
     running = trial(2, 50.0, 15.0)
     assert meter([*TWO, running], flops=200.0 + 100 * (0.75 + 0.25 + 2) + 1).leaves_room(2)
-    assert not meter([*TWO, running], flops=200.0 + 100 * (0.75 + 0.25 + 2) - 1).leaves_room(2)
+    assert not meter([*TWO, running], flops=200.0 + 100 * (0.75 + 0.25 + 2) - 5).leaves_room(2)
     waiting = trial(2, 50.0, 15.0, paused=True)
     assert meter([*TWO, waiting], flops=200.0 + 100 * (0.75 + 2) + 1).leaves_room(2)
     assert meter([*TWO, running]).leaves_room(10**9), "no limit, no end"
+
+
+def test_as_many_runs_begin_as_a_limit_was_counted_for() -> None:
+    """A run ends with the first step past its mark, so seven cost slightly more than seven."""
+    slightly = [trial(number, 100.2, 30.0, outcome="completed") for number in range(7)]
+    assert meter(slightly[:6], flops=700.0).leaves_room(0)
+    assert not meter(slightly, flops=700.0).leaves_room(0)
+    assert meter(slightly, flops=700.0).met() is None, "the last one ends"
+    assert not meter(slightly[:6], flops=690.0).leaves_room(0)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +61,8 @@ def test_a_new_trial_needs_room_for_itself_the_running_ones_and_the_confirm_stag
         (LimitsConfig(hours=1.0), "search.limits.hours 1"),
         (LimitsConfig(hours=1.1), None),
         (LimitsConfig(device_hours=2.0), "search.limits.device_hours 2"),
-        (LimitsConfig(device_hours=2.1, flops=1e9), "search.limits.flops 1e+09"),
+        (LimitsConfig(device_hours=2.1, flops=1e9), None),
+        (LimitsConfig(device_hours=2.1, flops=0.99e9), "search.limits.flops 9.9e+08"),
     ],
 )
 def test_the_first_limit_met_is_named(limits: LimitsConfig, words: str | None) -> None:

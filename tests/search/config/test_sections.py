@@ -32,7 +32,7 @@ def test_every_preset_is_valid(name: str) -> None:
 def test_defaults() -> None:
     sections = sweep_sections({})
     assert sections == SweepSections()
-    assert sections.search.sampler.name == "tpe"
+    assert sections.search.sampler.name == "auto"
     assert sections.search.scheduler.name == "asha"
     assert [o.column for o in sections.search.objective] == ["exact_accuracy"]
 

@@ -21,9 +21,9 @@ CONDITIONAL = Space.parse({"c": {"choice": [{"name": "a", "x": {"uniform": [0, 1
 @pytest.mark.parametrize(
     ("space", "objectives", "names"),
     [
-        (NUMERIC, 1, ["gp", "tpe", "cmaes"]),
-        (CHOICES, 1, ["gp", "tpe", "tpe"]),
-        (CONDITIONAL, 1, ["gp", "tpe", "tpe"]),
+        (NUMERIC, 1, ["gp", "gp", "cmaes"]),
+        (CHOICES, 1, ["gp", "gp", "tpe"]),
+        (CONDITIONAL, 1, ["gp", "gp", "tpe"]),
         (NUMERIC, 2, ["gp", "tpe", "nsga2"]),
         (CHOICES, 3, ["tpe", "tpe", "nsga2"]),
         (NUMERIC, 4, ["tpe", "tpe", "nsga3"]),

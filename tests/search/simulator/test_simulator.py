@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search.config.seeds import CONFIRM_SEEDS
+from search.engine.source import replicate
+from search.explore.further_seeds import FurtherSeeds
 from search.simulator.methods import RANDOM_SEARCH, compare, methods
-from search.simulator.recording import Recording
-from search.simulator.simulator import Incumbent, Simulated, plan_of, simulate
-from search.simulator.world import RecordedWorld, SeedSplit, splits
+from search.simulator.recording import RecordedRun, Recording
+from search.simulator.simulator import Incumbent, Simulated, _Run, plan_of, simulate
+from search.simulator.virtual_clock import VirtualClock
+from search.simulator.world import Params, RecordedWorld, SeedSplit, splits
 from tests.support.recordings import BUDGET, made_up
 from trm.errors import UserError
 
@@ -70,9 +74,9 @@ def test_compute_is_a_hard_limit_and_the_confirm_stage_counts(recording: Recordi
     for scheduler in ("none", "asha", "halving"):
         found = played(recording, scheduler, workers=4, compute=20 * BUDGET)
         assert 16 * BUDGET < found.compute <= 20 * BUDGET * (1 + 1e-9)
-    alone = played(recording, "none", workers=4, compute=20 * BUDGET, confirm=False)
-    both = played(recording, "none", workers=4, compute=20 * BUDGET)
-    assert alone.trials >= both.trials + 4, "three candidates over two seeds take six runs"
+    alone = played(recording, "none", workers=4, compute=40 * BUDGET, confirm=False)
+    both = played(recording, "none", workers=4, compute=40 * BUDGET)
+    assert alone.trials >= both.trials + 4, "two candidates over two seeds take four runs"
 
 
 def test_more_workers_take_less_time_for_the_same_trials(recording: Recording) -> None:
@@ -107,6 +111,41 @@ def test_several_seeds_a_config_leave_fewer_to_confirm_with(recording: Recording
     assert two.compute == pytest.approx(15 * BUDGET)
     with pytest.raises(UserError, match=r"search\.seeds.* more than the 3 seeds"):
         simulate(world(recording), plan_of(recording, {"search": {**search, "seeds": 4}}))
+
+
+class _Endless(RecordedWorld):
+    """Seeds without number; notes which were asked for."""
+
+    asked: list[int]
+
+    @property
+    def seeds(self) -> None:  # type: ignore[override]
+        return None
+
+    def run(self, params: Params, seed: int) -> RecordedRun:
+        self.asked.append(seed)
+        return super().run(params, seed % 3)
+
+
+def test_seeds_that_the_search_gave_a_leader_are_not_the_confirm_stages(
+    recording: Recording,
+) -> None:
+    plan = plan_of(recording, {"search": {"scheduler": "learned"}})
+    endless = _Endless(recording, SPLIT, plan.objective)
+    endless.asked = []
+    played = _Run(endless, plan, VirtualClock(1))
+    params, tree = plan.space.default()
+    first = played.book.add_trial(stage="explore", params=params, config=tree, seed=plan.seed)
+    further = FurtherSeeds(plan, played.book)
+    again = [further.add(first) for _ in range(3)]
+    confirming = [
+        replicate(played.book, "confirm", first.id, plan.seed + CONFIRM_SEEDS + n, params, tree)
+        for n in range(3)
+    ]
+    for trial in (first, *again, *confirming):
+        played.recorded(trial)
+    assert endless.asked[:4] == [0, 1, 2, 3]
+    assert len(set(endless.asked)) == 7
 
 
 def test_splits_rotate_over_all_halves() -> None:

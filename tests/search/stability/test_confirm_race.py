@@ -269,7 +269,7 @@ def test_two_seeds_of_one_config_are_one_candidate(plan: Plan) -> None:
 
 
 def test_no_candidate_gets_a_seed_of_the_promise(plan: Plan) -> None:
-    many = rules(changed(plan, candidates=2, budget=2000), 2)
+    many = rules(changed(plan, candidates=2, budget=2000), 2, {})
     assert many.budget == 2000
     assert many.max_seeds == PROMISE_SEEDS - CONFIRM_SEEDS == 1000
     with pytest.raises(UserError, match=r"stability\.promise_seeds"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,22 @@ def test_an_option_that_goes_with_some_draws_alone_is_no_fault_of_the_space(
     never = {**config.tree, "model": {**config.tree["model"], "gradient_cycles": 1, "H_cycles": 2}}
     with pytest.raises(UserError, match=r"initial_state = learned: no draw with it is valid"):
         dry_run(checked(never), build=lambda experiment: experiment.task.build())
+
+
+@pytest.mark.parametrize(
+    ("sampler", "words"),
+    [
+        ("auto", "sampler auto chooses gp: one objective and 64 configs, few enough for a model"),
+        ("tpe", "sampler tpe"),
+    ],
+)
+def test_how_configs_are_drawn_is_said_with_the_reason_for_a_choice(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, sampler: str, words: str
+) -> None:
+    monkeypatch.setattr("search.sweep.dry_run._seconds_per_trial", lambda *_: (60.0, (8, 8)))
+    tree = tiny({"train.budget.steps": 4, "search.sampler": sampler, "search.trials": 64})
+    tree["optimizer"]["lr"] = {"loguniform": [1e-3, 1e-2]}
+    found = dry_run(checked(tree), build=lambda experiment: experiment.task.build())
+    [line] = [line for line in said(found).splitlines() if line.startswith("sampler ")]
+    assert line.startswith(words)
+    assert json.loads(found.as_json())["sampler"] == line

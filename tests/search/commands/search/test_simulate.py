@@ -34,7 +34,7 @@ def test_the_table_shows_every_method_and_the_best_config(cli: Any, file: Path) 
 def test_json_holds_every_repetition_and_is_the_same_again(cli: Any, file: Path) -> None:
     words = ("simulate", file, "--repeat", 2, "--compute", 12, "--json", "--seed", 3)
     lines = json.loads(cli(*words).out)
-    assert [line["method"] for line in lines] == ["tpe + asha + confirm", "random search"]
+    assert [line["method"] for line in lines] == ["auto + asha + confirm", "random search"]
     assert all(len(line["qualities"]) == 2 for line in lines)
     assert all(line["compute"] <= 12.01 for line in lines)
     assert json.loads(cli(*words).out) == lines
