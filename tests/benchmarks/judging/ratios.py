@@ -2,8 +2,13 @@
 
 The mean regret over worlds is made monotone (isotonic regression: Barlow et al., "Statistical
 Inference under Order Restrictions", 1972) and is linear in the logarithm of compute between the
-budgets at which it is known. Intervals are percentile bootstraps over worlds (Efron and Tibshirani,
-"An Introduction to the Bootstrap", 1993, chapter 13), the same worlds for both methods.
+budgets at which it is known. An interval holds every ratio that a paired t test over the worlds
+does not reject at 5 %: at the true ratio both methods have the same mean regret, so it is left out
+in one of twenty repetitions however flat the curves are (inverting a test of the difference instead
+of dividing two estimates: Fieller, "Some Problems in Interval Estimation", JRSS B 16, 1954). A
+percentile bootstrap of the ratio holds it in 87 to 95 % of 300 repetitions, the fewest where strata
+are small. Of strata the mean is the stratified one (Cochran, "Sampling Techniques", 1977, 5.4 for
+its error and degrees of freedom).
 """
 
 from __future__ import annotations
@@ -13,8 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t as student
 
-DRAWS = 2000
+LEVEL = 0.95
+STEPS = 600
+"""Ratios that are tested, in equal steps of their logarithm."""
 ROUNDING = 1e-12
 """Regrets that differ by no more are equal."""
 
@@ -30,6 +38,21 @@ class Curves:
 
     budgets: np.ndarray
     regrets: np.ndarray
+
+    def levelled(self) -> Curves:
+        """Averages over the budgets between which the mean does not fall, in every world."""
+        mean = falling(self.regrets.mean(axis=0))
+        blocks = np.cumsum(np.diff(mean, prepend=mean[0]) < -ROUNDING)
+        member = (blocks[:, None] == np.arange(blocks[-1] + 1)).astype(float)
+        return Curves(self.budgets, self.regrets @ (member / member.sum(axis=0)) @ member.T)
+
+    def at(self, budgets: np.ndarray) -> np.ndarray:
+        """[worlds, asked], between the known budgets linear in the logarithm."""
+        known, asked = np.log(self.budgets), np.log(budgets)
+        after = np.clip(np.searchsorted(known, asked), 1, len(known) - 1)
+        share = np.clip((asked - known[after - 1]) / (known[after] - known[after - 1]), 0.0, 1.0)
+        found = self.regrets[:, after - 1] * (1 - share) + self.regrets[:, after] * share
+        return np.asarray(found)
 
 
 @dataclass(frozen=True)
@@ -69,7 +92,10 @@ class MeanCurve:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times the other's compute; above 1 the first method needs less."""
+    """How many times the other's compute; above 1 the first method needs less.
+
+    An end of 0 or inf: nothing within the budgets bounds it.
+    """
 
     ratio: float
     low: float
@@ -77,6 +103,16 @@ class Ratio:
 
     def __str__(self) -> str:
         return f"{self.ratio:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+    @property
+    def holds_one(self) -> bool:
+        """Whether the two methods may be alike."""
+        return self.low - ROUNDING <= 1 <= self.high + ROUNDING
+
+    def turned(self) -> Ratio:
+        """My compute over the other's."""
+        one, high, low = (1 / x if x > 0 else math.inf for x in (self.ratio, self.low, self.high))
+        return Ratio(one, low, high)
 
 
 def compute_ratio(mine: MeanCurve, other: MeanCurve, budget: float) -> float:
@@ -91,25 +127,42 @@ def compute_ratio(mine: MeanCurve, other: MeanCurve, budget: float) -> float:
     return other.reaches(float(mine.regrets[-1])) / float(mine.budgets[-1])
 
 
-def ratio(
-    mine: Curves, other: Curves, budget: float, strata: Sequence[str], draws: int = DRAWS
-) -> Ratio:
-    """`compute_ratio` with its 95 % bootstrap interval, drawn within the strata of the worlds."""
-    rng = np.random.default_rng(0)
+def ratio(mine: Curves, other: Curves, budget: float, strata: Sequence[str]) -> Ratio:
+    """`compute_ratio` with its 95 % interval over worlds, both methods in the same ones."""
+    middle = compute_ratio(MeanCurve.of(mine), MeanCurve.of(other), budget)
+    mine, other = mine.levelled(), other.levelled()
+    last = float(mine.budgets[-1])
+    low, high = float(other.budgets[0]) / last, budget / float(mine.budgets[0])
+    asked = np.unique([*np.geomspace(low, high, STEPS), np.clip(1.0, low, high)])
+    gaps = mine.at(np.minimum(budget / asked, last)) - other.at(np.minimum(budget, last * asked))
+    kept = np.flatnonzero(_may_be_zero(gaps, strata))
+    if not len(kept):
+        beyond, short = gaps[:, -1].mean() < 0, gaps[:, 0].mean() > 0
+        return Ratio(middle, 0.0 if short else middle, math.inf if beyond else middle)
+    first, final = int(kept[0]), int(kept[-1])
+    lowest = float(asked[first]) if first > 0 else 0.0
+    highest = float(asked[final]) if final < len(asked) - 1 else math.inf
+    return Ratio(middle, min(lowest, middle), max(highest, middle))
+
+
+def _may_be_zero(gaps: np.ndarray, strata: Sequence[str]) -> np.ndarray:
+    """Of [worlds, asked] for each asked whether the mean over worlds may be 0."""
     names = np.array(strata)
-    times = np.zeros((draws, len(names)))
+    parts, degrees = [], []
     for name in dict.fromkeys(strata):
-        alike = np.flatnonzero(names == name)
-        times[:, alike] = rng.multinomial(len(alike), np.full(len(alike), 1 / len(alike)), draws)
-    mine_drawn, other_drawn = (falling(times @ one.regrets / len(names)) for one in (mine, other))
-    found = [
-        compute_ratio(MeanCurve(mine.budgets, one), MeanCurve(other.budgets, two), budget)
-        for one, two in zip(mine_drawn, other_drawn, strict=True)
-    ]
-    low, high = np.quantile(found, [0.025, 0.975])
-    return Ratio(
-        compute_ratio(MeanCurve.of(mine), MeanCurve.of(other), budget), float(low), float(high)
-    )
+        alike = gaps[names == name]
+        count = len(alike)
+        spread = alike.var(axis=0, ddof=1) if count > 1 else np.full(gaps.shape[1], np.inf)
+        parts.append((count / len(names)) ** 2 * spread / count)
+        degrees.append(max(count - 1, 1))
+    error = np.sum(parts, axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        freedom = error**2 / np.sum(
+            [part**2 / count for part, count in zip(parts, degrees, strict=True)], axis=0
+        )
+    freedom = np.where(np.isfinite(freedom), freedom, sum(degrees))
+    most = student.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(error)
+    return np.asarray(np.abs(gaps.mean(axis=0)) <= most + ROUNDING)
 
 
 def falling(regrets: np.ndarray) -> np.ndarray:
