@@ -32,21 +32,24 @@ def main() -> None:
 
 def paragraph(name: str) -> Iterator[str]:
     """The recording, then each kind of surrogate."""
-    runs = recorded(name).runs
+    source = recorded(name)
+    runs = source.runs
     yield (
-        f"{name}: {len(runs.inputs)} configs; {np.mean(runs.failed):.1%} of their runs failed; "
-        f"{COMPONENTS} components hold {explained(runs):.0%} of the weighted variance"
+        f"{name}: {len(runs.inputs)} configs; {COMPONENTS} components hold {explained(runs):.0%} "
+        f"of the weighted variance; R2 of the share is at most {1 - unknown(runs):.2f} of two seeds"
     )
     yield f"  recorded          {described(final(runs.curves, runs.points), runs.points, runs)}"
     for kind in KINDS:
-        logit, share, rank = foreseen(runs, kind)
+        logit, share, rank = foreseen(runs, kind, source.pool)
         yield (
             f"  {kind:<6} unseen configs: R2 of the logit {logit:.2f}, of the share {share:.2f}, "
             f"rank correlation {rank:.2f}"
         )
         found = [sampled(name, kind, number) for number in range(WORLDS)]
         points = np.concatenate(found)
-        yield f"         {WORLDS} worlds {described(final(runs.curves, points), points, runs)}"
+        diverged = 1 - len(points) / WORLDS / CONFIGS
+        told = described(final(runs.curves, points), points, runs)
+        yield f"         {WORLDS} worlds, a run of {diverged:.0%} diverges; else {told}"
 
 
 def explained(runs: Runs) -> float:
@@ -58,16 +61,24 @@ def explained(runs: Runs) -> float:
     return float(1 - np.square((flat - kept) / scale).sum() / np.square(flat / scale).sum())
 
 
-def foreseen(runs: Runs, kind: str) -> tuple[float, float, float]:
+def unknown(runs: Runs) -> float:
+    """The share of the variance of configs' mean end that is between their two seeds."""
+    shares = final(runs.curves, runs.points)
+    error = np.mean((shares[:, 0] - shares[:, 1]) ** 2) / 4
+    return float(error / shares.mean(axis=1).var())
+
+
+def foreseen(runs: Runs, kind: str, pool: np.ndarray) -> tuple[float, float, float]:
     """Of configs left out, ten times a tenth of them: R2 of logit and share, rank correlation."""
     end = runs.curves.marks - 1
     true = runs.points[:, :, end].mean(axis=1)
     folds = np.random.default_rng(0).permutation(len(true)) % FOLDS
     guesses = np.empty_like(true)
+    features, pool = runs.features(runs.inputs), runs.features(pool)
     for fold in range(FOLDS):
         seen = folds != fold
-        predict = KINDS[kind](runs.inputs[seen], runs.scores[seen], fold)
-        guesses[~seen] = runs.expand(predict(runs.inputs[~seen]))[:, end]
+        predict = KINDS[kind](features[seen], runs.scores[seen], pool, fold)
+        guesses[~seen] = runs.expand(predict(features[~seen]))[:, end]
     shares = final(runs.curves, runs.points).mean(axis=1)
     return (
         _r2(true, guesses),

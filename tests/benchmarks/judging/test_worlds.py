@@ -59,27 +59,30 @@ def test_a_truth_is_the_mean_of_runs(kind: str) -> None:
                 for run in runs
             ]
             error = np.std(scores) / np.sqrt(len(scores))
-            assert lucky[index] > 6 * error > 0
+            assert lucky[index] > 5 * error > 0
             assert np.mean(scores) == pytest.approx(world.truth(drawn[index]), abs=4 * error)
 
 
 @pytest.mark.parametrize("kind", ["trees", "net"])
 def test_failures_are_in_the_truth(kind: str) -> None:
+    """A config whose gradients are at the limit diverges with some seeds, at several reports."""
     problem = FAMILIES[kind](0)
     world = problem.world()
     assert isinstance(world, WideWorld)
-    whole = world.predict
-
-    def half_fail(inputs: np.ndarray) -> np.ndarray:
-        return np.column_stack([whole(inputs)[:, :-1], np.full(len(inputs), 0.5)])
-
     params = problem.plan.space.default()[0]
-    source = replace(world.source, breaks=(2, 5))
-    failing = WideWorld(source, half_fail, 0)
-    assert failing.truth(params) == pytest.approx(world.truth(params) / 2)
-    runs = [failing.run(params, seed) for seed in range(400)]
-    assert 0.4 < np.mean([run.outcome == "diverged" for run in runs]) < 0.6
-    assert {len(run.rows) for run in runs} == {2, 5, len(world.run(params, 0).rows)}
+    whole = [world.run(params, seed).rows for seed in range(300)]
+    peaks = [max(row["grad_norm_max"] for row in rows) for rows in whole]
+    source = replace(world.source, too_much=float(np.log(np.median(peaks))))
+    failing = WideWorld(source, world.predict, 0)
+    runs = [failing.run(params, seed) for seed in range(1200)]
+    failed = [run.outcome == "diverged" for run in runs]
+    assert 0.3 < np.mean(failed) < 0.7
+    assert all(run.rows[-1]["diverged"] == one for run, one in zip(runs, failed, strict=True))
+    scores = [0.0 if one else run.rows[-1]["exact_accuracy"]
+              for run, one in zip(runs, failed, strict=True)]  # fmt: skip
+    error = np.std(scores) / np.sqrt(len(scores))
+    assert failing.truth(params) == pytest.approx(np.mean(scores), abs=4 * error)
+    assert failing.truth(params) < world.truth(params) - 6 * error
 
 
 def test_every_number_is_another_world() -> None:
