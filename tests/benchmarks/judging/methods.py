@@ -48,12 +48,14 @@ class Method:
             with one worker `alone`, or `always`.
         budgets: full runs that it is judged at.
         share: of the worlds that it is judged in, for methods that take long.
+        alone: whether several workers make the same of it as one.
     """
 
     sweep: Sweep
     anytime: Literal["never", "alone", "always"]
     budgets: tuple[int, ...] = BUDGETS
     share: float = 1.0
+    alone: bool = False
 
     def regrets(self, problem: Problem, seed: int, workers: int) -> list[float]:
         """Regret at each budget, the world's best true mean less that of the pick."""
@@ -163,7 +165,7 @@ def _smac(problem: Problem, seed: int, workers: int, compute: float) -> Simulate
 
 METHODS: dict[str, Method] = {
     "ours": Method(_ours, "never"),
-    "random": Method(_random, "always", budgets=BUDGETS + FURTHER),
+    "random": Method(_random, "always", budgets=BUDGETS + FURTHER, alone=True),
     "stock": Method(_stock, "always"),
     "tpe": _study(optuna.samplers.TPESampler),
     "gp": _study(optuna.samplers.GPSampler, share=0.4),

@@ -126,10 +126,13 @@ def _begin() -> None:
 def _play(task: Task) -> list[Judged]:
     problem = FAMILIES[task.family](task.world)
     merit = problem.plan.objective.merit
-    found = []
+    found: list[Judged] = []
     for name, workers in task.wanted:
         chosen, begun = method(name), time.process_time()
-        regrets = chosen.regrets(problem, task.world, workers)
+        if chosen.alone and found and found[-1].method == name:
+            regrets = found[-1].regrets
+        else:
+            regrets = chosen.regrets(problem, task.world, workers)
         found.append(
             Judged(
                 task.family, task.world, problem.stratum, name, workers, list(chosen.budgets),
