@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +18,16 @@ import numpy as np
 from curricula.component import by_name
 from search.samplers import SAMPLERS
 from search.samplers.base import SamplerConfig
-from search.samplers.history import History, PastTrial
+from search.samplers.gp import GpConfig
+from search.samplers.history import OBJECTIVE, History, PastRun, PastTrial
 from search.samplers.tpe import TpeConfig
 from search.space.space import Space
 from tests.benchmarks.side_by_side import compare
 
 REPETITIONS = 20
 DRAWS = 200
+GOALS = {200: 0.5, 2000: 2.0}
+"""Seconds of CPU that a draw of `gp` may take after so many runs."""
 COSTLY = {"gp": (60, 10)}
 """Candidates and repetitions of a sampler whose draws take most of a second."""
 
@@ -142,10 +146,48 @@ def long_history(problem: Problem, candidates: int) -> History:
     return history
 
 
+def searched(candidates: int) -> tuple[Space, History]:
+    """A wide space, and a sweep of it with curves, a third of whose candidates were pruned."""
+    rng = np.random.default_rng(0)
+    numeric = {f"x{i}": {"uniform": [0, 1]} for i in range(10)}
+    space = Space.parse({**numeric, **{f"c{i}": {"choice": ["a", "b", "c"]} for i in range(5)}})
+    history = History(bounds=(0.0, 1.0))
+    for number in range(candidates):
+        params, _ = space.sample(rng)
+        away = sum((params[f"x{i}"] - 0.4) ** 2 for i in range(4)) + 0.1 * (params["c0"] == "a")
+        score = float(np.clip(0.8 - away + 0.03 * rng.standard_normal(), 0.0, 1.0))
+        outcome, marks = ("pruned", 3) if number % 3 == 0 else ("completed", 8)
+        curve = {
+            mark: {OBJECTIVE: score * (mark + 1) / 8, "lm_loss": 2.0 - score * (mark + 1) / 8}
+            for mark in range(marks)
+        }
+        run = PastRun(outcome, None if outcome == "pruned" else score, curve)
+        history.begin(params)
+        history.end(PastTrial(number, params, outcome, (score,), runs=(run,)))
+    return space, history
+
+
+def suggestion(runs: int, repetitions: int = 5) -> float:
+    """CPU seconds of a draw of `gp` after so many runs, 15 parameters, the median: everything that
+    a draw needs is made anew.
+    """
+    space, history = searched(runs)
+    found = []
+    for seed in range(repetitions):
+        history.views.clear()
+        begun = time.process_time()
+        GpConfig().draw(history, space, seed, 2 * runs)
+        found.append(time.process_time() - begun)
+    return statistics.median(found)
+
+
 def main() -> None:
     import torch
 
     torch.set_num_threads(1)
+    for runs, goal in GOALS.items():
+        print(f"gp, a draw after {runs} runs of 15 parameters: {suggestion(runs):.2f} s of CPU, "
+              f"goal {goal} s", flush=True)  # fmt: skip
     capped, uncapped = TpeConfig(), TpeConfig(max_observations=None)
     for name, problem in PROBLEMS.items():
         for candidates in (500, 5000):
