@@ -12,26 +12,22 @@ from search.analysis.explained import (
     one_seed_each,
 )
 from search.config.plan import Plan
+from search.ledger.book import Book
 from search.ledger.lineage import PLACE, SETTING, learned_history
 from search.ledger.trial import Trial
+from search.stability.claims import claim, odds
+from search.stability.recursion import effective, still
 from search.stability.result import DepthLoss, Finalist, Promise, RaceSummary, Result
-
-_ENDINGS = {
-    "separated": "the winner is ahead by more than seeds explain",
-    "budget": "the budget is spent, and the best are not separated",
-    "seeds": "every candidate that is left has all its seeds, and the best are not separated",
-}
+from search.stability.standing import beats_words, defaults_words, is_default, lead_words
 
 
-def result_text(
-    plan: Plan, result: Result, trials: Mapping[int, Trial], *, explain: bool = False
-) -> str:
+def result_text(plan: Plan, result: Result, book: Book, *, explain: bool = False) -> str:
     """The ranking, the winner's values, what it promises, and how lucky the search's scores were.
 
     Args:
-        trials: of the run, by number.
         explain: a line for each number says what it is.
     """
+    trials = book.trials
     winner, sure = trials[result.winner], f"{result.confidence:.0%}"
     lines = [f"confirmed over fresh seeds, by robust score ({bound_words(result)}):"]
     lines += _candidates(result.candidates, sure, several=len(plan.objectives) > 1)
@@ -45,11 +41,13 @@ def result_text(
         f"winner: trial {result.winner}"
         + (f", but {reservation}" if (reservation := result.winning.reservation) else ""),
         *_winner_lines(plan, winner, trials),
+        *([f"  {still(winner.config)}"] if still(winner.config) else []),
+        f"  {lead_words(plan, result, book)}",
         f"promised {result.objective} of one fresh seed: {promised_text(result)}",
         _promise_line("winner", result.promise, result.objective) + _foreseen(plan, result),
         *_promise_details(result.promise, sure),
-        _promise_line("reference recipe", result.reference, result.objective),
-        *_promise_details(result.reference, sure),
+        *_default_lines(result, sure, same=is_default(plan, result, book)),
+        f"  {defaults_words(plan, result, book)}",
         *_luck_lines(result, sure),
         *(explanation(result, plan.objective) if explain else []),
     ]
@@ -72,7 +70,7 @@ def _candidates(candidates: Sequence[Finalist], sure: str, *, several: bool) -> 
             "" if c.mean_low is None else f"{c.mean_low:.3f} to {c.mean_high:.3f}",
             "" if c.iqm is None else f"{c.iqm:.3f}",
             f"{c.failures} of {len(c.scores)}",
-            "" if c.best is None else f"{c.best:.0%}",
+            "" if c.best is None else odds(c.best),
             f"{c.explored:.3f}",
             *([_lost(c.deeper)] if deep else []),
         ]
@@ -103,7 +101,7 @@ def race_line(race: RaceSummary, seeds: Sequence[int]) -> str:
     Args:
         seeds: how many each candidate has.
     """
-    runs = _count(race.runs, "run")
+    runs = _count(race.runs, "trial")
     if len(seeds) == 1:
         return f"no race, there is one candidate: {runs}"
     if not race.racing:
@@ -113,12 +111,13 @@ def race_line(race: RaceSummary, seeds: Sequence[int]) -> str:
     # What ran under an earlier, larger budget counts.
     within = race.runs <= race.budget
     of = f"of a budget of {race.budget}" if within else f"so far, budget {race.budget}"
-    return f"race: {runs} {of}; {_ENDINGS[race.ending]}"
+    return f"race: {runs} {of}; {claim(f'race_{race.ending}')}"
 
 
 def _winner_lines(plan: Plan, winner: Trial, trials: Mapping[int, Trial]) -> list[str]:
     """What was drawn for the winner; what its curriculum learned, if a population did."""
-    drawn = [(name, value) for name, value in winner.params.items() if name not in PLACE]
+    known = effective(winner.params, winner.config)
+    drawn = [(name, value) for name, value in known.items() if name not in PLACE]
     lines = [f"  {name} = {_short(value)}" for name, value in drawn if not name.startswith(SETTING)]
     if plan.breeds:
         before = None
@@ -130,6 +129,16 @@ def _winner_lines(plan: Plan, winner: Trial, trials: Mapping[int, Trial]) -> lis
                 lines.append(f"  from {start:.0%}: {words}")
             before = settings
     return lines
+
+
+def _default_lines(result: Result, sure: str, *, same: bool) -> list[str]:
+    """What the file's default values did; nothing where they are the winner."""
+    if same:
+        return []
+    return [
+        _promise_line("your defaults", result.reference, result.objective),
+        *_promise_details(result.reference, sure),
+    ]
 
 
 def _promise_line(who: str, promise: Promise, objective: str) -> str:
@@ -191,21 +200,19 @@ def _promise_details(promise: Promise, sure: str) -> list[str]:
 
 def _luck_lines(result: Result, sure: str) -> list[str]:
     lines = []
-    if result.improvement is not None:
-        found = result.improvement
-        lines.append(
-            f"a seed of the winner beats one of the reference recipe with probability "
-            f"{found.probability:.2f} ({found.low:.2f} to {found.high:.2f}, {sure})"
-        )
+    if words := beats_words(result):
+        lines.append(words)
     if result.optimism is not None:
         luck = result.optimism
-        ends = " (range undefined: one candidate, or all alike)"
-        if luck.low is not None:
-            ends = f" ({luck.low:+.3f} to {luck.high:+.3f}, {sure})"
-        lines.append(
-            f"explored scores less fresh seeds: {luck.mean:+.3f}{ends} over "
-            f"{_count(len(result.candidates), 'candidate')}, {luck.winner:+.3f} for the winner"
+        words = (
+            f"explored scores less fresh seeds: {luck.mean:+.3f} on average (range undefined: one "
+            "candidate, or all alike)"
         )
+        if luck.low is not None and luck.high is not None:
+            ends = {"low": f"{luck.low:+.3f}", "high": f"{luck.high:+.3f}"}
+            words = claim("luck", mean=f"{luck.mean:+.3f}", sure=sure, **ends)
+        several = _count(len(result.candidates), "candidate")
+        lines.append(f"{words} over {several}, {luck.winner:+.3f} for the winner")
     return lines
 
 

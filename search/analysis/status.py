@@ -21,10 +21,12 @@ from search.ledger.attempts import repeated
 from search.ledger.book import Book, holds_ablations
 from search.ledger.files import RUN_FILE
 from search.ledger.lineage import spent
-from search.ledger.reader import read_book, read_trials
+from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
 from search.logs.parameters import parameters, terminal_width
 from search.stability.result import Result, read_result
+from search.stability.verdict import verdict
+from search.stability.verdict_text import verdict_text
 from search.sweep.run import Run
 from trm.files.driver_note import DriverNote, read_note
 
@@ -42,7 +44,11 @@ def status(folder: Place | str) -> dict[str, Any]:
         UserError: the folder holds no run.
     """
     where = place(folder)
-    return _state(where, read_plan(where), read_book(where), read_result(where))
+    plan, book, result = read_plan(where), read_book(where), read_result(where)
+    state = _state(where, plan, book, result)
+    if not holds_ablations(book.trials):
+        state["verdict"] = asdict(verdict(plan, result, book))
+    return state
 
 
 def _state(folder: Place, plan: Plan, book: Book, result: Result | None) -> dict[str, Any]:
@@ -158,10 +164,12 @@ def status_text(folder: Place | str, *, explain: bool = False) -> str:
 
         ablated = tabled(str(where), plan, book)
         wanted = f"{len(ablated.lines)} configs x {ablated.seeds} seeds"
-    lines = [f"{state['study']}: {wanted} wanted, objective {judged}"]
+    work = state["at_work"]
+    told = not ablated and not (work and result is None)
+    lines = [verdict_text(verdict(plan, result, book, str(folder)))] if told else []
+    lines.append(f"{state['study']}: {wanted} wanted, objective {judged}")
     if plan.sampler_reason and not ablated:
         lines.append(f"  sampler {plan.sampler_reason}")
-    work = state["at_work"]
     lines += [f"  {one.text()}" for one in read_packings(where)]
     lines += [f"  {one.text()}" for one in read_paces(where)]
     if work:
@@ -211,7 +219,7 @@ def status_text(folder: Place | str, *, explain: bool = False) -> str:
     if ablated:
         lines += ["", ablations_markdown(ablated)]
     elif result:
-        lines.append(result_text(plan, result, trials, explain=explain))
+        lines.append(result_text(plan, result, book, explain=explain))
     else:
         driver = state["driver"] or {}
         line = driver.get("line") or "`trm sweep ... --resume` goes on"
@@ -268,7 +276,9 @@ def _lost(book: Book) -> list[str]:
 
 
 def result_table(done: Run, *, explain: bool = False) -> str:
-    """The confirm stage's ranking and the winner's promise."""
+    """The verdict, the confirm stage's ranking and the winner's promise."""
     result = done.best()
     assert result is not None
-    return result_text(done.plan, result, read_trials(done.folder), explain=explain)
+    book = read_book(done.folder)
+    box = verdict_text(verdict(done.plan, result, book, str(done.folder)))
+    return f"{box}\n{result_text(done.plan, result, book, explain=explain)}"

@@ -16,7 +16,9 @@ from search.ledger.book import refuse_ablations
 from search.ledger.reader import read_book, read_trials
 from search.ledger.storage import Place
 from search.ledger.trial import Trial
+from search.stability.recursion import effective
 from search.stability.result import Result, read_result
+from search.stability.verdict import verdict, verdict_on_other
 from trm.config import Experiment, PromiseConfig, experiment_from
 from trm.errors import UserError
 from trm.files.run_folder import cache_folder
@@ -53,7 +55,9 @@ def export(
     config = exported_config(plan, trial, promised, _threads(trials, trial, promised))
     found = findings(plan, trials, result, trial)
     if format == "card":
-        return model_card(plan, config, found, trial.params)
+        won = result is not None and trial.id == result.winner
+        box = verdict(plan, result, read_book(folder)) if won else verdict_on_other(trial, result)
+        return model_card(plan, config, found, effective(trial.params, trial.config), box)
     if format == "json":
         return json.dumps({"config": config.tree(), **asdict(found)}, indent=1) + "\n"
     head = "".join(f"# {line}\n" for line in _head(plan, trial, found))

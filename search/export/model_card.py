@@ -7,6 +7,7 @@ from typing import Any
 
 from search.config.plan import Plan
 from search.export.summary import Summary
+from search.stability.verdict import RunVerdict
 from trm.config import Experiment
 from trm.files.yaml12 import dump_yaml
 
@@ -20,15 +21,19 @@ _STANDINGS = {
 }
 
 
-def model_card(plan: Plan, config: Experiment, found: Summary, params: Mapping[str, Any]) -> str:
+def model_card(
+    plan: Plan, config: Experiment, found: Summary, params: Mapping[str, Any], box: RunVerdict
+) -> str:
     """The card's text.
 
     Args:
         config: as it is exported.
         params: what was drawn for it, parameter path to value.
+        box: the verdict on it, with which the card begins.
     """
     sections = [
-        (None, [_STANDINGS[found.standing], *_reservation(found)]),
+        (None, _boxed(box)),
+        (None, [_STANDINGS[found.standing]]),
         ("How good", _table(("on `valid`", found.objective), _scores(found))),
         ("Against the reference recipe", _against(found)),
         ("Drawn in the search", _table(("parameter", "value"), _plain(params))),
@@ -45,9 +50,24 @@ def model_card(plan: Plan, config: Experiment, found: Summary, params: Mapping[s
     return "\n".join(lines) + "\n"
 
 
-def _reservation(found: Summary) -> list[str]:
-    reservation = found.candidate.reservation if found.candidate is not None else ""
-    return ["", f"**Not fit for use: {reservation}.**"] if reservation else []
+def _boxed(box: RunVerdict) -> list[str]:
+    """The verdict as a quotation."""
+    cost = ["", f"Cost: {box.cost}."] if box.cost else []
+    steps = [f"- `{step.command}` {step.why}" for step in box.steps]
+    lines = [
+        f"**{box.title}**",
+        "",
+        *(f"- {_WEIGHTS[one.weight]}{one.words}." for one in box.reasons),
+        *cost,
+        "",
+        "Next:",
+        "",
+        *steps,
+    ]
+    return [f"> {line}".rstrip() for line in lines]
+
+
+_WEIGHTS = {"for": "", "care": "*Care*: ", "against": "*Against it*: ", "so": ""}
 
 
 def _scores(found: Summary) -> list[tuple[str, str]]:

@@ -102,6 +102,11 @@ class Facts:
     work: Work | None = None
 
     @property
+    def named(self) -> str:
+        """The run folder's own name: the page is for others, who have other folders."""
+        return self.folder.name or "RUN"
+
+    @property
     def trials(self) -> Mapping[int, Trial]:
         """Every trial, by id."""
         return self.book.trials
@@ -167,7 +172,7 @@ class Facts:
         return np.concatenate([self.curves.of(each, column) for each in reversed(line)])
 
     def promised(self, candidate: int) -> list[Trial]:
-        """A candidate's runs over the promise seeds; the reference recipe's where it is that."""
+        """A candidate's runs over the promise seeds; the defaults' where it is those."""
         if found := self.of_stage("promise", candidate):
             return found
         own, default = self.trials.get(candidate), self.plan.space.default()[0]

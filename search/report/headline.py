@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from search.export.export import BEST_FILE, export
 from search.report.ablations import ablations_of
 from search.report.facts import Facts
+from search.report.questions import Question, questions
+from search.report.scrub import anonymous
+from search.report.section import Code
 from search.report.words import count, drawn, listed, number, share
+from search.stability.claims import odds
+from search.stability.recursion import effective, still
 from search.stability.result import Result
+from search.stability.standing import against_defaults, is_default
+from search.stability.verdict import RunVerdict, verdict
 from search.stats.averages import failure_rate
-from search.stats.intervals import Difference, difference
+from search.stats.intervals import Difference
 
 
 @dataclass(frozen=True)
@@ -35,50 +44,52 @@ class Headline:
     Attributes:
         title: of the page.
         verdict: one sentence.
-        caveats: what one should know before believing it.
         figures: the large numbers.
-        params: the winner's drawn values, by parameter.
+        params: the winner's drawn values, by parameter; those without effect are left out.
         missing: what this run does not have yet.
+        box: what to do with the run, and why; None where there is no winner to choose.
+        code: the recommended config, to be copied.
+        questions: under which the sections stand; none: one after another.
     """
 
     title: str
     verdict: str
-    caveats: list[str]
-    figures: list[Figure]
-    params: dict[str, str]
-    missing: list[str]
+    figures: Sequence[Figure]
+    params: Mapping[str, str]
+    missing: Sequence[str]
+    box: RunVerdict | None = None
+    code: Sequence[Code] = ()
+    questions: Sequence[Question] = ()
 
 
 def headline(facts: Facts) -> Headline:
     """What the run says in short, whatever state it is in."""
     best = facts.best
+    ablated = ablations_of(facts) is not None
     return Headline(
         title=facts.plan.name,
         verdict=_verdict(facts),
-        caveats=_caveats(facts),
         figures=_figures(facts),
-        params=drawn(best.params) if best is not None else {},
+        params=drawn(effective(best.params, best.config)) if best is not None else {},
         missing=_missing(facts),
+        box=None if ablated else verdict(facts.plan, facts.result, facts.book, facts.named),
+        code=_recommended(facts),
+        questions=questions(facts),
     )
 
 
 def gap(facts: Facts) -> Difference | None:
-    """The winner against the reference recipe over the promise seeds; None without a result."""
+    """The winner against the file's defaults over the promise seeds; None without a result."""
     result = facts.result
-    if result is None or len(result.reference.scores) < 2 or _is_reference(facts):
-        return None
-    return difference(
-        result.promise.scores,
-        result.reference.scores,
-        result.confidence,
-        maximize=facts.objective.maximizes,
-        examples=facts.plan.counted(facts.plan.examples),
-    )
+    return None if result is None else against_defaults(facts.plan, result, facts.book)
 
 
-def _is_reference(facts: Facts) -> bool:
-    best = facts.best
-    return best is not None and dict(best.params) == facts.plan.space.default()[0]
+def _recommended(facts: Facts) -> list[Code]:
+    """The winner's config as it is exported, for a reader to take away."""
+    if facts.result is None or facts.result.winning.reservation:
+        return []
+    text = export(facts.folder, "trm", task=None)
+    return [Code(f"The recommended config, {BEST_FILE}", anonymous(text).rstrip())]
 
 
 def _verdict(facts: Facts) -> str:
@@ -86,19 +97,12 @@ def _verdict(facts: Facts) -> str:
     if result is not None:
         promise = result.promise
         won = "ranks first, though it is not fit for use" if result.winning.reservation else "won"
-        fresh = (
-            f"What a fresh seed of it reaches is undefined ({promise.undefined})"
-            if promise.undefined
-            else f"A fresh seed of it should reach {result.objective} {number(promise.low)} to "
-            f"{number(promise.high)}, with {result.confidence:.0%} confidence"
-        )
         text = (
-            f"Trial {result.winner} {won}. {fresh}; {count(len(promise.scores), 'seed')} that took "
-            f"no part in the choice had {number(promise.mean)} on average."
+            f"Trial {result.winner} {won}: {count(len(promise.scores), 'seed')} that took no part "
+            f"in the choice had {result.objective} {number(promise.mean)} on average."
         )
-        if _is_reference(facts):
-            return text + " It is the reference recipe itself: the search found nothing better."
-        return text
+        flat = still(facts.trials[result.winner].config)
+        return f"{text} {flat[0].upper()}{flat[1:]}." if flat else text
     if best is not None:
         return (
             f"No winner yet. Trial {best.id} leads the search with {facts.objective.column} "
@@ -108,46 +112,11 @@ def _verdict(facts: Facts) -> str:
     ablated = ablations_of(facts)
     if ablated is not None:
         ablations = count(len(ablated.lines) - 1, "ablation")
-        return f"{ablations} of a base, over {ablated.runs}; there is no winner to choose."
+        trials = count(sum(len(line.scores) for line in ablated.lines), "trial")
+        return f"{ablations} of a base, over {trials}; there is no winner to choose."
     if facts.trials:
         return "No winner yet: no trial of the search has run to its end without failing."
     return "Nothing has run yet."
-
-
-def _caveats(facts: Facts) -> list[str]:
-    result = facts.result
-    if result is None:
-        return []
-    lines = []
-    if result.winning.reservation:
-        lines.append(
-            f"No candidate is fit for use; this one ranks first, but {result.winning.reservation}."
-        )
-    found = gap(facts)
-    if found is not None and found.wins is not None:
-        low, high = number(found.low), number(found.high)
-        odds = f"{found.wins:.2f}"
-        if (better := result.improvement) is not None:
-            odds = f"{better.probability:.2f} ({number(better.low)} to {number(better.high)})"
-        beats = f"a fresh seed of it beats one of the reference with probability {odds}"
-        if found.settled and found.mean > 0:
-            lines.append(
-                f"Its lead over the reference recipe is settled ({low} to {high}); {beats}."
-            )
-        else:
-            lines.append(
-                f"Its lead over the reference recipe is not settled ({low} to {high}); {beats}."
-            )
-    failed = sum(c.failures for c in result.candidates if c.trial == result.winner)
-    if failed and result.winning.works:
-        lines.append(f"{count(failed, 'seed')} of the winner failed in the race.")
-    width = result.promise.high - result.promise.low
-    if facts.objective.is_share and width > 0.3 and not result.promise.undefined:
-        lines.append(
-            f"The promised interval is {number(width)} wide: {len(result.promise.scores)} seeds "
-            "say little. `trm stability RUN --promise-seeds 8` narrows it."
-        )
-    return lines
 
 
 def _figures(facts: Facts) -> list[Figure]:
@@ -165,7 +134,7 @@ def _figures(facts: Facts) -> list[Figure]:
     promise, reference = result.promise, result.reference
     runs = [*facts.of_stage("confirm", result.winner), *facts.promised(result.winner)]
     failed = sum(not trial.completed for trial in runs)
-    found = gap(facts)
+    found, same = gap(facts), is_default(facts.plan, result, facts.book)
     figures = [
         Figure(
             "undefined"
@@ -190,25 +159,26 @@ def _figures(facts: Facts) -> list[Figure]:
     if found is not None:
         interval = (
             f"{result.confidence:.0%} interval {number(found.low)} to {number(found.high)}"
-            if found.wins is not None
+            if found.df
             else "how sure is unknown"
         )
         better = f"{found.mean:+.3f}"
-        figures.append(Figure(better, "against the reference recipe", interval))
+        figures.append(Figure(better, "against your defaults", interval))
     best = next((c.best for c in result.candidates if c.trial == result.winner), None)
     if best is not None and len(result.candidates) > 1:
         figures.append(
-            Figure(f"{best:.2f}", "probability of being best", "of the finalists, by their seeds")
+            Figure(odds(best), "probability of being best", "of the finalists, by their seeds")
         )
     figures += [
-        Figure(number(reference.mean), "reference recipe", "mean over the same seeds"),
+        *([] if same else [Figure(number(reference.mean), "your defaults", "mean, same seeds")]),
         Figure(
-            f"{failed} of {len(runs)}", "runs of the winner failed",
+            f"{failed} of {len(runs)}", "trials of the winner failed",
             _rate(result, failed, len(runs)),
         ),
         Figure(
             number(promise.test_mean), "exact accuracy on test",
-            f"reference {number(reference.test_mean)}; looked at once",
+            "looked at once" if same
+            else f"your defaults {number(reference.test_mean)}; looked at once",
         ),
         trials,
     ]  # fmt: skip

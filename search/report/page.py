@@ -18,8 +18,10 @@ from plotly.io import to_json
 from plotly.offline import get_plotlyjs
 
 from search.report.headline import Headline
+from search.report.questions import Missing, Question
 from search.report.section import MOST_ROWS, Code, Panel, Picture, Section, Table
 from search.report.theme import DARK
+from search.stability.verdict import RunVerdict
 
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -71,10 +73,10 @@ def page(
         '<a class="skip" href="#top">to the report</a>',
         '<button id="shade" type="button" title="light, dark or as the system">shade</button>',
         '<div class="frame">',
-        _contents(shown),
+        _contents(headline.questions, shown),
         '<main id="top">',
         _header(headline),
-        *(_section(section) for section in shown),
+        *_body(headline.questions, shown),
         *([around.more] if around.more else []),
         f"<footer>{escape(about)}</footer>",
         "</main>",
@@ -89,6 +91,7 @@ def page(
         *([f"<script>{around.script}</script>"] if around.script else []),
         f"<script>{_library()}</script>",
         f"<script>{_file('page.js')}</script>",
+        f"<script>{_file('reader.js')}</script>",
         "</body>",
         "</html>",
     ]
@@ -117,11 +120,55 @@ def _data(name: str, text: str) -> str:
     return f'<script type="application/json" id="{name}">{inside}</script>'
 
 
-def _contents(sections: Sequence[Section]) -> str:
-    links = "".join(
-        f'<li><a href="#{section.name}">{escape(section.title)}</a></li>' for section in sections
+def _contents(questions: Sequence[Question], sections: Sequence[Section]) -> str:
+    if not questions:
+        links = "".join(map(_link, sections))
+    else:
+        links = "".join(
+            f'<li><a href="#q-{one.name}">{escape(one.title)}</a>'
+            f"<ol>{''.join(map(_link, _of(one, sections)))}</ol></li>"
+            for one in questions
+            if _answers(one, sections)
+        )
+    return (
+        '<nav aria-label="contents"><details open><summary>contents</summary>'
+        f"<ol>{links}</ol></details></nav>"
     )
-    return f'<nav aria-label="contents"><ol>{links}</ol></nav>'
+
+
+def _link(section: Section) -> str:
+    return f'<li><a href="#{section.name}">{escape(section.title)}</a></li>'
+
+
+def _of(question: Question, sections: Sequence[Section]) -> list[Section]:
+    return [one for name in question.sections for one in sections if one.name == name]
+
+
+def _answers(question: Question, sections: Sequence[Section]) -> bool:
+    return bool(question.missing or _of(question, sections))
+
+
+def _body(questions: Sequence[Question], sections: Sequence[Section]) -> list[str]:
+    """Sections under the questions that they answer; without questions one after another."""
+    if not questions:
+        return [_section(section, 2) for section in sections]
+    return [
+        f'<section class="question" id="q-{one.name}" aria-labelledby="q-{one.name}-title">'
+        f'<h2 id="q-{one.name}-title">{escape(one.title)}</h2>'
+        + "".join(_section(section, 3) for section in _of(one, sections))
+        + "".join(map(_missing, one.missing))
+        + "</section>"
+        for one in questions
+        if _answers(one, sections)
+    ]
+
+
+def _missing(missing: Missing) -> str:
+    return f'<p class="not-there">{escape(missing.words)} {_command(missing.command)}</p>'
+
+
+def _command(text: str) -> str:
+    return f"<code>{escape(text)}</code>"
 
 
 def _header(headline: Headline) -> str:
@@ -130,39 +177,62 @@ def _header(headline: Headline) -> str:
         f'<dd class="note">{escape(one.note)}</dd></div>'
         for one in headline.figures
     )
-    caveats = "".join(f"<li>{escape(line)}</li>" for line in headline.caveats)
     params = "".join(
         f"<li>{escape(name)} <b>{escape(value)}</b></li>" for name, value in headline.params.items()
     )
     missing = "".join(f'<p class="missing">{escape(line)}</p>' for line in headline.missing)
     return (
         f'<header><p class="eyebrow">TRM Search report</p><h1>{escape(headline.title)}</h1>'
-        f'<p class="verdict">{escape(headline.verdict)}</p>'
-        + (f'<ul class="caveats">{caveats}</ul>' if caveats else "")
+        + (_box(headline.box) if headline.box else "")
+        + f'<p class="verdict">{escape(headline.verdict)}</p>'
         + missing
-        + f'<dl class="figures">{figures}</dl>'
         + (f'<ul class="params" aria-label="its settings">{params}</ul>' if params else "")
-        + "</header>"
+        + "".join(_code("top", index, code) for index, code in enumerate(headline.code))
+        + f'<dl class="figures">{figures}</dl></header>'
     )
 
 
-def _section(section: Section) -> str:
+def _box(box: RunVerdict) -> str:
+    """The verdict: what to do with the run, why, what it costs, and what comes next."""
+    level = box.level.replace(" ", "-")
+    reasons = "".join(
+        f'<li class="{one.weight}"><span class="hidden">{_SPOKEN[one.weight]}: </span>'
+        f"{escape(one.words[0].upper() + one.words[1:])}.</li>"
+        for one in box.reasons
+    )
+    steps = "".join(
+        f"<li>{_command(step.command)} <span>{escape(step.why)}</span></li>" for step in box.steps
+    )
+    cost = f'<p class="cost"><b>Cost</b> {escape(box.cost)}.</p>' if box.cost else ""
+    return (
+        f'<section class="box {level}" id="verdict" aria-labelledby="verdict-title">'
+        f'<h2 id="verdict-title">{escape(box.title)}</h2><ul class="reasons">{reasons}</ul>{cost}'
+        f'<div class="next"><b>Next</b><ul>{steps}</ul></div></section>'
+    )
+
+
+_SPOKEN = {"for": "for it", "care": "with care", "against": "against it", "so": "to know"}
+
+
+def _section(section: Section, level: int) -> str:
     intro = f'<p class="intro">{escape(section.intro)}</p>' if section.intro else ""
     return (
         f'<section id="{section.name}" aria-labelledby="{section.name}-title">'
-        f'<h2 id="{section.name}-title">{escape(section.title)}</h2>{intro}'
-        + "".join(map(_picture, section.pictures))
-        + "".join(_code(section.name, index, code) for index, code in enumerate(section.code))
+        f'<h{level} id="{section.name}-title">{escape(section.title)}</h{level}>{intro}'
+        + "".join(_picture(picture, level + 1) for picture in section.pictures)
+        + "".join(
+            _code(section.name, index, code, level) for index, code in enumerate(section.code)
+        )
         + "</section>"
     )
 
 
-def _picture(picture: Picture) -> str:
+def _picture(picture: Picture, level: int) -> str:
     several = len(picture.panels) > 1
     kind = ("wide" if picture.wide else "") if several else "single"
-    panels = "".join(_panel(panel, picture, several) for panel in picture.panels)
+    panels = "".join(_panel(panel, picture, several, level + 1) for panel in picture.panels)
     return (
-        f"<figure><figcaption><h3>{escape(picture.title)}</h3>"
+        f'<figure><figcaption><h{level} class="of-figure">{escape(picture.title)}</h{level}>'
         f'<p class="says">{escape(picture.says)}</p></figcaption>'
         + (f'<div class="panels {kind}">{panels}</div>' if panels else "")
         + (_table(picture.table, picture.title) if picture.table else "")
@@ -170,8 +240,8 @@ def _picture(picture: Picture) -> str:
     )
 
 
-def _panel(panel: Panel, picture: Picture, several: bool) -> str:
-    heading = f"<h4>{escape(panel.title)}</h4>" if panel.title else ""
+def _panel(panel: Panel, picture: Picture, several: bool, level: int) -> str:
+    heading = f'<h{level} class="of-panel">{escape(panel.title)}</h{level}>' if panel.title else ""
     label = (
         f"{picture.title}: {panel.label or panel.title}"
         if several
@@ -206,10 +276,10 @@ def _table(table: Table, caption: str) -> str:
     )
 
 
-def _code(section: str, index: int, code: Code) -> str:
-    name = f"{section}-code-{index}"
+def _code(section: str, index: int, code: Code, level: int = 2) -> str:
+    name, title = f"{section}-code-{index}", escape(code.title)
     return (
-        f'<div class="code"><div class="bar"><h3>{escape(code.title)}</h3>'
+        f'<div class="code"><div class="bar"><h{level} class="of-code">{title}</h{level}>'
         f'<button type="button" data-copies="{name}">copy</button></div>'
         f'<pre id="{name}" tabindex="0">{escape(code.text)}</pre></div>'
     )

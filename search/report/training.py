@@ -62,8 +62,8 @@ def _headline(state: TrainingState) -> Headline:
     missing = [] if last else [f"No report yet, of {state.marks}."]
     if state.left is not None:
         missing.append(f"When this was written it went on, with about {duration(state.left)} left.")
-    caveats = ["One seed says nothing of the spread over seeds: `trm sweep` confirms over several."]
-    return Headline(state.name, verdict, caveats, figures, {}, missing)
+    verdict += " One seed says nothing of the spread over seeds: `trm sweep` confirms over several."
+    return Headline(state.name, verdict, figures, {}, missing)
 
 
 def _curves(state: TrainingState, rows: Sequence[Row]) -> Section | None:

@@ -113,7 +113,7 @@ def write_report(
 def assembled(facts: Facts, made: Sequence[Section], around: Around = IN_A_FILE) -> str:
     """The HTML of a run's page, of sections that are there."""
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    about = f"{facts.plan.run_id}, {facts.folder}; written {when} by TRM Search"
+    about = f"{facts.plan.run_id}, run folder {facts.named}; written {when} by TRM Search"
     return page(headline(facts), made, about, around)
 
 

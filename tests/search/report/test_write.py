@@ -62,16 +62,22 @@ def test_the_headline_is_the_result(finished: Path, facts: Facts) -> None:
     promise, reference = result.promise, result.reference
     assert head.title == "made-up"
     assert f"Trial {result.winner} won" in head.verdict
-    assert f"{promise.low:.3f} to {promise.high:.3f}, with 90% confidence" in head.verdict
+    assert head.box is not None
+    words = (
+        f"a fresh seed of it reaches exact_accuracy {promise.low:.3f} to {promise.high:.3f} (90%)"
+    )
+    assert words in [reason.words for reason in head.box.reasons]
+    (best,) = head.code
+    assert parse_yaml(best.text, "best.yaml")["name"] == "made-up-best"
     values = {figure.label: figure.value for figure in head.figures}
     assert values["promised exact_accuracy"] == f"{promise.low:.3f} to {promise.high:.3f}"
     assert values["mean over fresh seeds"] == f"{promise.mean:.3f}"
-    assert values["reference recipe"] == f"{reference.mean:.3f}"
+    assert values["your defaults"] == f"{reference.mean:.3f}"
     assert values["exact accuracy on test"] == f"{promise.test_mean:.3f}"
-    assert values["runs of the winner failed"] == "0 of 8"
+    assert values["trials of the winner failed"] == "0 of 8"
     expected = difference(promise.scores, reference.scores, 0.9, examples=500)
     assert gap(facts) == expected
-    assert values["against the reference recipe"] == f"{expected.mean:+.3f}"
+    assert values["against your defaults"] == f"{expected.mean:+.3f}"
     assert head.params["optimizer"] == facts.trials[result.winner].params["optimizer"]
     assert head.missing == []
 
@@ -200,7 +206,7 @@ def test_the_suggested_file_is_a_sweep(
 def test_runs_of_version_1(name: str, tmp_path: Path) -> None:
     html = Path(str(write_report(RUNS_V1 / name, tmp_path / "page.html"))).read_text()
     text = texts(html)
-    assert ("The confirm stage has not ended" in text) is (name == "unfinished")
+    assert ("the confirm stage has not ended" in text) is (name == "unfinished")
     assert ("Trial 3 won" in text) is (name == "finished")
 
 
