@@ -131,8 +131,8 @@ def _contents(questions: Sequence[Question], sections: Sequence[Section]) -> str
             if _answers(one, sections)
         )
     return (
-        '<nav aria-label="contents"><details open><summary>contents</summary>'
-        f"<ol>{links}</ol></details></nav>"
+        '<nav aria-label="contents"><button class="fold" type="button" aria-expanded="false">'
+        f"contents</button><ol>{links}</ol></nav>"
     )
 
 
@@ -205,9 +205,9 @@ def _box(box: RunVerdict) -> str:
     )
     cost = f'<p class="cost"><b>Cost</b> {escape(box.cost)}.</p>' if box.cost else ""
     return (
-        f'<section class="box {level}" id="verdict" aria-labelledby="verdict-title">'
+        f'<div class="box {level}" id="verdict" role="region" aria-labelledby="verdict-title">'
         f'<h2 id="verdict-title">{escape(box.title)}</h2><ul class="reasons">{reasons}</ul>{cost}'
-        f'<div class="next"><b>Next</b><ul>{steps}</ul></div></section>'
+        f'<div class="next"><b>Next</b><ul>{steps}</ul></div></div>'
     )
 
 

@@ -1,14 +1,18 @@
 // What a reader does with the page: contents on a phone.
 (function () {
   "use strict";
-  // A page that is served is written anew: ask for its parts each time.
-  function contents() { return document.querySelector("nav details"); }
-  var narrow = window.matchMedia("(max-width: 1079px)");
-  function fold() { if (contents()) { contents().open = !narrow.matches; } }
-  narrow.addEventListener("change", fold);
+  // A page that is served is written anew: its parts are asked for each time.
+  function contents(open) {
+    var nav = document.querySelector("nav");
+    nav.classList.toggle("unfolded", open);
+    nav.querySelector(".fold").setAttribute("aria-expanded", String(open));
+  }
   document.addEventListener("click", function (event) {
-    if (narrow.matches && event.target.closest("nav a")) { contents().open = false; }
+    var nav = document.querySelector("nav");
+    if (event.target.closest("nav .fold")) {
+      contents(!nav.classList.contains("unfolded"));
+    } else if (event.target.closest("nav a")) {
+      contents(false);
+    }
   });
-  document.addEventListener("trm-changed", fold);
-  fold();
 })();
