@@ -43,7 +43,7 @@ def lead(plan: Plan, result: Result, book: Book) -> Lead:
         return Lead(others, others)
     merit = plan.objective.merit
     samples = {c.trial: [merit(score) for score in c.scores] for c in able}
-    granted = rules(plan, len(result.candidates))
+    granted = rules(plan, len(result.candidates), book.trials)
     strict = replace(granted, confidence=(1 + granted.confidence) / 2)
     left = strict.left(samples, plan.counted(_examples(plan, book)))
     if left[0] != result.winner:
