@@ -15,7 +15,8 @@ QUICK ?=
 .PHONY: help setup demo test lint types contracts unit test-slow bench docs lock clean
 
 help:
-	@echo 'make demo       a real sweep on a small task, to its exported winner (minutes)'
+	@echo 'make demo       a real sweep on a small task, to its winner and its page (minutes);'
+	@echo '                QUICK=1 for a first look, RUN=FOLDER and SEED=N for another one'
 	@echo 'make test       lint, types, import contracts and the fast tests'
 	@echo 'make test-slow  the tests that take longer'
 	@echo 'make bench      one table of what it costs, beside what it is measured against'
