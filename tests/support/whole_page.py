@@ -13,7 +13,6 @@ WANTED = {
     "race-course": "who left the race when",
     "search": "the search",
     "importance-score": "importance",
-    "interactions-score": "which parameters act together",
     "slice-": "slices",
     "contour-": "contours",
     "parallel": "parallel coordinates",
