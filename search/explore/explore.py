@@ -299,7 +299,8 @@ class Explore:
     def _rebuild_history(self, start: Warm) -> History:
         directions = [objective.resolved_direction for objective in self.plan.objectives]
         records = map(self._record, self._trials)
-        return History(directions, start.records, records, self.plan.objective.bounds)
+        bounds = self.plan.objective.bounds
+        return History(directions, start.records, records, bounds, start.priors)
 
     def _rebuild_log(self, path: Path, start: Warm) -> StudyLog:
         origins = zip(start.records, start.origins, strict=True)

@@ -53,12 +53,15 @@ class Warm:
         records: candidates of other runs whose scores compare; numbers below 0.
         origins: where each record comes from, `FOLDER#TRIAL`.
         notes: a line for each other run: what was taken of it and what was not.
+        priors: candidates of other runs whose scores do not compare, of the same objective; numbers
+            from 0.
     """
 
     first: tuple[Params, ...] = ()
     records: tuple[PastTrial, ...] = ()
     origins: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    priors: tuple[PastTrial, ...] = ()
 
     def tree(self) -> dict[str, Any]:
         """All of it as plain values; `warm_of` reads it."""
@@ -75,18 +78,22 @@ def warm_of(stored: Mapping[str, Any]) -> Warm:
         raise UserError(
             f"{START_FILE}: schema_version", stored["schema_version"], "is newer than this program"
         )
-    records = tuple(
-        PastTrial(
-            **{
-                **record,
-                "values": tuple(record["values"]),
-                "rungs": {int(step): score for step, score in record["rungs"].items()},
-                "runs": tuple(map(_run_of, record.get("runs", ()))),
-            }
-        )
-        for record in stored["records"]
+    records, priors = (
+        tuple(map(_record_of, found)) for found in (stored["records"], stored.get("priors", ()))
     )
-    return Warm(tuple(stored["first"]), records, tuple(stored["origins"]), tuple(stored["notes"]))
+    first, origins, notes = (tuple(stored[name]) for name in ("first", "origins", "notes"))
+    return Warm(first, records, origins, notes, priors)
+
+
+def _record_of(stored: Mapping[str, Any]) -> PastTrial:
+    return PastTrial(
+        **{
+            **stored,
+            "values": tuple(stored["values"]),
+            "rungs": {int(step): score for step, score in stored["rungs"].items()},
+            "runs": tuple(map(_run_of, stored.get("runs", ()))),
+        }
+    )
 
 
 def _run_of(stored: Mapping[str, Any]) -> PastRun:
@@ -130,8 +137,10 @@ def read_warm(folders: Sequence[str], plan: Plan, first: Sequence[Params] = ()) 
 
     A trial of a search stands for the parameters that its config has in this space. If the runs
     agree in task, objectives, constraints and compute, and the config is then the same in all that
-    is not searched too, its result is an observation. Else scores do not compare. In any case
-    the best few configs of each run that the space holds are tried here again.
+    is not searched too, its result is an observation. Else scores do not compare: where the
+    objective is the same one, they are a prior that has to prove itself
+    (`search.samplers.gaussian.prior`). In any case the best few configs of each run that the space
+    holds are tried here again.
 
     Raises:
         UserError: a folder holds no run, or one of a newer version.
@@ -147,8 +156,10 @@ def _with_run(warm: Warm, folder: str, plan: Plan) -> Warm:
     path = _run_folder(folder)
     other = read_plan(path)
     differs = _difference(plan, other)
-    curves = _curves(path) if not differs else {}
+    informs = bool(differs) and _same_objective(plan, other)
+    curves = _curves(path) if not differs or informs else {}
     records: list[PastTrial] = []
+    priors: list[PastTrial] = []
     origins: list[str] = []
     points: list[tuple[float, int, Params]] = []
     dropped: Counter[str] = Counter()
@@ -164,6 +175,10 @@ def _with_run(warm: Warm, folder: str, plan: Plan) -> Warm:
             continue
         if trial.completed and trial.score is not None:
             points.append((-other.objective.merit(trial.score), trial.id, params))
+        if informs:
+            number = len(warm.priors) + len(priors)
+            record = _record(plan, seeds, params, number, curves)
+            priors += [record] if record is not None else []
         key = tuple(sorted(params.items()))
         if differs or key in known or not _same_config(plan, params, trial):
             continue
@@ -177,6 +192,8 @@ def _with_run(warm: Warm, folder: str, plan: Plan) -> Warm:
     words = f"{folder}: {len(records)} observations, {len(best)} first points"
     if differs:
         words += f" (scores do not compare: {differs})"
+    if priors:
+        words += f", {len(priors)} as a prior that has to prove itself"
     if dropped:
         reasons = ", ".join(f"{name} {count}" for name, count in dropped.most_common())
         words += f"; {dropped.total()} outside the space ({reasons})"
@@ -185,7 +202,14 @@ def _with_run(warm: Warm, folder: str, plan: Plan) -> Warm:
         (*warm.records, *records),
         (*warm.origins, *origins),
         (*warm.notes, words),
+        (*warm.priors, *priors),
     )
+
+
+def _same_objective(plan: Plan, other: Plan) -> bool:
+    """Whether both runs judge by one and the same objective, and none breeds."""
+    judged = [[(o.column, o.resolved_direction) for o in each.objectives] for each in (plan, other)]
+    return judged[0] == judged[1] and len(judged[0]) == 1 and not (plan.breeds or other.breeds)
 
 
 def _difference(plan: Plan, other: Plan) -> str:

@@ -92,6 +92,7 @@ class History:
         directions: whether more or less of each objective is better.
         bounds: the least and the greatest value that the first objective can have.
         warm: records from other runs; their numbers are negative.
+        prior: records from other runs whose values do not compare with these.
         records: one a candidate; a record's number is its index.
         ended: the warm records and those that have ended, in the order in which they did.
         learned: how many of them say anything about their parameters.
@@ -106,6 +107,7 @@ class History:
         warm: Iterable[PastTrial] = (),
         records: Iterable[PastTrial] = (),
         bounds: tuple[float, float] = UNBOUNDED,
+        prior: Iterable[PastTrial] = (),
     ) -> None:
         """
         Args:
@@ -118,6 +120,7 @@ class History:
         self.bounds = bounds
         self.version = 0
         self.warm = tuple(sorted(warm, key=lambda record: record.number))
+        self.prior = tuple(prior)
         self.records: list[PastTrial] = []
         self.ended: list[PastTrial] = []
         self.learned = 0

@@ -17,6 +17,7 @@ from search.samplers.gaussian.acquisition import (
 )
 from search.samplers.gaussian.encoding import Encoding
 from search.samplers.gaussian.observations import Forecasts, Observation, Scale, observations
+from search.samplers.gaussian.prior import Prior, earned
 from search.samplers.gaussian.process import GaussianProcess
 from search.samplers.history import History
 from search.space.space import Space
@@ -61,12 +62,22 @@ class Belief:
         process = GaussianProcess(
             *self._data(settled), varies=len(settled) >= 8, spread=self.scale.spread
         )
+        if self._history.prior:
+            places = [self._place[one.number] for one in settled]
+            process = earned(self._prior(), self._points[places], settled, process)
         rest = [one for one in known if not one.settled]
         if rest:
             process = GaussianProcess(*self._data([*settled, *rest]), like=process)
         if pending:
             process = process.believing(self._points[[self._place[n] for n in pending]])
         return process
+
+    def _prior(self) -> Prior:
+        key = ("prior", id(self._encoding.space))
+        if key not in self._history.views:
+            self._history.views[key] = Prior(self._history, self._encoding)
+        found: Prior = self._history.views[key]
+        return found
 
     def _data(
         self, known: Sequence[Observation]

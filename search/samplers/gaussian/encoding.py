@@ -30,6 +30,7 @@ class Encoding:
     any two options, and 1/2 to an absent choice.
 
     Attributes:
+        space: of the candidates.
         parameters: those with more than one value.
         owner: which parameter each column belongs to, `[columns]`.
 
@@ -39,7 +40,7 @@ class Encoding:
     """
 
     def __init__(self, space: Space) -> None:
-        self._space = space
+        self.space = space
         self.parameters: list[Distribution] = [
             found for group in space.groups.values() for found in group
         ]
@@ -74,7 +75,7 @@ class Encoding:
         def suggest(name: str, found: Distribution) -> Any:
             return values[name] if name in values else found.first()
 
-        return self._space.draw(suggest)
+        return self.space.draw(suggest)
 
     def values(self, row: FloatArray) -> dict[str, Any]:
         """The value of every parameter in a row of shares, whether its condition holds or not."""

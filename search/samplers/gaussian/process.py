@@ -7,6 +7,7 @@ Rasmussen and Williams, "Gaussian Processes for Machine Learning" (MIT Press 200
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from scipy.optimize import minimize
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Trend = Callable[[FloatArray], FloatArray]
 
 _SCALE_MEAN, _SCALE_SPREAD = -0.7, 1.0
 """Of the log length scales' prior, to whose mean log(parameters) / 2 is added, as distances grow
@@ -75,8 +77,10 @@ class GaussianProcess:
         varies: whether the noise may depend on the function's level.
         spread: of the function as expected before any target was seen: a few that are alike by
             accident do not show that all are.
-        like: a process whose hyperparameters and units to take; None finds the most likely ones,
-            from one start, so that the same data give the same.
+        like: a process whose hyperparameters, units and trend to take; None finds the most likely
+            ones, from one start, so that the same data give the same.
+        trend: what is expected of points `[m, columns]` before any target is seen, `[m]`; the
+            function is that and a process. None is a constant.
     """
 
     def __init__(
@@ -90,9 +94,12 @@ class GaussianProcess:
         varies: bool = False,
         spread: float = 0.0,
         like: GaussianProcess | None = None,
+        trend: Trend | None = None,
     ) -> None:
         self._points, self._owner = points, owner
-        self._mean: float = float(targets.mean()) if like is None else like._mean
+        self._trend: Trend | None = trend if like is None else like._trend
+        targets = targets - self._expected(points)
+        self._mean: float = like._mean if like is not None else _mean(targets)
         self._unit: float = _unit(targets, spread) if like is None else like._unit
         self._targets = (targets - self._mean) / self._unit
         self._extra = np.zeros(len(targets)) if extra is None else extra / self._unit**2
@@ -109,6 +116,9 @@ class GaussianProcess:
         else:
             self.fit = like.fit
             self._condition(self.fit.noise_at(like._levels(points)))
+
+    def _expected(self, points: FloatArray) -> FloatArray:
+        return np.zeros(len(points)) if self._trend is None else self._trend(points)
 
     def _condition(self, noise: FloatArray) -> None:
         kernel = self._kernel(self._points, self._points)
@@ -135,14 +145,38 @@ class GaussianProcess:
         half = solve_triangular(self._root, cross.T, lower=True)
         variance = np.maximum(self.fit.signal - np.square(half).sum(axis=0), 1e-12)
         mean = cross @ self._weights
-        return mean * self._unit + self._mean, np.sqrt(variance) * self._unit
+        mean = mean * self._unit + self._mean + self._expected(points)
+        return mean, np.sqrt(variance) * self._unit
 
     def joint(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Mean and covariance of the function, without noise, at points `[m, columns]`."""
         cross = self._kernel(points, self._points)
         half = solve_triangular(self._root, cross.T, lower=True)
         covariance = self._kernel(points, points) - half.T @ half
-        return cross @ self._weights * self._unit + self._mean, covariance * self._unit**2
+        mean = cross @ self._weights * self._unit + self._mean + self._expected(points)
+        return mean, covariance * self._unit**2
+
+    def over(self, trend: Trend) -> GaussianProcess:
+        """The process of the same targets over a trend."""
+        return GaussianProcess(
+            self._points,
+            self._targets * self._unit + self._mean,
+            self._owner,
+            self._extra * self._unit**2,
+            self._common * self._unit,
+            trend=trend,
+        )
+
+    def foretold(self) -> float:
+        """How well each target is foretold by the others: the sum of the log densities.
+
+        Rasmussen and Williams, equations 5.10 to 5.12.
+        """
+        lower, _ = dpotri(self._root, lower=1)
+        precision = np.diag(lower)
+        errors = self._weights / precision
+        fit = np.log(precision) - precision * np.square(errors) - math.log(2 * math.pi)
+        return float(fit.sum() / 2 - len(precision) * math.log(self._unit))
 
     def believing(self, points: FloatArray) -> GaussianProcess:
         """As if its own means had been seen at further points: what runs is not proposed again.
@@ -151,7 +185,7 @@ class GaussianProcess:
         (2010), the kriging believer.
         """
         believed, _ = self.posterior(points)
-        seen = self._targets * self._unit + self._mean
+        seen = self._targets * self._unit + self._mean + self._expected(self._points)
         return GaussianProcess(
             np.concatenate([self._points, points]),
             np.concatenate([seen, believed]),
@@ -168,9 +202,16 @@ class GaussianProcess:
         return self.fit.signal * _matern(np.maximum(squared, 0.0))[0]
 
 
+def _mean(targets: FloatArray) -> float:
+    """Of none 0: nothing is known then but the prior."""
+    return float(targets.mean()) if len(targets) else 0.0
+
+
 def _unit(targets: FloatArray, spread: float) -> float:
     """The targets' deviation, as if a few of the expected spread had been seen too."""
     n = len(targets)
+    if not n:
+        return spread or 1.0
     square = (n * float(targets.var()) + _BEFORE * spread**2) / (n + _BEFORE * (spread > 0.0))
     return math.sqrt(square) or 1.0
 

@@ -120,7 +120,8 @@ def test_a_serial_stage_is_the_same_from_its_seed_stopped_or_not(
 def test_promoted_trials_complete_and_those_that_wait_in_vain_are_pruned(
     plan: Plan, ledger: Ledger
 ) -> None:
-    plan = replanned(plan, {"search": {**TREE["search"], "scheduler": {"name": "halving"}}})
+    search = {**TREE["search"], "scheduler": {"name": "halving"}, "sampler": "random"}
+    plan = replanned(plan, {"search": search})
     explore = Explore(plan, ledger, 0.0)
     play(explore, ledger, plan.marks)
     assert explore.exhausted()

@@ -160,13 +160,19 @@ def test_results_of_another_config_do_not_compare(old: Path) -> None:
         ("search__seeds", 2, "other seeds"),
     ],
 )
-def test_scores_that_do_not_compare_are_only_first_points(
+def test_scores_that_do_not_compare_are_first_points_and_a_prior(
     old: Path, path: str, value: Any, reason: str
 ) -> None:
     warm = told(old, **{path: value})
     assert warm.records == ()
     assert len(warm.first) == BEST_FEW
     assert f"(scores do not compare: {reason}" in warm.notes[0]
+    if reason == "other objectives":
+        assert warm.priors == ()
+        return
+    assert [prior.number for prior in warm.priors] == list(range(len(told(old).records)))
+    assert f"{len(warm.priors)} as a prior that has to prove itself" in warm.notes[0]
+    assert warm_of(json.loads(json.dumps(warm.tree()))) == warm
 
 
 def test_two_runs_and_the_sweeps_own_points_are_told_once(old: Path, tmp_path: Path) -> None:

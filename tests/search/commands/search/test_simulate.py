@@ -61,7 +61,7 @@ def test_a_recording_is_saved_and_read_again(cli: Any, file: Path, tmp_path: Pat
         (["--set", "search"], "must be key=value"),
         (["--samplers", "tpo"], "did you mean tpe"),
         (["--schedulers", "pbt"], "cannot be simulated"),
-        (["--compute", "3"], "leaves nothing to search with"),
+        (["--compute", "6", "--set", "stability.budget=6"], "leaves nothing to search with"),
         (["--workers", "0"], "must be a whole number from 1"),
         (["--save", "/no/such/folder/x.parquet"], "cannot be written"),
     ],

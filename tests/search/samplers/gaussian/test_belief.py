@@ -121,3 +121,19 @@ def test_it_is_kept_until_the_history_changes() -> None:
     assert belief_of(history, SPACE, None) is first
     history.begin({"x": 0.5, "c": "a"})
     assert belief_of(history, SPACE, None) is not first
+
+
+def test_a_search_of_which_nothing_has_come_yet_is_believed_alike_everywhere() -> None:
+    """All that was begun runs or was stopped, and no curve can be read yet."""
+    history = History(bounds=SHARE)
+    for number in range(3):
+        params, _ = SPACE.sample(np.random.default_rng(number))
+        history.begin(params)
+        if number:
+            run = PastRun("pruned", None, {0: {OBJECTIVE: 0.1}})
+            history.end(PastTrial(number, params, "pruned", (0.1,), {0: 0.1}, runs=(run,)))
+    belief = Belief(history, SPACE, None)
+    assert np.ptp(belief.mean) == 0.0
+    row, gain = belief.propose(1)
+    assert gain > 0.0
+    assert SPACE.apply(belief.encoding.draw(row)[0])
