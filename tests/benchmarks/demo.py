@@ -53,18 +53,19 @@ def measure(folder: Path, seed: int, *, quick: bool) -> dict[str, Any]:
         text = told.read()
     if process.returncode:
         raise RuntimeError(f"{' '.join(words)} ended with {process.returncode}:\n{text[-4000:]}")
-    result, facts = read_result(folder), read_facts(folder)
+    return {
+        "seed": seed, "quick": quick, "wall": wall, "cpu": cpu, "rest": rest,
+        "told": text.splitlines()[-6:], **outcome(folder),
+    }  # fmt: skip
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """What came of a run."""
+    result, trials = read_result(folder), read_trials(folder)
     assert result is not None
-    trials = read_trials(folder)
     winner = trials[result.winner]
     explored = [trial for trial in trials.values() if trial.stage == "explore"]
     return {
-        "seed": seed,
-        "quick": quick,
-        "wall": wall,
-        "cpu": cpu,
-        "rest": rest,
-        "told": text.splitlines()[-6:],
         "trials": len(explored),
         "whole": sum(trial.completed for trial in explored),
         "flops": sum(trial.compute for trial in trials.values()),
@@ -74,7 +75,7 @@ def measure(folder: Path, seed: int, *, quick: bool) -> dict[str, Any]:
         "promise": asdict(result.promise),
         "reference": asdict(result.reference),
         "page_mb": (folder / "report.html").stat().st_size / 1e6,
-        "lacking": lacking(sections(facts)),
+        "lacking": lacking(sections(read_facts(folder))),
     }
 
 
