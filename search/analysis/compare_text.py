@@ -9,6 +9,7 @@ from typing import Any
 
 from search.analysis.compare import Comparison, RunFacts
 from search.ledger.lineage import PLACE
+from search.stability.claims import claim, odds
 from search.stability.result import Result
 from search.stats.intervals import Difference
 
@@ -57,26 +58,28 @@ def verdict(
         by = f"{a} and {b} are equal so far"
     if pair.wins is None:
         return [
-            f"undecided: {by}; how sure that is, is unknown, for one has a single seed or no two "
-            "seeds differ: confirm both over more seeds with `trm stability`"
+            f"{claim('runs_open')}: {by}; how sure that is, is unknown, for one has a single seed "
+            "or no two seeds differ: confirm both over more seeds with `trm stability`"
         ]
     sign = -1.0 if pair.mean < 0 else 1.0
     low, high = sorted((sign * pair.low, sign * pair.high))
     within = f"({confidence:.0%} interval {low:.3f} to {high:.3f})"
     share = pair.wins if pair.mean >= 0 else 1.0 - pair.wins
-    odds = f"  one fresh seed of {ahead.label} beats one of {behind.label} with probability"
+    names = {"ahead": ahead.label, "behind": behind.label}
+    leads = claim("run_ahead", sure=f"{confidence:.0%}", **names)
+    beats = f"  {claim('run_beats', probability=odds(share), **names)}"
     how = f"  (means over the promise seeds; Welch's t, {pair.df:.1f} degrees of freedom)"
     if pair.settled:
         means = f"{_mean(ahead)} against {_mean(behind)}, {abs(pair.mean):.3f} better {within}"
         return [
-            f"{ahead.label} is ahead of {behind.label}: {ahead.objective.column} {means}",
-            f"{odds} {share:.2f}",
+            f"{leads}: {ahead.objective.column} {means}",
+            beats,
             how,
             f"  use it: trm export {shlex.quote(ahead.folder)} --out best.yaml",
         ]
     return [
-        f"undecided: {by} {within}, which is no more than seeds explain",
-        f"{odds} {share:.2f}",
+        f"{claim('runs_open')}: {by} {within}",
+        beats,
         how,
         *_more(first, other, pair),
     ]
@@ -128,7 +131,7 @@ def _facts(runs: Sequence[RunFacts]) -> list[str]:
         ("their mean", _of_result(lambda result: result.promise.mean)),
         ("promised", _promised),
         ("exact accuracy, test", _of_result(lambda result: result.promise.test_mean)),
-        ("reference recipe", _of_result(lambda result: result.reference.mean)),
+        ("your defaults", _of_result(lambda result: result.reference.mean)),
     ]
     table = [["", *(run.label for run in runs)]]
     table += [[name, *(text(run) for run in runs)] for name, text in rows]

@@ -62,7 +62,8 @@ def explanation(result: Result, objective: Objective) -> list[str]:
     ]
     if result.race is not None and result.race.racing:
         lines.append(
-            "  race       who is behind by more than seeds explain gets no more seeds; the level "
+            "  race       who is behind by its rule (`trm guide claims`) gets no more seeds; the "
+            "level "
             f"is set for dropping the best in {1 - result.confidence:.0%} of races, all looks "
             "together"
         )

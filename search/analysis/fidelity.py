@@ -24,6 +24,7 @@ from search.ledger.storage import Place, place
 from search.ledger.trial import Row
 from search.schedulers.rungs import highest
 from search.schedulers.scheduler import EarlyStoppingConfig, RungConfig
+from search.stability.claims import claim
 from search.stats.rank_correlation import DRAWS, MOST, Correlation, correlate
 from trm.errors import UserError
 from trm.report import COLUMNS
@@ -296,10 +297,16 @@ def _warning(
     ):
         return ""
     how = "the wrong way round" if seen.value < 0 else "badly"
-    words = (
-        f"at {share:.0%} of a run {metric} ranks configs {how}: rank correlation with the end "
-        f"{seen.value:.2f} ({confidence:.0%} interval {seen.low:.2f} to {seen.high:.2f}, "
-        f"{own.trials} trials)"
+    words = claim(
+        "rung_misranks",
+        share=f"{share:.0%}",
+        metric=metric,
+        how=how,
+        value=f"{seen.value:.2f}",
+        sure=f"{confidence:.0%}",
+        low=f"{seen.low:.2f}",
+        high=f"{seen.high:.2f}",
+        trials=f"{own.trials}",
     )
     if best not in ("", metric) and _estimate(by[best]) > max(seen.value, 0.0):
         words += f"; {best} ranks best there ({_estimate(by[best]):.2f})"

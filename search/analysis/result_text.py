@@ -200,7 +200,7 @@ def _promise_details(promise: Promise, sure: str) -> list[str]:
 
 def _luck_lines(result: Result, sure: str) -> list[str]:
     lines = []
-    if words := beats_words(result):
+    if words := beats_words(result.improvement, result.confidence):
         lines.append(words)
     if result.optimism is not None:
         luck = result.optimism

@@ -10,13 +10,14 @@ from typing import Any
 from curricula.component import foreign_names
 from search.config.plan import Plan, read_plan
 from search.explore.candidates import explored, is_whole, pareto_front
+from search.export.behaviour import behaviour
 from search.export.model_card import commands, model_card
 from search.export.summary import Summary, findings
 from search.ledger.book import refuse_ablations
 from search.ledger.reader import read_book, read_trials
 from search.ledger.storage import Place
 from search.ledger.trial import Trial
-from search.stability.recursion import effective
+from search.stability.recursion import effective, effective_config
 from search.stability.result import Result, read_result
 from search.stability.verdict import verdict, verdict_on_other
 from trm.config import Experiment, PromiseConfig, experiment_from
@@ -56,8 +57,10 @@ def export(
     found = findings(plan, trials, result, trial)
     if format == "card":
         won = result is not None and trial.id == result.winner
-        box = verdict(plan, result, read_book(folder)) if won else verdict_on_other(trial, result)
-        return model_card(plan, config, found, effective(trial.params, trial.config), box)
+        book = read_book(folder)
+        box = verdict(plan, result, book) if won else verdict_on_other(trial, result)
+        params = effective(trial.params, trial.config)
+        return model_card(plan, config, found, params, box, behaviour(plan, book, trial))
     if format == "json":
         return json.dumps({"config": config.tree(), **asdict(found)}, indent=1) + "\n"
     head = "".join(f"# {line}\n" for line in _head(plan, trial, found))
@@ -108,7 +111,7 @@ def exported_config(
     """
     # `trm train` names its folder after it: other trials must not land in the winner's.
     kind = f"trial-{trial.id}" if result is None else "best"
-    tree: dict[str, Any] = {**trial.config, "name": f"{plan.name}-{kind}"}
+    tree = {**effective_config(trial.config), "name": f"{plan.name}-{kind}"}
     if threads is not None:
         tree["train"] = {**tree["train"], "threads": threads}
     if result is not None:
@@ -223,7 +226,7 @@ def _head(plan: Plan, trial: Trial, found: Summary) -> list[str]:
             lines.append(f"not fit for use: {best.reservation}")
     if found.promise is not None and found.reference is not None:
         lines.append(
-            f"exact accuracy on test: {found.promise.test_mean:.4f}; the reference recipe's: "
+            f"exact accuracy on test: {found.promise.test_mean:.4f}; your defaults': "
             f"{found.reference.test_mean:.4f}"
         )
     if found.standing != "explored":

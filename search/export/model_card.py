@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.config.plan import Plan
+from search.export.behaviour import Behaviour
+from search.export.card_head import card_head
 from search.export.summary import Summary
+from search.logs.console import duration
+from search.stability.claims import odds
+from search.stability.recursion import still
+from search.stability.standing import beats_words
 from search.stability.verdict import RunVerdict
 from trm.config import Experiment
 from trm.files.yaml12 import dump_yaml
@@ -22,23 +28,34 @@ _STANDINGS = {
 
 
 def model_card(
-    plan: Plan, config: Experiment, found: Summary, params: Mapping[str, Any], box: RunVerdict
+    plan: Plan,
+    config: Experiment,
+    found: Summary,
+    params: Mapping[str, Any],
+    box: RunVerdict,
+    does: Behaviour,
 ) -> str:
-    """The card's text.
+    """The card's text: the metadata of Hugging Face's hub, then Markdown.
 
     Args:
         config: as it is exported.
         params: what was drawn for it, parameter path to value.
         box: the verdict on it, with which the card begins.
+        does: how it behaves.
     """
     sections = [
         (None, _boxed(box)),
         (None, [_STANDINGS[found.standing]]),
+        ("Intended use", _intended(config, found)),
         ("How good", _table(("on `valid`", found.objective), _scores(found))),
-        ("Against the reference recipe", _against(found)),
-        ("Drawn in the search", _table(("parameter", "value"), _plain(params))),
-        ("Data", _table(("", ""), _data(config, found))),
-        ("Cost of one run", _table(("", ""), _cost(found))),
+        ("Against your defaults", _against(found)),
+        ("Task and data", _table(("", ""), _data(config, found))),
+        ("Parameters", _parameters(config, does, params)),
+        ("Depth", _depth(found, does)),
+        ("Halting", _halting(does)),
+        ("Limitations", _limitations(found, does)),
+        ("Cost of one training", _table(("", ""), _cost(found))),
+        ("Licence", [_LICENCE]),
         ("How to reproduce", _reproduce(found, config)),
         ("Made with", _table(("", ""), _plain({**found.versions, **found.machine}))),
         ("Config", ["```yaml", dump_yaml(config.tree()).rstrip(), "```"]),
@@ -47,7 +64,73 @@ def model_card(
     for title, body in sections:
         if body:
             lines += ["", *([f"## {title}", ""] if title else []), *body]
-    return "\n".join(lines) + "\n"
+    return card_head(plan, config, found) + "\n" + "\n".join(lines) + "\n"
+
+
+_LICENCE = (
+    "TRM Search, which made this config, is under the MIT licence. That says nothing of the data "
+    "and of weights that are trained on it: whoever publishes them sets `license` above."
+)
+
+
+def _intended(config: Experiment, found: Summary) -> list[str]:
+    task = config.tree()["task"]["name"]
+    return [
+        f"To train a Tiny Recursive Model on the task `{task}` and to solve puzzles of its kind. "
+        f"It was chosen by `{found.objective}` on the task's own `valid` puzzles; nothing is known "
+        "of other puzzles, sizes or data, nor of any use in which a wrong answer does harm."
+    ]
+
+
+def _parameters(config: Experiment, does: Behaviour, params: Mapping[str, Any]) -> list[str]:
+    tree = config.tree()
+    size = "" if does.parameters is None else f"{does.parameters:,} parameters; "
+    depth = f"H_cycles {tree['model']['H_cycles']}, L_cycles {tree['model']['L_cycles']}"
+    flat = still(tree)
+    lines = [
+        f"{size}{depth}, {does.most_steps} supervision steps."
+        + (f" {flat[0].upper()}{flat[1:]}." if flat else "")
+    ]
+    if params:
+        table = _table(("parameter", "value"), _plain(params))
+        lines += ["", "Drawn in the search:", "", *table]
+    return lines
+
+
+def _depth(found: Summary, does: Behaviour) -> list[str]:
+    if not does.deeper:
+        return ["Not measured beyond the trained depth: `trm eval RUN --depth 1,4,16` does."]
+    rows = [(f"{n} times the trained depth", _number(v)) for n, v in sorted(does.deeper.items())]
+    lines = _table(("supervision steps", "exact accuracy"), rows)
+    if found.promise is not None and (lost := found.promise.deeper) is not None:
+        lines += ["", f"At 16 times it loses {_number(lost.mean)} on average over {lost.seeds} "
+                  f"seeds, {_number(lost.worst)} at worst."]  # fmt: skip
+    return lines
+
+
+def _halting(does: Behaviour) -> list[str]:
+    if does.steps is None or does.early is None or does.full is None:
+        return []
+    saved, lost = 1 - does.steps / max(does.most_steps, 1), does.full - does.early
+    time = "" if does.latency is None else f" All steps take {does.latency:.3g} s an example."
+    return [
+        f"It halts after {does.steps:.2f} of {does.most_steps} supervision steps on average. "
+        f"Stopping there saves {saved:.0%} of the steps and costs {max(lost, 0.0):.4f} of exact "
+        f"accuracy ({_number(does.early)} against {_number(does.full)}).{time}"
+    ]
+
+
+def _limitations(found: Summary, does: Behaviour) -> list[str]:
+    lines = [f"- {words}." for words in does.found]
+    if not does.found:
+        which = "its trial" if does.trials == 1 else f"its {does.trials} trials"
+        lines = [f"- The failure detectors found nothing in {which}."]
+    few = len(found.scores)
+    lines.append(
+        f"- The figures rest on {few} seed{'' if few == 1 else 's'}, one set of puzzles and one "
+        "kind of machine."
+    )
+    return lines
 
 
 def _boxed(box: RunVerdict) -> list[str]:
@@ -82,7 +165,7 @@ def _scores(found: Summary) -> list[tuple[str, str]]:
     if found.failures is not None:
         rows.append(("seeds that failed", f"{found.failures} of {len(found.scores)}"))
         if found.failure_low is not None and found.failure_high is not None:
-            rate = f"{found.failure_low:.1%} to {found.failure_high:.1%}"
+            rate = f"{found.failure_low:.0%} to {found.failure_high:.0%}"
             rows.append((f"rate of failures ({sure} confidence)", rate))
     if found.promise is not None:
         rows += [
@@ -105,7 +188,7 @@ def _scores(found: Summary) -> list[tuple[str, str]]:
             ("score in the search, optimistic", _number(c.explored)),
         ]
         if c.best is not None:
-            rows.append(("probability that no candidate is better", f"{c.best:.1%}"))
+            rows.append(("probability that no candidate is better", odds(c.best)))
     return [(name, value) for name, value in rows if value]
 
 
@@ -120,17 +203,13 @@ def _against(found: Summary) -> list[str]:
         return []
     base = found.reference
     lines = [
-        "The recipe is the sweep file's default values, over the same seeds: expected score "
+        "Your defaults are the sweep file's default values, over the same seeds: expected score "
         f"{_number(base.mean)}, promised {_range(base.low, base.high)}, exact accuracy on `test` "
         f"{_number(base.test_mean)}."
     ]
     if found.improvement is not None:
-        better = found.improvement
-        lines.append(
-            f"A seed of this config beats one of the recipe with probability "
-            f"{better.probability:.4f} ({found.confidence:.0%} confidence: {better.low:.4f} to "
-            f"{better.high:.4f})."
-        )
+        words = beats_words(found.improvement, found.confidence)
+        lines += ["", f"{words[0].upper()}{words[1:]}."]
     return lines
 
 
@@ -142,7 +221,7 @@ def _data(config: Experiment, found: Summary) -> list[tuple[str, str]]:
 def _cost(found: Summary) -> list[tuple[str, str]]:
     rows = [("training FLOPs", f"{found.flops:.4g}")]
     if found.seconds is not None:
-        rows.append(("seconds, evaluation included", f"{found.seconds:.1f}"))
+        rows.append(("wall time, evaluation included", duration(found.seconds)))
     return rows
 
 

@@ -26,7 +26,7 @@ WRITTEN = (
     "statistics",
     "architecture",
 )
-GENERATED = ("keys", "columns", "commands")
+GENERATED = ("keys", "columns", "commands", "claims")
 """Pages that are made from the code when they are shown, so that they are never behind it."""
 TOPICS = (*WRITTEN, *GENERATED)
 

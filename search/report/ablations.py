@@ -11,6 +11,7 @@ from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import FAINT, INK, WINNER, Role, chart, marker
 from search.report.words import count, listed, number, plain
 from search.stability.ablation_table import AblationLine, Ablations, tabled
+from search.stability.claims import claim, odds
 
 _ROW = 34
 _OPEN = Role(FAINT, "circle-open", "dot")
@@ -34,7 +35,10 @@ def ablations(facts: Facts) -> Section | None:
     if known:
         known.sort(key=lambda line: line.difference or 0.0)
         figure = chart(120 + _ROW * len(known), xaxis_title=f"{found.objective} minus the base's")
-        for settled, role, name in ((True, WINNER, "settled"), (False, _OPEN, "not settled")):
+        for settled, role, name in (
+            (True, WINNER, "its interval leaves out 0"),
+            (False, _OPEN, "its interval holds 0"),
+        ):
             mine = [line for line in known if line.settled is settled]
             if mine:
                 figure.add_scatter(
@@ -71,15 +75,20 @@ def _says(found: Ablations, base: AblationLine, known: list[AblationLine]) -> st
     worse = [x.name for x in known if x.settled and sign * (x.difference or 0.0) < 0]
     better = [x.name for x in known if x.settled and sign * (x.difference or 0.0) > 0]
     if worse:
-        text += f" Worse by more than seeds explain: {listed(worse)}."
+        text += f" {_claimed('ablation_worse', worse, found)}."
     if better:
-        text += f" Better by more than seeds explain: {listed(better)}."
+        text += f" {_claimed('ablation_better', better, found)}."
     left = len(known) - len(worse) - len(better)
-    text += f" {count(left, 'ablation')} not settled." if left else ""
+    text += f" {count(left, 'ablation')} neither." if left else ""
     missing = sum(max(found.seeds - len(line.scores), 0) for line in found.lines)
     if missing > 0:
-        text += f" {count(missing, 'run')} {'has' if missing == 1 else 'have'} not ended."
+        text += f" {count(missing, 'trial')} {'has' if missing == 1 else 'have'} not ended."
     return text + "".join(f" Left out: {name} ({why})." for name, why in found.left_out.items())
+
+
+def _claimed(name: str, which: list[str], found: Ablations) -> str:
+    words = claim(name, names=listed(which), sure=f"{found.confidence:.0%}")
+    return f"{words[0].upper()}{words[1:]}"
 
 
 def _table(lines: list[AblationLine]) -> Table:
@@ -93,7 +102,7 @@ def _table(lines: list[AblationLine]) -> Table:
                 line.name,
                 number(line.mean),
                 gap,
-                "" if line.beats is None else f"{line.beats:.2f}",
+                "" if line.beats is None else odds(line.beats),
                 "" if line.seeds_needed is None else f"{line.seeds_needed:,}",
                 f"{line.failures} of {len(line.scores)}",
                 " ".join(number(score) for score in line.scores),

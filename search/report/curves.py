@@ -1,4 +1,4 @@
-"""Learning curves: the winner, the reference recipe and the other finalists over their seeds."""
+"""Learning curves: the winner, the file's defaults and the other finalists over their seeds."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def curves(facts: Facts) -> Section | None:
         "curves",
         "Learning curves",
         "Bands reach from the worst to the best seed, lines are the mean; faint lines are the "
-        "trials of the search, of one seed each. A cross ends a run that failed.",
+        "trials of the search, of one seed each. A cross ends a trial that failed.",
         [
             Picture(
-                f"{column} over the run",
+                f"{column} over a training",
                 _says(facts, banded, column, marks),
                 [Panel("curves", figure)],
-                Table(("runs", "compute", "mean", "worst", "best", "seeds"), table),
+                Table(("trials", "compute", "mean", "worst", "best", "seeds"), table),
             )
         ],
     )
@@ -79,7 +79,7 @@ def groups(facts: Facts) -> list[Group]:
     found: list[Group] = [(f"winner, trial {winner}", WINNER, facts.replicates(winner))]
     reference = facts.replicates(REFERENCE)
     if reference and reference != found[0][2]:
-        found.append(("reference recipe", RECIPE, reference))
+        found.append(("your defaults", RECIPE, reference))
     others = [c.trial for c in facts.result.candidates if c.trial != winner]
     for other in others[: len(OTHERS)]:
         role = role_of(facts.result, other)
@@ -183,18 +183,18 @@ def _says(facts: Facts, banded: Sequence[Group], column: str, marks: Values) -> 
     text = (
         f"The winner ends at a mean {column} of {number(promise.mean)} over "
         f"{count(len(promise.scores), 'fresh seed')} ({number(min(promise.scores))} to "
-        f"{number(max(promise.scores))}), the reference recipe at {number(reference.mean)}."
+        f"{number(max(promise.scores))}), your defaults at {number(reference.mean)}."
     )
     named = {name: trials for name, _, trials in banded}
     ours = named.get(f"winner, trial {facts.result.winner}")
-    theirs = named.get("reference recipe")
+    theirs = named.get("your defaults")
     if ours and theirs:
         mean = np.nanmean([_path(facts, trial, column, marks) for trial in ours], axis=0)
         merit = np.array([objective.merit(float(value)) for value in mean])
         ahead = np.flatnonzero(merit >= objective.merit(reference.mean))
         if len(ahead) and marks[ahead[0]] < 1:
             text += (
-                f" It is as good as the finished reference after {share(float(marks[ahead[0]]))} "
-                "of the compute."
+                f" Its mean reaches that of the finished defaults after "
+                f"{share(float(marks[ahead[0]]))} of the compute."
             )
     return text

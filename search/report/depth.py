@@ -101,22 +101,32 @@ def _extrapolation(facts: Facts) -> Picture | None:
             for n, mean in zip(times, means, strict=True)
         ]
         if times[0] == 1 and len(times) > 1 and not name.startswith("finalist"):
-            told.append(_change(name.partition(",")[0], times[-1], means[0], means[-1]))
+            told.append(_change(name, times[-1], means[0], means[-1]))
     ticks = [1, *BEYOND, 16]
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{n}x" for n in ticks])
     says = f"{listed(told)[:1].upper()}{listed(told)[1:]}." if told else "No finalist was probed."
-    table = Table(("runs", "depth", "mean exact accuracy", "seeds"), rows)
+    table = Table(("trials", "depth", "mean exact accuracy", "seeds"), rows)
     return Picture("Accuracy beyond the trained depth", says, [Panel("depth", figure)], table)
 
 
 def _change(name: str, times: int, trained: float, deep: float) -> str:
-    change = deep - trained
+    change, who = deep - trained, _who(name)
+    s = "" if who == name else "s"
     if not trained and not deep:
-        return f"the {name} solves none of them at any depth"
+        return f"{who} solve{s} none of them at any depth"
     if abs(change) < 0.005:
-        return f"the {name} keeps its accuracy at {times}x"
-    verb = "gains" if change > 0 else "loses"
-    return f"the {name} {verb} {number(abs(change))} at {times}x"
+        return f"{who} keep{s} the accuracy at {times}x"
+    verb = "gain" if change > 0 else "lose"
+    return f"{who} {verb}{s} {number(abs(change))} at {times}x"
+
+
+def _who(name: str) -> str:
+    """A group in a sentence.
+
+    >>> _who("winner, trial 7"), _who("your defaults")
+    ('the winner', 'your defaults')
+    """
+    return name if name == "your defaults" else f"the {name.partition(',')[0]}"
 
 
 def _state(facts: Facts) -> Picture | None:
@@ -142,7 +152,7 @@ def _state(facts: Facts) -> Picture | None:
                     hovertemplate="%{y:.3g} at %{x:.0%}<extra>" + name + "</extra>",
                 )  # fmt: skip
             if lasts and column == "spectral_radius" and not name.startswith("finalist"):
-                ends.append(f"{number(float(np.mean(lasts)), 2)} in the {name.partition(',')[0]}")
+                ends.append(f"{number(float(np.mean(lasts)), 2)} in {_who(name)}")
         if turn is not None:
             figure.add_hline(y=turn, line={"color": INK, "width": 1, "dash": "dot"})
         figure.update_xaxes(tickformat=".0%", range=[0, 1.03])

@@ -74,7 +74,7 @@ def halting(facts: Facts) -> Section | None:
                 "Accuracy against steps",
                 _says(facts, ends),
                 [Panel("halting", figure)],
-                Table(("runs", "mean steps", "accuracy there", "all steps", "accuracy there",
+                Table(("trials", "mean steps", "accuracy there", "all steps", "accuracy there",
                        "cost of stopping"), table),
             )
         ],
@@ -109,7 +109,7 @@ def _says(facts: Facts, ends: dict[int, tuple[float, ...]]) -> str:
     mine = [ends[t.id] for t in runs if t.id in ends]
     who = "The winner" if facts.result else f"Trial {best.id}"
     if not mine:
-        return f"No run of {who.lower()} has ended without failing."
+        return f"No trial of {who.lower()} has ended without failing."
     steps, early, full = np.mean(mine, axis=0)
     most = _most_steps(best)
     if most < 2:
@@ -126,7 +126,7 @@ def _says(facts: Facts, ends: dict[int, tuple[float, ...]]) -> str:
         reference = np.mean(theirs, axis=0)
         lost = reference[2] - reference[1]
         text += (
-            f" The reference recipe halts after {number(reference[0], 2)} steps and loses "
+            f" Your defaults halt after {number(reference[0], 2)} steps and lose "
             f"{number(lost) if lost > 0.0005 else 'nothing'}."
         )
     return text

@@ -112,8 +112,7 @@ def _verdict(facts: Facts) -> str:
     ablated = ablations_of(facts)
     if ablated is not None:
         ablations = count(len(ablated.lines) - 1, "ablation")
-        trials = count(sum(len(line.scores) for line in ablated.lines), "trial")
-        return f"{ablations} of a base, over {trials}; there is no winner to choose."
+        return f"{ablations} of a base, over {ablated.runs}; there is no winner to choose."
     if facts.trials:
         return "No winner yet: no trial of the search has run to its end without failing."
     return "Nothing has run yet."

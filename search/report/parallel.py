@@ -21,6 +21,8 @@ from search.space.distributions import Choice, Distribution
 MOST_LINES = 240
 MOST_ROWS = 14
 BEST = 0.2
+FEWEST_SUMMED = 5
+"""Configs of a group that is summarised in words."""
 _ROW = 46
 ABSENT = 1.12
 """Where a line passes a parameter that its config does not have."""
@@ -185,21 +187,24 @@ def _hover(facts: Facts, point: ConfigPoint, rows: list[str]) -> list[Any]:
 def _says(facts: Facts, points: list[ConfigPoint], absent: bool) -> str:
     whole = [p for p in points if p.outcome == "completed"]
     whole.sort(key=lambda p: -facts.objective.merit(p.score))
-    top = whole[: max(3, len(whole) // 5)]
+    top = whole[: round(len(whole) * BEST)]
     agree = []
     for name, distribution in facts.parameters.items():
         places = [position(distribution, p.params[name]) for p in top if name in p.params]
         everywhere = [position(distribution, p.params[name]) for p in whole if name in p.params]
         if (
-            len(places) >= 3
+            len(places) >= FEWEST_SUMMED
             and np.std(everywhere) > 0
             and np.std(places) < 0.5 * np.std(everywhere)
         ):
             agree.append(name)
     text = (
-        f"The best fifth of the configs agrees on {listed(agree[:5])}, and not on the rest."
+        f"The {len(top)} best of {len(whole)} configs lie closer together than all of them in "
+        f"{listed(agree[:5])}."
         if agree
-        else "The best fifth of the configs is spread over every parameter."
+        else f"The {len(top)} best of {len(whole)} configs lie no closer together than all of them."
+        if len(top) >= FEWEST_SUMMED
+        else f"A line is a config; {len(whole)} ran to their end."
     )
     if absent:
         text += " A line passes on the far right where its config does not have the parameter."

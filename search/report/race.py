@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from search.analysis.explained import at_once
 from search.report.facts import Facts
-from search.report.race_course import course, examples_of
+from search.report.race_course import course
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import INK, RECIPE, chart, marker, role_of
-from search.report.words import better, count, listed, number, share
-from search.stability.confirm_race import rules
+from search.report.words import better, count, number, share
+from search.stability.claims import claim, odds
 from search.stability.result import Finalist, Result
+from search.stability.standing import lead_words
 
 _ROW = 44
 """Pixels of one finalist."""
@@ -42,7 +43,7 @@ def race(facts: Facts) -> Section | None:
         )  # fmt: skip
     if result.reference.scores:
         figure.add_scatter(
-            x=result.reference.scores, y=["reference recipe"] * len(result.reference.scores),
+            x=result.reference.scores, y=["your defaults"] * len(result.reference.scores),
             mode="markers", marker=marker(RECIPE, 11, opacity=0.8), showlegend=False,
             hovertemplate="%{x:.4g}<extra>one seed</extra>",
         )  # fmt: skip
@@ -56,7 +57,7 @@ def race(facts: Facts) -> Section | None:
             marker={"symbol": symbol, "size": 13, "color": INK, "line": {"width": 2, "color": INK}},
             hovertemplate=f"{what} %{{x:.4g}}<extra></extra>",
         )  # fmt: skip
-    order = [*names, *(["reference recipe"] if result.reference.scores else [])]
+    order = [*names, *(["your defaults"] if result.reference.scores else [])]
     figure.update_yaxes(categoryorder="array", categoryarray=order[::-1], showgrid=False)
     table = Table(
         (
@@ -79,7 +80,7 @@ def race(facts: Facts) -> Section | None:
                 number(c.mean),
                 _interval(c.mean_low, c.mean_high),
                 number(c.iqm),
-                "" if c.best is None else f"{c.best:.2f}",
+                "" if c.best is None else odds(c.best),
                 " ".join(number(score) for score in c.scores),
                 f"{c.failures} of {len(c.scores)}" + _between(c.failure_low, c.failure_high),
                 number(c.explored),
@@ -130,70 +131,37 @@ def _name(candidate: Finalist, result: Result) -> str:
     return f"trial {candidate.trial}{won}"
 
 
-def still_open(facts: Facts, result: Result) -> list[int]:
-    """The candidates besides the winner that more seeds could still make the best."""
-    merit = facts.objective.merit
-    samples = {c.trial: [merit(score) for score in c.scores] for c in _able(result)}
-    # The winner, by robust score, need not be the leader, who is first here: that is by mean.
-    left = rules(facts.plan, len(result.candidates), facts.trials).left(samples, examples_of(facts))
-    return [trial for trial in left if trial != result.winner]
-
-
-def _able(result: Result) -> list[Finalist]:
-    """Those that may win: the ones that keep the constraints, as in the race itself."""
-    return [c for c in result.candidates if c.feasible] or list(result.candidates)
-
-
 def _says(facts: Facts, result: Result) -> str:
     best = result.candidates[0]
     text = (
         f"Trial {best.trial} has the best robust score, {number(best.robust)}, from "
         f"{count(len(best.scores), 'seed')} with a mean of {number(best.mean)}."
     )
-    rivals = still_open(facts, result)
-    others = len(_able(result)) - 1
-    if not others:
-        text += " It had no rival" + (
-            " that keeps the constraints." if len(result.candidates) > 1 else "."
-        )
-    elif not rivals:
-        kept = " that may win" if others + 1 < len(result.candidates) else ""
-        text += f" It is separated from the {_all(others)}{kept} by more than seeds explain."
-    else:
-        names = listed([f"trial {trial}" for trial in rivals[:6]])
-        more = f" and {len(rivals) - 6} more" if len(rivals) > 6 else ""
-        text += (
-            f" {names[0].upper()}{names[1:]}{more} could still be as good; more seeds would tell."
-        )
-    race = result.race
+    text += f" It is {lead_words(facts.plan, result, facts.book)}."
+    race, others = result.race, len(result.candidates) - 1
     if race is not None and race.racing and others:
-        why = {
-            "separated": "when the winner was ahead by more than seeds explain",
-            "budget": "with its budget spent",
-            "seeds": "with every seed given that a finalist may have",
-        }[race.ending]
         over = race.runs > race.budget
         of = f"with a budget of {race.budget}" if over else f"of {race.budget}"
-        text += f" The race took {count(race.runs, 'run')} {of} and ended {why}."
+        text += f" The race took {count(race.runs, 'trial')} {of}: {claim(f'race_{race.ending}')}."
     if best.best is not None and others:
-        text += f" It is the best of them with probability {best.best:.2f}."
+        text += f" It is {claim('best_with', probability=odds(best.best))}."
     return text + _optimism(facts, result)
 
 
 def _optimism(facts: Facts, result: Result) -> str:
     known = result.optimism
     if known is not None and known.low is not None and known.high is not None:
-        return (
-            f" The search's own scores were better than fresh seeds by {number(known.mean)} on "
-            f"average ({number(known.low)} to {number(known.high)})."
+        words = claim(
+            "luck",
+            mean=f"{known.mean:+.3f}",
+            low=f"{known.low:+.3f}",
+            high=f"{known.high:+.3f}",
+            sure=f"{result.confidence:.0%}",
         )
+        return f" {words[0].upper()}{words[1:]}."
     candidates = result.candidates
     merit = facts.objective.merit
     gap = sum(merit(c.explored) - merit(c.mean) for c in candidates) / len(candidates)
     if gap <= 0:
         return ""
     return f" The search's own scores were too good by {number(gap)} on average."
-
-
-def _all(others: int) -> str:
-    return "other finalist" if others == 1 else f"{others} other finalists"

@@ -10,6 +10,7 @@ from search.report.facts import Facts
 from search.report.section import Panel, Picture, Table
 from search.report.theme import INK, chart, marker, role_of
 from search.report.words import count, listed, number
+from search.stability.claims import claim
 from search.stability.confirm_race import rules
 from search.stability.result import Result
 from search.stats.race_rules import Exit, Why, exits
@@ -18,7 +19,7 @@ _ROW = 30
 MOST_SHOWN = 40
 MOST_TOLD = 3
 _ENDS: tuple[tuple[Why, str, str], ...] = (
-    ("behind", "out: behind by more than seeds explain", "x-thin"),
+    ("behind", claim("out_behind"), "x-thin"),
     ("constraint", "out: breaks a constraint", "square-open"),
     ("open", "in to the end", "circle-open"),
 )
@@ -65,7 +66,7 @@ def examples_of(facts: Facts) -> int | None:
 
 
 def _figure(result: Result, shown: list[Exit], runs: list[tuple[int, float]]) -> go.Figure:
-    figure = chart(150 + _ROW * len(shown), xaxis_title="runs of the race, of all finalists")
+    figure = chart(150 + _ROW * len(shown), xaxis_title="trials of the race, of all finalists")
     for one in shown:
         role = role_of(result, one.candidate)
         own = [index for index, (candidate, _) in enumerate(runs, 1) if candidate == one.candidate]
@@ -78,7 +79,7 @@ def _figure(result: Result, shown: list[Exit], runs: list[tuple[int, float]]) ->
             marker=marker(role, 7),
             customdata=[number(merit if result.direction == "maximize" else -merit)
                         for candidate, merit in runs if candidate == one.candidate],
-            hovertemplate="run %{x}: %{customdata}<extra></extra>",
+            hovertemplate="the race's trial %{x}: %{customdata}<extra></extra>",
         )  # fmt: skip
     for why, name, symbol in _ENDS:
         mine = [one for one in shown if one.why == why]
@@ -88,7 +89,7 @@ def _figure(result: Result, shown: list[Exit], runs: list[tuple[int, float]]) ->
                 mode="markers", name=name,
                 marker={"symbol": symbol, "size": 15, "color": INK,
                         "line": {"width": 2, "color": INK}},
-                hovertemplate="%{y} " + name + ", run %{x}<extra></extra>",
+                hovertemplate="%{y} " + name + ", at the race's trial %{x}<extra></extra>",
             )  # fmt: skip
     figure.update_xaxes(range=[0, len(runs) + 1], nticks=8)
     figure.update_yaxes(
@@ -106,7 +107,7 @@ def _row(facts: Facts, result: Result, one: Exit, runs: list[tuple[int, float]])
     merit = facts.objective.merit
     return (
         _name(result, one),
-        count(one.after, "run") if one.why != "open" else "",
+        count(one.after, "trial") if one.why != "open" else "",
         _WORDS[one.why],
         str(one.seeds),
         number(merit(one.merit)),
@@ -122,7 +123,7 @@ def _says(facts: Facts, found: list[Exit], runs: int) -> str:
     left = len(found) - len(out) - len(barred)
     text = (
         f"Of {count(len(found), 'finalist')} {left} {'was' if left == 1 else 'were'} in to the end "
-        f"of {count(runs, 'run')}."
+        f"of {count(runs, 'trial')}."
     )
     merit = facts.objective.merit
     for after in sorted({one.after for one in out})[:MOST_TOLD]:
@@ -130,8 +131,8 @@ def _says(facts: Facts, found: list[Exit], runs: int) -> str:
         names = listed([f"trial {one.candidate}" for one in mine[:MOST_TOLD]])
         more = f" and {len(mine) - MOST_TOLD} more" if len(mine) > MOST_TOLD else ""
         text += (
-            f" After {count(after, 'run')} {names}{more} {'was' if len(mine) == 1 else 'were'} out:"
-            f" {number(merit(max(one.merit for one in mine)))} at best, against "
+            f" After {count(after, 'trial')} {names}{more} {'was' if len(mine) == 1 else 'were'} "
+            f"out: {number(merit(max(one.merit for one in mine)))} at best, against "
             f"{number(merit(mine[0].lead))} of trial {mine[0].leader}."
         )
     if barred:

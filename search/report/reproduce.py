@@ -102,7 +102,7 @@ def _provenance(facts: Facts) -> list[tuple[str, str]]:
             rows.append((f"seeds of {stage}", " ".join(map(str, seeds[:50]))))
     references = facts.of_stage("reference", REFERENCE)
     if references:
-        rows.append(("trials of the reference recipe", " ".join(str(t.id) for t in references)))
+        rows.append(("trials of your defaults", " ".join(str(t.id) for t in references)))
     return rows
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from search.report.association import of_score, position, strongest, thin
 from search.report.facts import ConfigPoint, Facts, Values
+from search.report.parallel import FEWEST_SUMMED
 from search.report.progress import KINDS
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import GROUND, INK, SCORES, VERMILION, chart, faded, marker
@@ -119,7 +120,8 @@ def _where_failures(facts: Facts, points: list[ConfigPoint]) -> str:
 def _numbers(facts: Facts, name: str, points: list[ConfigPoint]) -> tuple[str, ...]:
     whole = [p for p in points if p.outcome == "completed"]
     whole.sort(key=lambda p: -facts.objective.merit(p.score))
-    top = [p.params[name] for p in whole[: max(1, len(whole) // 5)]] if whole else []
+    best = whole[: len(whole) // 5]
+    top = [p.params[name] for p in best] if len(best) >= FEWEST_SUMMED else []
     if isinstance(facts.parameters[name], Range):
         where = f"{short(min(top))} to {short(max(top))}" if top else ""
     else:

@@ -12,6 +12,7 @@ from search.config.plan import Plan
 from search.ledger.book import Book
 from search.ledger.trial import Trial
 from search.stability.ablation_arms import ABLATION, arms
+from search.stability.claims import odds
 from search.stats.intervals import difference
 
 
@@ -154,7 +155,7 @@ def ablations_markdown(found: Ablations) -> str:
             if line.low is not None and line.high is not None:
                 gap += f" ({line.low:+.3f} to {line.high:+.3f})"
                 gap += " \\*" if line.settled else ""
-            beats = "" if line.beats is None else f"{line.beats:.2f}"
+            beats = "" if line.beats is None else odds(line.beats)
             needed = "" if line.seeds_needed is None else str(line.seeds_needed)
         lines.append(
             f"| {line.name} | {mean} | {gap} | {line.failures} of {len(line.scores)} | {beats} | "
@@ -164,8 +165,8 @@ def ablations_markdown(found: Ablations) -> str:
     lines += [
         "",
         f"{found.runs}, {found.budget:.3g} training FLOPs a run; {better} is better. "
-        "\\* the interval leaves out 0. Each interval stands alone. Beats: the probability that "
-        "one fresh seed beats one of the base. Settle: seeds each, at the spread seen so far.",
+        "\\* the interval leaves out 0. Each interval stands alone. Beats: with what probability "
+        "one fresh seed of it has the better score. Settle: seeds each, at the spread seen so far.",
     ]
     if found.left_out:
         lines += ["", "Left out:", ""]

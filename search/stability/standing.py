@@ -9,7 +9,7 @@ from search.config.plan import Plan
 from search.ledger.book import Book
 from search.stability.claims import claim, measured
 from search.stability.confirm_race import rules
-from search.stability.result import Result
+from search.stability.result import Improvement, Result
 from search.stats.intervals import Difference, difference
 
 
@@ -46,8 +46,6 @@ def lead(plan: Plan, result: Result, book: Book) -> Lead:
     granted = rules(plan, len(result.candidates), book.trials)
     strict = replace(granted, confidence=(1 + granted.confidence) / 2)
     left = strict.left(samples, plan.counted(_examples(plan, book)))
-    if left[0] != result.winner:
-        return Lead(others, others)
     return Lead(others, tuple(trial for trial in left if trial != result.winner))
 
 
@@ -79,6 +77,7 @@ def lead_words(plan: Plan, result: Result, book: Book) -> str:
     if found.ahead:
         n = len(found.others)
         others = "the other finalist" if n == 1 else f"the {n} other finalists"
+        others += " that may win" if n + 1 < len(result.candidates) else ""
         return claim("finalists_ahead", others=others, sure=f"{result.confidence:.0%}")
     names = [f"trial {trial}" for trial in found.level[:3]]
     if len(found.level) > 3:
@@ -103,16 +102,15 @@ def defaults_words(plan: Plan, result: Result, book: Book) -> str:
     return claim("defaults_behind", low=measured(-high), high=measured(-low), sure=sure)
 
 
-def beats_words(result: Result) -> str:
+def beats_words(found: Improvement | None, confidence: float) -> str:
     """How probable it is that a seed of the winner beats one of the defaults; empty if unknown."""
-    found = result.improvement
     if found is None:
         return ""
     return claim(
         "beats_defaults",
         low=f"{found.low:.2f}",
         high=f"{found.high:.2f}",
-        sure=f"{result.confidence:.0%}",
+        sure=f"{confidence:.0%}",
         share=f"{found.probability:.0%}",
     )
 

@@ -1,10 +1,10 @@
 """Confirm a run's candidates by racing them over fresh seeds, with more of either if you like.
 
 Every candidate gets `--seeds` fresh seeds. Then further ones go to those that may still be the
-best, until one is ahead by more than seeds explain or `--budget` trials are spent. The best
-explored configs race, or those that `--trials` names; the reference recipe is always the base that
-the winner is held against. What ran before counts and is not run again; `result.json`, `best.yaml`
-and `winner/` are renewed.
+best, until the others are behind by the rule of the race or `--budget` trials are spent. The best
+explored configs race, or those that `--trials` names; your defaults, the file's default values, are
+always the base that the winner is held against. What ran before counts and is not run again;
+`result.json`, `best.yaml` and `winner/` are renewed.
 
   trm stability runs/mine --top 8 --seeds 3 --budget 40
   trm stability runs/mine --trials 3,17,20
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--promise-seeds", type=positive, metavar="S",
-        help="further seeds of the winner and the reference recipe (default: as before)",
+        help="further seeds of the winner and your defaults (default: as before)",
     )  # fmt: skip
     add_ray_arguments(parser)
     parser.add_argument(

@@ -1,6 +1,6 @@
 """Read the guide: its pages, or one of them.
 
-The pages on keys, columns and commands are made from the code when they are shown.
+The pages on keys, columns, commands and claims are made from the code when they are shown.
 
   trm guide                                     # what there is
   trm guide first-sweep
@@ -59,7 +59,7 @@ def page(topic: str) -> str:
         raise UserError("trm guide", topic, f"is no page: {nearest(topic, list(TOPICS))}")
     if topic in WRITTEN:
         return written(topic)
-    from search.guide.reference import columns_page, commands_page, keys_page
+    from search.guide.reference import claims_page, columns_page, commands_page, keys_page
 
     if topic == "commands":
         from search.commands import GROUPS, forms_of, parser_of
@@ -73,7 +73,8 @@ def page(topic: str) -> str:
                 for group, commands in parsers.items()
             }
         )
-    return keys_page() if topic == "keys" else columns_page()
+    made = {"keys": keys_page, "columns": columns_page, "claims": claims_page}
+    return made[topic]()
 
 
 def _show(text: str) -> None:

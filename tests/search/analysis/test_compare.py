@@ -15,6 +15,7 @@ from search.analysis.compare_text import comparison_text
 from search.cli import main
 from search.config.plan import write_plan
 from search.ledger.ledger import Ledger
+from search.stability.claims import odds
 from search.stability.result import Finalist, Promise, Result
 from search.stats.intervals import difference
 from tests.support.planned import planned
@@ -71,9 +72,9 @@ def test_the_winner_and_how_sure(make: Make, capsys: pytest.CaptureFixture[str])
     pair = found.pairs["B"]
     interval = f"{-pair.high:.3f} to {-pair.low:.3f}"
     said = f"0.820 against 0.630, 0.190 better (80% interval {interval})\n"
-    assert text.startswith(f"B is ahead of A: exact_accuracy {said}")
+    assert text.startswith(f"B is ahead of A (80%): exact_accuracy {said}")
     assert f"use it: trm export {b} --out best.yaml" in text
-    assert f"fresh seed of B beats one of A with probability {1 - (pair.wins or 0):.2f}" in text
+    assert f"fresh seed of B beats one of A with probability {odds(1 - (pair.wins or 0))}" in text
     assert re.search(r"model.L_cycles\n    A  2\n    B  1\n", text)
     assert re.search(r"trials +2 completed, 1 crashed +2 completed, 1 crashed\n", text)
     assert re.search(r"promise seeds +0.600 0.620 0.670 +0.800 0.820 0.840\n", text)

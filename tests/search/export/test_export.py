@@ -10,7 +10,7 @@ from search.space.space import Space
 from tests.support.folders import RUNS_V1
 from tests.support.planned import checked
 from trm.config import experiment_from
-from trm.files.yaml12 import parse_value
+from trm.files.yaml12 import parse_value, parse_yaml
 from trm.reference import arch_config, inexpressible, model_config, overrides, reference_file
 from trm.tasks.arrows import ArrowsConfig
 
@@ -81,3 +81,30 @@ def test_another_trial_does_not_train_into_the_winners_folder() -> None:
     assert "\nname: v1-best\n" in winner
     assert "# trial 0 of sweep" in other
     assert "\nname: v1-trial-0\n" in other
+
+
+def test_a_card_has_what_the_hub_and_a_reader_ask_for() -> None:
+    text = export(RUNS_V1 / "finished", "card")
+    head, _, body = text.removeprefix("---\n").partition("---\n")
+    data = parse_yaml(head, "head")
+    assert data["license"] == "unknown"
+    (model,) = data["model-index"]
+    splits = {one["dataset"]["split"]: one["metrics"][0] for one in model["results"]}
+    assert splits["validation"]["type"] == "cell_accuracy"
+    assert splits["test"]["type"] == "exact_accuracy"
+    wanted = (
+        "Intended use", "Task and data", "Parameters", "Depth", "Halting", "Limitations",
+        "Cost of one training", "Licence", "How good", "Against your defaults",
+    )  # fmt: skip
+    assert all(f"\n## {title}\n" in body for title in wanted)
+    assert body.lstrip().partition("\n\n")[2].startswith("> **Use it with care: trial 3**")
+
+
+def test_the_hub_reads_the_card() -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    card = hub.ModelCard(export(RUNS_V1 / "finished", "card"))
+    assert [one.metric_type for one in card.data.eval_results] == [
+        "cell_accuracy",
+        "exact_accuracy",
+    ]
+    assert card.data.library_name == "trm-search"

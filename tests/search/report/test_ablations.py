@@ -15,6 +15,7 @@ from search.report.section import Picture
 from search.report.theme import WINNER
 from search.report.write import sections
 from search.stability.ablation_arms import arms
+from search.stability.claims import odds
 from search.stats.intervals import difference
 from tests.support.further import ABLATIONS, ablated
 
@@ -59,7 +60,7 @@ def test_the_figure_is_welchs_difference(run: Path) -> None:
         assert trace.x[index] == pytest.approx(expected.mean)
         assert trace.x[index] + trace.error_x.array[index] == pytest.approx(expected.high)
         assert trace.x[index] - trace.error_x.arrayminus[index] == pytest.approx(expected.low)
-        assert trace.name == ("settled" if expected.settled else "not settled")
+        assert trace.name == f"its interval {'leaves out' if expected.settled else 'holds'} 0"
         assert (trace.marker.symbol == WINNER.symbol) is expected.settled
     order = drawn(run).panels[0].figure.layout.yaxis.categoryarray
     assert list(order) == ["wild", "softmax", "no_act", "one_step_gradient"]
@@ -67,9 +68,9 @@ def test_the_figure_is_welchs_difference(run: Path) -> None:
 
 def test_the_words_sort_what_is_settled(run: Path) -> None:
     assert drawn(run).says == (
-        "The base has a mean exact_accuracy of 0.820. Worse by more than seeds explain: wild and "
-        "softmax. Better by more than seeds explain: one_step_gradient. 1 ablation not settled. "
-        "3 runs have not ended."
+        "The base has a mean exact_accuracy of 0.820. Worse than the base (90% each): wild and "
+        "softmax. Better than the base (90% each): one_step_gradient. 1 ablation neither. "
+        "3 trials have not ended."
     )
 
 
@@ -87,7 +88,7 @@ def test_the_table_has_every_line(run: Path) -> None:
     assert rows["softmax"]["difference"] == (
         f"-0.120 ({expected.low:+.3f} to {expected.high:+.3f})"
     )
-    assert rows["softmax"]["beats the base"] == f"{expected.wins:.2f}"
+    assert rows["softmax"]["beats the base"] == odds(expected.wins or 0)
     assert rows["no_act"]["seeds to settle"] == (
         f"{difference([0.81, 0.85, 0.80], BASE, 0.9, examples=500).seeds or ''}"
     )
@@ -101,8 +102,8 @@ def test_less_of_a_loss_is_better(tmp_path: Path) -> None:
     }  # fmt: skip
     ablated(tmp_path / "run", scores, search={"objective": {"column": "lm_loss", "floor": 9.0}})
     picture = drawn(tmp_path / "run")
-    assert "Worse by more than seeds explain: wild." in picture.says
-    assert "Better by more than seeds explain: softmax." in picture.says
+    assert "Worse than the base (90% each): wild." in picture.says
+    assert "Better than the base (90% each): softmax." in picture.says
     trace, index = marks(picture)["wild"]
     assert trace.x[index] == pytest.approx(4.0)
 
@@ -111,7 +112,7 @@ def test_one_seed_so_far_has_no_interval(tmp_path: Path) -> None:
     ablated(tmp_path / "run", {"base": [0.8], "wild": [0.2]})
     trace, index = marks(drawn(tmp_path / "run"))["wild"]
     assert (trace.error_x.array[index], trace.error_x.arrayminus[index]) == (0, 0)
-    assert trace.name == "not settled"
+    assert trace.name == "its interval holds 0"
 
 
 def test_what_the_built_in_set_leaves_out_is_named(tmp_path: Path) -> None:

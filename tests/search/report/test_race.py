@@ -9,10 +9,11 @@ import pytest
 
 from search.ledger.reader import read_trials
 from search.report.facts import Facts, read_facts
-from search.report.race import race, still_open
+from search.report.race import race
 from search.report.race_course import course
 from search.report.section import Picture
 from search.stability.result import read_result
+from search.stability.standing import lead
 from tests.support.raced import raced
 
 
@@ -57,7 +58,7 @@ def test_a_line_ends_where_its_finalist_was_out(run: Path, facts: Facts) -> None
         assert list(dots.x) == own
         end = lines[name].x[1]
         if name in gone:
-            assert row["out after"] == f"{end} runs"
+            assert row["out after"] == f"{end} trials"
             assert row["why"] == "behind"
             assert own[-1] <= end, "one worker gives no run to who is out"
         else:
@@ -65,7 +66,8 @@ def test_a_line_ends_where_its_finalist_was_out(run: Path, facts: Facts) -> None
     left = len(rows) - len(gone)
     was = "was" if left == 1 else "were"
     assert picture.says.startswith(
-        f"Of 6 finalists {left} {was} in to the end of {len(confirmed)} runs. After 12 runs trial "
+        f"Of 6 finalists {left} {was} in to the end of {len(confirmed)} trials. After 12 trials "
+        "trial "
     )
 
 
@@ -92,7 +94,7 @@ def test_a_broken_constraint_is_named(tmp_path: Path) -> None:
     assert facts.result.race.ending == "separated"
     assert "could still be" not in section.pictures[0].says, "who may not win is no rival"
     others = len(facts.result.candidates) - len(broken) - 1
-    assert f"separated from the {others} other finalists that may win" in section.pictures[0].says
+    assert f"ahead of the {others} other finalists that may win (90%)" in section.pictures[0].says
 
 
 def test_where_all_have_the_same_seeds_there_is_no_course(tmp_path: Path, finished: Path) -> None:
@@ -111,4 +113,4 @@ def test_the_winner_is_no_rival_of_its_own_where_another_leads_by_mean(facts: Fa
     ]
     result = replace(facts.result, candidates=some, winner=some[0].trial)
     assert some[1].mean > some[0].mean
-    assert still_open(facts, result) == [some[1].trial]
+    assert lead(facts.plan, result, facts.book).level == (some[1].trial,)
