@@ -37,6 +37,9 @@ AGAIN = 1_000_000
 Sweep = Callable[[Problem, int, int, float], Simulated]
 """Of (problem, seed, workers, compute in full runs)."""
 
+Reserve = Callable[[Problem, float], int]
+"""Of (problem, compute in full runs): the full runs that a sweep keeps back for its end."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -49,6 +52,7 @@ class Method:
         budgets: full runs that it is judged at.
         share: of the worlds that it is judged in, for methods that take long.
         alone: whether several workers make the same of it as one.
+        reserve: makes sweeps that keep nothing back `anytime` with one worker.
     """
 
     sweep: Sweep
@@ -56,6 +60,7 @@ class Method:
     budgets: tuple[int, ...] = BUDGETS
     share: float = 1.0
     alone: bool = False
+    reserve: Reserve | None = None
 
     def regrets(self, problem: Problem, seed: int, workers: int) -> list[float]:
         """Regret at each budget, the world's best true mean less that of the pick."""
@@ -68,13 +73,22 @@ class Method:
                     quality = point.quality
             return merit(problem.best) - merit(quality)
 
-        if self.anytime == "never" or (self.anytime == "alone" and workers > 1):
-            return [
-                regret(self.sweep(problem, seed, workers, budget), math.inf)
-                for budget in self.budgets
+        regrets = []
+        for together in self._together(problem, workers):
+            found = self.sweep(problem, seed, workers, together[-1])
+            regrets += [
+                regret(found, budget if len(together) > 1 else math.inf) for budget in together
             ]
-        found = self.sweep(problem, seed, workers, max(self.budgets))
-        return [regret(found, budget) for budget in self.budgets]
+        return regrets
+
+    def _together(self, problem: Problem, workers: int) -> list[tuple[int, ...]]:
+        """The budgets that one sweep serves, and the next one."""
+        if self.anytime == "always" or (self.anytime == "alone" and workers == 1):
+            return [self.budgets]
+        plain: tuple[int, ...] = ()
+        if self.reserve is not None and workers == 1:
+            plain = tuple(b for b in self.budgets if self.reserve(problem, b) == 0)
+        return ([plain] if plain else []) + [(b,) for b in self.budgets if b not in plain]
 
 
 def method(text: str) -> Method:
@@ -102,11 +116,18 @@ def method(text: str) -> Method:
     if not settings:
         return found
 
-    def changed(problem: Problem, seed: int, workers: int, compute: float) -> Simulated:
-        plan = with_settings(problem.plan, settings)
-        return found.sweep(replace(problem, plan=plan), seed, workers, compute)
+    def other_plan(problem: Problem) -> Problem:
+        return replace(problem, plan=with_settings(problem.plan, settings))
 
-    return replace(found, sweep=changed)
+    def changed(problem: Problem, seed: int, workers: int, compute: float) -> Simulated:
+        return found.sweep(other_plan(problem), seed, workers, compute)
+
+    keeps = found.reserve
+    if keeps is None:
+        return replace(found, sweep=changed)
+    return replace(
+        found, sweep=changed, reserve=lambda problem, compute: keeps(other_plan(problem), compute)
+    )
 
 
 def with_settings(plan: Plan, settings: list[str]) -> Plan:
@@ -118,12 +139,15 @@ def with_settings(plan: Plan, settings: list[str]) -> Plan:
     return replace(plan, tree=tree, sections=sweep_sections(tree))
 
 
+def _reserve(problem: Problem, compute: float) -> int:
+    return confirm_runs(problem.plan, problem.world().seeds, compute)
+
+
 def _ours(problem: Problem, seed: int, workers: int, compute: float) -> Simulated:
     """Search and confirm; the search alone where confirming would leave it next to nothing."""
-    world = problem.world()
-    needed = confirm_runs(problem.plan, world.seeds)
+    needed = _reserve(problem, compute)
     return simulate(
-        world,
+        problem.world(),
         reseeded(problem.plan, seed),
         workers=workers,
         compute=compute * problem.plan.budget * (1 + ROOM),
@@ -164,7 +188,7 @@ def _smac(problem: Problem, seed: int, workers: int, compute: float) -> Simulate
 
 
 METHODS: dict[str, Method] = {
-    "ours": Method(_ours, "never"),
+    "ours": Method(_ours, "never", budgets=(4, 8, 13, 26, MOST), reserve=_reserve),
     "random": Method(_random, "always", budgets=BUDGETS + FURTHER, alone=True),
     "stock": Method(_stock, "always"),
     "tpe": _study(optuna.samplers.TPESampler),

@@ -153,3 +153,14 @@ def test_a_sweep_of_all_budgets_is_judged_as_one_of_each(name: str, workers: int
         for index, budget in enumerate(chosen.budgets):
             alone = chosen.sweep(problem, seed, workers, budget)
             assert problem.best - alone.quality == pytest.approx(regrets[index]), budget
+
+
+def test_a_sweep_of_ours_that_keeps_nothing_back_is_judged_as_one_of_each() -> None:
+    problem = FAMILIES["trees"](0)
+    chosen = replace(METHODS["ours"], budgets=(4, 8, 13))
+    assert chosen.reserve is not None
+    assert [chosen.reserve(problem, budget) for budget in (13, 52)] == [0, 5]
+    regrets = chosen.regrets(problem, 1, 1)
+    for index, budget in enumerate(chosen.budgets):
+        alone = chosen.sweep(problem, 1, 1, budget)
+        assert problem.best - alone.quality == pytest.approx(regrets[index]), budget
