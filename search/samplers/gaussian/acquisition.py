@@ -89,7 +89,7 @@ def _best_of(
     points = encoding.points(rows)
     mean, deviation = process.posterior(points)
     values = log_expected_improvement(mean, deviation, best)
-    old = [np.round(point, 9).tobytes() in known for point in points]
+    old = [point.tobytes() in known for point in np.round(points, 9)]
     values = np.where(old, -math.inf, values)
     order = np.argsort(-values, kind="stable")[: 2 * _LEADERS]
     return rows[order], values[order]

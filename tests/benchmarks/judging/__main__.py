@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, default=Path("judging.jsonl"), help="JSON lines")
     parser.add_argument("--quick", action="store_true", help="a fifth of the worlds")
+    parser.add_argument(
+        "--tables", action="store_true", help="print what --out holds, and run nothing"
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw regret against compute")
     given = parser.parse_args(arguments)
     part = QUICK if given.quick else 1
@@ -40,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     workers = [int(count) for count in given.workers.split(",")]
     begun = time.monotonic()
-    for done, count in judge(worlds, given.methods, workers, given.jobs, given.out):
+    missing = {} if given.tables else worlds
+    for done, count in judge(missing, given.methods, workers, given.jobs, given.out):
         if sys.stderr.isatty() or done == count:
             print(f"\r{done} of {count} worlds, {time.monotonic() - begun:.0f} s",
                   end="", file=sys.stderr)  # fmt: skip
@@ -52,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     for table in tables(found, given.methods):
         print(table)
-    if "recorded" in worlds:
+    if "recorded" in missing:
         for line in lines(worlds["recorded"]):
             print(line)
     if given.plot:

@@ -121,7 +121,9 @@ class HpoLib:
 
     def run(self, params: Params, seed: int) -> RecordedRun:
         known, row = table(self.data), self._row(params)
-        training = np.random.default_rng([self.number, row]).permutation(TRAININGS)[seed % TRAININGS]
+        training = np.random.default_rng([self.number, row]).permutation(TRAININGS)[
+            seed % TRAININGS
+        ]
         report = {
             "mark": 1,
             "step": 100,

@@ -55,6 +55,9 @@ def test_what_was_run_before_is_not_run_again(
         ("random", 0), ("random", 1), ("tpe", 0), ("tpe", 1)
     ]  # fmt: skip
     assert "recorded, 1 worker: 2 worlds" in capsys.readouterr().out
+    main([*command, "--methods", "random", "tpe", "stock", "--tables"])
+    assert out.read_text() == after
+    assert "recorded, 1 worker: 2 worlds" in capsys.readouterr().out
 
 
 def test_a_plot_has_a_panel_for_each_family(tmp_path: Path) -> None:
