@@ -21,7 +21,7 @@ import numpy as np
 from scipy.stats import t as student
 
 LEVEL = 0.95
-STEPS = 600
+STEPS = 300
 """Ratios that are tested, in equal steps of their logarithm."""
 ROUNDING = 1e-12
 """Regrets that differ by no more are equal."""

@@ -15,7 +15,7 @@ SHOWN = (4, 8, 13, 26, 52)
 AGAINST = ("stock", "random")
 OWN = 26
 """Full runs of a method at whose regret random search is asked for its compute."""
-RELABELLED = 400
+RELABELLED = 100
 TRULY_WORSE = 0.005
 """How much worse than the default a pick must be to count as overtuned."""
 
