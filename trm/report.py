@@ -149,6 +149,14 @@ class Report:
             machine=True,
         ),
     ] = field(default=0.0, compare=False)
+    latency_ms: Annotated[
+        float,
+        cost(
+            "milliseconds in which one puzzle alone is answered, all supervision steps, on the "
+            "device of the run and without compilation: the median of some",
+            machine=True,
+        ),
+    ] = field(default=0.0, compare=False)
     memory: Annotated[
         float,
         cost(

@@ -27,6 +27,7 @@ GROUPS = {
         "solve": "solve one puzzle and show the answer forming",
         "tasks": "list, preview and write the data of tasks",
         "curriculum": "draw what a curriculum drives over a run, and the compute that it saves",
+        "bench": "time a trained model: latency, throughput, memory, energy, int8",
         "export": "write a run's best config, or trained weights for other programs",
     },
     "search": {

@@ -20,6 +20,7 @@ WRITTEN = (
     "depth-and-breadth",
     "report",
     "export",
+    "deployment",
     "clusters",
     "plugins",
     "python",

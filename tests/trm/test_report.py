@@ -21,7 +21,7 @@ def test_kinds_are_those_of_the_fields() -> None:
     assert COLUMNS["spectral_radius"].kind == "float"
     assert "spectral_radius" in PROBED
     assert "exact_accuracy" not in PROBED
-    assert set(MACHINE_COLUMNS) == {"seconds", "train_seconds", "latency", "memory"}
+    assert set(MACHINE_COLUMNS) == {"seconds", "train_seconds", "latency", "latency_ms", "memory"}
 
 
 def test_shares_lie_in_0_to_1_and_costs_from_0_on() -> None:

@@ -209,7 +209,8 @@ class TRM(nn.Module):
             puzzle = F.embedding(puzzle_identifiers, self.puzzle_emb, sparse=self.sparse_rows)
             room = self.prefix * self.config.hidden_size
             puzzle = F.pad(puzzle, (0, room - puzzle.shape[-1]))
-            x = torch.cat((puzzle.view(len(x), self.prefix, -1), x), dim=1)
+            # Not len(x): a number of rows that torch.export would take for the only one.
+            x = torch.cat((puzzle.view(x.shape[0], self.prefix, -1), x), dim=1)
         if self.embed_pos is not None:
             x = math.sqrt(0.5) * (x + self.embed_pos)
         return (self.embed_scale * x).to(self.dtype)
@@ -241,7 +242,7 @@ class TRM(nn.Module):
         H = self.config.H_cycles if H_cycles is None else H_cycles
         L = self.config.L_cycles if L_cycles is None else L_cycles
         if not self.config.carry_latent:
-            latent = self.fresh_latent(len(inputs), noise)
+            latent = self.fresh_latent(inputs.shape[0], noise)
         if self.fused is not None and self.fused.takes(self, latent, inputs):
             z_H, z_L, *said = self.fused(self, latent, inputs, puzzle_identifiers, H, L)
             return Latent(z_H, z_L), Output(*said)

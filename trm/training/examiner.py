@@ -16,6 +16,7 @@ from trm.ranks import ALONE, Ranks
 from trm.tasks.base import Split, Task
 from trm.thought.measure import Measures, measures
 from trm.training.flops import evaluation_flops, thought_flops
+from trm.training.latency import latency_alone
 from trm.training.probes import Probes, probe, probe_gap
 
 
@@ -107,6 +108,15 @@ class Examiner:
     def measuring_cost(self, reports: int) -> float:
         """Forward FLOPs of all measures of a run with so many reports."""
         return thought_flops(self.config, self.task, self.counts, reports)
+
+    def latency_ms(self) -> float:
+        """Milliseconds of one puzzle alone at full depth, as the first process finds it."""
+        return float(self.ranks.told(lambda: {"latency_ms": self._latency()})["latency_ms"])
+
+    def _latency(self) -> float:
+        with self._evaluated():
+            steps = self.config.model.halt_max_steps
+            return latency_alone(self.model, self._valid, steps, self.device)
 
     def wants_probe(self, steps: int, last: bool) -> bool:
         """Whether a report is to be probed.

@@ -38,8 +38,9 @@ def make_report(
         counters.probed_step = counters.step
         probes = examiner.probe()
     found = Measures() if counters.diverged else examiner.measures(last)
+    latency = examiner.latency_ms()
     counters.seconds += time.perf_counter() - begun
-    report = _row(counters, examiner, stage, progress, result, live, probes, found)
+    report = _row(counters, examiner, stage, progress, result, live, probes, found, latency)
     return judged(report, counters, examiner.config.diagnostics, last)
 
 
@@ -52,6 +53,7 @@ def _row(
     live: Evaluation,
     probes: Probes,
     measures: Measures,
+    latency_ms: float,
 ) -> Report:
     sums = counters.take_sums()
     halted = max(sums["halted"], 1.0)
@@ -81,6 +83,7 @@ def _row(
         lr_factor=stage.lr_factor,
         train_difficulty=sums["difficulty"] / sums["begun"] if sums["begun"] else 0.5,
         parameters=sum(p.numel() for p in examiner.model.parameters() if p.requires_grad),
+        latency_ms=latency_ms,
         memory=peak_memory(examiner.device),
         diverged=counters.diverged,
         evaluated=evaluated,

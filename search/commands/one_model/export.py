@@ -16,7 +16,14 @@ Weights (of a run: the winner's; else of a checkpoint or a training's folder): f
 `reference-weights` is the file that the reference's `pretrain.py` loads, with its arch YAML beside
 it.
 
+Formats `onnx` and `torch` are folders that run without this project: one supervision step, and the
+loop around it that stops each puzzle by its halting rule, for any number of puzzles at once, held
+against the checkpoint before the command ends. `onnx` needs `pip install 'trm-search[deploy]'`.
+
   trm export runs/mine --format reference-weights --out step_700
+  trm export runs/mine --format onnx --out deployed
+  trm export runs/mine --format onnx --int8 activations --out deployed-int8
+  trm export runs/sudoku4-train --format torch --out deployed-torch
 """
 
 from __future__ import annotations
@@ -31,7 +38,7 @@ from trm.errors import UserError
 from trm.files.paths import write_output
 
 CONFIGS = ("trm", "reference", "json", "card")
-WEIGHTS = ("reference-weights",)
+WEIGHTS = ("reference-weights", "onnx", "torch")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", choices=[*CONFIGS, *WEIGHTS], default="trm",
         help="trm: for `trm train`; reference: for the reference repository; json: config and "
         "figures; card: a model card in Markdown; reference-weights: the checkpoint that the "
-        "reference repository loads (default: trm)",
+        "reference repository loads; onnx, torch: graphs that run by themselves (default: trm)",
     )  # fmt: skip
     parser.add_argument(
         "--trial", type=int, metavar="ID", help="an explore trial instead of the winner"
@@ -54,12 +61,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one file for every config of the Pareto front, in this folder",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=a_path, metavar="FILE", help="a file (default: print it; weights need one)"
+        "--out",
+        type=a_path,
+        metavar="FILE",
+        help="a file (default: print it; weights need one); of onnx and torch a folder",
     )
     parser.add_argument(
         "--prefix", default="_orig_mod.model.", metavar="TEXT",
         help="reference-weights: before every name (default: _orig_mod.model., as the reference "
         "has them where it compiles; without, model.)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--int8", choices=["weights", "activations"],
+        help="onnx: matrices in int8, or their products as well",
+    )  # fmt: skip
+    parser.add_argument(
+        "--halt", metavar="RULE",
+        help="onnx, torch: the halting rule of the loop, as of `trm eval` (default: its own)",
     )  # fmt: skip
 
 
@@ -99,9 +117,25 @@ def _weights(args: argparse.Namespace) -> int:
     with weights_of(args.run, args.trial) as weights:
         if weights.words:
             say(weights.words)
-        lines = write_reference_weights(weights.checkpoint, args.out, args.prefix)
+        if args.format == "reference-weights":
+            lines = write_reference_weights(weights.checkpoint, args.out, args.prefix)
+        else:
+            lines = _deployed(args, weights.checkpoint)
     print("\n".join(lines))
     return 0
+
+
+def _deployed(args: argparse.Namespace, checkpoint: Path) -> list[str]:
+    """Write graphs; returns what is to be said."""
+    from search.commands.one_model.thinking import halt_of
+    from search.export.deploy import deploy
+    from search.logs.console import task_progress
+    from trm.solver import load
+
+    with task_progress() as progress:
+        solver = load(checkpoint, "cpu", progress=progress)
+    rule = halt_of(args.halt, solver).rule
+    return deploy(solver, args.out, args.format, rule=rule, int8=args.int8).lines(args.out)
 
 
 def _write(path: Path, text: str, option: str) -> None:

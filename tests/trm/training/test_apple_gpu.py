@@ -28,7 +28,7 @@ SHORT = {
     "train.budget.steps": 6, "train.reports": 1, "train.ema": 0.9, "model.H_cycles": 1,
     "diagnostics.probe": "reports", "diagnostics.examples": 16,
 }  # fmt: skip
-APART = ("seconds", "train_seconds", "latency", "memory")
+APART = ("seconds", "train_seconds", "latency", "latency_ms", "memory")
 """Columns that differ from one run to the next."""
 
 

@@ -505,4 +505,5 @@ def test_reports_say_what_a_model_costs(make: Make) -> None:
     assert last.parameters == sum(state[name].numel() for name in named)
     assert any("emb" in name for name in named), "embeddings are counted"
     assert 0 < last.latency * trainer.evaluate().examples < last.seconds
+    assert 0 < last.latency_ms < 1e3 * last.seconds
     assert last.memory > 2**20
