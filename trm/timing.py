@@ -27,6 +27,7 @@ class Timed:
         p50: seconds of half of them at most.
         p99: seconds of 99 % of them at most; of fewer than 100 calls the longest.
         mean: seconds of one.
+        cpu: seconds of the process's CPU time of one, which other work of the machine leaves alone.
         memory: bytes at the peak, as `trm.training.memory.peak_memory` counts them.
         joules: of one call, the whole of the device; None where it does not tell.
     """
@@ -35,6 +36,7 @@ class Timed:
     p50: float
     p99: float
     mean: float
+    cpu: float
     memory: float
     joules: float | None
 
@@ -55,7 +57,7 @@ def timed(call: Callable[[int], object], seconds: float, device: torch.device) -
     _wait(device)
     taken: list[float] = []
     energy = joules(device)
-    begun = time.perf_counter()
+    begun, worked = time.perf_counter(), time.process_time()
     while len(taken) < LEAST_CALLS or (
         time.perf_counter() - begun < seconds and len(taken) < MOST_CALLS
     ):
@@ -63,6 +65,7 @@ def timed(call: Callable[[int], object], seconds: float, device: torch.device) -
         call(len(taken))
         _wait(device)
         taken.append(time.perf_counter() - start)
+    worked = time.process_time() - worked
     after = joules(device)
     known = energy is not None and after is not None and after >= energy
     return Timed(
@@ -70,6 +73,7 @@ def timed(call: Callable[[int], object], seconds: float, device: torch.device) -
         quantile(taken, 0.5),
         quantile(taken, 0.99),
         sum(taken) / len(taken),
+        worked / len(taken),
         peak_memory(device),
         (after - energy) / len(taken) if known else None,  # type: ignore[operator]
     )

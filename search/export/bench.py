@@ -37,6 +37,7 @@ class Row:
         threshold: halting probability past which a puzzle stops; 1 stops none.
         p50_ms: milliseconds of a call, half of them at most.
         p99_ms: 99 % of them at most.
+        cpu_ms: CPU time of a call, the mean: on a busy machine it says more than the others.
         puzzles_per_s: of calls one after another.
         mean_steps: supervision steps that a puzzle took.
         memory_mb: peak of the process (of a CUDA device what torch handed out), in 1e6 bytes.
@@ -49,6 +50,7 @@ class Row:
     threshold: float
     p50_ms: float
     p99_ms: float
+    cpu_ms: float
     puzzles_per_s: float
     mean_steps: float
     memory_mb: float
@@ -244,6 +246,7 @@ def _timed(
         threshold,
         found.p50 * 1e3,
         found.p99 * 1e3,
+        found.cpu * 1e3,
         batch / found.mean,
         float(np.mean(taken)),
         found.memory / 1e6,

@@ -121,15 +121,15 @@ def _text(found: Bench, split: str) -> str:
     energy = any(row.joules is not None for row in found.rows)
     lines += [
         "",
-        f"{'engine':<22} {'batch':>5} {'p >':>5} {'p50 ms':>9} {'p99 ms':>9} {'puzzles/s':>10} "
-        f"{'steps':>6} {'MB':>7}" + (f" {'mJ':>8}" if energy else ""),
+        f"{'engine':<22} {'batch':>5} {'p >':>5} {'p50 ms':>9} {'p99 ms':>9} {'CPU ms':>8} "
+        f"{'puzzles/s':>10} {'steps':>6} {'MB':>7}" + (f" {'mJ':>8}" if energy else ""),
     ]
     for row in found.rows:
         spent = "" if row.joules is None else f" {row.joules * 1e3:>8.2f}"
         lines.append(
             f"{row.engine:<22} {row.batch:>5} {row.threshold:>5g} {row.p50_ms:>9.3f} "
-            f"{row.p99_ms:>9.3f} {row.puzzles_per_s:>10,.0f} {row.mean_steps:>6.2f} "
-            f"{row.memory_mb:>7.0f}{spent}"
+            f"{row.p99_ms:>9.3f} {row.cpu_ms:>8.3f} {row.puzzles_per_s:>10,.0f} "
+            f"{row.mean_steps:>6.2f} {row.memory_mb:>7.0f}{spent}"
         )
     if not energy:
         lines.append("energy: this device does not tell")
