@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from search.export.onnx_run import Thinker, Thoughts
-from trm.evaluation import watched
+from trm.evaluation import think as think_through
 from trm.files.weights_only import weights_bytes
 from trm.learning.halting import HaltingConfig
 from trm.solver import Solver
@@ -207,18 +208,17 @@ def _torch(solver: Solver) -> Think:
 def _thought(solver: Solver, split: Split, steps: int, threshold: float) -> Thoughts:
     inputs = torch.from_numpy(split.inputs).to(solver.device)
     kinds = torch.from_numpy(split.puzzle_identifiers).to(solver.device)
-    rule = None if threshold >= 1.0 else HaltingConfig(eval_threshold=threshold)
+    least = math.inf if threshold >= 1.0 else math.log(threshold / (1.0 - threshold))
     done = torch.zeros(len(split), dtype=torch.bool, device=solver.device)
     taken = torch.zeros(len(split), dtype=torch.int64, device=solver.device)
     answers, chance = torch.zeros_like(inputs, dtype=torch.int64), taken.float()
-    for step, (output, stops) in enumerate(watched(solver.model, inputs, kinds, steps, rule), 1):
+    for step, output in enumerate(think_through(solver.model, inputs, kinds, steps), 1):
         answers = torch.where(done[:, None], answers, output.logits.argmax(-1))
         chance = torch.where(done, chance, output.q_halt.float().sigmoid())
         taken = torch.where(done, taken, step)
-        if stops is not None:
-            done |= stops
-            if bool(done.all()):
-                break
+        done |= output.q_halt > least
+        if threshold < 1.0 and bool(done.all()):
+            break
     return Thoughts(*(tensor.cpu().numpy() for tensor in (answers, chance, taken)))
 
 

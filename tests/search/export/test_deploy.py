@@ -102,7 +102,7 @@ def agree(
 def test_a_loop_stops_each_row_at_its_threshold(
     folder: Path, solver: Solver, cells: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    agree(Thinker(folder / "think.onnx"), solver, HaltingConfig(eval_threshold=THRESHOLD), cells)
+    agree(Thinker(folder / "think.onnx"), solver, HaltingConfig(threshold=THRESHOLD), cells)
 
 
 @pytest.mark.slow
