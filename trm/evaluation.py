@@ -19,7 +19,7 @@ from trm.learning.memory import Onlooker
 from trm.network.float64 import in_float64
 from trm.network.model import TRM, Output
 from trm.ranks import ALONE, Ranks
-from trm.tasks.base import IGNORE, Split, Task
+from trm.tasks.base import IGNORE, Split, Task, Tokens
 
 _SAMPLE_SEED = 20_202
 
@@ -67,23 +67,35 @@ class Evaluation:
 
 
 @torch.no_grad()
-def think(model: TRM, inputs: Tensor, puzzle_identifiers: Tensor, steps: int) -> Iterator[Output]:
+def think(
+    model: TRM,
+    inputs: Tensor,
+    puzzle_identifiers: Tensor,
+    steps: int,
+    drafts: Tensor | None = None,
+) -> Iterator[Output]:
     """What the model says of each puzzle after each supervision step."""
-    for output, _ in watched(model, inputs, puzzle_identifiers, steps, None):
+    for output, _ in watched(model, inputs, puzzle_identifiers, steps, None, drafts):
         yield output
 
 
 @torch.no_grad()
 def watched(
-    model: TRM, inputs: Tensor, puzzle_identifiers: Tensor, steps: int, rule: HaltingRule | None
+    model: TRM,
+    inputs: Tensor,
+    puzzle_identifiers: Tensor,
+    steps: int,
+    rule: HaltingRule | None,
+    drafts: Tensor | None = None,
 ) -> Iterator[tuple[Output, Tensor | None]]:
     """The same, each with the puzzles that a rule would stop there, bool `[n]`.
 
     Args:
         rule: None asks nobody.
+        drafts: what the answers begin from, `[n, seq_len]`, see `TRM.drafted`; None: nothing.
     """
     onlooker = None if rule is None else Onlooker(rule, model.config)
-    latent = model.fresh_latent(len(inputs))
+    latent = model.fresh_latent(len(inputs), drafts=drafts)
     for _ in range(steps):
         before = latent
         latent, output = model(before, inputs, puzzle_identifiers)
@@ -99,13 +111,15 @@ def solve(
     device: torch.device,
     loss: LossConfig | None = None,
     halting: HaltingRule | None = None,
+    drafts: Tokens | None = None,
 ) -> Thinking:
     """Run every puzzle of a split for `steps` supervision steps, in batches.
 
     Args:
         halting: is asked where the model would stop; None asks nobody.
+        drafts: what the answers begin from, `[n, seq_len]`, `IGNORE` where nothing is said.
     """
-    begun = time.perf_counter()
+    at = time.perf_counter()
     answers, halts, losses, stops = [], [], [], []
     # A threshold on the halting logit can be taken afterwards, at any value.
     rule = halting if halting and logit_threshold(halting) is None else None
@@ -117,7 +131,8 @@ def solve(
         identifiers = torch.from_numpy(split.puzzle_identifiers[rows]).to(device)
         batch_answers, batch_halts, batch_stops = [], [], []
         output = None
-        for output, stopped in watched(model, inputs, identifiers, steps, rule):
+        begun = None if drafts is None else torch.from_numpy(drafts[rows]).to(device)
+        for output, stopped in watched(model, inputs, identifiers, steps, rule, begun):
             batch_answers.append(output.logits.argmax(-1).to(torch.int32).cpu())
             batch_halts.append(output.q_halt.float().cpu())
             if stopped is not None:
@@ -134,7 +149,7 @@ def solve(
         torch.cat(answers, 1).numpy(),
         torch.cat(halts, 1).numpy(),
         torch.cat(losses).numpy(),
-        time.perf_counter() - begun,
+        time.perf_counter() - at,
         torch.cat(stops, 1).numpy() if stops else None,
     )
 

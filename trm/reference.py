@@ -200,6 +200,11 @@ def inexpressible(config: Experiment, precision: str | None = None) -> list[str]
             f"task.augment {str(augment).lower()}: the reference augments when its data are "
             "built, not while it trains"
         )
+    if config.train.draft.share:
+        found.append(
+            f"train.draft.share {config.train.draft.share}: the reference begins every answer from "
+            "nothing"
+        )
     if config.train.freeze.share:
         parts = ", ".join(config.train.freeze.parts)
         found.append(

@@ -17,6 +17,7 @@ from trm.files.run_folder import cache_folder, checkpoint_in
 from trm.learning.halting import HaltingRule, logit_threshold
 from trm.network.model import TRM
 from trm.tasks.base import IGNORE, Progress, Split, SplitName, Task, Tokens
+from trm.tasks.drafts import Drafts, drafts_of
 from trm.thought.config import DEFAULT_NOISE, NoiseConfig
 from trm.thought.picks import PICKS, evidence
 from trm.thought.rollouts import Rollouts, record
@@ -95,13 +96,19 @@ class Solver:
         return self.task.split(name)
 
     def think(
-        self, split: Split, steps: int | None = None, halting: HaltingRule | None = None
+        self,
+        split: Split,
+        steps: int | None = None,
+        halting: HaltingRule | None = None,
+        drafts: Tokens | None = None,
     ) -> Thinking:
         """What the model answers to each puzzle after each supervision step.
 
         Args:
             steps: supervision steps; None: those that the model was trained for.
             halting: what early stopping goes by; None is the config's rule.
+            drafts: what its answers begin from, `[n, seq_len]`, as `trm.tasks.drafts.drafts_of`
+                gives them; None: nothing.
         """
         return think_through(
             self.model,
@@ -111,6 +118,7 @@ class Solver:
             device=self.device,
             loss=self.head.config.loss,
             halting=halting or self.head.config.halting,
+            drafts=drafts,
         )
 
     def evaluate(
@@ -120,6 +128,7 @@ class Solver:
         steps: int | None = None,
         examples: int | None = None,
         halting: HaltingRule | None = None,
+        drafts: Drafts | None = None,
     ) -> Evaluation:
         """Metrics over a split: every puzzle runs all its steps, early stopping stands beside it.
 
@@ -128,12 +137,15 @@ class Solver:
             steps: supervision steps; None: those that the model was trained for.
             examples: at most so many.
             halting: what early stopping goes by; None is the config's rule.
+            drafts: what its answers begin from, by puzzle, as `trm.tasks.drafts.read_drafts` gives
+                them; None: nothing.
 
         Raises:
             UserError: the task gives other data than the model was trained on.
         """
         chosen = subset(self.split(split) if isinstance(split, str) else split, examples)
-        thinking = self.think(chosen, steps, halting)
+        begun = None if drafts is None else drafts_of(chosen.inputs, drafts)
+        thinking = self.think(chosen, steps, halting, begun)
         threshold = logit_threshold(halting or self.head.config.halting) or 0.5
         return score(thinking, self.task, chosen, threshold)
 
@@ -195,7 +207,11 @@ class Solver:
         )
 
     def solve(
-        self, puzzle: str | Tokens, steps: int | None = None, identifiers: Tokens | None = None
+        self,
+        puzzle: str | Tokens,
+        steps: int | None = None,
+        identifiers: Tokens | None = None,
+        draft: Tokens | None = None,
     ) -> list[Answer]:
         """The answer to one puzzle as it forms, after each supervision step; the last one counts.
 
@@ -203,17 +219,20 @@ class Solver:
             puzzle: as a person writes it, or its tokens `[seq_len]`.
             steps: supervision steps; None: those that the model was trained for.
             identifiers: its row of the puzzle embedding, `[1]`; None asks the task.
+            draft: what the answer begins from, `[seq_len]`; None: nothing.
 
         Raises:
             UserError: the text is not a puzzle of the task.
         """
         inputs = self.task.parse(puzzle) if isinstance(puzzle, str) else puzzle
         rows = self.task.identify(inputs[None]) if identifiers is None else identifiers
+        begun = None if draft is None else torch.from_numpy(draft[None]).to(self.device)
         forming = think(
             self.model,
             torch.from_numpy(inputs[None]).to(self.device),
             torch.from_numpy(rows).to(self.device),
             steps or self.head.config.model.halt_max_steps,
+            begun,
         )
         answers = []
         for step, output in enumerate(forming, start=1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from curricula.component import Component
 from curricula.limits import (
@@ -16,6 +16,7 @@ from curricula.limits import (
     MOST_SUPERVISION,
     MOST_THREADS,
 )
+from curricula.pacing import AnyCurve, Constant, Curve, require_within
 from trm.report import even_marks
 
 
@@ -57,6 +58,34 @@ class FreezeConfig(Component):
 
     parts: list[Part] = Field(default=["body"], min_length=1)
     share: float = Field(default=0.0, ge=0.0, le=1.0)
+
+
+class DraftConfig(Component):
+    """Drafts that training examples begin from: the label with some cells redrawn, to be undone.
+
+    With `loss.target_corruption` and `loss.corrupt_with: draft` they are undone over several
+    supervision steps, else at once. The redrawing of each cell with a chance, uniformly, is that of
+    discrete diffusion (D3PM, arXiv 2107.03006, section 3.1); an example's own chance is uniform
+    below `corruption`, so that drafts of every quality are seen.
+
+    Attributes:
+        share: of the examples that begin from a draft; the others begin from nothing, so that the
+            model needs none. 0 makes no drafts.
+        corruption: the largest chance that a cell is redrawn, from 0 to 1; a curve is a curriculum
+            over the run.
+        corrupt_with: what is put in a cell's place: one of the answer's own tokens at `random`,
+            which may be the right one, or what the `input` has there.
+    """
+
+    share: float = Field(default=0.0, ge=0.0, le=1.0)
+    corruption: AnyCurve = Constant(value=1.0)
+    corrupt_with: Literal["random", "input"] = "random"
+
+    @field_validator("corruption")
+    @classmethod
+    def _chance(cls, curve: Curve) -> Curve:
+        require_within(curve, 0.0, 1.0)
+        return curve
 
 
 class TrainConfig(Component):
@@ -106,6 +135,7 @@ class TrainConfig(Component):
         early_examples: of reports before the last; null takes what `eval_share` allows.
         eval_batch_size: examples of a batch of an evaluation.
         freeze: parts of the model that stand still at first; for `trm train --from`.
+        draft: answers that training examples begin from, for a model that refines those of others.
     """
 
     batch_size: int = Field(default=768, ge=1, le=MOST_ROWS)
@@ -126,6 +156,7 @@ class TrainConfig(Component):
     early_examples: int | None = Field(default=None, ge=1, le=MOST_EXAMPLES)
     eval_batch_size: int = Field(default=512, ge=1, le=MOST_ROWS)
     freeze: FreezeConfig = FreezeConfig()
+    draft: DraftConfig = DraftConfig()
 
     @property
     def averages(self) -> bool:

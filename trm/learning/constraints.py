@@ -79,7 +79,7 @@ def corrupted_targets(
         inputs: the same shape.
         steps: supervision steps that each row has had, this one included, `[batch]`.
         limit: the last step, T.
-        memory: holds each cell's chance and what its wrong token is drawn by.
+        memory: holds each cell's chance and what its wrong token is drawn by, or the draft.
     """
     if not config.target_corruption:
         return None
@@ -89,4 +89,6 @@ def corrupted_targets(
     other = inputs
     if config.corrupt_with == "random":
         other = (memory["tokens"] * vocab_size).to(labels.dtype)
+    elif config.corrupt_with == "draft":
+        other = torch.where(memory["draft"] < 0, labels, memory["draft"].to(labels.dtype))
     return torch.where(wrong & (labels != IGNORE), other.to(labels.dtype), labels)

@@ -24,6 +24,7 @@ from trm.learning.memory import forgotten
 from trm.network.model import TRM, Latent, ModelConfig, Output
 from trm.network.noise import Noise
 from trm.ranks import OwnRows
+from trm.tasks.base import IGNORE
 
 __all__ = [
     "HALTING_RULES",
@@ -132,6 +133,7 @@ def refill(
     labels: Tensor,
     puzzle_identifiers: Tensor,
     noise: Noise | None = None,
+    drafts: Tensor | None = None,
 ) -> Carry:
     """Put fresh examples into the halted rows, in order, and reset those rows.
 
@@ -140,6 +142,7 @@ def refill(
         labels: likewise.
         puzzle_identifiers: `[n]`.
         noise: what random initial states are drawn from, and what the memory draws.
+        drafts: what they begin from, `[n, seq_len]`, see `TRM.drafted`; None: nothing.
     """
     rows = carry.halted
 
@@ -148,14 +151,20 @@ def refill(
         merged[rows] = new.to(old.dtype)
         return merged
 
+    latent, memory = model.reset(carry.latent, rows, noise), forgotten(carry.memory, rows, noise)
+    if drafts is not None:
+        begun = placed(torch.full_like(carry.labels, IGNORE), drafts)
+        latent = model.drafted(latent, begun)
+        if "draft" in memory:
+            memory["draft"] = placed(memory["draft"], drafts)
     return Carry(
-        latent=model.reset(carry.latent, rows, noise),
+        latent=latent,
         steps=torch.where(rows, 0, carry.steps),
         halted=torch.zeros_like(rows),
         inputs=placed(carry.inputs, inputs),
         labels=placed(carry.labels, labels),
         puzzle_identifiers=placed(carry.puzzle_identifiers, puzzle_identifiers),
-        memory=forgotten(carry.memory, rows, noise),
+        memory=memory,
     )
 
 

@@ -99,8 +99,9 @@ class LossConfig(Component):
         target_corruption: share of the cells of an example whose target is wrong at its first
             supervision step, fewer with each, none at the last (deep improvement supervision,
             arXiv 2511.16886).
-        corrupt_with: what a wrong target is: the cell's `input`, or a token drawn at `random`, the
-            same one as long as the cell is wrong.
+        corrupt_with: what a wrong target is: the cell's `input`; a token drawn at `random`, the
+            same one as long as the cell is wrong; or what the `draft` has there, which is so undone
+            step by step (`train.draft`).
     """
 
     loss_type: Annotated[str, NameIn(TOKEN_LOSSES, "loss")] = "stablemax_cross_entropy"
@@ -113,7 +114,7 @@ class LossConfig(Component):
     residual_weight: float = Field(default=0.0, ge=0.0, le=1e6)
     consistency_weight: float = Field(default=0.0, ge=0.0, le=1e6)
     target_corruption: float = Field(default=0.0, ge=0.0, le=1.0)
-    corrupt_with: Literal["input", "random"] = "input"
+    corrupt_with: Literal["input", "random", "draft"] = "input"
 
     @model_validator(mode="after")
     def _has_probabilities(self) -> LossConfig:
@@ -125,6 +126,11 @@ class LossConfig(Component):
                     f"have: use {known}, or leave it 0"
                 )
         return self
+
+    @property
+    def undoes_drafts(self) -> bool:
+        """Whether targets are parts of a draft."""
+        return self.target_corruption > 0.0 and self.corrupt_with == "draft"
 
     @property
     def plain(self) -> bool:

@@ -18,13 +18,20 @@ from trm.learning.probabilities import probabilities
 from trm.network.model import Latent, ModelConfig, Output
 from trm.network.noise import Noise
 from trm.network.residual import residual
+from trm.tasks.base import IGNORE
 
 Memory = Mapping[str, Tensor]
 """By name, `[batch, ...]`: `recalled`, the last answers, newest first; `q`, the last halting logit;
-`probabilities`, the last ones; `chances` and `tokens`, what wrong targets are drawn by."""
+`probabilities`, the last ones; `chances` and `tokens`, what wrong targets are drawn by; `draft`,
+what the row began from."""
 
-_NOTHING = {"recalled": -1, "q": -math.inf, "probabilities": 0.0, "chances": 0.0, "tokens": 0.0}
+_NOTHING = {
+    "recalled": -1, "q": -math.inf, "probabilities": 0.0, "chances": 0.0, "tokens": 0.0,
+    "draft": IGNORE,
+}  # fmt: skip
 """What a row has that remembers nothing: no token, no logit."""
+_WHOLE = ("recalled", "draft")
+"""What is tokens."""
 _DRAWN = ("chances", "tokens")
 """What a row that begins draws."""
 
@@ -47,10 +54,12 @@ def blank_memory(
         shapes["probabilities"] = (batch, seq_len, vocab_size)
     if loss.target_corruption:
         shapes |= dict.fromkeys(_DRAWN, (batch, seq_len))
+    if loss.undoes_drafts:
+        shapes["draft"] = (batch, seq_len)
     return {
         name: torch.full(
             shape, _NOTHING[name], device=device,
-            dtype=torch.int32 if name == "recalled" else torch.float32,
+            dtype=torch.int32 if name in _WHOLE else torch.float32,
         )
         for name, shape in shapes.items()
     }  # fmt: skip

@@ -173,15 +173,35 @@ class TRM(nn.Module):
         table = self.puzzle_emb
         return table is not None and len(table) > SPARSE_FROM and table.device.type != "mps"
 
-    def fresh_latent(self, batch_size: int, noise: Noise | None = None) -> Latent:
+    def fresh_latent(
+        self, batch_size: int, noise: Noise | None = None, drafts: Tensor | None = None
+    ) -> Latent:
         """The state before the first supervision step, for `batch_size` rows.
 
         Args:
             noise: what random initial states are drawn from, each row's its own; None: all rows
                 have the one that was drawn with the weights.
+            drafts: see `drafted`; None: they begin from nothing.
         """
         shape = (batch_size, self.positions, self.config.hidden_size)
-        return Latent(*(self._started(z.to(self.dtype).expand(shape), noise) for z in self._inits))
+        fresh = Latent(*(self._started(z.to(self.dtype).expand(shape), noise) for z in self._inits))
+        return fresh if drafts is None else self.drafted(fresh, drafts)
+
+    def drafted(self, latent: Latent, drafts: Tensor) -> Latent:
+        """A state whose answer begins from a draft.
+
+        In the paper z_H is the embedded answer (arXiv 2510.04871, section 4.2): here each cell's
+        initial vector plus the draft's token, as large as an input's. It has no gradient.
+
+        Args:
+            latent: fresh.
+            drafts: tokens `[batch, seq_len]`; a cell of `IGNORE` is left as it is.
+        """
+        said = (drafts >= 0)[..., None]
+        with torch.no_grad():
+            tokens = F.embedding(drafts.clamp(min=0), self.embed_tokens)
+            added = torch.where(said, self.embed_scale * tokens, 0.0).to(latent.z_H.dtype)
+        return Latent(latent.z_H + F.pad(added, (0, 0, self.prefix, 0)), latent.z_L)
 
     def reset(self, latent: Latent, rows: Tensor, noise: Noise | None = None) -> Latent:
         """The state with the given rows (bool `[batch]`) fresh again; `noise` as above."""

@@ -210,6 +210,14 @@ class Task(ABC):
             raise UserError("puzzle", text, f"needs {self.seq_len} {kind}, row by row")
         return np.array([known.index(cell) for cell in cells], dtype=np.int32)
 
+    def parse_answer(self, text: str) -> Tokens:
+        """An answer to a puzzle, right or wrong, as a person writes it, as tokens `[seq_len]`.
+
+        Raises:
+            UserError: the text is no answer of this task.
+        """
+        return self.parse(text)
+
     def read(
         self,
         path: Path,

@@ -7,6 +7,7 @@ from weakref import ref
 import torch
 
 from trm.config import Experiment
+from trm.errors import UserError
 from trm.learning.soundness import (
     CPU,
     require_sound_halting,
@@ -34,11 +35,28 @@ def require_sound(config: Experiment, task: Task, device: torch.device = CPU) ->
     Raises:
         Fault: one line naming the component, what it gave and the remedy.
     """
+    require_drafts(config)
     global _last
     if _last is None or _last() is not task:
         require_sound_task(task, ("train", "valid"))
         _last = ref(task)
     require_sound_parts(config, CPU if has_float64(device) else device)
+
+
+def require_drafts(config: Experiment) -> None:
+    """Check that drafts reach the steps that are to undo them.
+
+    Raises:
+        UserError: one line naming the key, its value and the remedy.
+    """
+    share = config.train.draft.share
+    if share and not config.model.carry_latent:
+        raise UserError(
+            "train.draft.share", share,
+            "needs model.carry_latent true: else each supervision step begins anew, without it",
+        )  # fmt: skip
+    if config.loss.undoes_drafts and not share:
+        raise UserError("loss.corrupt_with", "draft", "needs drafts: set train.draft.share above 0")
 
 
 def require_sound_parts(config: Experiment, device: torch.device = CPU) -> None:

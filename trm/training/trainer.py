@@ -122,7 +122,9 @@ class Trainer:
         self._goals = compute_goals(self.budget, self.marks)
         self._flops: Callable[[Depth], float] = cache(lambda at: step_flops(config, task, at))
         self.waiting = Waiting(self)
-        self.ahead = Ahead(self) if self.device.type in AHEAD else None
+        # Which cells of a draft may be redrawn the task says, on the host.
+        looks = bool(config.train.draft.share)
+        self.ahead = Ahead(self) if self.device.type in AHEAD and not looks else None
         wanted = self.resolved.cuda_graphs if resolved else config.train.cuda_graphs
         graphs, why = begin_with(wanted, self.device, self.ahead.obstacle if self.ahead else "")
         self.note_graphs(graphs, why or self.resolved.cuda_graphs_reason)

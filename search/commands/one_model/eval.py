@@ -14,6 +14,12 @@ run all promise runs of the winner are evaluated, and what comes of it is kept f
   trm eval runs/sudoku4-train --depth 1,4,16 --breadth 1,8,64 --noise 0.2 --out thought.svg
   trm eval runs/sudoku9-train --data puzzles.txt --steps 32 --json
   trm eval runs/arc-train --split test --submission submission.json
+  trm eval runs/weak --split test --answers drafts.jsonl
+  trm eval runs/refiner --split test --drafts drafts.jsonl
+
+--drafts gives each answer a draft to begin from, of any other model or heuristic, and shows how
+good the drafts are and what the model does without them: JSON Lines, `{"input": PUZZLE, "draft":
+ANSWER}`, each as text or as a list of tokens. --answers writes such a file.
 """
 
 from __future__ import annotations
@@ -77,6 +83,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--submission", type=a_path, metavar="FILE",
         help="write two attempts at each question of the split, as ARC's submission.json",
     )  # fmt: skip
+    parser.add_argument(
+        "--drafts", type=a_path, metavar="FILE", help="what answers begin from, a line a puzzle"
+    )
+    parser.add_argument(
+        "--answers", type=a_path, metavar="FILE", help="write the answers as drafts for others"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -89,6 +101,10 @@ def run(args: argparse.Namespace) -> int:
     if args.halt is not None and args.halt_threshold is not None:
         raise UserError("--halt-threshold", args.halt_threshold, "does not go with --halt")
     if asks_for_thought(args):
+        for option in ("drafts", "answers"):
+            if getattr(args, option):
+                raise UserError(f"--{option}", str(getattr(args, option)),
+                                "does not go with --depth or --breadth")  # fmt: skip
         return run_thought(args)
 
     with weights_of(args.checkpoint, args.trial) as weights:
@@ -100,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
 def _evaluate(args: argparse.Namespace, checkpoint: Path) -> int:
     import numpy as np
 
+    from search.commands.one_model.refining import Refined, drafts_for, write_answers
     from search.logs.console import task_progress
     from trm.evaluation import exact_by_step, score, subset
     from trm.files.run_folder import cache_folder
@@ -118,7 +135,10 @@ def _evaluate(args: argparse.Namespace, checkpoint: Path) -> int:
     split = subset(split, args.examples)
     rule = _rule(args, solver)
     threshold = logit_threshold(rule) or 0.5
-    thinking = solver.think(split, args.steps, rule)
+    begun = drafts_for(args.drafts, task, split) if args.drafts else None
+    thinking = solver.think(split, args.steps, rule, begun)
+    if args.answers:
+        write_answers(args.answers, split, thinking.answers[-1])
     result = score(thinking, task, split, threshold)
     judged = exact_by_step(thinking, task, split)
     by_step = [float(share) for share in judged.mean(axis=1)]
@@ -129,6 +149,10 @@ def _evaluate(args: argparse.Namespace, checkpoint: Path) -> int:
     likely = _likely(thinking.q_halt[-1])
     least = coverage(thinking.q_halt[-1].astype(np.float64), exact).threshold
     answers_from = 1.0 / (1.0 + math.exp(-least))
+    refined = None
+    if begun is not None:
+        alone = solver.think(split, args.steps, rule)
+        refined = Refined.of(task, split, begun, thinking.answers[-1], alone.answers[-1])
     figures = {} if args.data else task.figures(args.split, thinking.answers[-1], likely)
     sent = _submit(args, solver, thinking, rule) if args.submission else ""
     if args.json:
@@ -140,6 +164,8 @@ def _evaluate(args: argparse.Namespace, checkpoint: Path) -> int:
             more["beyond"] = asdict(beyond.result) | {
                 "exact_accuracy_by_difficulty": beyond.by_difficulty
             }
+        if refined is not None:
+            more["drafts"] = asdict(refined)
         more["answers_from"] = answers_from if result.coverage_99 else None
         print(json.dumps(asdict(result) | {"exact_accuracy_by_step": by_step} | more))
     else:
@@ -147,6 +173,8 @@ def _evaluate(args: argparse.Namespace, checkpoint: Path) -> int:
         _print(result, by_step, str(args.data or args.split), how, answers_from)
         for name, figure in figures.items():
             print(f"  {name}  {figure:.4f}")
+        if refined is not None:
+            print("\n".join(refined.lines()))
         if sent:
             print(sent)
         if by_label is not None:

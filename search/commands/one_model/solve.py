@@ -12,6 +12,8 @@ Of a sweep's run the winner solves it: the best on `valid` of its promise trials
   trm solve runs/maze-train valid:3 --picture maze.svg
   trm solve runs/sudoku4-train valid:3 --depth 4 --breadth 16 --pick vote
 
+With --drafts the answer begins from a draft of the puzzle in a file, see `trm eval --help`.
+
 With --breadth several rollouts think about the puzzle, and --pick says whose answer counts; with
 --halt each ends where the rule stops it.
 """
@@ -48,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw the puzzle and the last answer; of an example of a split that is not solved its "
         "label too, with the cells marked that differ",
     )  # fmt: skip
+    parser.add_argument(
+        "--drafts", type=a_path, metavar="FILE",
+        help="begin from the draft that this file has of the puzzle",
+    )  # fmt: skip
     add_thinking(parser, several=False)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument(
@@ -73,10 +79,18 @@ def run(args: argparse.Namespace) -> int:
     if not args.json:
         print(task.show(inputs))
     given = (args.depth, args.breadth, args.noise, args.pick, args.halt)
+    if args.drafts and any(value is not None for value in given):
+        raise UserError("--drafts", str(args.drafts),
+                        "does not go with --depth, --breadth or --halt")  # fmt: skip
     if any(value is not None for value in given):
         final = _ponder(args, solver, inputs, identifiers)
     else:
-        forming = solver.solve(inputs, args.steps, identifiers)
+        draft = None
+        if args.drafts:
+            from search.commands.one_model.refining import draft_for
+
+            draft = draft_for(args.drafts, task, inputs)
+        forming = solver.solve(inputs, args.steps, identifiers, draft)
         _print_steps(forming, task, inputs, as_json=args.json)
         final = forming[-1]
     if args.picture:

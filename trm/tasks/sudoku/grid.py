@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm.errors import UserError
-from trm.tasks.sudoku.notation import ALPHABET, one_each, plain
+from trm.tasks.sudoku.notation import ALPHABET, one_each, plain, written
 from trm.tasks.sudoku.rules import Boards, Box
 from trm.tasks.sudoku.solver import solve
 
@@ -23,6 +23,18 @@ def parse(text: str, box: Box, where: str = "puzzle") -> Boards:
     Raises:
         UserError: wrong length or character, a digit twice in a unit, or no solution.
     """
+    board = parse_cells(text, box, where)
+    if not solve(board[None], box, limit=1).count[0]:
+        raise UserError(where, written(board), unsound(0))
+    return board
+
+
+def parse_cells(text: str, box: Box, where: str = "puzzle") -> Boards:
+    """The same of digits that may break the rules.
+
+    Raises:
+        UserError: wrong length or character.
+    """
     parts = text.replace("|", " ").split()
     cells = one_each(parts, box) if len(parts) == box.cells else ""
     cells = cells or text.translate(_DRAWING)
@@ -32,10 +44,7 @@ def parse(text: str, box: Box, where: str = "puzzle") -> Boards:
     fault = malformed(cells, box)
     if fault:
         raise UserError(where, cells if len(cells) <= box.cells + 10 else cells[:20], fault)
-    board = board_values([cells], box)
-    if not solve(board, box, limit=1).count[0]:
-        raise UserError(where, cells, unsound(0))
-    return np.asarray(board[0])
+    return np.asarray(board_values([cells], box)[0])
 
 
 def malformed(cells: str, box: Box) -> str:

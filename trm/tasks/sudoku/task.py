@@ -196,6 +196,9 @@ class SudokuTask(HeldTask):
     def parse(self, text: str) -> Tokens:
         return grid.parse(text, self.box).astype(np.int32) + 1
 
+    def parse_answer(self, text: str) -> Tokens:
+        return grid.parse_cells(text, self.box).astype(np.int32) + 1
+
     def read(
         self,
         path: Path,

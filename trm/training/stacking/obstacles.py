@@ -26,6 +26,8 @@ def obstacle(config: Experiment) -> str:
         return f"halting rule {config.halting.name!r} looks at more than a step's output"
     if not config.loss.alone:
         return "its loss looks at more than a step's output and labels"
+    if config.train.draft.share:
+        return "its examples begin from drafts, which each seed draws for itself"
     if config.train.ema_half_life is not None:
         return "the half-life of its average is a share of the run"
     if config.curriculum.stochastic_depth is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from curricula.stage import Stage
@@ -20,6 +22,8 @@ from trm.network.noise import Noise
 from trm.ranks import OwnRows
 from trm.training.counters import count_begun, count_halted, count_spikes
 from trm.training.curriculum import FeedbackWindow, disturbed, loss_weights
+from trm.training.data import Examples
+from trm.training.drafts import make_drafts
 from trm.training.freezing import hold
 from trm.training.probes import update_ratio, weights
 from trm.training.steps.at_once import learn_at_once, learns_at_once
@@ -156,7 +160,24 @@ class Waiting:
             torch.from_numpy(array[own]).to(trainer.device)
             for array in (fresh.inputs, fresh.labels, fresh.puzzle_identifiers)
         )
-        trainer.carry = refill(model, carry, inputs, labels, identifiers, noise)
+        trainer.carry = refill(
+            model, carry, inputs, labels, identifiers, noise, self._drafts(fresh, own)
+        )
+
+    def _drafts(self, fresh: Examples, own: slice) -> Tensor | None:
+        """What the fresh examples begin from; None: nothing."""
+        trainer = self.trainer
+        config = trainer.config.train.draft
+        if not config.share:
+            return None
+        generator = trainer.noise
+
+        def draw(shape: tuple[int, int]) -> NDArray[np.float32]:
+            return torch.rand(shape, generator=generator, device=generator.device).cpu().numpy()
+
+        corruption = config.corruption.at(trainer.progress)
+        drafts = make_drafts(fresh.inputs, fresh.labels, trainer.task, config, corruption, draw)
+        return torch.from_numpy(drafts[own]).to(trainer.device)
 
     def _continue_target(self, latent: Latent, steps: Tensor, stage: Stage) -> Tensor | None:
         trainer = self.trainer
