@@ -16,7 +16,7 @@ from curricula.limits import (
     MOST_SUPERVISION,
     MOST_THREADS,
 )
-from curricula.pacing import AnyCurve, Constant, Curve, require_within
+from curricula.pacing import AnyCurve, Curve, require_within
 from trm.report import even_marks
 
 
@@ -72,20 +72,25 @@ class DraftConfig(Component):
         share: of the examples that begin from a draft; the others begin from nothing, so that the
             model needs none. 0 makes no drafts.
         corruption: the largest chance that a cell is redrawn, from 0 to 1; a curve is a curriculum
-            over the run.
+            over the run, null is 1.
         corrupt_with: what is put in a cell's place: one of the answer's own tokens at `random`,
             which may be the right one, or what the `input` has there.
     """
 
     share: float = Field(default=0.0, ge=0.0, le=1.0)
-    corruption: AnyCurve = Constant(value=1.0)
+    corruption: AnyCurve | None = None
     corrupt_with: Literal["random", "input"] = "random"
 
     @field_validator("corruption")
     @classmethod
-    def _chance(cls, curve: Curve) -> Curve:
-        require_within(curve, 0.0, 1.0)
+    def _chance(cls, curve: Curve | None) -> Curve | None:
+        if curve is not None:
+            require_within(curve, 0.0, 1.0)
         return curve
+
+    def corruption_at(self, progress: float) -> float:
+        """The largest chance at a share of the compute budget."""
+        return 1.0 if self.corruption is None else self.corruption.at(progress)
 
 
 class TrainConfig(Component):

@@ -345,7 +345,7 @@ WITHOUT_EFFECT = (
     "train.eval_batch_size", "train.eval_share", "train.early_examples",
     "train.budget.minutes", "train.budget.flops", "train.budget.steps", "train.reports",
     "model.conv_kernel", "curriculum.name", "curriculum.feedback_every", "train.freeze.parts",
-    "loss.corrupt_with", "train.draft.corruption.", "train.draft.corrupt_with",
+    "loss.corrupt_with", "train.draft.corruption", "train.draft.corrupt_with",
 )  # fmt: skip
 """Keys that change nothing of a training, its data aside, or that `steps` stands for."""
 OTHERS = {

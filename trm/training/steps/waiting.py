@@ -175,7 +175,7 @@ class Waiting:
         def draw(shape: tuple[int, int]) -> NDArray[np.float32]:
             return torch.rand(shape, generator=generator, device=generator.device).cpu().numpy()
 
-        corruption = config.corruption.at(trainer.progress)
+        corruption = config.corruption_at(trainer.progress)
         drafts = make_drafts(fresh.inputs, fresh.labels, trainer.task, config, corruption, draw)
         return torch.from_numpy(drafts[own]).to(trainer.device)
 
