@@ -43,6 +43,7 @@ RAY_FILES = frozenset(
         "search/explore/test_population",
         "search/stability/test_ablations",
         "search/stability/test_sensitivity",
+        "search/sweep/test_demo",
         "search/sweep/test_failing_machines",
         "search/sweep/test_judged_sweep",
         "search/sweep/test_launch",
