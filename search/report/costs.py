@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from search.analysis.at_work import elapsed_of
+from search.analysis.use import cost_of
 from search.config.share import devices_of, share_had
 from search.ledger.lineage import PARENT, devices_had, spent
 from search.logs.console import duration
@@ -63,8 +65,8 @@ def costs(facts: Facts) -> Section | None:
     return Section(
         "costs",
         "Costs",
-        f"One full run is {facts.plan.budget:.2e} training FLOPs, whatever depth it draws. Seconds "
-        "are those of workers, evaluation included, all attempts together.",
+        f"One full training is {facts.plan.budget:.2e} training FLOPs, whatever depth it draws. "
+        "Seconds are those of workers, evaluation included, all attempts together.",
         [
             Picture(
                 "By stage and outcome",
@@ -95,12 +97,23 @@ def _bars(name: str, title: str, stages: list[str], amounts: dict[tuple[str, str
     return Panel(f"costs-{name}", figure, title)
 
 
+def _money(facts: Facts) -> str:
+    """Device hours, and what they cost where the file gives a price."""
+    found = cost_of(facts.plan, facts.book, None)
+    hours = f"{found.device_hours:.3g} {found.device}-hours"
+    if found.money is None:
+        return f"Those are {hours}; `cluster.price` in the file says what an hour costs."
+    return f"Those are {hours}, {found.money:.2f} at cluster.price."
+
+
 def _says(facts: Facts) -> str:
     compute, seconds = spent(facts.trials)
     full = facts.plan.budget
+    wall = elapsed_of(facts.folder)
+    clock = "" if wall is None else f" It was {duration(wall)} by the clock."
     text = (
         f"All of it took {compute:.2e} training FLOPs, that of {number(compute / full, 1)} full "
-        f"runs, and {duration(seconds)} of workers."
+        f"trainings, and {duration(seconds)} of workers.{clock} {_money(facts)}"
     )
     searched = [t for t in facts.trials.values() if t.explores]
     pruned = [t for t in searched if t.pruned]

@@ -22,6 +22,8 @@ SHOWN = {
 }
 """Columns that a schedule drives, and their names on the page."""
 _BY_CURRICULUM = [name for name in SHOWN if name != "learning_rate"]
+FEWEST_POINTS = 3
+"""Reports that make a trace."""
 _WHOLE = ("H_cycles", "L_cycles", "supervision_steps")
 
 
@@ -31,7 +33,9 @@ def curriculum(facts: Facts) -> Section | None:
     if best is None:
         return None
     runs = facts.replicates(best.id) if facts.result is not None else []
-    run = next((t for t in [*runs, best] if len(facts.whole(t.id, "progress")) > 1), None)
+    run = next(
+        (t for t in [*runs, best] if len(facts.whole(t.id, "progress")) >= FEWEST_POINTS), None
+    )
     if run is None:
         return None
     moved = [name for name in SHOWN if _moves(facts, run.id, name)]

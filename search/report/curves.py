@@ -25,6 +25,8 @@ from search.report.theme import (
 )
 from search.report.words import count, number, share
 
+FEWEST_POINTS = 3
+"""Reports that make a curve."""
 MOST_FAINT = 150
 """Curves of the search that are drawn: the best, and others evenly from the rest."""
 MOST_POINTS = 60
@@ -38,6 +40,7 @@ def curves(facts: Facts) -> Section | None:
         return None
     banded = groups(facts)
     marks = np.array(facts.plan.marks)
+    few = len(marks) < FEWEST_POINTS
     figure = chart(440, xaxis_title="share of compute", yaxis_title=column)
     figure.update_xaxes(tickformat=".0%", range=[0, 1.02])
     _faint(figure, facts, column)
@@ -59,8 +62,9 @@ def curves(facts: Facts) -> Section | None:
         [
             Picture(
                 f"{column} over a training",
-                _says(facts, banded, column, marks),
-                [Panel("curves", figure)],
+                _says(facts, banded, column, marks)
+                + (f" {count(len(marks), 'report')} a training make no curve." if few else ""),
+                [] if few else [Panel("curves", figure)],
                 Table(("trials", "compute", "mean", "worst", "best", "seeds"), table),
             )
         ],

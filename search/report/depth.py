@@ -17,6 +17,8 @@ from search.report.words import listed, number
 BEYOND = {2: "exact_accuracy_2x", 4: "exact_accuracy_4x", 8: "exact_accuracy_8x"}
 LOST = "depth_drop_x16"
 MOST_FAINT = 80
+FEWEST_POINTS = 3
+"""Reports that make a trace."""
 INSIDE = {
     "spectral_radius": ("spectral radius", 1.0),
     "late_residual": ("residual at the deepest step", None),
@@ -141,7 +143,7 @@ def _state(facts: Facts) -> Picture | None:
             for index, trial in enumerate(trials):
                 values = facts.curves.of(trial.id, column)
                 known = np.isfinite(values)
-                if not known.any():
+                if known.sum() < FEWEST_POINTS:
                     continue
                 lasts.append(float(values[known][-1]))
                 figure.add_scatter(
@@ -153,6 +155,8 @@ def _state(facts: Facts) -> Picture | None:
                 )  # fmt: skip
             if lasts and column == "spectral_radius" and not name.startswith("finalist"):
                 ends.append(f"{number(float(np.mean(lasts)), 2)} in {_who(name)}")
+        if not figure.data:
+            continue
         if turn is not None:
             figure.add_hline(y=turn, line={"color": INK, "width": 1, "dash": "dot"})
         figure.update_xaxes(tickformat=".0%", range=[0, 1.03])

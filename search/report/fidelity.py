@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from search.analysis.fidelity import Fidelity, measure, run_curves
+import plotly.graph_objects as go
+
+from search.analysis.fidelity import Fidelity, Rung, measure, run_curves
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import INK, OTHERS, WINNER, chart, marker
 from search.report.words import number, plain, share
 from search.stats.rank_correlation import Correlation, RankEstimate
 
+_ROW = 26
+"""Pixels of one column at one rung."""
 MOST_TRIALS = 600
 """Trials that are ranked at a rung, evenly from all; `trm fidelity` ranks more."""
 
@@ -20,35 +24,24 @@ def rungs(facts: Facts) -> Section | None:
     found = measure(facts.plan, run_curves(facts.plan, facts.book), most=MOST_TRIALS)
     if not found.rungs:
         return None
-    figure = chart(360, xaxis_title="share of a run", yaxis_title="rank correlation with the end")
     columns = list(dict.fromkeys(column for rung in found.rungs for column in rung.by))
-    rows = []
-    for index, column in enumerate(columns):
-        role = WINNER if column == found.metric else OTHERS[(index - 1) % len(OTHERS)]
-        known = [(rung.share, rung.by[column]) for rung in found.rungs if column in rung.by]
-        drawn = [(at, one.best_estimate) for at, one in known]
-        defined = [(at, estimate) for at, estimate in drawn if estimate is not None]
-        name = plain(column) + (" (ranks the trials)" if column == found.metric else "")
-        figure.add_scatter(
-            # A little apart, so that their bars do not hide each other.
-            x=[at + 0.008 * (index - (len(columns) - 1) / 2) for at, _ in defined],
-            y=[one.value for _, one in defined], mode="lines+markers", name=name,
-            marker=marker(role, 9), line={"color": role.color, "dash": role.dash, "width": 1.5},
-            error_y={
-                "type": "data", "symmetric": False, "thickness": 1.2, "width": 3,
-                "array": [one.high - one.value for _, one in defined],
-                "arrayminus": [one.value - one.low for _, one in defined],
-            },
-            hovertemplate="%{y:.2f} at %{x:.0%}<extra>" + plain(column) + "</extra>",
-        )  # fmt: skip
+    figure = chart(
+        120 + _ROW * sum(len(rung.by) for rung in found.rungs),
+        xaxis_title="rank correlation with the end",
+    )
+    order, rows = [], []
+    for rung in found.rungs:
+        order += [_label(rung, column) for column in columns if column in rung.by]
         rows += [
-            (column, share(at), _value(one.spearman), _value(one.kendall),
+            (column, share(rung.share), _value(one.spearman), _value(one.kendall),
              _value(one.best_estimate), f"{one.trials:,}", f"{one.stopped:,}", f"{one.known:,}")
-            for at, one in known
+            for column, one in rung.by.items()
         ]  # fmt: skip
-    figure.add_hline(y=0, line={"color": INK, "width": 1, "dash": "dot"})
-    figure.update_xaxes(tickformat=".0%", range=[0, 1])
-    figure.update_yaxes(range=[-1.05, 1.05])
+    for index, column in enumerate(columns):
+        _column(figure, found, column, index)
+    figure.add_vline(x=0, line={"color": INK, "width": 1, "dash": "dot"})
+    figure.update_xaxes(range=[-1.05, 1.05])
+    figure.update_yaxes(categoryorder="array", categoryarray=order[::-1], showgrid=False)
     return Section(
         "fidelity",
         "Early stopping",
@@ -66,6 +59,30 @@ def rungs(facts: Facts) -> Section | None:
                        "of"), rows),
             )
         ],
+    )  # fmt: skip
+
+
+def _label(rung: Rung, column: str) -> str:
+    return f"{share(rung.share)}  {plain(column)}"
+
+
+def _column(figure: go.Figure, found: Fidelity, column: str, index: int) -> None:
+    """A bar a rung, for one column."""
+    role = WINNER if column == found.metric else OTHERS[(index - 1) % len(OTHERS)]
+    known = [(rung, rung.by[column].best_estimate) for rung in found.rungs if column in rung.by]
+    defined = [(_label(rung, column), one) for rung, one in known if one is not None]
+    figure.add_scatter(
+        y=[label for label, _ in defined], x=[one.value for _, one in defined], mode="markers",
+        name=plain(column) + (" (ranks the trials)" if column == found.metric else ""),
+        marker=marker(role, 10),
+        error_x={
+            "type": "data", "symmetric": False, "thickness": 1.8, "width": 4, "color": role.color,
+            "array": [one.high - one.value for _, one in defined],
+            "arrayminus": [one.value - one.low for _, one in defined],
+        },
+        customdata=[[one.low, one.high] for _, one in defined],
+        hovertemplate="%{y}: %{x:.2f} (%{customdata[0]:.2f} to %{customdata[1]:.2f})"
+        "<extra></extra>",
     )  # fmt: skip
 
 

@@ -12,11 +12,11 @@ from search.ledger.trial import Trial
 from search.report.curves import groups
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
-from search.report.theme import FAINT, INK, Role, chart, marker
+from search.report.theme import FAINT, INK, WINNER, Role, chart, marker
 from search.report.words import number, share
 
 STEPS, EARLY, FULL = "mean_steps", "early_exact_accuracy", "exact_accuracy"
-MOST_POINTS = 800
+MOST_POINTS = 400
 _SEARCH = Role(FAINT, "circle", "solid")
 
 
@@ -62,6 +62,13 @@ def halting(facts: Facts) -> Section | None:
             marker=marker(role, 10, opacity=[0.0, 1.0]), customdata=["mean", "all steps"],
             hovertemplate="%{y:.3f} at %{x:.2f} steps<extra>%{customdata}</extra>",
         )  # fmt: skip
+        if role is WINNER:
+            figure.add_scatter(
+                x=[steps], y=[early], mode="markers", name="where the winner stops",
+                marker={"symbol": "star", "size": 17, "color": role.color,
+                        "line": {"width": 1.5, "color": INK}},
+                hovertemplate="mean %{y:.3f} at %{x:.2f} steps<extra></extra>",
+            )  # fmt: skip
         table.append((name, number(steps, 2), number(early), str(most), number(full),
                       number(full - early)))  # fmt: skip
     return Section(

@@ -10,11 +10,11 @@ from search.export.export import BEST_FILE, export
 from search.report.ablations import ablations_of
 from search.report.facts import Facts
 from search.report.questions import Question, questions
-from search.report.scrub import anonymous
+from search.report.scrub import beside
 from search.report.section import Code
 from search.report.words import count, drawn, listed, number, share
 from search.stability.claims import odds
-from search.stability.recursion import effective, still
+from search.stability.recursion import effective
 from search.stability.result import Result
 from search.stability.standing import against_defaults, is_default
 from search.stability.verdict import RunVerdict, verdict
@@ -89,7 +89,7 @@ def _recommended(facts: Facts) -> list[Code]:
     if facts.result is None or facts.result.winning.reservation:
         return []
     text = export(facts.folder, "trm", task=None)
-    return [Code(f"The recommended config, {BEST_FILE}", anonymous(text).rstrip())]
+    return [Code(f"The recommended config, {BEST_FILE}", beside(text).rstrip())]
 
 
 def _verdict(facts: Facts) -> str:
@@ -97,12 +97,10 @@ def _verdict(facts: Facts) -> str:
     if result is not None:
         promise = result.promise
         won = "ranks first, though it is not fit for use" if result.winning.reservation else "won"
-        text = (
+        return (
             f"Trial {result.winner} {won}: {count(len(promise.scores), 'seed')} that took no part "
             f"in the choice had {result.objective} {number(promise.mean)} on average."
         )
-        flat = still(facts.trials[result.winner].config)
-        return f"{text} {flat[0].upper()}{flat[1:]}." if flat else text
     if best is not None:
         return (
             f"No winner yet. Trial {best.id} leads the search with {facts.objective.column} "

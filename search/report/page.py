@@ -7,6 +7,7 @@ browser fetch nothing.
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,8 +15,8 @@ from html import escape
 from importlib import resources
 from typing import Any
 
+import numpy as np
 from plotly.io import to_json
-from plotly.offline import get_plotlyjs
 
 from search.report.headline import Headline
 from search.report.questions import Missing, Question
@@ -99,15 +100,32 @@ def page(
 
 
 def figure_json(figure: Any) -> str:
-    """A figure as JSON that may stand inside a script element."""
-    text: str = to_json(figure, validate=False)
-    return text
+    """A figure as JSON, in as many digits as a screen shows."""
+    return json.dumps(_compact(json.loads(to_json(figure, validate=False))), separators=(",", ":"))
+
+
+DIGITS = 5
+
+
+def _compact(node: Any) -> Any:
+    """Plain values with few digits, and arrays of doubles as such of singles."""
+    if isinstance(node, float):
+        short = float(f"{node:.{DIGITS}g}")
+        return int(short) if short.is_integer() and abs(short) < 10**DIGITS else short
+    if isinstance(node, list):
+        return [_compact(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("dtype") == "f8" and "bdata" in node:
+        single = np.frombuffer(b64decode(node["bdata"])).astype("<f4")
+        return {**node, "dtype": "f4", "bdata": b64encode(single.tobytes()).decode()}
+    return {key: _compact(child) for key, child in node.items()}
 
 
 @cache
 def _library() -> str:
-    text: str = get_plotlyjs()
-    return text.replace("</script", "<\\/script")
+    """plotly.js with the traces of two axes alone, a third of the whole: see its licence within."""
+    return _file("plotly-cartesian.min.js").replace("</script", "<\\/script")
 
 
 def _file(name: str) -> str:

@@ -18,7 +18,7 @@ from search.report.theme import BLUE, FAILED, FAINT, GROUND, INK, QUIET, SKY, ch
 from search.report.words import listed, number, plain, short
 from search.space.distributions import Choice, Distribution
 
-MOST_LINES = 240
+MOST_LINES = 150
 MOST_ROWS = 14
 BEST = 0.2
 FEWEST_SUMMED = 5

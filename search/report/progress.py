@@ -11,6 +11,10 @@ from search.report.theme import FAILED, FAINT, INK, WINNER, Role, chart, marker
 from search.report.words import count, drawn, number, share
 from search.stats.intervals import share_interval
 
+MOST_POINTS = 250
+"""Of a kind; the best, and others evenly from the rest."""
+MOST_TOLD = 100
+"""Configs whose drawn values a figure shows, the best; the others have their number."""
 PRUNED = Role(FAINT, "circle-open", "dot")
 KINDS = (
     ("completed", WINNER, "ran to the end"),
@@ -25,20 +29,31 @@ def progress(facts: Facts) -> Section | None:
     if not points:
         return None
     figure = chart(360, xaxis_title="trial", yaxis_title=facts.objective.column)
+    told = {p.trial for p in _by_score(facts, points)[:MOST_TOLD]}
     for kind, role, name in KINDS:
-        mine = thin([p for p in points if p.outcome == kind], facts.objective)
+        mine = thin([p for p in points if p.outcome == kind], facts.objective, MOST_POINTS)
         if not mine:
             continue
         figure.add_scatter(
             x=[p.trial for p in mine], y=[p.score for p in mine], mode="markers", name=name,
-            marker=marker(role, 8, opacity=0.85),
-            hovertemplate="trial %{x}: %{y:.4g}<extra>" + kind + "</extra>",
+            marker=marker(role, 8, opacity=0.85), customdata=[[p.trial] for p in mine],
+            hovertext=[
+                facts.hover(p.trial) if p.trial in told else f"trial {p.trial}" for p in mine
+            ],
+            hovertemplate="%{hovertext}<br>%{y:.4g}<extra>" + kind + "</extra>",
         )  # fmt: skip
     x, y = _best_so_far(facts, points)
     figure.add_scatter(
         x=x, y=y, mode="lines", name="best so far",
         line={"color": INK, "width": 2, "shape": "hv"}, hoverinfo="skip",
     )  # fmt: skip
+    best = facts.best
+    if mine := [p for p in points if best is not None and p.trial == best.id]:
+        figure.add_scatter(
+            x=[mine[0].trial], y=[mine[0].score], mode="markers",
+            name="winner" if facts.result else "best", hoverinfo="skip",
+            marker={"symbol": "circle-open", "size": 17, "color": INK, "line": {"width": 2.5}},
+        )  # fmt: skip
     rows = [
         (
             f"trial {p.trial}",

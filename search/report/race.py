@@ -39,7 +39,8 @@ def race(facts: Facts) -> Section | None:
         figure.add_scatter(
             x=candidate.scores, y=[name] * len(candidate.scores), mode="markers",
             marker=marker(role, 11, opacity=0.8), showlegend=False,
-            hovertemplate="%{x:.4g}<extra>one seed</extra>",
+            customdata=[[candidate.trial]] * len(candidate.scores),
+            hovertemplate=facts.hover(candidate.trial) + "<br>%{x:.4g}<extra>one seed</extra>",
         )  # fmt: skip
     if result.reference.scores:
         figure.add_scatter(
@@ -145,23 +146,4 @@ def _says(facts: Facts, result: Result) -> str:
         text += f" The race took {count(race.runs, 'trial')} {of}: {claim(f'race_{race.ending}')}."
     if best.best is not None and others:
         text += f" It is {claim('best_with', probability=odds(best.best))}."
-    return text + _optimism(facts, result)
-
-
-def _optimism(facts: Facts, result: Result) -> str:
-    known = result.optimism
-    if known is not None and known.low is not None and known.high is not None:
-        words = claim(
-            "luck",
-            mean=f"{known.mean:+.3f}",
-            low=f"{known.low:+.3f}",
-            high=f"{known.high:+.3f}",
-            sure=f"{result.confidence:.0%}",
-        )
-        return f" {words[0].upper()}{words[1:]}."
-    candidates = result.candidates
-    merit = facts.objective.merit
-    gap = sum(merit(c.explored) - merit(c.mean) for c in candidates) / len(candidates)
-    if gap <= 0:
-        return ""
-    return f" The search's own scores were too good by {number(gap)} on average."
+    return text

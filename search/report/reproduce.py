@@ -15,6 +15,7 @@ from search.ledger.book import holds_ablations
 from search.ledger.files import SWEEP_FILE
 from search.ledger.storage import Place, Remote
 from search.report.facts import Facts
+from search.report.scrub import beside
 from search.report.section import Code, Picture, Section, Table
 from search.report.words import count
 from trm.files.yaml12 import dump_yaml
@@ -22,7 +23,7 @@ from trm.files.yaml12 import dump_yaml
 
 def reproduce(facts: Facts) -> Section:
     """Always there: it holds the sweep's own file."""
-    where = shlex.quote(str(facts.folder))
+    where = shlex.quote(str(facts.folder) if isinstance(facts.folder, Remote) else facts.named)
     commands = [f"trm status {where}"]
     if facts.result is not None:
         commands += [
@@ -46,7 +47,7 @@ def reproduce(facts: Facts) -> Section:
         [Picture("Where the numbers come from", _says(found), [], Table(("what", "value"), found))],
         [
             Code("Commands", "\n".join(commands)),
-            Code(SWEEP_FILE, dump_yaml(_without_address(facts.plan.tree)).rstrip()),
+            Code(SWEEP_FILE, beside(dump_yaml(_without_address(facts.plan.tree))).rstrip()),
         ],
     )
 
@@ -57,7 +58,7 @@ def _train(folder: Place) -> list[str]:
     if isinstance(folder, Remote):
         fetch = f"trm export {shlex.quote(str(folder))} --out {BEST_FILE}"
         return [fetch, f"trm train {BEST_FILE}{note}"]
-    return [f"trm train {shlex.quote(str(folder / BEST_FILE))}{note}"]
+    return [f"trm train {shlex.quote(f'{folder.name}/{BEST_FILE}')}{note}"]
 
 
 def _without_address(tree: Mapping[str, Any]) -> dict[str, Any]:

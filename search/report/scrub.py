@@ -13,6 +13,7 @@ _V4_NAME = re.compile(r"(?<![\w-])ip-\d{1,3}(?:-\d{1,3}){3}(?:\.[a-z][\w-]*)*", 
 _V6 = re.compile(r"(?<![\w:.])[\da-fA-F:]*:[\da-fA-F:]*:[\da-fA-F:.]*[\da-fA-F](?:%\w+)?(?![\w:])")
 _HEX = re.compile(r"(?<![\da-zA-Z])(?=\d*[a-f])[\da-f]{24,}(?![\da-zA-Z])")
 """Ray's ids of actors, workers, nodes, placement groups and tasks have 32 to 56 digits."""
+_PATH = re.compile(r"(?m)(:[ ]|- )[\"']?(?:/|[A-Za-z]:\\\\)(?:[^\n\"'/]*/)*([^\n\"'/]+)[\"']?$")
 _UUID = re.compile(r"(?<![\w-])[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}(?![\w-])")
 
 
@@ -26,6 +27,15 @@ def anonymous(text: str) -> str:
     text = _V4.sub(_unless_invalid, text)
     text = _V4_NAME.sub(ADDRESS, text)
     return _HEX.sub(ID, _UUID.sub(ID, text))
+
+
+def beside(text: str) -> str:
+    """A config's text whose data files stand beside it: others have other folders.
+
+    >>> beside("task:\\n  file: /home/ann/data/train.csv\\n  name: pairs")
+    'task:\\n  file: train.csv\\n  name: pairs'
+    """
+    return _PATH.sub(r"\1\2", text)
 
 
 def reason_of(trial: Trial) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-MOST_ROWS = 200
+MOST_ROWS = 100
 """Rows of a table that the page shows; the rest is in the run folder's Parquet files."""
 
 

@@ -19,7 +19,7 @@ from search.space.distributions import Choice, Range
 
 MOST_SLICES = 16
 MOST_CONTOURS = 3
-MOST_IN_SLICE = 250
+MOST_IN_SLICE = 150
 FEWEST_FOR_CONTOURS = 12
 GRID = 32
 LEAST_WEIGHT = 0.35

@@ -23,6 +23,7 @@ from search.report.halting import halting
 from search.report.headline import headline
 from search.report.images import Format, write_images
 from search.report.importance import matters
+from search.report.luck import luck
 from search.report.page import IN_A_FILE, Around, page
 from search.report.parallel import parallel
 from search.report.pareto import trade
@@ -46,6 +47,7 @@ SECTIONS: Sequence[Maker] = (
     ablations,
     curves,
     race,
+    luck,
     progress,
     trade,
     population,
@@ -78,8 +80,8 @@ def write_report(
 ) -> Place:
     """Write the report of a run, finished or not, and say where it is.
 
-    The page is one file of about 5 MB, most of it the plotting library; its data stay below 4 MB
-    however many trials there are, for crowded figures show a part of them and say so.
+    The page is one file of at most 2 MB, most of it the plotting library; its data stay below
+    0.5 MB however many trials there are, for crowded figures show a part of them and say so.
 
     >>> from tempfile import mkdtemp
     >>> write_report(run, f"{mkdtemp()}/page.html").stat().st_size > 10_000

@@ -156,7 +156,7 @@ def test_resamples_that_are_constant_do_not_count() -> None:
     end = np.array([1.0] + [0.0] * 11)
     found = correlate(np.arange(12.0)[::-1], end, np.arange(12.0), np.arange(12))
     assert found.spearman is not None
-    assert 0 < found.spearman.low <= found.spearman.value < found.spearman.high
+    assert -0.2 < found.spearman.low <= found.spearman.value < found.spearman.high < 0.9
 
 
 def test_constant_scores_are_no_bad_ranking(
@@ -274,3 +274,16 @@ def test_what_is_varied_around_the_winner_is_no_seed_of_it() -> None:
     run("sensitivity", 0, 3001, 0.0)
     (found,) = run_curves(own, book)
     assert found.end == pytest.approx(0.7)
+
+
+def test_the_interval_of_a_few_that_agree_is_wide() -> None:
+    """All resamples agree too, so that a bootstrap alone would be sure of 1."""
+    ranks = np.arange(6.0)
+    found = correlate(ranks, ranks, ranks, np.arange(6))
+    assert found.spearman is not None
+    assert found.spearman.value == pytest.approx(1.0)
+    assert found.spearman.low < 0.8
+    many = np.arange(200.0)
+    sure = correlate(many, many, many, np.arange(200)).spearman
+    assert sure is not None
+    assert sure.low > 0.99
