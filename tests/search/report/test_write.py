@@ -110,7 +110,7 @@ def test_costs_by_hand(finished: Path, facts: Facts, parts: dict[str, Section]) 
     text = said(parts, "costs")
     assert f"Stopping {len(pruned)} trials early saved {share:.0%} of" in text
     total = sum(trial.compute for trial in trials)
-    assert f"took {total:.2e} training FLOPs, that of {total / BUDGET:.0f} full runs" in text
+    assert f"took {total:.2e} training FLOPs, that of {total / BUDGET:.0f} full trainings" in text
     failed = sum(trial.compute for trial in trials if trial.outcome == "diverged")
     assert f"Failures took {failed / total:.0%}" in text
 
