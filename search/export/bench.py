@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from search.export.onnx_run import Thinker, Thoughts
+from trm.deployment.timing import device_name, timed
 from trm.evaluation import think as think_through
 from trm.files.weights_only import weights_bytes
 from trm.learning.halting import HaltingConfig
 from trm.solver import Solver
 from trm.tasks.base import Split
-from trm.timing import device_name, timed
 
 ENGINES = ("torch", "onnx", "onnx-int8-weights", "onnx-int8-activations")
 DEEPER = 4
@@ -171,10 +171,10 @@ def _engines(
     if graphs := [name for name in names if name != "torch"]:
         from search.export.onnx_format import loop_model, require_deploy, step_model
         from search.export.onnx_int8 import int8_model
-        from trm.deployment import Step
+        from trm.deployment.graphs import SupervisionStep
 
         require_deploy()
-        step = step_model(Step(solver.model, HaltingConfig()), solver.task.seq_len)
+        step = step_model(SupervisionStep(solver.model, HaltingConfig()), solver.task.seq_len)
         for name in graphs:
             kind: Any = name.removeprefix("onnx-int8-")
             content = loop_model(step if name == "onnx" else int8_model(step, kind))

@@ -21,7 +21,7 @@ from search.export.onnx_int8 import Int8
 from trm.errors import UserError
 
 if TYPE_CHECKING:
-    from trm.deployment import Step
+    from trm.deployment.graphs import SupervisionStep
     from trm.learning.halting import HaltingRule
     from trm.solver import Solver
     from trm.tasks.base import Split
@@ -80,7 +80,7 @@ def deploy(
     Raises:
         UserError: there is such a folder, it cannot be written, or packages are missing.
     """
-    from trm.deployment import Step
+    from trm.deployment.graphs import SupervisionStep
 
     if out.exists():
         raise UserError("--out", str(out), "is there already: name a new folder")
@@ -94,7 +94,7 @@ def deploy(
         out.mkdir(parents=True)
     except OSError as error:
         raise UserError("--out", str(out), f"cannot be made: {error.strerror}") from error
-    step = Step(solver.model.cpu(), rule or solver.head.config.halting)
+    step = SupervisionStep(solver.model.cpu(), rule or solver.head.config.halting)
     try:
         write = _write_onnx if format == "onnx" else _write_torch
         answers = write(step, solver.task.seq_len, out, int8)
@@ -106,7 +106,7 @@ def deploy(
     return _checked(solver, out, answers)
 
 
-def _write_onnx(step: Step, seq_len: int, out: Path, int8: Int8 | None) -> Answers:
+def _write_onnx(step: SupervisionStep, seq_len: int, out: Path, int8: Int8 | None) -> Answers:
     import onnx
 
     from search.export.onnx_format import loop_model, step_model
@@ -126,10 +126,10 @@ def _write_onnx(step: Step, seq_len: int, out: Path, int8: Int8 | None) -> Answe
     return answers
 
 
-def _write_torch(step: Step, seq_len: int, out: Path, int8: Int8 | None) -> Answers:
+def _write_torch(step: SupervisionStep, seq_len: int, out: Path, int8: Int8 | None) -> Answers:
     import torch
 
-    from trm.deployment import exported_step, exported_think
+    from trm.deployment.graphs import exported_step, exported_think
 
     program = exported_step(step, seq_len)
     torch.export.save(program, out / "step.pt2")
@@ -150,7 +150,9 @@ def _write_torch(step: Step, seq_len: int, out: Path, int8: Int8 | None) -> Answ
     return answers
 
 
-def _described(solver: Solver, step: Step, format: Format, int8: Int8 | None) -> dict[str, Any]:
+def _described(
+    solver: Solver, step: SupervisionStep, format: Format, int8: Int8 | None
+) -> dict[str, Any]:
     """What a program has to know that uses the graphs."""
     head, task = solver.head, solver.task
     return {

@@ -24,7 +24,7 @@ from trm.config import Experiment, PromiseConfig, experiment_from
 from trm.errors import UserError
 from trm.files.run_folder import cache_folder
 from trm.files.yaml12 import dump_yaml
-from trm.reference import reference_file
+from trm.reference.configs import reference_file
 from trm.tasks import TASKS
 from trm.tasks.base import Task
 from trm.training.flops import step_flops

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from trm.deployment import Step, example, exported_step
+from trm.deployment.graphs import SupervisionStep, example, exported_step
 from trm.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def require_deploy() -> None:
             )
 
 
-def step_model(step: Step, seq_len: int) -> ModelProto:
-    """A supervision step, its names those of `Step.forward`; what is carried on ends in `_next`."""
+def step_model(step: SupervisionStep, seq_len: int) -> ModelProto:
+    """A step, its names those of `SupervisionStep.forward`; what is carried on ends in `_next`."""
     import torch
 
     given = example(step, seq_len)
@@ -100,7 +100,7 @@ def _name_rows(graph: GraphProto) -> None:
 
 
 def loop_model(step: ModelProto) -> ModelProto:
-    """The loop around a step: the arguments and results of `trm.deployment.Think`, by name.
+    """The loop around a step: the arguments and results of `trm.deployment.graphs.Think`, by name.
 
     Results are `answers`, `chance` and `taken`.
     What of the step depends on weights alone is computed once, before the loop.

@@ -10,8 +10,8 @@ from trm.checkpoint import read_head, read_state
 from trm.errors import UserError
 from trm.files.paths import write_output
 from trm.files.run_folder import cache_folder, checkpoint_in
-from trm.reference import forward_dtype, inexpressible, reference_file
-from trm.reference_weights import CHECKPOINT_PREFIX, export_state_dict, unloadable, widened
+from trm.reference.configs import forward_dtype, inexpressible, reference_file
+from trm.reference.weights import CHECKPOINT_PREFIX, export_state_dict, unloadable, widened
 from trm.tasks import TASKS
 from trm.training.flops import step_flops
 

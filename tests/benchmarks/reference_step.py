@@ -24,7 +24,7 @@ from torch import Tensor
 
 from trm.config import Experiment
 from trm.network.model import TRM
-from trm.reference import arch_config
+from trm.reference.configs import arch_config
 from trm.tasks.base import Task
 from trm.training.data import ExampleStream
 

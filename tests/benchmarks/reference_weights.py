@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from search.cli import main as trm
 from tests.benchmarks.reference_step import NoReferenceError, reference_modules
 from trm.files.yaml12 import dump_yaml, read_yaml
-from trm.reference_weights import CHECKPOINT_PREFIX, WIDTH_MULTIPLE
+from trm.reference.weights import CHECKPOINT_PREFIX, WIDTH_MULTIPLE
 from trm.solver import Solver, load
 from trm.tasks.base import Split
 

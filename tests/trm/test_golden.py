@@ -25,8 +25,8 @@ from trm.learning.halting import HaltingConfig, begin, halt, refill
 from trm.learning.losses import LossConfig, act_loss
 from trm.network.fused.step import use_fused
 from trm.network.model import TRM, ModelConfig
-from trm.reference import model_config
-from trm.reference_weights import export_state_dict, import_state_dict
+from trm.reference.configs import model_config
+from trm.reference.weights import export_state_dict, import_state_dict
 
 FILES = sorted((Path(__file__).parents[1] / "data" / "reference").glob("*.npz"))
 EVAL_BOUND = PARAMETER_BOUND = GRADIENT_BOUND = 1e-4

@@ -14,7 +14,7 @@ import yaml
 from trm.config import Experiment, experiment_from
 from trm.errors import UserError
 from trm.network.model import TRM, ModelConfig
-from trm.reference import (
+from trm.reference.configs import (
     arch_config,
     epochs_of,
     forward_dtype,
@@ -23,7 +23,7 @@ from trm.reference import (
     overrides,
     reference_file,
 )
-from trm.reference_weights import CHECKPOINT_PREFIX, export_state_dict, import_state_dict
+from trm.reference.weights import CHECKPOINT_PREFIX, export_state_dict, import_state_dict
 from trm.tasks.base import Task
 
 ARCH: dict[str, Any] = {

@@ -14,7 +14,7 @@ from torch import Tensor
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.network.model import TRM, ModelConfig
-from trm.reference_weights import (
+from trm.reference.weights import (
     CHECKPOINT_PREFIX,
     export_state_dict,
     import_state_dict,

@@ -12,15 +12,15 @@ from trm.config import load_experiment
 from trm.errors import UserError
 from trm.files.run_folder import cache_folder
 from trm.files.yaml12 import read_yaml
-from trm.reference import inexpressible
-from trm.reference_import import (
-    Found,
+from trm.reference.checkpoints import (
+    FoundWeights,
     Recipe,
     found_weights,
     read_recipe,
     trained_steps,
     write_imported,
 )
+from trm.reference.configs import inexpressible
 from trm.tasks.base import Progress
 from trm.tasks.data.reference_folder import is_reference_folder
 
@@ -83,7 +83,9 @@ def import_reference(
     return [head, *(f"  {line}" for line in [*lines, *own])]
 
 
-def _task(named: str | None, recipe: Recipe, found: Found) -> tuple[dict[str, Any], list[str], str]:
+def _task(
+    named: str | None, recipe: Recipe, found: FoundWeights
+) -> tuple[dict[str, Any], list[str], str]:
     """The task's section, the plug-ins that it needs, and a line where nobody named it."""
     if named is not None and is_reference_folder(Path(named)):
         return {"name": "data", "file": str(Path(named).absolute())}, [], ""

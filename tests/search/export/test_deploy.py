@@ -16,7 +16,7 @@ from search.export.deploy import deploy
 from search.export.onnx_format import loop_model, step_model
 from search.export.onnx_int8 import int8_model
 from search.export.onnx_run import Thinker
-from trm.deployment import Step
+from trm.deployment.graphs import SupervisionStep
 from trm.evaluation import watched
 from trm.learning.halting_rules import (
     CycleHalting,
@@ -110,7 +110,7 @@ def test_a_loop_stops_each_row_at_its_threshold(
 def test_a_loop_stops_each_row_where_its_rule_does(
     rule: HaltingRule, solver: Solver, cells: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    graph = loop_model(step_model(Step(solver.model, rule), 9))
+    graph = loop_model(step_model(SupervisionStep(solver.model, rule), 9))
     agree(Thinker(graph.SerializeToString()), solver, rule, cells)
 
 
@@ -158,7 +158,7 @@ def test_the_graphs_of_torch_answer_alike(
     assert "on 40 puzzles of valid: 100.0000% of the cells" in capsys.readouterr().out
     assert {path.name for path in out.iterdir()} == {"model.json", "step.pt2", "think.pt2"}
     step = torch.export.load(out / "step.pt2").module()
-    blank = Step(solver.model).blank(torch.zeros(5, 9, dtype=torch.int64))
+    blank = SupervisionStep(solver.model).blank(torch.zeros(5, 9, dtype=torch.int64))
     tokens = torch.from_numpy(solver.split("valid").inputs[:5]).long()
     kinds, one = torch.zeros(5, dtype=torch.int64), torch.ones((), dtype=torch.int64)
     answers = step(tokens, kinds, one, torch.tensor(0.5), *blank)[0]

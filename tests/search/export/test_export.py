@@ -11,7 +11,13 @@ from tests.support.folders import RUNS_V1
 from tests.support.planned import checked
 from trm.config import experiment_from
 from trm.files.yaml12 import parse_value, parse_yaml
-from trm.reference import arch_config, inexpressible, model_config, overrides, reference_file
+from trm.reference.configs import (
+    arch_config,
+    inexpressible,
+    model_config,
+    overrides,
+    reference_file,
+)
 from trm.tasks.arrows import ArrowsConfig
 
 

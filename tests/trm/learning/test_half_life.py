@@ -12,7 +12,7 @@ from tests.conftest import Tiny
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.learning.ema import decay_of
-from trm.reference import overrides
+from trm.reference.configs import overrides
 from trm.tasks.base import Task
 from trm.testing.fitting import check_trains
 from trm.training.stacking.obstacles import obstacle

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from search.cli import main
+from trm.deployment.timing import joules, timed
 from trm.run import train
 from trm.solver import load
-from trm.timing import joules, timed
 
 CONFIG: dict[str, Any] = {
     "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 64,

@@ -12,7 +12,7 @@ import pytest
 
 from trm.config import experiment_from
 from trm.errors import UserError
-from trm.reference import overrides, reference_file
+from trm.reference.configs import overrides, reference_file
 from trm.tasks import TASKS
 from trm.tasks.base import IGNORE
 from trm.tasks.data import DataConfig, DataTask

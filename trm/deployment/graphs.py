@@ -1,6 +1,6 @@
 """A trained model as graphs that need nothing of this project: a supervision step, and the loop.
 
-Both compute in float32 with torch's own operations. `Step` is one supervision step with what its
+Both compute in float32 with torch's own operations. `SupervisionStep` is one step with what its
 caller has to carry; `Think` runs it until every row has stopped. A row that stops keeps its answer
 while the others go on.
 """
@@ -24,7 +24,7 @@ _PLAIN = LossConfig()
 """A loss that remembers nothing."""
 
 
-class Step(nn.Module):
+class SupervisionStep(nn.Module):
     """One supervision step: what is carried in, what is said and what is carried on.
 
     Args:
@@ -104,7 +104,7 @@ class Think(nn.Module):
         graph: the same as it was exported, whose operations alone make up the loop.
     """
 
-    def __init__(self, step: Step, graph: nn.Module) -> None:
+    def __init__(self, step: SupervisionStep, graph: nn.Module) -> None:
         super().__init__()
         self.repeated = graph
         self._blank = step.blank
@@ -117,7 +117,7 @@ class Think(nn.Module):
             inputs: tokens, int64 `[batch, seq_len]`.
             puzzle_identifiers: int64 `[batch]`.
             steps: at most, int64 without an axis.
-            threshold: as of `Step`.
+            threshold: as of `SupervisionStep`.
         """
         batch = inputs.shape[0]
         begun = (
@@ -150,8 +150,8 @@ class Think(nn.Module):
         return found[2], found[3], found[4]
 
 
-def example(step: Step, seq_len: int, batch: int = 2) -> dict[str, Tensor]:
-    """Arguments of `Step` by name, in its order, of the shapes and types that it takes."""
+def example(step: SupervisionStep, seq_len: int, batch: int = 2) -> dict[str, Tensor]:
+    """Arguments of a step by name, in its order, of the shapes and types that it takes."""
     inputs = torch.zeros(batch, seq_len, dtype=torch.int64)
     return {
         "inputs": inputs,
@@ -162,7 +162,7 @@ def example(step: Step, seq_len: int, batch: int = 2) -> dict[str, Tensor]:
     }
 
 
-def exported_step(step: Step, seq_len: int) -> torch.export.ExportedProgram:
+def exported_step(step: SupervisionStep, seq_len: int) -> torch.export.ExportedProgram:
     """A step as a graph for any number of rows."""
     rows = torch.export.Dim("batch", min=1)
     given = example(step, seq_len)
@@ -178,7 +178,7 @@ def exported_step(step: Step, seq_len: int) -> torch.export.ExportedProgram:
 
 
 def exported_think(
-    step: Step, program: torch.export.ExportedProgram, seq_len: int
+    step: SupervisionStep, program: torch.export.ExportedProgram, seq_len: int
 ) -> torch.export.ExportedProgram:
     """The whole loop as a graph for any number of rows.
 

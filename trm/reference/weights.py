@@ -108,7 +108,7 @@ def export_state_dict(
     """Our state dict in the reference's names; `CHECKPOINT_PREFIX` makes them a checkpoint's.
 
     Args:
-        forward_dtype: of the reference's arch config, see `trm.reference.forward_dtype`. Its loader
+        forward_dtype: of the reference's arch config (`trm.reference.configs`). Its loader
             assigns what it reads, and a carry that starts from initial states in float32 makes the
             whole model compute in float32, whatever the config says; None leaves them as they are,
             which nothing that is loaded there should be.

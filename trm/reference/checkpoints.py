@@ -24,8 +24,8 @@ from trm.files.yaml12 import dump_yaml
 from trm.learning.ema import NOT_AVERAGED
 from trm.network.model import TRM
 from trm.provenance import provenance
-from trm.reference import epoch_of, model_config
-from trm.reference_weights import read_weights, require_shapes
+from trm.reference.configs import epoch_of, model_config
+from trm.reference.weights import read_weights, require_shapes
 from trm.tasks.base import Task
 from trm.training.budget import budget_flops
 from trm.training.build import WEIGHTS, random_stream
@@ -146,7 +146,7 @@ def trained_steps(recipe: Recipe, config: Experiment, task: Task) -> tuple[int, 
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundWeights:
     """Weights of the reference that fit a model of ours.
 
     Attributes:
@@ -160,7 +160,7 @@ class Found:
     initial: torch.dtype
 
 
-def found_weights(path: Path) -> Found:
+def found_weights(path: Path) -> FoundWeights:
     """The weights of a file.
 
     Raises:
@@ -171,11 +171,11 @@ def found_weights(path: Path) -> Found:
         raise UserError(f"{path}: holds no H_init or embed_tokens: it is no checkpoint of a TRM")
     named = _STEP.search(path.name)
     weights = {name: tensor.float() for name, tensor in state.items()}
-    return Found(weights, int(named[1]) if named else 0, state["H_init"].dtype)
+    return FoundWeights(weights, int(named[1]) if named else 0, state["H_init"].dtype)
 
 
 def write_imported(
-    out: Path, path: Path, found: Found, config: Experiment, task: Task
+    out: Path, path: Path, found: FoundWeights, config: Experiment, task: Task
 ) -> tuple[int, str]:
     """Write the checkpoint of an experiment whose weights they are.
 

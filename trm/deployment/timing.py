@@ -19,7 +19,7 @@ MOST_CALLS = 2_000
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedCalls:
     """Calls of one kind, one after another.
 
     Attributes:
@@ -41,7 +41,7 @@ class Timed:
     joules: float | None
 
 
-def timed(call: Callable[[int], object], seconds: float, device: torch.device) -> Timed:
+def timed(call: Callable[[int], object], seconds: float, device: torch.device) -> TimedCalls:
     """Time calls, each with its number, after two that do not count.
 
     Args:
@@ -68,7 +68,7 @@ def timed(call: Callable[[int], object], seconds: float, device: torch.device) -
     worked = time.process_time() - worked
     after = joules(device)
     known = energy is not None and after is not None and after >= energy
-    return Timed(
+    return TimedCalls(
         len(taken),
         quantile(taken, 0.5),
         quantile(taken, 0.99),

@@ -1,0 +1,1 @@
+"""Trained models that run elsewhere: graphs, and what they cost."""

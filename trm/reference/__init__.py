@@ -1,0 +1,1 @@
+"""The reference repository: its configs, its weights, and checkpoints made of them."""
