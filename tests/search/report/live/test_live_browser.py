@@ -115,6 +115,7 @@ def test_shade_and_copy_still_work_on_what_was_put_in_place(
         driver = viewers[0]
         driver.get(url)
         wait_for(driver, READY)
+        complaints(driver)  # of the server before, which has ended
         for seed in range(3):
             add_trial(ledger, seed, 0.5)
         wait_for(driver, "return document.getElementById('live-trial-5') !== null", 90)
