@@ -20,8 +20,8 @@ from search.space.space import Space
 CONFIDENCE = 0.9
 ADAPTS, WIDER = 1.6, 2.0
 """By how much a search gains more than the model foresees of runs chosen all at once, and how much
-farther from it what comes lies: fitted to half the sweeps of `tests/benchmarks/prospects.py`, and
-found to hold in the other half."""
+farther from it what comes lies: chosen by 141 sweeps of `tests/benchmarks/prospects.py`, and
+checked on 59 others."""
 
 
 @dataclass(frozen=True)
