@@ -18,8 +18,8 @@ def shown(folder: Place | str, *, as_json: bool, explain: bool = False) -> tuple
     """The state as text, and whether a driver is at work.
 
     >>> text, works = shown(run, as_json=False)
-    >>> text.partition(":")[0], works
-    ('v1-4c28bd145f3e', False)
+    >>> "v1-4c28bd145f3e: 4 trials wanted" in text, works
+    (True, False)
 
     Raises:
         UserError: no run is there.

@@ -31,6 +31,7 @@ from search.ledger.seal import DamagedError, check_text, seal_text
 from search.ledger.storage import Place
 from search.objectives.constraint import Constraint
 from search.objectives.objective import Objective
+from search.samplers.tpe import TpeConfig
 from search.schedulers.learned import LearnedConfig
 from search.schedulers.pbt import PbtConfig
 from search.schedulers.scheduler import EarlyStoppingConfig, Mode, Scheduler, starts_slowly
@@ -290,6 +291,10 @@ def read_plan(folder: Place) -> Plan:
     tree = parse_yaml(_sound_text(path, run_id, sealed=bool(head.get("sealed"))), str(path))
     with foreign_names(), fields_of(path):
         space, sections = Space.parse(tree), sweep_sections(tree)
+    if "sampler" not in head and "sampler" not in tree.get("search", {}):
+        # What a file that names none meant when the run was begun.
+        search = sections.search.model_copy(update={"sampler": TpeConfig()})
+        sections = sections.model_copy(update={"search": search})
     return Plan(tree, space, sections, run_id, marks, recipe)
 
 

@@ -93,6 +93,8 @@ def replan(plan: Plan, config: Config) -> Plan:
             full = old.scheduler.full_steps
             section["scheduler"] = {**section["scheduler"], "full_steps": full}
             values["scheduler"] = new.scheduler.model_copy(update={"full_steps": full})
+        if "sampler" not in section:
+            values["sampler"] = old.sampler
         if old.warm_start and "warm_start" not in section:
             section["warm_start"] = values["warm_start"] = old.warm_start
         if old.trials > new.trials:

@@ -70,14 +70,15 @@ def failure_rate(failures: int, seeds: int, confidence: float = 0.9) -> Interval
     >>> failure_rate(0, 3).high
     0.6315...
     """
-    from scipy import stats
+    # `scipy.stats.beta.ppf` calls it too, and takes three times as long to import.
+    from scipy.special import betaincinv
 
     assert 0 <= failures <= seeds, (failures, seeds)
     tail = (1 - confidence) / 2
-    low = float(stats.beta.ppf(tail, failures, seeds - failures + 1)) if failures else 0.0
+    low = float(betaincinv(failures, seeds - failures + 1, tail)) if failures else 0.0
     high = 1.0
     if failures < seeds:
-        high = float(stats.beta.ppf(1 - tail, failures + 1, seeds - failures))
+        high = float(betaincinv(failures + 1, seeds - failures, 1 - tail))
     return Interval(low, high)
 
 

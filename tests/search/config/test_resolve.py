@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from search.config.plan import read_plan
 from search.config.resolve import refuse_changes
+from tests.support.folders import RUNS_V1
 from tests.support.planned import checked, planned, replanned
 from trm.errors import UserError
 from trm.training.budget import early_examples
@@ -74,3 +76,11 @@ def test_a_resume_takes_the_file_that_left_it_open_and_no_other_number() -> None
 def test_it_is_not_searched(key: str) -> None:
     with pytest.raises(UserError, match=rf"train\.{key}: cannot be searched"):
         checked(tree(**{key: {"choice": [1, 2]}}))
+
+
+def test_a_run_keeps_the_sampler_that_a_file_without_one_meant_when_it_was_begun() -> None:
+    old = read_plan(RUNS_V1 / "unfinished")
+    assert old.sections.search.sampler.name == "tpe"
+    again = replanned(old, {"search": {**old.tree["search"], "trials": 9}})
+    assert again.sections.search.sampler.name == "tpe"
+    assert planned(tree()).sections.search.sampler.name == "auto"

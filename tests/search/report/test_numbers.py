@@ -74,7 +74,7 @@ def test_a_crowd_keeps_its_best() -> None:
     ("trained", "deep", "words"),
     [
         (0.0, 0.0, "solves none of them at any depth"),
-        (0.9, 0.899, "keeps its accuracy at 4x"),
+        (0.9, 0.899, "keeps the accuracy at 4x"),
         (0.9, 0.5, "loses 0.400 at 4x"),
         (0.0, 0.2, "gains 0.200 at 4x"),
     ],

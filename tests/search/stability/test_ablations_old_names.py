@@ -48,13 +48,20 @@ def test_both_sections_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def in_todays_words(table: str) -> str:
+    """A table of an older version with what explains its columns as it is said now."""
+    before = "the probability that one fresh seed beats one of the base"
+    assert before in table
+    return table.replace(before, "with what probability one fresh seed of it has the better score")
+
+
 def test_an_old_run_folder_shows_and_goes_on_to_the_same_bytes_and_their_checksums(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRM_CACHE", str(tmp_path / "cache"))
     run = Path(shutil.copytree(ABLATIONS_V1, "run"))
-    table = (ABLATIONS_V1 / "study.md").read_text()
+    table = in_todays_words((ABLATIONS_V1 / "study.md").read_text())
     assert main(["status", "run"]) == 0
     shown = capsys.readouterr().out
     assert "3 configs x 2 seeds" in shown
@@ -67,8 +74,8 @@ def test_an_old_run_folder_shows_and_goes_on_to_the_same_bytes_and_their_checksu
         "`trm study` is called `trm ablate` now", "the section study is called ablations now",
     ]  # fmt: skip
     assert capsys.readouterr().out == table
-    for name in ("run.json", "study.md"):
-        assert (run / name).read_bytes() == (ABLATIONS_V1 / name).read_bytes()
+    assert (run / "run.json").read_bytes() == (ABLATIONS_V1 / "run.json").read_bytes()
+    assert (run / "study.md").read_text() == table
     sealed = seal_text((ABLATIONS_V1 / "sweep.yaml").read_text(), run_of(run))
     assert (run / "sweep.yaml").read_text() == sealed
     text = (ABLATIONS_V1 / "study.json").read_text()

@@ -143,7 +143,7 @@ def test_the_reference_recipe_as_the_winner_is_not_run_twice(plan: Plan, ledger:
 
 
 def test_a_config_that_breaks_a_constraint_ranks_below_all_but_what_never_worked() -> None:
-    tree = {**TREE, "search": {"constraints": ["parameters <= 1e9"]}}
+    tree = {**TREE, "search": {"sampler": "tpe", "constraints": ["parameters <= 1e9"]}}
     plan = planned(tree)
     book = Book()
     for cycles, score in [(1, 0.9), (2, 0.8), (5, 0.6)]:

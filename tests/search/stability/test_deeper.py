@@ -109,7 +109,7 @@ def test_an_older_result_has_none_of_it(old: Path) -> None:
 
 def test_it_is_kept_and_printed(old: Path, plan: Plan, ledger: Ledger, tmp_path: Path) -> None:
     from search.config.plan import read_plan
-    from search.ledger.reader import read_trials
+    from search.ledger.reader import read_book
 
     trials = [ran(plan, ledger, seed, thought_accuracy=0.5 + seed / 10) for seed in (1, 2)]
     result, lost = known(old), DepthLoss(0.31, 0.45, 3)
@@ -125,13 +125,13 @@ def test_it_is_kept_and_printed(old: Path, plan: Plan, ledger: Ledger, tmp_path:
     changed.save(folder)
     assert known(folder) == changed
     assert json.loads((folder / RESULT_FILE).read_text())["schema_version"] == RESULT_VERSION
-    text = result_text(read_plan(old), changed, read_trials(old))
+    text = result_text(read_plan(old), changed, read_book(old))
     head, first = text.splitlines()[1:3]
     assert "lost16x" in head
     assert "0.310" in first
     assert "at 16 times the trained depth it loses 0.310" in text
     assert "the worst of 3 seeds 0.450" in text
     assert "exact accuracy at 4x depth, 8 rollouts: 0.650, promised" in text
-    plain = result_text(read_plan(old), result, read_trials(old))
+    plain = result_text(read_plan(old), result, read_book(old))
     assert "lost16x" not in plain
     assert "16 times" not in plain

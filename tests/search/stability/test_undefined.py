@@ -15,8 +15,8 @@ from search.analysis.result_text import promised_text, result_text
 from search.cli import main
 from search.config.plan import Plan, read_plan
 from search.export.export import exported_config
-from search.ledger.reader import read_trials
-from search.ledger.trial import Trial
+from search.ledger.book import Book
+from search.ledger.reader import read_book
 from search.stability.confirm import optimism
 from search.stability.result import Finalist, Promise, Result, read_result
 from search.stats.intervals import difference
@@ -31,10 +31,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def known(run: Path) -> tuple[Plan, Result, dict[int, Trial]]:
+def known(run: Path) -> tuple[Plan, Result, Book]:
     result = read_result(run)
     assert result is not None
-    return read_plan(run), result, read_trials(run)
+    return read_plan(run), result, read_book(run)
 
 
 def promise(scores: list[float], low: float, high: float, failures: int = 0) -> Promise:
@@ -55,15 +55,15 @@ def promise(scores: list[float], low: float, high: float, failures: int = 0) -> 
     ],
 )
 def test_a_promise_without_a_spread(
-    made: Promise, why: str, run: Path, known: tuple[Plan, Result, dict[int, Trial]], tmp_path: Path
+    made: Promise, why: str, run: Path, known: tuple[Plan, Result, Book], tmp_path: Path
 ) -> None:
-    plan, result, trials = known
+    plan, result, book = known
     assert made.undefined == why
     changed = replace(result, promise=made)
-    text = result_text(plan, changed, trials)
+    text = result_text(plan, changed, book)
     line = next(line for line in text.splitlines() if line.startswith("promised "))
     assert line.endswith(f"undefined: {why}" if why else "(90%)")
-    config = exported_config(plan, trials[result.winner], changed)
+    config = exported_config(plan, book.trials[result.winner], changed)
     assert (config.promise is None) == bool(why)
     if why:
         folder = tmp_path / "run"
@@ -71,7 +71,8 @@ def test_a_promise_without_a_spread(
         changed.save(folder)
         assert main(["report", str(folder), "--out", str(tmp_path / "page.html")]) == 0
         page = (tmp_path / "page.html").read_text()
-        assert f"is undefined ({why})" in page
+        assert "undefined" in page
+        assert why in page
         assert main(["export", str(folder), "--out", str(tmp_path / "best.yaml")]) == 0
         assert (
             f"promised for one fresh seed: undefined: {why}" in (tmp_path / "best.yaml").read_text()
@@ -85,32 +86,32 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def test_one_seed_each_has_no_bound_and_no_odds(
-    known: tuple[Plan, Result, dict[int, Trial]],
+    known: tuple[Plan, Result, Book],
 ) -> None:
-    plan, result, trials = known
+    plan, result, book = known
     alone = [
         Finalist(c.trial, c.explored, 0.0, c.scores[0], c.scores[:1], 0, iqm=c.scores[0])
         for c in result.candidates
     ]
     assert one_seed_each(alone)
-    text = result_text(plan, replace(result, candidates=alone), trials)
+    text = result_text(plan, replace(result, candidates=alone), book)
     head, first = text.splitlines()[1:3]
     cells = dict(zip(head.split(), first.split(), strict=False))
     assert cells["robust"] == "-"
     assert "undefined: one seed each" in text
-    assert "undefined: one seed each" not in result_text(plan, result, trials)
+    assert "undefined: one seed each" not in result_text(plan, result, book)
 
 
 def test_the_luck_of_one_candidate_has_no_range(
-    known: tuple[Plan, Result, dict[int, Trial]],
+    known: tuple[Plan, Result, Book],
 ) -> None:
-    plan, result, trials = known
+    plan, result, book = known
     luck = optimism(plan, result.candidates[:1], result.promise)
     assert (luck.low, luck.high) == (None, None)
-    text = result_text(plan, replace(result, optimism=luck), trials)
+    text = result_text(plan, replace(result, optimism=luck), book)
     assert "(range undefined: one candidate, or all alike)" in text
     several = optimism(plan, result.candidates, result.promise)
-    assert "range undefined" not in result_text(plan, replace(result, optimism=several), trials)
+    assert "range undefined" not in result_text(plan, replace(result, optimism=several), book)
 
 
 def test_identical_runs_have_no_difference_and_say_so() -> None:
@@ -145,10 +146,10 @@ def test_few_trials_have_a_wide_interval_or_none() -> None:
 
 
 def test_every_number_is_explained_where_it_is_printed(
-    run: Path, known: tuple[Plan, Result, dict[int, Trial]], capsys: pytest.CaptureFixture[str]
+    run: Path, known: tuple[Plan, Result, Book], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan, result, trials = known
-    text = result_text(plan, result, trials)
+    plan, result, book = known
+    text = result_text(plan, result, book)
     head = text.splitlines()[1].replace("90% of mean", "").split()
     for word in ("robust", "IQM", "best"):
         assert f"{word}: " in text
@@ -165,24 +166,24 @@ def test_every_number_is_explained_where_it_is_printed(
 
 
 def test_an_older_result_claims_nothing_for_all_at_once(
-    known: tuple[Plan, Result, dict[int, Trial]],
+    known: tuple[Plan, Result, Book],
 ) -> None:
-    plan, result, trials = known
+    plan, result, book = known
     older = replace(result, candidates=[replace(c, foreseen=None) for c in result.candidates])
-    assert "at once" not in result_text(plan, older, trials)
+    assert "at once" not in result_text(plan, older, book)
     assert "promises too much of the one that is chosen" in "\n".join(
         explanation(older, plan.objective)
     )
-    assert "foreseen: " not in result_text(plan, older, trials)
+    assert "foreseen: " not in result_text(plan, older, book)
 
 
 def test_what_is_foreseen_of_the_promise_stands_beside_it(
-    known: tuple[Plan, Result, dict[int, Trial]],
+    known: tuple[Plan, Result, Book],
 ) -> None:
-    plan, result, trials = known
+    plan, result, book = known
     foreseen = result.winning.foreseen
     assert foreseen is not None
     assert math.isfinite(foreseen)
     assert foreseen < result.winning.robust < result.winning.mean
-    assert f"foreseen: at least {foreseen:.3f}" in result_text(plan, result, trials)
+    assert f"foreseen: at least {foreseen:.3f}" in result_text(plan, result, book)
     assert promised_text(result).endswith("(90%)")

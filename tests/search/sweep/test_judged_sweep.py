@@ -106,7 +106,9 @@ def test_a_front_without_a_config_is_said(
     assert main(["export", str(run), "--out", str(best)]) == 0
     assert "# not fit for use: over fresh seeds breaks parameters <= 8000" in best.read_text()
     assert main(["export", str(run), "--format", "card"]) == 0
-    assert "**Not fit for use: over fresh seeds breaks" in capsys.readouterr().out
+    assert (
+        "it ranks first, and is not fit for use: over fresh seeds breaks" in capsys.readouterr().out
+    )
     assert main(["status", str(run)]) == 0
     assert ", but over fresh seeds breaks parameters <= 8000" in capsys.readouterr().out
 
