@@ -176,7 +176,7 @@ def _deeper(promise: Promise, sure: str) -> list[str]:
     lines = []
     if (lost := promise.deeper) is not None:
         lines.append(
-            f"  {'':<17} at 16 times the trained depth it loses {lost.mean:.3f} of exact accuracy, "
+            f"  {'':<17} at 16 times the trained depth it {lost.words} of exact accuracy, "
             f"the worst of {_count(lost.seeds, 'seed')} {lost.worst:.3f}"
         )
     if (thought := promise.thought) is not None:

@@ -103,8 +103,8 @@ def _depth(found: Summary, does: Behaviour) -> list[str]:
     rows = [(f"{n} times the trained depth", _number(v)) for n, v in sorted(does.deeper.items())]
     lines = _table(("supervision steps", "exact accuracy"), rows)
     if found.promise is not None and (lost := found.promise.deeper) is not None:
-        lines += ["", f"At 16 times it loses {_number(lost.mean)} on average over {lost.seeds} "
-                  f"seeds, {_number(lost.worst)} at worst."]  # fmt: skip
+        lines += ["", f"At 16 times it {lost.words} on average over {lost.seeds} "
+                  f"seeds, and loses {_number(lost.worst)} at worst."]  # fmt: skip
     return lines
 
 

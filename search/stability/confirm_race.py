@@ -51,21 +51,20 @@ class ConfirmRace:
         key = next_seed(self._entrants(), self.rules, self._examples)
         if key is None:
             return None
-        origin, index = self._chosen[key], len(self._runs()[key])
-        seed = self.plan.seed + CONFIRM_SEEDS + index
-        tree = confirmed_tree(self.plan.sections.stability, origin.config)
-        return replicate(self._book, "confirm", key, seed, origin.params, tree)
+        return self._further(key)
 
     def beside(self, trial: Trial, most: int) -> list[Trial]:
         """Those of its candidate's first seeds that are yet to be given, new in the ledger."""
         key = trial.candidate
         first = first_seeds(self._entrants(), self.rules).get(key, 0)
-        origin, given = self._chosen[key], len(self._runs()[key])
-        seeds = (self.plan.seed + CONFIRM_SEEDS + given + n for n in range(min(first, most)))
-        return [
-            replicate(self._book, "confirm", key, seed, origin.params, origin.config)
-            for seed in seeds
-        ]
+        return [self._further(key) for _ in range(min(first, most))]
+
+    def _further(self, key: int) -> Trial:
+        """A candidate's run over the next seed that it was not given, new in the ledger."""
+        origin = self._chosen[key]
+        seed = self.plan.seed + CONFIRM_SEEDS + len(self._runs()[key])
+        tree = confirmed_tree(self.plan.sections.stability, origin.config)
+        return replicate(self._book, "confirm", key, seed, origin.params, tree)
 
     def waiting(self) -> int:
         """First seeds that are yet to be given."""

@@ -34,6 +34,15 @@ class DepthLoss:
     worst: float
     seeds: int
 
+    @property
+    def words(self) -> str:
+        """What the mean says.
+
+        >>> DepthLoss(0.31, 0.45, 3).words, DepthLoss(-0.003, 0.005, 3).words
+        ('loses 0.310', 'gains 0.003')
+        """
+        return f"{'gains' if self.mean < 0 else 'loses'} {abs(self.mean):.3f}"
+
 
 @dataclass(frozen=True)
 class ThoughtPromise:

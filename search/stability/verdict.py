@@ -219,7 +219,7 @@ def _deeper(promise: Promise) -> list[Reason]:
     if lost is None:
         return []
     seeds = f"the worst of {lost.seeds} seed{'' if lost.seeds == 1 else 's'} {measured(lost.worst)}"
-    words = f"run 16 times deeper than trained it loses {measured(lost.mean)} of exact accuracy"
+    words = f"run 16 times deeper than trained it {lost.words} of exact accuracy"
     if lost.mean <= 0 and lost.worst <= MOST_LOST:
         return [Reason("run 16 times deeper than trained it loses no exact accuracy", "for")]
     bad = lost.mean > MOST_LOST or lost.worst > 2 * MOST_LOST

@@ -128,6 +128,9 @@ def test_first_seeds_may_be_given_together_and_the_race_is_the_same(
         assert trial is not None
         given += [trial, *race.beside(trial, 5)]
     assert [trial.candidate for trial in given] == [0, 0, 1, 1, 2, 2, 3, 3]
+    for one, other in zip(given[::2], given[1::2], strict=True):
+        assert one.differs_in_seed_alone(other), "or they are no stack"
+        assert "accuracy_x16" in one.config["thought"]["measure"]
     assert (race.waiting(), race.next(), race.beside(given[0], 5)) == (0, None, [])
     for trial in given:
         end(book, trial)
