@@ -21,9 +21,9 @@ from trm.checkpoint import read_head, read_state
 from trm.config import Experiment
 from trm.errors import UserError
 from trm.files.run_folder import checkpoint_in
-from trm.network.model import TRM, ModelConfig
+from trm.network.model import ModelConfig
 from trm.tasks.base import Task
-from trm.training.build import WEIGHTS, random_stream
+from trm.training.build import fresh_model
 from trm.training.state import State
 from trm.training.trainer import Trainer
 
@@ -115,14 +115,7 @@ def graft(path: Path, config: Experiment, task: Task) -> Graft:
     whole = (folder / "training.safetensors").is_file()
     state = read_state(folder, head, training=whole)
     old = state.weights | state.ema
-    fresh = TRM(
-        config.model,
-        seq_len=task.seq_len,
-        vocab_size=task.vocab_size,
-        num_puzzle_identifiers=task.num_puzzle_identifiers,
-        grid=task.grid_shape,
-        generator=random_stream(config.train.seed, WEIGHTS),
-    ).state_dict()
+    fresh = fresh_model(config, task, config.train.seed).state_dict()
     by_number = head.config.task.name == task.name
     tokens = _same(head.vocabulary, task.tokens, _rows(old, _TOKEN_ROWS[0]), task.vocab_size,
                    by_number)  # fmt: skip

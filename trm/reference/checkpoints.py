@@ -22,13 +22,12 @@ from trm.device import resolve
 from trm.errors import UserError
 from trm.files.yaml12 import dump_yaml
 from trm.learning.ema import NOT_AVERAGED
-from trm.network.model import TRM
 from trm.provenance import provenance
 from trm.reference.configs import epoch_of, model_config
 from trm.reference.weights import read_weights, require_shapes
 from trm.tasks.base import Task
 from trm.training.budget import budget_flops
-from trm.training.build import WEIGHTS, random_stream
+from trm.training.build import fresh_model
 
 CONFIG_FILE = "config.yaml"
 """In the checkpoint's folder: the experiment, to fine-tune with."""
@@ -190,14 +189,7 @@ def write_imported(
         UserError: they are the weights of another model or task.
         StorageError: storage is full, read-only or gone.
     """
-    model = TRM(
-        config.model,
-        seq_len=task.seq_len,
-        vocab_size=task.vocab_size,
-        num_puzzle_identifiers=task.num_puzzle_identifiers,
-        grid=task.grid_shape,
-        generator=random_stream(config.train.seed, WEIGHTS),
-    )
+    model = fresh_model(config, task, config.train.seed)
     require_shapes(path, found.weights, model.state_dict())
     averaged = {name for name, _ in model.named_parameters() if name != NOT_AVERAGED}
     # The reference saves the weights that it evaluates: live ones are not to be had.

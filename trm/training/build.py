@@ -22,18 +22,25 @@ def build_model(config: Experiment, task: Task, resolved: Resolved, seed: int) -
     Raises:
         Fault: its mixer or its positions do not work, there or at all.
     """
-    model = TRM(
+    model = fresh_model(config, task, seed, resolved.dtype).to(resolved.device)
+    if not has_float64(model.H_init.device):
+        require_sound_mixers(model)  # it was tried on the CPU alone
+    return model
+
+
+def fresh_model(
+    config: Experiment, task: Task, seed: int, dtype: torch.dtype = torch.float32
+) -> TRM:
+    """A freshly initialised model for a task, on the CPU: its weights are a function of the seed."""
+    return TRM(
         config.model,
         seq_len=task.seq_len,
         vocab_size=task.vocab_size,
         num_puzzle_identifiers=task.num_puzzle_identifiers,
         grid=task.grid_shape,
         generator=random_stream(seed, WEIGHTS),
-        dtype=resolved.dtype,
-    ).to(resolved.device)
-    if not has_float64(model.H_init.device):
-        require_sound_mixers(model)  # it was tried on the CPU alone
-    return model
+        dtype=dtype,
+    )
 
 
 def random_stream(seed: int, stream: int, device: str | torch.device = "cpu") -> torch.Generator:
