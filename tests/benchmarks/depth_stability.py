@@ -3,7 +3,7 @@
     python -m tests.benchmarks.depth_stability FOLDER               # runs what is missing
     python -m tests.benchmarks.depth_stability FOLDER --save FILE.parquet
 
-Random configs of `spaces/depth-arrows5.yaml`, each over the same seeds at equal compute, are
+Random configs of `spaces/depth-sudoku6.yaml`, each over the same seeds at equal compute, are
 evaluated at 1, 4, 16 and 64 times the supervision steps of their training, by their last answer, on
 the same puzzles. What may foretell a loss is taken at the trained depth alone: the spectral radius
 of the recursion's Jacobian over training, the residual of the state, and answers that still change.
@@ -32,7 +32,7 @@ from search.space.space import Space
 from tests.benchmarks.idle import give_way, wait_for_room
 from tests.benchmarks.record import draws
 
-FILE = Path(__file__).parent / "spaces/depth-arrows5.yaml"
+FILE = Path(__file__).parent / "spaces/depth-sudoku6.yaml"
 DEPTHS = (1, 4, 16, 64)
 LEARNT = 0.3
 """Exact accuracy from which a run can lose something."""
