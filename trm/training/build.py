@@ -31,7 +31,7 @@ def build_model(config: Experiment, task: Task, resolved: Resolved, seed: int) -
 def fresh_model(
     config: Experiment, task: Task, seed: int, dtype: torch.dtype = torch.float32
 ) -> TRM:
-    """A freshly initialised model for a task, on the CPU: its weights are a function of the seed."""
+    """A freshly initialised model for a task, on the CPU: one seed, one set of weights."""
     return TRM(
         config.model,
         seq_len=task.seq_len,
