@@ -2,7 +2,7 @@
 
 step.onnx, think.onnx    format `onnx`: a supervision step, and the loop around it
 step.pt2, think.pt2      format `torch`: the same, of `torch.export`
-model.json               the task, its tokens, the steps of training, the halting rule
+model.json               the task, its tokens, its steps of training, the halting rule and threshold
 """
 
 from __future__ import annotations
@@ -154,6 +154,8 @@ def _described(
     solver: Solver, step: SupervisionStep, format: Format, int8: Int8 | None
 ) -> dict[str, Any]:
     """What a program has to know that uses the graphs."""
+    from trm.learning.halting import logit_threshold
+
     head, task = solver.head, solver.task
     return {
         "format": format,
@@ -170,7 +172,8 @@ def _described(
         "parameters": sum(p.numel() for p in solver.model.parameters()),
         "trained_steps": head.values["counters"]["step"],
         "carried": list(step.carried),
-        "threshold": "a chance at which a puzzle stops; 1 lets each take all steps",
+        # A rule that is no threshold is on at any value below 1.
+        "threshold": logit_threshold(step.rule) or 0.5,
     }
 
 

@@ -102,10 +102,13 @@ def weights_of(where: Place | str, trial: int | None = None) -> Iterator[Weights
         trial: a trial of a run; None is the best of the winner's promise trials.
 
     Raises:
-        UserError: a run without a winner or such a trial, or whose checkpoint is gone.
+        UserError: nothing is there, or a run without a winner or such a trial, or whose checkpoint
+            is gone.
     """
     folder = place(where)
     if not is_run(folder):
+        if isinstance(folder, Path) and not folder.exists():
+            raise UserError(str(folder), None, "is not there: check the path")
         if trial is not None:
             raise UserError("--trial", trial, f"is of a sweep's run, which {folder} is not")
         if isinstance(folder, Remote):

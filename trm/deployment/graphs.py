@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from trm.learning.halting import HaltingConfig, HaltingRule
+from trm.learning.halting import HaltingConfig, HaltingRule, logit_threshold
 from trm.learning.losses import LossConfig
 from trm.learning.memory import blank_memory, remembered, seen
 from trm.network.model import TRM, Latent
@@ -43,7 +43,7 @@ class SupervisionStep(nn.Module):
         self.model.fused = self.model.compiled = None
         self.model.requires_grad_(False)
         self.rule = HaltingConfig() if rule is None else rule
-        self.by_threshold = isinstance(self.rule, HaltingConfig)
+        self.by_threshold = logit_threshold(self.rule) is not None
         self.carried = ("z_H", "z_L", *(("recalled",) if self.rule.recalls else ()))
 
     def blank(self, inputs: Tensor) -> tuple[Tensor, ...]:

@@ -97,8 +97,20 @@ class HaltingConfig(HaltingRule):
 
     def wants_to_halt(self, output: Output, steps: Tensor, model: ModelConfig) -> Tensor:
         if model.no_ACT_continue:
-            return output.q_halt > math.log(self.threshold / (1.0 - self.threshold))
+            return output.q_halt > _logit(self.threshold)
         return output.q_halt > output.q_continue
+
+    def stops(self, output: Output, steps: Tensor, model: ModelConfig) -> Tensor:
+        return output.q_halt > _logit(self.stops_past)
+
+    @property
+    def stops_past(self) -> float:
+        """The halting probability past which evaluation stops."""
+        return 0.5 if self.eval_threshold is None else self.eval_threshold
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability / (1.0 - probability))
 
 
 class FixedHalting(HaltingRule):
@@ -236,7 +248,7 @@ AnyHalting = SerializeAsAny[Annotated[HaltingRule, SectionIn(HALTING_RULES, THRE
 
 
 def logit_threshold(rule: HaltingRule) -> float | None:
-    """The halting probability above which evaluation stops; None for a rule that looks at more."""
-    if not isinstance(rule, HaltingConfig):
+    """The halting probability past which evaluation stops; None for a rule that looks at more."""
+    if not isinstance(rule, HaltingConfig) or type(rule).stops is not HaltingConfig.stops:
         return None
-    return 0.5 if rule.eval_threshold is None else rule.eval_threshold
+    return rule.stops_past

@@ -8,7 +8,6 @@ trained with those.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trm.learning.halting import HaltingRule, logit_threshold
+from trm.learning.halting import HaltingRule
 from trm.learning.memory import Onlooker
 from trm.network.model import TRM, Latent, Output
 from trm.network.noise import Noise
@@ -165,10 +164,6 @@ def _stopping(rule: HaltingRule | None, model: TRM) -> Callable[[Latent, Latent,
     """Which rows a rule would stop after each step, from the states around it and its output."""
     if rule is None:
         return lambda before, after, output: torch.zeros_like(output.q_halt, dtype=torch.bool)
-    threshold = logit_threshold(rule)
-    if threshold is not None:
-        least = math.log(threshold / (1.0 - threshold))
-        return lambda before, after, output: output.q_halt > least
     return Onlooker(rule, model.config).stops
 
 

@@ -39,8 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="puzzles of a call (default: 1,64)",
     )  # fmt: skip
     parser.add_argument(
-        "--threshold", type=_thresholds, default=[1.0, 0.5], metavar="P,P",
-        help="halting probabilities past which a puzzle stops; 1 stops none (default: 1,0.5)",
+        "--threshold", type=_thresholds, metavar="P,P",
+        help="halting probabilities past which a puzzle stops; 1 stops none (default: 1, and the "
+        "config's eval_threshold, or 0.5)",
     )  # fmt: skip
     parser.add_argument(
         "--split", choices=["train", "valid", "test"], default="valid",
@@ -74,27 +75,32 @@ def run(args: argparse.Namespace) -> int:
     from search.export.weights import weights_of
     from search.logs.console import say, task_progress
     from trm.evaluation import subset
+    from trm.learning.halting import logit_threshold
     from trm.solver import load
 
-    engines = args.engine
-    if engines is None:
-        engines = [*_ENGINES]
-        try:
-            require_deploy()
-        except UserError:
-            engines = ["torch"]
-            say("onnxruntime is not installed, so torch is timed alone: trm-search[deploy] has it")
     with weights_of(args.checkpoint, args.trial) as weights:
+        engines = args.engine
+        if engines is None:
+            engines = [*_ENGINES]
+            try:
+                require_deploy()
+            except UserError:
+                engines = ["torch"]
+                say(
+                    "onnxruntime is not installed (trm-search[deploy] has it): torch is timed alone"
+                )
         if weights.words:
             say(weights.words)
         with task_progress() as progress:
             solver = load(weights.checkpoint, args.device, progress=progress, key="--device")
             split = subset(solver.split(args.split), args.examples)
+        own = solver.head.config.halting
         threads = args.threads or solver.head.config.train.threads
         torch.set_num_threads(threads)
         found = bench(
             solver, split, engines=list(dict.fromkeys(engines)), batches=args.batch,
-            thresholds=args.threshold, seconds=args.seconds, threads=threads, say=say,
+            thresholds=args.threshold or [1.0, logit_threshold(own) or 0.5],
+            seconds=args.seconds, threads=threads, say=say,
         )  # fmt: skip
     if args.json:
         print(json.dumps(found.tree()))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from search.cli import main
-from search.export.deploy import deploy
+from search.export.deploy import _described, deploy
 from search.export.onnx_format import loop_model, step_model
 from search.export.onnx_int8 import int8_model
 from search.export.onnx_run import Thinker
@@ -102,7 +102,7 @@ def agree(
 def test_a_loop_stops_each_row_at_its_threshold(
     folder: Path, solver: Solver, cells: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    agree(Thinker(folder / "think.onnx"), solver, HaltingConfig(threshold=THRESHOLD), cells)
+    agree(Thinker(folder / "think.onnx"), solver, HaltingConfig(eval_threshold=THRESHOLD), cells)
 
 
 @pytest.mark.slow
@@ -143,6 +143,9 @@ def test_the_folder_says_what_its_graphs_take(
 ) -> None:
     told = json.loads((folder / "model.json").read_text())
     assert (told["cells"], told["tokens"], told["steps"]) == (9, 9, 3)
+    assert told["threshold"] == 0.5
+    step = SupervisionStep(solver.model, HaltingConfig(threshold=0.7, eval_threshold=0.9))
+    assert _described(solver, step, "onnx", None)["threshold"] == 0.9
     assert {path.name for path in folder.iterdir()} == {"model.json", "step.onnx", "think.onnx"}
     words = ["export", str(solver.folder), "--format", "onnx", "--out", str(folder)]
     assert main(words) == 2

@@ -16,7 +16,14 @@ from tests.conftest import Tiny
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.evaluation import watched
-from trm.learning.halting import HALTING_RULES, Carry, begin, refill
+from trm.learning.halting import (
+    HALTING_RULES,
+    Carry,
+    HaltingConfig,
+    begin,
+    logit_threshold,
+    refill,
+)
 from trm.learning.losses import LossConfig
 from trm.learning.memory import Onlooker, blank_memory, remembered, seen
 from trm.network.model import TRM, Latent, ModelConfig, Output
@@ -140,6 +147,7 @@ def test_an_answer_that_alternates_is_a_cycle_and_does_not_stay_the_same() -> No
     [
         ({"name": "residual", "threshold": 1e-6, "eval_threshold": 0.3}, {"threshold": 0.3}),
         ({"name": "confidence", "threshold": 0.99, "eval_threshold": 0.5}, {"threshold": 0.5}),
+        ({"name": "threshold", "threshold": 0.99, "eval_threshold": 0.6}, {"eval_threshold": 0.6}),
     ],
 )
 def test_training_and_evaluation_have_thresholds_of_their_own(
@@ -154,6 +162,34 @@ def test_training_and_evaluation_have_thresholds_of_their_own(
     told = seen(both, output, before, after, {})
     assert not both.wants_to_halt(told, torch.ones(ROWS), MODEL).any()
     assert both.stops(told, torch.ones(ROWS), MODEL).any()
+
+
+def test_evaluation_stops_past_its_own_chance_whatever_training_and_the_continue_head_say() -> None:
+    recorded = recording()
+    q = np.stack([output.q_halt.numpy() for _, _, output in recorded])
+    for section, chance in (
+        ({"name": "threshold"}, 0.5),
+        ({"name": "threshold", "threshold": 0.9}, 0.5),
+        ({"name": "threshold", "threshold": 0.9, "eval_threshold": 0.7}, 0.7),
+    ):
+        expected = q > np.log(chance / (1.0 - chance))
+        assert np.array_equal(stops(section, recorded), expected)
+        assert 0 < expected.mean() < 1
+        onlooker = Onlooker(
+            by_name(HALTING_RULES, section), MODEL.model_copy(update={"no_ACT_continue": False})
+        )
+        asked = torch.stack([onlooker.stops(*step) for step in recorded]).numpy()
+        assert np.array_equal(asked, expected)
+
+
+def test_a_rule_that_says_itself_where_evaluation_stops_is_asked() -> None:
+    class Twice(HaltingConfig):
+        def stops(self, output: Output, steps: Tensor, model: ModelConfig) -> Tensor:
+            return steps == 2
+
+    assert logit_threshold(HaltingConfig(eval_threshold=0.7)) == 0.7
+    assert logit_threshold(HaltingConfig(threshold=0.7)) == 0.5
+    assert logit_threshold(Twice()) is None
 
 
 def test_what_a_rule_does_not_look_at_is_not_computed() -> None:
