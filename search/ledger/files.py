@@ -16,6 +16,7 @@ from trm.files.replace import replacing
 SWEEP_FILE = "sweep.yaml"
 RUN_FILE = "run.json"
 TEST_FILE = "test.json"
+REPORT_FILE = "report.html"
 FOLDERS = ("trials", "curves", "log")
 """Where a run's ledger lies."""
 SPARE = "spare"

@@ -112,9 +112,10 @@ def _weights(args: argparse.Namespace) -> int:
 
     if args.front is not None:
         raise UserError("--front", str(args.front), f"does not go with --format {args.format}")
-    if args.out is None:
-        raise UserError(f"--out: is missing: --format {args.format} writes a file: name it")
     with weights_of(args.run, args.trial) as weights:
+        if args.out is None:
+            what = "a file" if args.format == "reference-weights" else "a folder"
+            raise UserError(f"--out: is missing: --format {args.format} writes {what}: name it")
         if weights.words:
             say(weights.words)
         if args.format == "reference-weights":

@@ -4,7 +4,8 @@ RUN is a run folder, finished or in progress; FILE a recording that `--save` has
 sweeps run on them at equal training compute, the confirm stage included: the real draws, early
 stopping and choice of the winner, with recorded reports in place of training. A suggestion stands
 for the nearest recorded config. Half of the recorded seeds, another half each time, feed the
-sweeps; the other half says how good the pick really is. To record well, run a sweep with
+sweeps; the other half says how good the pick really is. 8 configs that ran to their end are needed;
+to record well, run a sweep with
 
   trm sweep my.yaml --set search.sampler=random --set search.scheduler=none \\
     --set train.reports=12 --trials 100 --set stability.candidates=100 --set stability.seeds=5

@@ -113,6 +113,7 @@ def print_result(done: Run, *, as_json: bool, explain: bool = False) -> None:
     from dataclasses import asdict
 
     from search.analysis.status import result_table
+    from search.ledger.files import REPORT_FILE
 
     result = done.best()
     assert result is not None
@@ -128,6 +129,11 @@ def print_result(done: Run, *, as_json: bool, explain: bool = False) -> None:
         print(f"\nwritten to {best}; fetch it with: trm export {run} --out best.yaml")
     if done.plan.sections.stability.keep:
         print(f"its weights are kept; use them with: trm eval {run} --split test")
+    page = done.folder / REPORT_FILE
+    if page.is_file():
+        print(f"its page, {page}, is of before; write it anew with: trm report {run}")
+    else:
+        print(f"write its page with: trm report {run}")
 
 
 def _dry_run(args: argparse.Namespace) -> int:

@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
     """Import; returns the exit code."""
     from search.explore.imported.kinds import is_weights
 
+    if not args.source.exists():
+        raise UserError(str(args.source), None, "is not there: check the path")
     if args.config is not None and args.named is not None:
         raise UserError("--config", args.named, "stands beside another CONFIG: name one")
     args.config = args.named if args.config is None else args.config

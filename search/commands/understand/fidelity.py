@@ -3,7 +3,8 @@
 At each rung of the scheduler, the rank correlation with the end of what it ranks by, and of other
 columns that it might rank by (`search.scheduler.metric`). RUN is a run folder, finished or in
 progress; FILE a recording that `trm simulate --save` has made. Only trials that were not stopped
-have an end: `corrected` says what the correlation would be if nobody had been stopped.
+have an end: `corrected` says what the correlation would be if nobody had been stopped. It needs 8
+configs that ran to their end.
 
   trm fidelity runs/mine
   trm fidelity runs/mine --json
@@ -33,15 +34,21 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from search.analysis.fidelity import fidelity
+    from search.config.plan import read_plan
+    from search.explore.enough import FEWEST, require_enough
+    from search.ledger.storage import place
 
     found = fidelity(args.source)
+    if found.ended < FEWEST:
+        wanted = read_plan(place(args.source)).wanted
+        require_enough(found.ended, args.source, "rank correlations", wanted)
     print(json.dumps(asdict(found)) if args.json else _text(found))
     return 0
 
 
 def _text(found: Fidelity) -> str:
     if not found.rungs:
-        return "no rung was reached by three trials that ran to their end: let the run go on"
+        return f"no rung has {found.metric} of enough configs that ran to their end"
     level = f"{found.confidence:.0%} interval"
     lines = [
         f"rank correlation of each rung with {found.objective} at the end; the scheduler ranks by "

@@ -3,7 +3,7 @@
 Two measures: fANOVA, the share of the variance over the whole space that a setting explains alone,
 and PED-ANOVA, how much the best tenth of the configs differ from all in that setting. Then what
 two settings do together beyond what they do alone. A conditional setting is looked at among the
-configs that have it.
+configs that have it. It needs 8 configs that ran to their end.
 
   trm importance runs/mine
   trm importance runs/mine --json
@@ -32,8 +32,14 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from search.analysis.importance import importance
+    from search.config.plan import read_plan
+    from search.explore.enough import require_enough
+    from search.ledger.storage import place
 
     found = importance(args.run)
+    if not any(target.fanova for target in found.targets):
+        scored = next(target.configs for target in found.targets if target.name == "score")
+        require_enough(scored, args.run, "importances", read_plan(place(args.run)).wanted)
     print(json.dumps(asdict(found)) if args.json else _text(found))
     return 0
 

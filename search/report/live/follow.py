@@ -11,6 +11,7 @@ from typing import Any
 
 from search.analysis.at_work import driver_of
 from search.analysis.training_status import holds_training
+from search.ledger.files import REPORT_FILE
 from search.ledger.storage import Place, Remote
 from search.ledger.trial import Trial
 from search.ledger.wall_clock import TIME_FILE
@@ -205,7 +206,7 @@ class Follower:
 
 
 _LEDGER = ("log", "trials", "curves", "attempts", "thought")
-_BEATS = {"report.html", "study.log", TIME_FILE, LOCK, *NOTES}
+_BEATS = {REPORT_FILE, "study.log", TIME_FILE, LOCK, *NOTES}
 """Files that change while what the page shows does not."""
 _TO_TRIALS = '<a href="#live-trials">trials, logs and configs</a>'
 

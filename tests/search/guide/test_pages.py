@@ -17,11 +17,10 @@ from search.config.keys import all_keys
 from search.explore.warm_start import START_FILE
 from search.export.export import BEST_FILE
 from search.guide.pages import TOPICS, WRITTEN, folder, heading
-from search.ledger.files import RUN_FILE, SPARE, SWEEP_FILE, TEST_FILE
+from search.ledger.files import REPORT_FILE, RUN_FILE, SPARE, SWEEP_FILE, TEST_FILE
 from search.ledger.storage import LEASE_FILE
 from search.ledger.wall_clock import TIME_FILE
 from search.logs.optuna_journal import STUDY_FILE
-from search.report.write import REPORT_FILE
 from search.stability.result import RESULT_FILE
 from search.stability.sensitivity_result import SENSITIVITY_FILE
 from trm.files.yaml12 import read_yaml

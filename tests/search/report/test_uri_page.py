@@ -13,10 +13,11 @@ import pytest
 
 from search.cli import main
 from search.config.plan import simulated_plan, write_plan
+from search.ledger.files import REPORT_FILE
 from search.ledger.ledger import Ledger
 from search.ledger.storage import Remote, place
 from search.report.facts import read_facts
-from search.report.write import REPORT_FILE, sections
+from search.report.write import sections
 from search.stability.result import read_result
 from tests.support.bred import TREE as BRED
 from tests.support.reported import LR, MARKS, TREE, curve, quality

@@ -12,9 +12,10 @@ import pytest
 
 from search.cli import main
 from search.config.config import Config, read_config
+from search.ledger.files import REPORT_FILE
 from search.ledger.ledger import read_trials
 from search.report.facts import read_facts
-from search.report.write import REPORT_FILE, sections
+from search.report.write import sections
 from search.stability.result import read_result
 from search.sweep.dry_run import DryRun, dry_run
 from tests.support.folders import ROOT
