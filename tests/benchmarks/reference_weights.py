@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from search.cli import main as trm
 from tests.benchmarks.reference_step import NoReferenceError, reference_modules
+from tests.support.reference_arch import ARCH
 from trm.files.yaml12 import dump_yaml, read_yaml
 from trm.reference.weights import CHECKPOINT_PREFIX, WIDTH_MULTIPLE
 from trm.solver import Solver, load
@@ -39,15 +40,6 @@ from trm.tasks.base import Split
 TASK = {"name": "sudoku", "box": [2, 2], "train_examples": 400, "valid_examples": 200}
 TASK |= {"test_examples": 200, "blanks": 8}
 SIZES = {"seq_len": 16, "vocab_size": 6, "num_puzzle_identifiers": 1}
-ARCH: dict[str, Any] = {
-    "name": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1",
-    "loss": {"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"},
-    "halt_exploration_prob": 0.1, "halt_max_steps": 4, "H_cycles": 2, "L_cycles": 2, "H_layers": 0,
-    "L_layers": 2, "hidden_size": 64, "num_heads": 4, "expansion": 4,
-    "puzzle_emb_ndim": "${.hidden_size}", "pos_encodings": "rope", "forward_dtype": "float32",
-    "mlp_t": False, "puzzle_emb_len": 16, "no_ACT_continue": True,
-}  # fmt: skip
-"""config/arch/trm.yaml, smaller."""
 KINDS: dict[str, dict[str, Any]] = {
     "attention, rope": {},
     "attention, rope, theta 500, eps 1e-6": {"rope_theta": 500.0, "rms_norm_eps": 1e-6},

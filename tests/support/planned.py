@@ -10,6 +10,15 @@ from search.config.config import Config, config_from, read_config
 from search.config.plan import Plan
 from search.config.resolve import replan, resolve_plan
 
+SIXTY: dict[str, Any] = {
+    "name": "sixty",
+    "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 40,
+             "valid_examples": 10, "test_examples": 10},
+    "model": {"hidden_size": 16, "num_heads": 2, "L_cycles": {"int": [1, 60]}},
+    "train": {"budget": {"steps": 10}},
+}  # fmt: skip
+"""One setting of sixty values."""
+
 
 def checked(tree: Mapping[str, Any]) -> Config:
     """The config of a tree that a sweep takes."""

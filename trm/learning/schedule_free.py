@@ -27,8 +27,11 @@ class ScheduleFreeAdamW(Uncompiled):
 
         z' = z - lr u;  x' = (1 - c) x + c z' with c = lr_t^2 / sum of lr_i^2 up to t
 
-    As the authors' code (facebookresearch/schedule_free) corrects v's bias, which the paper folds
-    into lr. A learning rate may be a tensor; nothing changes then where `found_inf` is 1.
+    As the authors' code (`schedulefree` 1.4.1) corrects v's bias, which the paper folds into lr.
+    That code gives the same numbers while rates do not fall (where they do, it weighs by the
+    highest rate so far), but counts on the host and rewrites the weights before and after each
+    evaluation, so that a step cannot stay on the device. A learning rate may be a tensor; nothing
+    changes then where `found_inf` is 1.
     """
 
     def __init__(

@@ -12,17 +12,14 @@ import yaml
 from torch import Tensor
 
 from search.cli import main
+from tests.support import reference_arch
 from trm.solver import load
 
 TASK = {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 64}
 TASK |= {"valid_examples": 16, "test_examples": 16}
-ARCH: dict[str, Any] = {
-    "name": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1",
-    "loss": {"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"},
-    "halt_exploration_prob": 0.1, "halt_max_steps": 3, "H_cycles": 2, "L_cycles": 1, "H_layers": 0,
-    "L_layers": 1, "hidden_size": 16, "num_heads": 2, "expansion": 1,
-    "puzzle_emb_ndim": "${.hidden_size}", "pos_encodings": "rope", "forward_dtype": "float32",
-    "mlp_t": False, "puzzle_emb_len": 2, "no_ACT_continue": True,
+ARCH = reference_arch.ARCH | {
+    "halt_max_steps": 3, "L_cycles": 1, "L_layers": 1, "hidden_size": 16, "num_heads": 2,
+    "expansion": 1, "puzzle_emb_len": 2,
 }  # fmt: skip
 RECIPE: dict[str, Any] = {
     "data_paths": ["data/gone"], "global_batch_size": 8, "epochs": 10, "eval_interval": 5,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from search.config.plan import Plan
@@ -13,25 +11,17 @@ from search.ledger.trial import Trial
 from search.stability.confirm import finalists, rank
 from search.stability.confirm_race import ConfirmRace, rules
 from search.stability.reserve import SHARE, afforded, granted
-from tests.support.planned import planned
-
-TREE: dict[str, Any] = {
-    "name": "limited",
-    "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 40,
-             "valid_examples": 10, "test_examples": 10},
-    "model": {"hidden_size": 16, "num_heads": 2, "L_cycles": {"int": [1, 60]}},
-    "train": {"budget": {"steps": 10}},
-}  # fmt: skip
+from tests.support.planned import SIXTY, planned
 
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return planned(TREE)
+    return planned(SIXTY)
 
 
 @pytest.fixture(scope="module")
 def limited() -> Plan:
-    return planned({**TREE, "search": {"limits": {"hours": 5.0}}})
+    return planned({**SIXTY, "search": {"limits": {"hours": 5.0}}})
 
 
 def explored(plan: Plan, runs: int) -> dict[int, Trial]:
