@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from search.config.plan import Plan, read_plan
+from search.explore.enough import FEWEST
 from search.ledger.book import Book, refuse_ablations
 from search.ledger.files import SWEEP_FILE
 from search.ledger.reader import read_book
@@ -33,8 +34,6 @@ USUAL_COLUMNS = ("exact_accuracy", "cell_accuracy", "lm_loss", "train_loss")
 """What a scheduler might rank by, beside what it does."""
 WITHOUT_RUNGS = (0.25, 0.5, 0.75)
 """Where to look in a run whose trials were never stopped."""
-FEWEST_TRIALS = 8
-"""With fewer that reached both a rung and the end there is no warning."""
 LEAST_CORRELATION = 0.5
 """A rung whose correlation is surely below this is not worth stopping at."""
 
@@ -81,13 +80,15 @@ class Fidelity:
         objective: the column at the end.
         stops: whether trials were stopped at the rungs, so that correlations are of survivors.
         confidence: of the intervals.
-        rungs: those that at least three finished trials reached.
+        ended: configs that ran to their end.
+        rungs: those that enough of them reached.
     """
 
     metric: str
     objective: str
     stops: bool
     confidence: float
+    ended: int
     rungs: list[Rung]
 
     @property
@@ -171,7 +172,7 @@ def measure(
     draws: int = DRAWS,
     most: int = MOST,
 ) -> Fidelity:
-    """The correlations at every rung that at least three finished trials reached.
+    """The correlations at every rung that enough configs reached which ran to their end.
 
     Args:
         columns: what to rank by, beside the scheduler's metric; none is all that might be.
@@ -187,7 +188,7 @@ def measure(
         by = {}
         for column in wanted:
             kept = [c for c in reached if _known(c, index, column) and _known(c, index, metric)]
-            if sum(curve.end is not None for curve in kept) < 3:
+            if _ended(kept) < FEWEST:
                 continue
             by[column] = correlate(
                 _values(plan, kept, index, column),
@@ -204,7 +205,13 @@ def measure(
             warning = _warning(share, metric, by, best, confidence)
             found.append(Rung(share, by, best, warning))
     stops = any(c.stopped for rung in found for c in rung.by.values())
-    return Fidelity(metric, plan.objective.column, stops, confidence, found)
+    ended = _ended(curves)
+    return Fidelity(metric, plan.objective.column, stops, confidence, ended, found)
+
+
+def _ended(curves: Sequence[RungScores]) -> int:
+    """Configs that ran to their end."""
+    return len({curve.config for curve in curves if curve.end is not None})
 
 
 def metric_of(plan: Plan) -> str:
@@ -290,11 +297,7 @@ def _warning(
     own = by[metric]
     seen = own.best_estimate
     # What is undefined ranks neither well nor badly.
-    if (
-        seen is None
-        or own.trials < FEWEST_TRIALS
-        or (seen.value >= 0 and seen.high >= LEAST_CORRELATION)
-    ):
+    if seen is None or (seen.value >= 0 and seen.high >= LEAST_CORRELATION):
         return ""
     how = "the wrong way round" if seen.value < 0 else "badly"
     words = claim(

@@ -35,6 +35,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.config.plan import Plan, read_plan
+from search.explore.enough import FEWEST
 from search.ledger.book import Book, refuse_ablations
 from search.ledger.reader import read_book
 from search.ledger.storage import Place, place
@@ -48,8 +49,8 @@ from trm.errors import UserError
 
 STAGES = ("explore", "confirm", "promise", "reference")
 """Whose trials count: those that a sampler drew, and further seeds of the same configs."""
-FEW, FEWEST = 30, 8
-"""Configs below which a warning is due, and below which there is nothing to say."""
+FEW = 30
+"""Configs below which a warning is due."""
 _TREES = 32
 TOP_SHARE, TOP_LEAST = 0.1, 5
 """PED-ANOVA compares the best tenth with all, or five configs where a tenth is fewer."""

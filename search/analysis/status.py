@@ -16,7 +16,8 @@ from search.analysis.use import Pace, RunCost, cost_of, pace_of, stragglers
 from search.config.plan import Plan, read_plan
 from search.engine.packing.packings import read_paces, read_packings
 from search.engine.presence import files_in
-from search.explore.candidates import FEWEST, Explored, best_first, explored, pareto_front
+from search.explore.candidates import Explored, best_first, explored, pareto_front
+from search.explore.enough import FEWEST
 from search.ledger.attempts import repeated
 from search.ledger.book import Book, holds_ablations
 from search.ledger.files import RUN_FILE

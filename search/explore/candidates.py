@@ -15,9 +15,6 @@ from search.samplers.history import PastRun, PastTrial
 from search.stats.pareto import front
 from trm.report import ReportRow
 
-FEWEST = 8
-"""Configs that must have completed before a search's gain is foreseen."""
-
 
 @dataclass(frozen=True)
 class Explored:

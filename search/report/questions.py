@@ -6,9 +6,8 @@ import shlex
 from dataclasses import dataclass
 
 from search.analysis.boundaries import FEWEST_CONFIGS
-from search.analysis.fidelity import FEWEST_TRIALS
-from search.analysis.importance import FEWEST
 from search.analysis.thought.result import read_thought
+from search.explore.enough import FEWEST, more_trials
 from search.ledger.book import holds_ablations
 from search.report.facts import Facts
 from search.report.words import count
@@ -50,7 +49,7 @@ ORDER: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("why", "What matters?", ("importance", "slices", "parallel", "sensitivity")),
     ("fails", "When does it fail?", ("failures", "depth")),
     ("more", "What would more compute bring?",
-     ("search", "space", "fidelity", "halting", "thought")),
+     ("outlook", "search", "space", "fidelity", "halting", "thought")),
     ("spent", "What did it cost?", ("costs", "attempts")),
     ("again", "How to repeat it?", ("reproduce",)),
 )  # fmt: skip
@@ -79,19 +78,22 @@ def _missing(facts: Facts) -> dict[str, list[Missing]]:
         ]
     if whole < FEWEST and not facts.plan.breeds:
         ended = f"No importances: they need {FEWEST} configs that ran to their end, of {whole}."
-        trials = facts.plan.wanted + max(FEWEST - whole, 1) * 2
-        found.setdefault("why", []).append(Missing(ended, f"{resume} --trials {trials}"))
+        enough = more_trials(whole, facts.named, facts.plan.wanted)
+        found.setdefault("why", []).append(Missing(ended, enough))
     if facts.result is not None and not facts.of_stage("sensitivity"):
         found.setdefault("why", []).append(
             Missing("Nothing varied around the winner.", f"trm sensitivity {run}")
         )
     more = found.setdefault("more", [])
-    if facts.plan.stops_early and not any(t.pruned for t in facts.trials.values()):
+    if whole < FEWEST and not facts.plan.breeds:
+        what = "what another hour of searching would bring"
+        if facts.plan.stops_early:
+            what += ", and whether rungs rank as the end does"
         more.append(
             Missing(
-                f"Nothing was stopped early: whether rungs rank as the end does is known from "
-                f"{FEWEST_TRIALS} trials that ran to their end ({count(whole, 'config')} did).",
-                f"trm fidelity {run}",
+                f"From {FEWEST} configs that ran to their end ({count(whole, 'config')} did) it is "
+                f"known {what}.",
+                more_trials(whole, facts.named, facts.plan.wanted),
             )
         )
     if whole < FEWEST_CONFIGS:

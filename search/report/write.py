@@ -8,7 +8,7 @@ from pathlib import Path
 
 from search.analysis.training_status import holds_training
 from search.ledger.book import holds_ablations
-from search.ledger.files import write_atomically
+from search.ledger.files import REPORT_FILE, write_atomically
 from search.ledger.storage import Place, place
 from search.report.ablations import ablations
 from search.report.attempts import attempts
@@ -24,6 +24,7 @@ from search.report.headline import headline
 from search.report.images import Format, write_images
 from search.report.importance import matters
 from search.report.luck import luck
+from search.report.outlook import foreseen
 from search.report.page import IN_A_FILE, Around, page
 from search.report.parallel import parallel
 from search.report.pareto import trade
@@ -39,8 +40,6 @@ from search.report.thought import thought
 from search.report.training import training_page
 from trm.errors import UserError
 
-REPORT_FILE = "report.html"
-
 Maker = Callable[[Facts], Section | None]
 
 SECTIONS: Sequence[Maker] = (
@@ -55,6 +54,7 @@ SECTIONS: Sequence[Maker] = (
     slices,
     parallel,
     sensitivity,
+    foreseen,
     boundaries,
     rungs,
     halting,

@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from search.config.plan import read_plan
+from search.explore.enough import require_enough
 from search.ledger.reader import read_curves, read_trials
 from search.ledger.storage import Place, readable
 from search.ledger.trial import Row, Trial
@@ -151,7 +152,7 @@ def read_recording(path: Place) -> Recording:
     """A recording from a run folder, finished or in progress, or from a Parquet file.
 
     Raises:
-        UserError: neither, or nothing in it was recorded to its end.
+        UserError: neither, or too few configs in it were recorded to their end.
     """
     if path.is_dir():
         return _from_run(path)
@@ -264,7 +265,7 @@ def _from_run(folder: Place) -> Recording:
         for trial in trials.values()
         if trial.candidate in params and trial.ran and trial.mark
     }
-    return _usable(plan.tree, params, runs, _floor(trials), plan.examples, str(folder))
+    return _usable(plan.tree, params, runs, _floor(trials), plan.examples, str(folder), plan.wanted)
 
 
 def _floor(trials: Mapping[int, Trial]) -> float:
@@ -279,18 +280,16 @@ def _usable(
     floor: float,
     examples: int | None,
     where: str,
+    wanted: int | None = None,
 ) -> Recording:
     """The seeds that most configs have, and the configs that have all of them."""
     have: dict[int, set[int]] = defaultdict(set)
     for config, seed in runs:
         have[seed].add(config)
     most = max((len(configs) for configs in have.values()), default=0)
-    if not most:
-        raise UserError(where, None, "holds no trial that ran to its end: let the sweep go on")
     seeds = tuple(s for s in sorted(have) if len(have[s]) >= (1 - MOST_MISSING) * most)
-    kept = sorted(set.intersection(*(have[seed] for seed in seeds)))
-    if len(kept) < 2:
-        raise UserError(where, None, "holds fewer than two configs that ran to their end")
+    kept = sorted(set.intersection(*(have[seed] for seed in seeds))) if seeds else []
+    require_enough(len(kept), where, "recorded curves", wanted)
     index = {config: number for number, config in enumerate(kept)}
     return Recording(
         tree=tree,

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Tiny
+from tests.support.reported import made
 
 FINISHED = Path(__file__).parents[1] / "data" / "run_v1" / "finished"
 
@@ -91,8 +92,8 @@ MORE_LINES = [
     ["guide"],
     ["report", RUN, "--out", "page.html"],
     ["diagnose", RUN],
-    ["importance", RUN],
-    ["fidelity", RUN],
+    ["importance", "wide"],
+    ["fidelity", "wide"],
     ["sweep", "c.yaml", "--set", "optimizer.lr={loguniform: [1e-3, 1e-2]}", "--dry-run"],
 ]
 
@@ -102,6 +103,7 @@ def test_reading_and_training_need_nothing_of_posix(
     tmp_path: Path, tiny: Tiny, lines: Sequence[Sequence[str]]
 ) -> None:
     (tmp_path / "c.yaml").write_text(json.dumps(tiny()))
+    made(tmp_path / "wide", 40)
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT + PROGRAM, json.dumps(lines)],
         capture_output=True, text=True, timeout=300, cwd=tmp_path,

@@ -8,23 +8,17 @@ import numpy as np
 import pytest
 
 from search.config.plan import Plan
-from search.explore.candidates import FEWEST
+from search.explore import outlook as module
+from search.explore.enough import FEWEST
 from search.explore.explore import Explore
-from search.explore.outlook import another_hour, outlook, outlook_text
+from search.explore.outlook import another_hour, hindsight, outlook, outlook_text
 from search.ledger.book import Book
 from search.samplers.history import History, PastRun, PastTrial
 from search.space.space import Space
-from tests.support.planned import planned
+from tests.support.planned import SIXTY, planned
 from trm.errors import UserError
 
 SPACE = Space.parse({f"x{i}": {"uniform": [0, 1]} for i in range(4)})
-TREE: dict[str, Any] = {
-    "name": "gains",
-    "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 40,
-             "valid_examples": 10, "test_examples": 10},
-    "model": {"hidden_size": 16, "num_heads": 2, "L_cycles": {"int": [1, 60]}},
-    "train": {"budget": {"steps": 10}},
-}  # fmt: skip
 
 
 def truth(params: dict[str, Any]) -> float:
@@ -77,7 +71,7 @@ def test_too_few_configs_say_nothing() -> None:
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return planned(TREE)
+    return planned(SIXTY)
 
 
 def played(plan: Plan, score: Any) -> Book:
@@ -94,7 +88,7 @@ def played(plan: Plan, score: Any) -> Book:
 def test_a_search_ends_once_what_is_left_is_worth_less_than_its_limit() -> None:
     def explored(score: Any, **limits: float) -> int:
         search = {"sampler": "random", "scheduler": "none", "trials": 40, "limits": limits}
-        return len(played(planned({**TREE, "search": search}), score).trials)
+        return len(played(planned({**SIXTY, "search": search}), score).trials)
 
     def flat(cycles: int) -> float:
         return 0.8 + 0.001 * (cycles % 3)
@@ -122,4 +116,49 @@ def test_another_hour_is_said_at_the_runs_own_pace(plan: Plan) -> None:
 def test_a_gain_is_of_one_objective() -> None:
     several = {"objective": ["exact_accuracy", "mean_steps"], "limits": {"gain": 0.01}}
     with pytest.raises(UserError, match=r"limits.gain 0.01 is of one objective .* leave it out"):
-        planned({**TREE, "search": several})
+        planned({**SIXTY, "search": several})
+
+
+def test_looking_back_is_what_was_said_at_the_half_and_what_the_model_has_now(plan: Plan) -> None:
+    """The optimum lies where the search only comes to in its later half."""
+    space = plan.space.parameters["model.L_cycles"]
+    assert space.count == 60
+
+    def score(cycles: int) -> float:
+        return cycles / 100
+
+    def looked(*cycles: int) -> Book:
+        book = Book()
+        for number, value in enumerate(cycles):
+            params = {**plan.space.default()[0], "model.L_cycles": value}
+            trial = book.add_trial(
+                stage="explore", params=params, config=plan.space.apply(params), seed=0,
+                candidate=number,
+            )  # fmt: skip
+            book.begin_attempt(trial.id)
+            book.finish(trial.id, "completed", score(value))
+        return book
+
+    early, late = list(range(1, 1 + FEWEST)), list(range(45, 45 + FEWEST))
+    found = hindsight(plan, looked(*early, *late))
+    assert found is not None
+    assert (found.after, found.foreseen.runs) == (FEWEST, FEWEST)
+    assert found.came == pytest.approx(score(late[-1]) - score(early[-1]), abs=0.05)
+    alone = looked(*early)
+    history = module.searched(plan, alone)[0]
+    assert found.foreseen == outlook(history, plan.space, FEWEST)
+    nothing = hindsight(plan, looked(*late, *early))
+    assert nothing is not None
+    assert nothing.came == pytest.approx(0.0, abs=0.05)
+    assert hindsight(plan, looked(*early, *late[1:])) is None
+
+
+def test_of_a_crowd_the_best_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = searched(30)
+    whole = outlook(history, SPACE, 5)
+    monkeypatch.setattr(module, "MOST_PICKS", 12)
+    some = outlook(history, SPACE, 5)
+    assert whole is not None
+    assert some is not None
+    assert some.gain == pytest.approx(whole.gain, abs=0.02)
+    assert some != whole

@@ -17,10 +17,12 @@ import pytest
 from search.cli import main
 from search.config.file import load_tree
 from search.config.sections import sweep_sections
+from search.explore.enough import FEWEST
 from search.guide.pages import folder
 from search.space.space import Space
 from tests.support.blocks import Block, blocks, command_lines
 from tests.support.weighted import with_weights
+from tests.support.widened import widened
 from trm.config import experiment_from
 from trm.files.yaml12 import parse_yaml
 from trm.tasks import TASKS
@@ -50,6 +52,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("guide")
     for name in ("mine", "first", "demo", "a", "b"):
         with_weights(shutil.copytree(DATA / "finished", home / "runs" / name))
+    widened(home / "runs/mine", FEWEST)
     head = home / "runs/b/run.json"
     head.write_text(head.read_text().replace("v1-", "v2-"))
     shutil.copy(DATA / "sweep.yaml", home / "tiny.yaml")

@@ -14,6 +14,7 @@ import pytest
 
 from search.cli import main
 from search.config.plan import simulated_plan, write_plan
+from search.ledger.files import REPORT_FILE
 from search.ledger.ledger import Ledger
 from search.ledger.reader import read_trials
 from search.report.facts import Facts, read_facts
@@ -21,7 +22,7 @@ from search.report.fidelity import rungs
 from search.report.headline import gap, headline
 from search.report.images import _alone, write_images
 from search.report.section import MOST_ROWS, Section
-from search.report.write import REPORT_FILE, sections, write_report
+from search.report.write import sections, write_report
 from search.stability.result import read_result
 from search.stats.intervals import difference, share_interval
 from tests.support.browser import CHROMIUM
@@ -84,8 +85,8 @@ def test_the_headline_is_the_result(finished: Path, facts: Facts) -> None:
 
 def test_every_section_of_a_rich_run_is_there(parts: dict[str, Section]) -> None:
     assert list(parts) == [
-        "curves", "race", "luck", "search", "importance", "slices", "parallel", "space", "fidelity",
-        "halting", "depth", "failures", "costs", "reproduce",
+        "curves", "race", "luck", "search", "importance", "slices", "parallel", "outlook", "space",
+        "fidelity", "halting", "depth", "failures", "costs", "reproduce",
     ]  # fmt: skip
     names = [
         panel.name

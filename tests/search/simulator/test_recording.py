@@ -105,11 +105,11 @@ def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(1)
     with Ledger.create(tmp_path / "run") as ledger:
         write_plan(tmp_path / "run", plan)
-        drawn = [plan.space.sample(rng)[0] for _ in range(5)]
+        drawn = [plan.space.sample(rng)[0] for _ in range(12)]
         for number, params in enumerate(drawn):
             pruned = number == 1
             ended(ledger, "explore", params, 0, None, "pruned" if pruned else "completed")
-        for number in (0, 2, 3):
+        for number in (0, *range(2, 10)):
             ended(
                 ledger,
                 "confirm",
@@ -118,15 +118,15 @@ def folder(tmp_path: Path) -> Path:
                 number,
                 "diverged" if number == 3 else "completed",
             )
-        ended(ledger, "confirm", drawn[4], 1, 4, None, marks=1)
+        ended(ledger, "confirm", drawn[10], 1, 10, None, marks=1)
     return tmp_path / "run"
 
 
 def test_a_run_folder_counts_as_far_as_its_runs_ended(folder: Path) -> None:
     recording = read_recording(folder)
     assert recording.seeds == (0, 1)
-    assert len(recording.params) == 3
-    assert recording.dropped == 1
+    assert len(recording.params) == 9
+    assert recording.dropped == 2
     assert recording.runs[2, 1].outcome == "diverged"
     assert [r["mark"] for r in recording.runs[1, 1].rows] == [1, 2, 3]
     assert recording.examples == 10
