@@ -10,6 +10,7 @@ from typing import NamedTuple
 WRITTEN = (
     "first-sweep",
     "your-own-task",
+    "one-path",
     "your-task",
     "tasks",
     "spaces",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import shutil
@@ -15,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from search.cli import main
+from search.commands import COMMANDS, parser_of
 from search.config.file import load_tree
 from search.config.sections import sweep_sections
 from search.explore.enough import FEWEST
@@ -63,6 +66,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (home / "mine.yaml").write_text(shown[0])
     (home / "puzzles.txt").write_text(_puzzles())
+    [maker] = [block for block in BLOCKS if "file=brackets.py" in block.words]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(maker.code, maker.page, "exec"), {"__name__": "__main__"})
+    (home / "brackets.csv").write_text(printed.getvalue())
     (home / "sorting.csv").write_text(_sorting())
     _maxima(home)
     shutil.copy(PLUGIN, home)
@@ -135,6 +142,15 @@ def test_commands_run(block: Block, here: Path, capfd: pytest.CaptureFixture[str
         assert code == 0, f"{block.page}: {' '.join(words)}: {printed.err}"
         if target:
             (here / target).write_text(printed.out)
+
+
+def test_every_command_that_is_shown_is_one() -> None:
+    """Those that are slow, or that nobody runs, too."""
+    for block in BLOCKS:
+        for words in command_lines(block) if block.language == "sh" else ():
+            if words[0] == "trm" and len(words) > 1 and words[1] in COMMANDS:
+                given = words[2 : words.index(">")] if ">" in words else words[2:]
+                parser_of(words[1]).parse_all(given)
 
 
 @pytest.mark.parametrize("block", marked("python"))
