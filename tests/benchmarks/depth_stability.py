@@ -2,14 +2,16 @@
 
     python -m tests.benchmarks.depth_stability FOLDER               # runs what is missing
     python -m tests.benchmarks.depth_stability FOLDER --save FILE.parquet
+    python -m tests.benchmarks.depth_stability FOLDER --space arrows4
 
-Random configs of `spaces/depth-sudoku6.yaml`, each over the same seeds at equal compute, are
-evaluated at 1, 4, 16 and 64 times the supervision steps of their training, by their last answer, on
-the same puzzles. What may foretell a loss is taken at the trained depth alone: the spectral radius
-of the recursion's Jacobian over training, the residual of the state, and answers that still change.
+Random configs of `spaces/depth-sudoku6.yaml` or `depth-arrows4.yaml`, each over the same seeds at
+equal compute, are evaluated at 1, 4, 16 and 64 times the supervision steps of their training, by
+their last answer, on the same puzzles. What may foretell a loss is taken at the trained depth
+alone: the spectral radius of the recursion's Jacobian over training, the residual of the state, and
+answers that still change.
 
 Each run is one JSON file of FOLDER, so that an interrupted series goes on. A run takes about 15 CPU
-seconds with the compiled step, 40 to 100 where that does not know the config, 80 about an hour.
+seconds with the compiled step, 30 to 60 where that does not know the config.
 """
 
 from __future__ import annotations
@@ -32,13 +34,17 @@ from search.space.space import Space
 from tests.benchmarks.idle import give_way, wait_for_room
 from tests.benchmarks.record import draws
 
-FILE = Path(__file__).parent / "spaces/depth-sudoku6.yaml"
+SPACES = {
+    name: Path(__file__).parent / f"spaces/depth-{name}.yaml" for name in ("sudoku6", "arrows4")
+}
 DEPTHS = (1, 4, 16, 64)
 PUZZLES = 160
 LEARNT = 0.3
 """Exact accuracy from which a run can lose something."""
 LOST = 0.05
 """Exact accuracy that a run loses which does not hold."""
+FEWEST = 4
+"""Runs that lose, and runs that hold, from which an AUC is given."""
 RESAMPLES = 2000
 
 Run = Mapping[str, Any]
@@ -213,6 +219,16 @@ def report(tree: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[str]:
             f"\nLoss at 16x of two seeds of one config: correlation {agree:.2f} over {len(pairs)} "
             f"configs."
         )
+    unstable = sum(drop(run, 16) > LOST for run in able)
+    if min(unstable, len(able) - unstable) < FEWEST:
+        yield f"\n{unstable} of {len(able)} lose more than {LOST} at 16x: too few for an AUC."
+    else:
+        yield from _foretold(able)
+    yield from _importance(tree, configs)
+
+
+def _foretold(able: Sequence[Run]) -> Iterator[str]:
+    """How well each feature ranks the runs that lose above those that hold."""
     yield "\nAUC of what is known at the trained depth, for a loss of more than 0.05 at 16x:\n"
     yield "| feature | AUC | 90 % | runs | unstable |"
     yield "|---|---|---|---|---|"
@@ -220,14 +236,12 @@ def report(tree: Mapping[str, Any], runs: Sequence[Run]) -> Iterator[str]:
         known = [(feature(run), run) for run in able]
         known = [(value, run) for value, run in known if math.isfinite(value)]
         scores = np.array([value for value, _ in known])
-        unstable = np.array([drop(run, 16) > LOST for _, run in known])
+        lost = np.array([drop(run, 16) > LOST for _, run in known])
         groups = np.array([run["config"] for _, run in known])
-        value, low, high = auc_with_interval(scores, unstable, groups)
+        value, low, high = auc_with_interval(scores, lost, groups)
         yield (
-            f"| {name} | {value:.2f} | {low:.2f} to {high:.2f} | {len(known)} "
-            f"| {int(unstable.sum())} |"
+            f"| {name} | {value:.2f} | {low:.2f} to {high:.2f} | {len(known)} | {int(lost.sum())} |"
         )
-    yield from _importance(tree, configs)
 
 
 def _importance(tree: Mapping[str, Any], configs: Mapping[int, Sequence[Run]]) -> Iterator[str]:
@@ -303,13 +317,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, then print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--space", choices=SPACES, default="sudoku6")
     parser.add_argument("--configs", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--most-load", type=float, default=math.inf, help="wait for less")
     parser.add_argument("--save", type=Path, help="write the runs as Parquet and run nothing")
     args = parser.parse_args(arguments)
     args.folder.mkdir(parents=True, exist_ok=True)
-    tree = load_tree(FILE)
+    tree = load_tree(SPACES[args.space])
     if args.save is None:
         give_way()
         for seed in range(args.seeds):

@@ -16,7 +16,7 @@ from tests.benchmarks import breadth, depth_stability
 from tests.benchmarks.depth_stability import DEPTHS, FEATURES, KEPT, auc_with_interval, report
 from tests.benchmarks.record import draws
 
-TREE = load_tree(depth_stability.FILE)
+TREE = load_tree(depth_stability.SPACES["sudoku6"])
 
 
 def made_up(config: int, seed: int, params: dict[str, Any]) -> dict[str, Any]:
