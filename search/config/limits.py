@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import Field
@@ -112,7 +112,7 @@ class Meter:
         shares = [trial.compute / self.budget for trial in explored if trial.ended]
         mean = sum(shares) / len(shares) if shares else 1.0
         running = sum(
-            max(mean - trial.compute / self.budget, 0.0)
+            _left(trial.compute / self.budget, shares)
             for trial in explored
             if not trial.ended and not trial.paused
         )
@@ -128,6 +128,14 @@ class Meter:
 
     def _device_seconds(self) -> float:
         return device_seconds(self.trials, self.devices, gpus=self.gpus)
+
+
+def _left(had: float, shares: Sequence[float]) -> float:
+    """Of a full run, what a trial that has had so much is still to have: as much as those that
+    ended beyond it had beyond it, on average; all of it if none did.
+    """
+    beyond = [share - had for share in shares if share > had]
+    return sum(beyond) / len(beyond) if beyond else max(1.0 - had, 0.0)
 
 
 def reached(limits: LimitsConfig, cost: Cost) -> str | None:

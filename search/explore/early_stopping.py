@@ -134,6 +134,11 @@ class EarlyStopping:
         return None, ended
 
     @property
+    def running(self) -> bool:
+        """Whether any trial is at a worker, or was when a driver was killed."""
+        return bool(self._running or self.unfinished)
+
+    @property
     def waiting(self) -> bool:
         """Whether any trial waits."""
         return bool(self._paused)

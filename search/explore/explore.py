@@ -39,7 +39,8 @@ class Explore:
     sampler told what all of them came to.
 
     Args:
-        may_draw: asked before each new config; once it is not true, no new ones come.
+        may_draw: asked before each new config; while it is not true none comes, and once nothing
+            runs either, none ever will.
         study_path: where an Optuna journal is kept, a view of the ledger for people and tools; None
             keeps none.
         start: what comes before any draw, and what other runs say; None is the default alone.
@@ -58,7 +59,7 @@ class Explore:
         self.floor = floor
         self._book = book
         self._may_draw = may_draw
-        self._closed = False
+        self._closed = self._held = False
         self._log: StudyLog | None = None
         explored = [t for t in book.trials.values() if t.explores]
         firsts = [trial for trial in explored if trial.candidate == trial.id]
@@ -117,7 +118,7 @@ class Explore:
             return seed
         for _ in range(_MOST_INFEASIBLE):
             if self._drawn():
-                return self._finish()
+                return self._finish() if self._closed else None
             trial = self._draw()
             if not trial.ended:
                 return self._steering.start(trial)
@@ -133,11 +134,11 @@ class Explore:
     def exhausted(self) -> bool:
         """Whether `next` will never give a trial again."""
         waiting = self._steering.unfinished or self._steering.waiting or self._further.waiting
-        return not waiting and self._drawn()
+        return not waiting and self._drawn() and self._closed
 
     def waiting(self) -> int:
         """Trials that could start now: of earlier drivers, further seeds, configs to be drawn."""
-        to_draw = 0 if self._closed else max(self.plan.wanted - self._feasible, 0)
+        to_draw = 0 if self._closed or self._held else max(self.plan.wanted - self._feasible, 0)
         return len(self._steering.unfinished) + len(self._further) + to_draw
 
     def score(self, row: Mapping[str, Any]) -> float:
@@ -228,15 +229,17 @@ class Explore:
         return seed
 
     def _drawn(self) -> bool:
-        """Whether no new config will come."""
+        """Whether no new config comes now; `_closed` says whether none will ever come."""
         if not self._closed:
+            self._held = not self._may_draw()
             self._closed = (
                 self._feasible >= self.plan.wanted
                 or (len(self._trials) >= len(self._first) and self._all_drawn())
-                or not self._may_draw()
-                or self._enough()
+                # What runs may end early, and leave more room than it was thought to.
+                or (self._held and not self._steering.running and not self._further.waiting)
+                or (not self._held and self._enough())
             )
-        return self._closed
+        return self._closed or self._held
 
     def _enough(self) -> bool:
         """Whether all that is left is expected to gain less than the limit says."""

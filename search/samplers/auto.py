@@ -54,8 +54,8 @@ class AutoConfig(SamplerConfig):
         return self.chosen(space, objectives, trials).sees_runs(space, objectives, trials)
 
     def draw(self, history: History, space: Space, seed: int, trials: int) -> Draw:
-        initial = self.first(space, trials)
-        if history.learned < initial:
+        drawn = history.learned + len(history.running)
+        if drawn < self.first(space, trials) or not history.learned:
             return QmcConfig().draw(history, space, seed, trials)
         return self.chosen(space, len(history.directions), trials).draw(
             history, space, seed, trials
@@ -79,7 +79,7 @@ class AutoConfig(SamplerConfig):
         return f"{name}: {judged} and {trials:,} configs, {why[name]}"
 
     def first(self, space: Space, trials: int) -> int:
-        """How many candidates are to have ended before a model is used."""
+        """How many candidates are drawn before a model is used."""
         if self.initial is not None:
             return self.initial
         searched = sum(len(group) for group in space.groups.values())

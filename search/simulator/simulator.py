@@ -179,7 +179,7 @@ def simulate(
     else:
         meter = Meter(
             limits=LimitsConfig(flops=compute), budget=plan.budget, devices=1.0, parallel=workers,
-            wall_seconds=lambda: 0.0, spent=lambda: (run.clock.compute, 0.0),
+            wall_seconds=lambda: 0.0, spent=lambda: (run.clock.arrived, 0.0),
             trials=run.book.trials,
         )  # fmt: skip
         run.explore(compute - needed * plan.budget, lambda: meter.leaves_room(needed))

@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
-from threadpoolctl import threadpool_limits
 
 from search.samplers.gaussian.acquisition import (
     log_expected_improvement,
@@ -19,6 +18,7 @@ from search.samplers.gaussian.encoding import Encoding
 from search.samplers.gaussian.observations import Forecasts, Observation, Scale, observations
 from search.samplers.gaussian.prior import Prior, earned
 from search.samplers.gaussian.process import GaussianProcess
+from search.samplers.gaussian.threads import one_thread
 from search.samplers.history import History
 from search.space.space import Space
 
@@ -48,7 +48,7 @@ class Belief:
         self._rows = np.stack([self._encoding.shares(records[n].params) for n in self.seen])
         self._points = self._encoding.points(self._rows)
         # What trains needs the cores.
-        with threadpool_limits(1):
+        with one_thread():
             self.process = self._conditioned(known, pending, most)
             self.mean, self.deviation = self.process.posterior(self._points)
 
@@ -126,7 +126,7 @@ class Belief:
     def propose(self, entropy: int) -> tuple[FloatArray, float]:
         """The row of shares of highest expected gain, and that."""
         if entropy not in self._proposed:
-            with threadpool_limits(1):
+            with one_thread():
                 row, gain = most_promising(
                     self.process, self._encoding, self._rows, np.random.default_rng(entropy)
                 )

@@ -13,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
-from threadpoolctl import threadpool_limits
 
 from search.samplers.gaussian.belief import Belief
+from search.samplers.gaussian.threads import one_thread
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -41,7 +41,7 @@ def gains(belief: Belief, able: list[int], runs: int, caution: float, entropy: i
     leaders = rows[np.argsort(-belief.mean[places], kind="stable")[:_LEADERS]]
     near = encoding.mutated(rng, np.repeat(leaders, _NEAR, axis=0), _SCALE)
     points = encoding.points(np.concatenate([rows, encoding.random(rng, _RANDOM), near]))
-    with threadpool_limits(1):
+    with one_thread():
         mean, covariance = process.joint(points)
         root = _root(covariance)
         truths = mean + rng.standard_normal((DRAWS, len(points))) @ root.T
