@@ -23,6 +23,7 @@ from search.sweep import sweep
 from tests.support.folders import RUNS_V1
 from tests.support.planned import planned
 from tests.support.plugin_folder import working_in
+from tests.support.widened import widened
 from trm.config import Experiment
 from trm.errors import UserError
 from trm.files.run_folder import run_folder_of
@@ -143,7 +144,7 @@ def strange(here: Path) -> Path:
     """A finished run that names plug-ins, which lie in it, and components that they bring."""
     run = here / "strange"
     shutil.copytree(RUNS_V1 / "finished", run)
-    plan = read_plan(run)
+    plan = read_plan(widened(run, configs=8))
     tree = {**plan.tree, "plugins": ["evil", "strange.evil"]}
     tree["search"] = {**tree["search"], "sampler": {"name": "theirs", "depth": 3}}
     tree["task"] = {"name": "theirs", "size": 3}

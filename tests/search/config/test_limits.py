@@ -36,10 +36,16 @@ def test_what_trials_cost_and_will_cost_at_their_pace() -> None:
 
 
 def test_a_new_trial_needs_room_for_itself_the_running_ones_and_the_confirm_stage() -> None:
-    # A mean trial is 0.75 of a run; one that has had 0.5 goes on for another 0.25.
+    # A mean trial is 0.75 of a run; one that has had 0.5 goes on for 0.5, as what went further did.
     running = trial(2, 50.0, 15.0)
-    assert meter([*TWO, running], flops=200.0 + 100 * (0.75 + 0.25 + 2) + 1).leaves_room(2)
-    assert not meter([*TWO, running], flops=200.0 + 100 * (0.75 + 0.25 + 2) - 5).leaves_room(2)
+    assert meter([*TWO, running], flops=200.0 + 100 * (0.75 + 0.5 + 2) + 1).leaves_room(2)
+    assert not meter([*TWO, running], flops=200.0 + 100 * (0.75 + 0.5 + 2) - 5).leaves_room(2)
+    early = trial(2, 10.0, 3.0)  # those that ended had 0.4 and 0.9 more than it has
+    assert meter([*TWO, early], flops=160.0 + 100 * (0.75 + 0.65) + 1).leaves_room(0)
+    assert not meter([*TWO, early], flops=160.0 + 100 * (0.75 + 0.65) - 5).leaves_room(0)
+    alone = trial(2, 30.0, 3.0)
+    assert meter([alone], flops=30.0 + 100 * (1 + 0.7) + 1).leaves_room(0)
+    assert not meter([alone], flops=30.0 + 100 * (1 + 0.7) - 5).leaves_room(0)
     waiting = trial(2, 50.0, 15.0, paused=True)
     assert meter([*TWO, waiting], flops=200.0 + 100 * (0.75 + 2) + 1).leaves_room(2)
     assert meter([*TWO, running]).leaves_room(10**9), "no limit, no end"

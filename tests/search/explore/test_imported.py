@@ -169,7 +169,7 @@ def test_results_of_ray_tune(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot be read"),
+        (None, "is not there: check the path"),
         (b"hello", "is neither an Optuna study"),
         (b'{"op_code": "x"}\n', "cannot be read as an Optuna study"),
         (b"SQLite format 3\x00" + b"x" * 100, "cannot be read as an Optuna study"),

@@ -79,6 +79,13 @@ def test_compute_is_a_hard_limit_and_the_confirm_stage_counts(recording: Recordi
     assert alone.trials >= both.trials + 4, "two candidates over two seeds take four runs"
 
 
+def test_many_workers_at_once_spend_what_one_spends(recording: Recording) -> None:
+    for scheduler in ("none", "asha"):
+        for compute in (8, 13):
+            found = played(recording, scheduler, workers=8, compute=compute * BUDGET)
+            assert found.compute > (compute - 1) * BUDGET, (scheduler, compute)
+
+
 def test_more_workers_take_less_time_for_the_same_trials(recording: Recording) -> None:
     one, eight = (played(recording, "none", workers=w, confirm=False) for w in (1, 8))
     assert one.pick == eight.pick
