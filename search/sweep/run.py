@@ -54,7 +54,7 @@ class Run:
         rows = [_row(trial) for trial in read_trials(self.folder).values()]
         frame = pandas.DataFrame(rows, columns=None if rows else ["trial", *_COLUMNS])
         for name in ("started", "finished"):
-            frame[name] = pandas.to_datetime(frame[name], utc=True)
+            frame[name] = pandas.to_datetime(frame[name], utc=True, format="ISO8601")
         return frame.set_index("trial").sort_index()
 
     def trial(self, number: int) -> Trial:

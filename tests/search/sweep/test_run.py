@@ -12,11 +12,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from search.explore.enough import FEWEST
 from search.guide.pages import folder
 from search.ledger.reader import read_book, read_trials
 from search.sweep.run import Run
 from tests.support.folders import RUNS_V1
 from tests.support.weighted import with_weights
+from tests.support.widened import widened
 from trm.errors import UserError
 
 DONE = RUNS_V1 / "finished"
@@ -60,6 +62,14 @@ def test_its_trials_and_curves_are_tables() -> None:
     assert Run(DONE).trial(3).params == known[3].params
     with pytest.raises(UserError, match="trial: 99 is none of"):
         Run(DONE).trial(99)
+
+
+def test_times_written_to_the_second_and_to_its_thousandth_are_one_column(tmp_path: Path) -> None:
+    widened(shutil.copytree(DONE, tmp_path / "run"), FEWEST)
+    known, trials = read_trials(tmp_path / "run"), Run(tmp_path / "run").trials()
+    assert len({len(trial.finished or "") for trial in known.values()}) == 2
+    for number, trial in known.items():
+        assert trials.loc[number].finished == pd.Timestamp(trial.finished or "")
 
 
 def test_without_pandas_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ def test_a_bad_file_is_one_line(
 
 def test_bad_arguments(refused: Callable[..., str], sudoku_run: Path, tmp_path: Path) -> None:
     cases: list[tuple[list[Any], str]] = [
-        ([tmp_path / "none"], "holds no checkpoint"),
+        ([tmp_path / "none"], "is not there: check the path"),
         ([sudoku_run, "--steps", "0"], "'0' must be a whole number from 1"),
         ([sudoku_run, "--steps", "x"], "'x' must be a whole number from 1"),
         ([sudoku_run, "--halt-threshold", "1"], "'1' must lie between 0 and 1"),

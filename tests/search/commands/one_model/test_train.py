@@ -269,6 +269,8 @@ def test_from_another_run(
 ) -> None:
     path, base, out = config({"train.budget.steps": 2}), tmp_path / "base", tmp_path / "out"
     words = ("train", path, "--set", "task.seed=5", "--out", out, "--from")
+    assert refused(*words, base) == f"{base}: is not there: check the path"
+    base.mkdir()
     line = f"{base}: holds no checkpoint: give the folder of `trm train` or a checkpoint in it"
     assert refused(*words, base) == line
     assert cli("train", path, "--out", base).code == 0
