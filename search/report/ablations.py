@@ -8,7 +8,7 @@ from typing import Any
 from search.ledger.book import holds_ablations
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
-from search.report.theme import FAINT, INK, WINNER, Role, chart, marker
+from search.report.theme import FAINT, INK, PLAIN, Role, chart, marker
 from search.report.words import count, listed, number, plain
 from search.stability.ablation_table import AblationLine, Ablations, tabled
 from search.stability.claims import claim, odds
@@ -36,7 +36,7 @@ def ablations(facts: Facts) -> Section | None:
         known.sort(key=lambda line: line.difference or 0.0)
         figure = chart(120 + _ROW * len(known), xaxis_title=f"{found.objective} minus the base's")
         for settled, role, name in (
-            (True, WINNER, "its interval leaves out 0"),
+            (True, PLAIN, "its interval leaves out 0"),
             (False, _OPEN, "its interval holds 0"),
         ):
             mine = [line for line in known if line.settled is settled]

@@ -6,7 +6,7 @@ import numpy as np
 
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
-from search.report.theme import RECIPE, WINNER, chart, marker
+from search.report.theme import PLAIN, RECIPE, chart, marker
 from search.report.words import listed, number, share, slug
 
 SHOWN = {
@@ -47,8 +47,8 @@ def curriculum(facts: Facts) -> Section | None:
         values = facts.whole(run.id, name)
         figure = chart(210, showlegend=False, margin={"l": 44, "r": 10, "t": 8, "b": 36})
         figure.add_scatter(
-            x=progress, y=values, mode="lines+markers", marker=marker(WINNER, 7),
-            line={"color": WINNER.color, "width": 2, "shape": "vh" if name in _WHOLE else "linear"},
+            x=progress, y=values, mode="lines+markers", marker=marker(PLAIN, 7),
+            line={"color": PLAIN.color, "width": 2, "shape": "vh" if name in _WHOLE else "linear"},
             hovertemplate="%{y:.4g} at %{x:.0%}<extra></extra>",
         )  # fmt: skip
         full = run.config["model"].get(name)

@@ -23,6 +23,7 @@ from search.report.theme import (
     marker,
     role_of,
 )
+from search.report.trials import CONFIGS, SAYS
 from search.report.words import count, number, share
 
 FEWEST_POINTS = 3
@@ -162,8 +163,9 @@ def _faint(figure: go.Figure, facts: Facts, column: str) -> None:
     if ends:
         figure.add_scatter(
             x=[end[0] for end in ends], y=[end[1] for end in ends], name="failed",
-            mode="markers", marker=marker(FAILED, 8), customdata=[end[2] for end in ends],
-            hovertemplate="trial %{customdata} failed at %{x:.0%}<extra></extra>",
+            mode="markers", marker=marker(FAILED, 8), meta=CONFIGS,
+            customdata=[end[2] for end in ends],
+            hovertemplate=SAYS + "<br>failed at %{x:.0%}<extra></extra>",
         )  # fmt: skip
 
 

@@ -23,14 +23,10 @@ from search.ledger.reader import read_book, read_curves
 from search.ledger.storage import Place
 from search.ledger.trial import Trial
 from search.objectives.objective import Objective
-from search.report.words import drawn, plain
 from search.space.distributions import Distribution
-from search.stability.recursion import effective
 from search.stability.result import Result, read_result
 
 Values = NDArray[np.float64]
-MOST_HOVERED = 12
-"""Drawn values that a figure shows of a config."""
 
 
 @dataclass(frozen=True)
@@ -150,15 +146,6 @@ class Facts:
     def parameters(self) -> dict[str, Distribution]:
         """The parameters that have more than one value."""
         return {name: d for name, d in self.plan.space.parameters.items() if d.count > 1}
-
-    def hover(self, trial: int) -> str:
-        """A trial and its drawn values, for a figure: plotly reads some HTML there."""
-        found = self.trials.get(trial)
-        values = drawn(effective(found.params, found.config)) if found is not None else {}
-        lines = [f"{plain(name)} {plain(value)}" for name, value in values.items()]
-        # Where a template is filled in, a brace of a name is no field.
-        text = "<br>".join([f"trial {trial}", *lines[:MOST_HOVERED]])
-        return text.replace("%{", "% {")
 
     def of_stage(self, stage: str, candidate: int | None = None) -> list[Trial]:
         """The trials of a stage, of one candidate if given."""

@@ -16,6 +16,8 @@ from search.report.facts import Facts
 from search.report.scrub import reason_of
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, VERMILION, chart, faded
+from search.report.trials import CONFIGS, SAYS
+from search.report.winner import mark_winner
 from search.report.words import count, drawn, listed, share
 from trm.detectors import DETECTORS
 from trm.detectors.detector import Finding
@@ -45,9 +47,9 @@ def failures(facts: Facts) -> Section | None:
         fill = faded(color if outcome in FAILURES else FAINT, 0.45)
         figure.add_bar(
             y=[_name(trial) for trial in mine], x=[_end(facts, trial) for trial in mine],
-            orientation="h", name=outcome,
+            orientation="h", name=outcome, customdata=[trial.id for trial in mine], meta=CONFIGS,
             marker={"color": fill, "pattern": {"shape": shape, "solidity": 0.3}},
-            hovertemplate="%{y} until %{x:.0%}<extra>" + outcome + "</extra>",
+            hovertemplate=SAYS + "<br>until %{x:.0%}<extra>" + outcome + "</extra>",
         )  # fmt: skip
     for index, detector in enumerate(DETECTORS):
         marks = [
@@ -64,6 +66,14 @@ def failures(facts: Facts) -> Section | None:
                         "color": COLORS[index % len(COLORS)], "line": {"width": 1, "color": INK}},
                 hovertemplate="%{y} at %{x:.0%}<extra>" + detector.replace("_", " ") + "</extra>",
             )  # fmt: skip
+    best = facts.best
+    won = [t for t in shown if best is not None and t.candidate == best.id]
+    mark_winner(
+        figure, facts, [_end(facts, t) for t in won], [_name(t) for t in won],
+        customdata=[t.id for t in won],
+        hovertemplate=SAYS + "<br>until %{x:.0%}<extra>a run of the winner</extra>"
+        if facts.result else SAYS + "<br>until %{x:.0%}<extra></extra>",
+    )  # fmt: skip
     figure.update_xaxes(tickformat=".0%", range=[0, 1.03])
     figure.update_yaxes(
         categoryorder="array", categoryarray=[_name(t) for t in shown][::-1], showgrid=False

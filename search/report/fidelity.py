@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from search.analysis.fidelity import Fidelity, Rung, measure, run_curves
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
-from search.report.theme import INK, OTHERS, WINNER, chart, marker
+from search.report.theme import INK, OTHERS, PLAIN, chart, marker
 from search.report.words import number, plain, share
 from search.stats.rank_correlation import Correlation, RankEstimate
 
@@ -68,7 +68,7 @@ def _label(rung: Rung, column: str) -> str:
 
 def _column(figure: go.Figure, found: Fidelity, column: str, index: int) -> None:
     """A bar a rung, for one column."""
-    role = WINNER if column == found.metric else OTHERS[(index - 1) % len(OTHERS)]
+    role = PLAIN if column == found.metric else OTHERS[(index - 1) % len(OTHERS)]
     known = [(rung, rung.by[column].best_estimate) for rung in found.rungs if column in rung.by]
     defined = [(_label(rung, column), one) for rung, one in known if one is not None]
     figure.add_scatter(

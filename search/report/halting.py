@@ -13,6 +13,8 @@ from search.report.curves import groups
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import FAINT, INK, WINNER, Role, chart, marker
+from search.report.trials import CONFIGS, SAYS
+from search.report.winner import mark_winner, winner_name
 from search.report.words import number, share
 
 STEPS, EARLY, FULL = "mean_steps", "early_exact_accuracy", "exact_accuracy"
@@ -39,8 +41,8 @@ def halting(facts: Facts) -> Section | None:
     figure.add_scatter(
         x=[ends[t.id][0] for t in searched], y=[ends[t.id][1] for t in searched],
         mode="markers", name="search, early stop", marker=marker(_SEARCH, 7, opacity=0.6),
-        customdata=[[t.id, ends[t.id][2]] for t in searched],
-        hovertemplate="trial %{customdata[0]}: %{y:.3f} at %{x:.2f} steps, "
+        customdata=[[t.id, ends[t.id][2]] for t in searched], meta=CONFIGS,
+        hovertemplate=SAYS + "<br>%{y:.3f} at %{x:.2f} steps, "
         "%{customdata[1]:.3f} at full depth<extra></extra>",
     )  # fmt: skip
     _frontier(figure, list(ends.values()))
@@ -54,7 +56,8 @@ def halting(facts: Facts) -> Section | None:
         figure.add_scatter(
             x=[ends[t.id][0] for t in mine], y=[ends[t.id][1] for t in mine], mode="markers",
             name=name, legendgroup=name, marker=marker(role, 10),
-            hovertemplate="%{y:.3f} at %{x:.2f} steps<extra>one seed</extra>",
+            customdata=[t.id for t in mine], meta=CONFIGS,
+            hovertemplate=SAYS + "<br>%{y:.3f} at %{x:.2f} steps<extra>one seed</extra>",
         )  # fmt: skip
         figure.add_scatter(
             x=[steps, most], y=[early, full], mode="lines+markers", legendgroup=name,
@@ -63,11 +66,10 @@ def halting(facts: Facts) -> Section | None:
             hovertemplate="%{y:.3f} at %{x:.2f} steps<extra>%{customdata}</extra>",
         )  # fmt: skip
         if role is WINNER:
-            figure.add_scatter(
-                x=[steps], y=[early], mode="markers", name="where the winner stops",
-                marker={"symbol": "star", "size": 17, "color": role.color,
-                        "line": {"width": 1.5, "color": INK}},
-                hovertemplate="mean %{y:.3f} at %{x:.2f} steps<extra></extra>",
+            mark_winner(
+                figure, facts, [float(steps)], [float(early)],
+                name=f"{winner_name(facts)}: its mean",
+                hovertemplate=SAYS + "<br>mean %{y:.3f} at %{x:.2f} steps<extra></extra>",
             )  # fmt: skip
         table.append((name, number(steps, 2), number(early), str(most), number(full),
                       number(full - early)))  # fmt: skip

@@ -7,6 +7,8 @@ import plotly.graph_objects as go
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import INK, chart, marker, role_of
+from search.report.trials import CONFIGS, SAYS
+from search.report.winner import SIZE
 from search.report.words import number
 from search.stability.claims import claim
 from search.stability.result import Finalist, Result
@@ -36,7 +38,7 @@ def luck(facts: Facts) -> Section | None:
         line={"color": INK, "width": 1.2, "dash": "dot"},
     )  # fmt: skip
     for candidate in reversed(shown):
-        _point(figure, facts, result, candidate)
+        _point(figure, result, candidate)
     figure.update_xaxes(range=span)
     figure.update_yaxes(range=span)
     rows = [
@@ -59,7 +61,7 @@ def luck(facts: Facts) -> Section | None:
     )
 
 
-def _point(figure: go.Figure, facts: Facts, result: Result, candidate: Finalist) -> None:
+def _point(figure: go.Figure, result: Result, candidate: Finalist) -> None:
     role, won = role_of(result, candidate.trial), candidate.trial == result.winner
     low, high = candidate.mean_low, candidate.mean_high
     bars = {}
@@ -71,8 +73,8 @@ def _point(figure: go.Figure, facts: Facts, result: Result, candidate: Finalist)
     figure.add_scatter(
         x=[candidate.explored], y=[candidate.mean], mode="markers",
         name=f"winner, trial {candidate.trial}" if won else f"trial {candidate.trial}",
-        marker=marker(role, 13 if won else 10), customdata=[[candidate.trial]],
-        hovertemplate=facts.hover(candidate.trial) + "<br>%{x:.4g} in the search, %{y:.4g} over "
+        marker=marker(role, SIZE if won else 10), customdata=[candidate.trial], meta=CONFIGS,
+        hovertemplate=SAYS + "<br>%{x:.4g} in the search, %{y:.4g} over "
         "fresh seeds<extra></extra>", **bars,
     )  # fmt: skip
 

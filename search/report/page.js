@@ -27,6 +27,7 @@
     var text = read("figure-" + box.id);
     if (onDark) { text = text.replace(known, function (light) { return exchange[light]; }); }
     var figure = JSON.parse(text);
+    trm.fill(figure);
     figure.layout.uirevision = box.id;  // a zoom outlives another drawing
     if (box.clientWidth < 480) {
       var layout = figure.layout;
@@ -55,6 +56,7 @@
       if (index >= left.length || mine !== round) { return; }
       var figure = figureOf(left[index], onDark);
       Plotly.react(left[index], figure.data, figure.layout, settings);
+      document.dispatchEvent(new CustomEvent("trm-drawn", { detail: left[index] }));
       if (index + 1 === left.length) { root.dataset.drawn = "yes"; }
       // One figure at a time, so that the page answers meanwhile; a printer does not wait.
       if (wait) { setTimeout(next, 0, index + 1); } else { next(index + 1); }
@@ -66,6 +68,14 @@
     root.dataset.shade = onDark ? "dark" : "light";
     draw(onDark, wait);
   }
+
+  // The style of a figure that is drawn on request, in the shade that the page has.
+  trm.look = function (box) {
+    var onDark = root.dataset.shade === "dark";
+    var shaded = function (color) { return onDark ? dark[color] : color; };
+    return { layout: figureOf(box, onDark).layout, settings: settings,
+      ink: shaded("#1f2328"), winner: shaded("#0072b2") };
+  };
 
   var button = document.getElementById("shade");
   function name() { button.textContent = "shade: " + chosen; }
@@ -123,4 +133,5 @@
   follow();
   name();
   paint(isDark(), true);
+  if (trm.begin) { trm.begin(); }
 })();

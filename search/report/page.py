@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -22,6 +22,7 @@ from search.report.headline import Headline
 from search.report.questions import Missing, Question
 from search.report.section import MOST_ROWS, Code, Panel, Picture, Section, Table
 from search.report.theme import DARK
+from search.report.trials import trial_curve
 from search.stability.verdict import RunVerdict
 
 POLICY = (
@@ -52,12 +53,17 @@ IN_A_FILE = Around()
 
 
 def page(
-    headline: Headline, sections: Sequence[Section], about: str, around: Around = IN_A_FILE
+    headline: Headline,
+    sections: Sequence[Section],
+    about: str,
+    around: Around = IN_A_FILE,
+    trials: Mapping[str, Any] | None = None,
 ) -> str:
     """The HTML of a report.
 
     Args:
         about: the last line: of which run and when.
+        trials: what `search.report.trials` tells of each; None where the page has none.
     """
     shown = list(sections)
     parts = [
@@ -89,8 +95,10 @@ def page(
             for picture in section.pictures
             for panel in picture.panels
         ),
+        *_trials(trials),
         *([f"<script>{around.script}</script>"] if around.script else []),
         f"<script>{_library()}</script>",
+        f"<script>{_file('trials.js')}</script>",
         f"<script>{_file('page.js')}</script>",
         f"<script>{_file('reader.js')}</script>",
         "</body>",
@@ -102,6 +110,16 @@ def page(
 def figure_json(figure: Any) -> str:
     """A figure as JSON, in as many digits as a screen shows."""
     return json.dumps(_compact(json.loads(to_json(figure, validate=False))), separators=(",", ":"))
+
+
+def _trials(trials: Mapping[str, Any] | None) -> list[str]:
+    # Under figures' names, so that a page that is served gets them anew as it gets figures.
+    if trials is None:
+        return []
+    return [
+        _data("figure-trials", json.dumps(trials, separators=(",", ":"))),
+        _data("figure-trial-curve", figure_json(trial_curve())),
+    ]
 
 
 DIGITS = 5
@@ -252,10 +270,23 @@ def _picture(picture: Picture, level: int) -> str:
     return (
         f'<figure><figcaption><h{level} class="of-figure">{escape(picture.title)}</h{level}>'
         f'<p class="says">{escape(picture.says)}</p></figcaption>'
+        + _key(picture)
         + (f'<div class="panels {kind}">{panels}</div>' if panels else "")
         + (_table(picture.table, picture.title) if picture.table else "")
         + "</figure>"
     )
+
+
+_MARKS = {"winner": "★", "completed": "●", "pruned": "○", "failed": "×"}
+
+
+def _key(picture: Picture) -> str:
+    lines = "".join(
+        f'<li><b class="{one.mark}" aria-hidden="true">{_MARKS[one.mark]}</b> '
+        f"{escape(one.words)}</li>"
+        for one in picture.key
+    )
+    return f'<ul class="key" aria-label="legend">{lines}</ul>' if lines else ""
 
 
 def _panel(panel: Panel, picture: Picture, several: bool, level: int) -> str:

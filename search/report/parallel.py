@@ -6,7 +6,6 @@ Rows instead of columns, so that the names can be read and a phone has room for 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -15,6 +14,8 @@ from search.report.association import position, strongest, thin
 from search.report.facts import ConfigPoint, Facts
 from search.report.section import Panel, Picture, Section
 from search.report.theme import BLUE, FAILED, FAINT, GROUND, INK, QUIET, SKY, chart, faded
+from search.report.trials import SAYS
+from search.report.winner import mark_winner
 from search.report.words import listed, number, plain, short
 from search.space.distributions import Choice, Distribution
 
@@ -87,7 +88,8 @@ def _lines(
     if failed:
         x, y = _joined(facts, failed[:60], rows, offsets, low, high)
         figure.add_scatter(
-            x=x, y=y, mode="lines", name="failed", hoverinfo="skip",
+            x=x, y=y, mode="lines", name="failed", meta=_lines_of(failed[:60]),
+            hovertemplate=_SAID,
             line={"color": faded(FAILED.color, 0.45), "width": 1, "dash": FAILED.dash},
         )  # fmt: skip
     top = max(1, round(len(whole) * BEST))
@@ -101,17 +103,26 @@ def _lines(
             x, y = _joined(facts, group, rows, offsets, low, high)
             ends = f"{number(group[0].score)} to {number(group[-1].score)}"
             figure.add_scatter(
-                x=x, y=y, mode="lines", name=f"{name}, {ends}", hoverinfo="skip", line=look
-            )
+                x=x, y=y, mode="lines", name=f"{name}, {ends}", line=look,
+                meta=_lines_of(group), hovertemplate=_SAID,
+            )  # fmt: skip
     best = facts.best
     mine = [p for p in points if best is not None and p.trial == best.id]
     if mine:
         x, y = _joined(facts, mine, rows, {}, low, high)
         figure.add_scatter(
-            x=x, y=y, mode="lines+markers", name="winner" if facts.result else "best",
-            line={"color": INK, "width": 3}, marker={"color": INK, "size": 8},
-            hovertext=_hover(facts, mine[0], rows), hoverinfo="text",
+            x=x, y=y, mode="lines", name="its line", showlegend=False,
+            line={"color": INK, "width": 3}, hoverinfo="skip", meta={"winner": True},
         )  # fmt: skip
+        mark_winner(figure, facts, x[:-1], y[:-1])
+
+
+_SAID = SAYS + "<extra></extra>"
+
+
+def _lines_of(points: list[ConfigPoint]) -> dict[str, list[int]]:
+    """For the browser: whose lines a trace has, in order."""
+    return {"lines": [p.trial for p in points]}
 
 
 def _joined(
@@ -175,13 +186,6 @@ def _tick(figure: go.Figure, x: float, y: float, text: str) -> None:
         bgcolor=faded(GROUND, 0.8), borderpad=1,
         xanchor="left" if x == 0 else "right" if x == 1 else "center",
     )  # fmt: skip
-
-
-def _hover(facts: Facts, point: ConfigPoint, rows: list[str]) -> list[Any]:
-    return [
-        *(f"{plain(name)} {plain(short(point.params.get(name, 'not there')))}" for name in rows),
-        f"{facts.objective.column} {number(point.score)}",
-    ]
 
 
 def _says(facts: Facts, points: list[ConfigPoint], absent: bool) -> str:

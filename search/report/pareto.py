@@ -10,7 +10,9 @@ import plotly.graph_objects as go
 from search.explore.candidates import Explored, pareto_front
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
-from search.report.theme import FAINT, INK, WINNER, Role, chart, marker
+from search.report.theme import FAINT, INK, Role, chart, marker
+from search.report.trials import CONFIGS, SAYS
+from search.report.winner import mark_winner
 from search.report.words import better, count, number, plain
 
 MOST_PAIRS = 3
@@ -73,7 +75,11 @@ def _panel(facts: Facts, front: list[Explored], first: str, second: str, index: 
     best = facts.best
     mine = [one for one in facts.explored if best is not None and one.trial.id == best.id]
     if mine:
-        _points(figure, mine, first, second, "winner" if facts.result else "best", WINNER, 13)
+        at = mine[0].values
+        mark_winner(
+            figure, facts, [at[second]], [at[first]],
+            hovertemplate=SAYS + "<br>%{y:.4g} at %{x:.4g}<extra></extra>",
+        )  # fmt: skip
     return Panel(f"front-{index}", figure, f"{first} and {second}")
 
 
@@ -90,8 +96,8 @@ def _points(
     figure.add_scatter(
         x=[one.values[second] for one in known], y=[one.values[first] for one in known],
         mode="markers", name=name, marker=marker(role, size, opacity=0.85),
-        customdata=[one.trial.id for one in known],
-        hovertemplate="trial %{customdata}: %{y:.4g} at %{x:.4g}<extra></extra>",
+        customdata=[one.trial.id for one in known], meta=CONFIGS,
+        hovertemplate=SAYS + "<br>%{y:.4g} at %{x:.4g}<extra></extra>",
     )  # fmt: skip
 
 

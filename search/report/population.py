@@ -8,7 +8,9 @@ from search.ledger.lineage import GENERATION, MEMBER, PARENT, SETTING
 from search.ledger.trial import Trial
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Section, Table
-from search.report.theme import FAINT, ORANGE, WINNER, Role, chart, faded, marker
+from search.report.theme import FAINT, ORANGE, PLAIN, Role, chart, faded, marker
+from search.report.trials import CONFIGS, SAYS
+from search.report.winner import mark_winner
 from search.report.words import count, number, short
 
 _MEMBER = Role(FAINT, "circle", "solid")
@@ -34,15 +36,20 @@ def population(facts: Facts) -> Section | None:
     figure.add_scatter(
         x=[t.params[GENERATION] for t in known.values()], y=[t.score for t in known.values()],
         mode="markers", marker=marker(_MEMBER, 7), showlegend=False,
-        customdata=[[t.id, t.params[MEMBER]] for t in known.values()],
-        hovertemplate="trial %{customdata[0]}, member %{customdata[1]}: %{y:.4g}<extra></extra>",
+        customdata=[[t.id, t.params[MEMBER]] for t in known.values()], meta=CONFIGS,
+        hovertemplate=SAYS + "<br>member %{customdata[1]}: %{y:.4g}<extra></extra>",
     )  # fmt: skip
     line = _ancestors(facts.best, known)
     figure.add_scatter(
         x=[t.params[GENERATION] for t in line], y=[t.score for t in line], mode="lines+markers",
         name="line of the winner" if facts.result else "line of the best",
-        marker=marker(WINNER, 9), line={"color": WINNER.color, "width": 2.5},
-        hovertemplate="%{y:.4g}<extra></extra>",
+        marker=marker(PLAIN, 9), line={"color": PLAIN.color, "width": 2.5},
+        customdata=[t.id for t in line], meta=CONFIGS,
+        hovertemplate=SAYS + "<br>%{y:.4g}<extra></extra>",
+    )  # fmt: skip
+    mark_winner(
+        figure, facts, [t.params[GENERATION] for t in line[-1:]],
+        [t.score for t in line[-1:]],
     )  # fmt: skip
     figure.update_xaxes(dtick=1)
     rows = [

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from search.report.association import thin
 from search.report.facts import ConfigPoint, Facts
-from search.report.section import Panel, Picture, Section, Table
-from search.report.theme import FAILED, FAINT, INK, WINNER, Role, chart, marker
+from search.report.section import Mark, Panel, Picture, Section, Table
+from search.report.theme import FAILED, FAINT, INK, PLAIN, Role, chart, marker
+from search.report.trials import CONFIGS, SAYS
+from search.report.winner import mark_winner
 from search.report.words import count, drawn, number, share
 from search.stats.intervals import share_interval
 
-MOST_POINTS = 250
+MOST_POINTS = 120
 """Of a kind; the best, and others evenly from the rest."""
-MOST_TOLD = 100
-"""Configs whose drawn values a figure shows, the best; the others have their number."""
 PRUNED = Role(FAINT, "circle-open", "dot")
-KINDS = (
-    ("completed", WINNER, "ran to the end"),
+KINDS: Sequence[tuple[Mark, Role, str]] = (
+    ("completed", PLAIN, "ran to the end"),
     ("pruned", PRUNED, "stopped early (score when stopped)"),
     ("failed", FAILED, "failed (at the floor)"),
 )
@@ -29,18 +30,14 @@ def progress(facts: Facts) -> Section | None:
     if not points:
         return None
     figure = chart(360, xaxis_title="trial", yaxis_title=facts.objective.column)
-    told = {p.trial for p in _by_score(facts, points)[:MOST_TOLD]}
     for kind, role, name in KINDS:
         mine = thin([p for p in points if p.outcome == kind], facts.objective, MOST_POINTS)
         if not mine:
             continue
         figure.add_scatter(
             x=[p.trial for p in mine], y=[p.score for p in mine], mode="markers", name=name,
-            marker=marker(role, 8, opacity=0.85), customdata=[[p.trial] for p in mine],
-            hovertext=[
-                facts.hover(p.trial) if p.trial in told else f"trial {p.trial}" for p in mine
-            ],
-            hovertemplate="%{hovertext}<br>%{y:.4g}<extra>" + kind + "</extra>",
+            marker=marker(role, 8, opacity=0.85), customdata=[p.trial for p in mine],
+            meta=CONFIGS, hovertemplate=SAYS + "<br>%{y:.4g}<extra>" + kind + "</extra>",
         )  # fmt: skip
     x, y = _best_so_far(facts, points)
     figure.add_scatter(
@@ -49,10 +46,9 @@ def progress(facts: Facts) -> Section | None:
     )  # fmt: skip
     best = facts.best
     if mine := [p for p in points if best is not None and p.trial == best.id]:
-        figure.add_scatter(
-            x=[mine[0].trial], y=[mine[0].score], mode="markers",
-            name="winner" if facts.result else "best", hoverinfo="skip",
-            marker={"symbol": "circle-open", "size": 17, "color": INK, "line": {"width": 2.5}},
+        mark_winner(
+            figure, facts, [mine[0].trial], [mine[0].score],
+            hovertemplate=SAYS + "<br>%{y:.4g}<extra></extra>",
         )  # fmt: skip
     rows = [
         (
@@ -93,7 +89,7 @@ def _score(facts: Facts, point: ConfigPoint) -> str:
 
 
 def _by_score(facts: Facts, points: list[ConfigPoint]) -> list[ConfigPoint]:
-    kinds = [kind for kind, _, _ in KINDS]
+    kinds: list[str] = [kind for kind, _, _ in KINDS]
     return sorted(
         points,
         key=lambda p: (kinds.index(p.outcome), -facts.objective.merit(p.score), p.trial),

@@ -7,6 +7,8 @@ from search.report.facts import Facts
 from search.report.race_course import course
 from search.report.section import Panel, Picture, Section, Table
 from search.report.theme import INK, RECIPE, chart, marker, role_of
+from search.report.trials import CONFIGS, SAYS
+from search.report.winner import winner_name
 from search.report.words import better, count, number, share
 from search.stability.claims import claim, odds
 from search.stability.result import Finalist, Result
@@ -38,9 +40,10 @@ def race(facts: Facts) -> Section | None:
         )  # fmt: skip
         figure.add_scatter(
             x=candidate.scores, y=[name] * len(candidate.scores), mode="markers",
-            marker=marker(role, 11, opacity=0.8), showlegend=False,
-            customdata=[[candidate.trial]] * len(candidate.scores),
-            hovertemplate=facts.hover(candidate.trial) + "<br>%{x:.4g}<extra>one seed</extra>",
+            marker=marker(role, 11, opacity=0.8),
+            name=winner_name(facts), showlegend=candidate.trial == result.winner,
+            customdata=[candidate.trial] * len(candidate.scores), meta=CONFIGS,
+            hovertemplate=SAYS + "<br>%{x:.4g}<extra>one seed</extra>",
         )  # fmt: skip
     if result.reference.scores:
         figure.add_scatter(

@@ -9,6 +9,8 @@ import plotly.graph_objects as go
 from search.report.facts import Facts
 from search.report.section import Panel, Picture, Table
 from search.report.theme import INK, chart, marker, role_of
+from search.report.trials import CONFIGS, SAYS
+from search.report.winner import winner_name
 from search.report.words import count, listed, number
 from search.stability.claims import claim
 from search.stability.confirm_race import rules
@@ -51,7 +53,7 @@ def course(facts: Facts, result: Result) -> Picture | None:
     return Picture(
         "Who left the race when",
         _says(facts, found, len(runs)),
-        [Panel("race-course", _figure(result, shown, runs))],
+        [Panel("race-course", _figure(facts, result, shown, runs))],
         table,
     )
 
@@ -65,7 +67,9 @@ def examples_of(facts: Facts) -> int | None:
     return facts.plan.counted(facts.plan.examples)
 
 
-def _figure(result: Result, shown: list[Exit], runs: list[tuple[int, float]]) -> go.Figure:
+def _figure(
+    facts: Facts, result: Result, shown: list[Exit], runs: list[tuple[int, float]]
+) -> go.Figure:
     figure = chart(150 + _ROW * len(shown), xaxis_title="trials of the race, of all finalists")
     for one in shown:
         role = role_of(result, one.candidate)
@@ -75,11 +79,13 @@ def _figure(result: Result, shown: list[Exit], runs: list[tuple[int, float]]) ->
             line={"color": role.color, "width": 2, "dash": role.dash}, hoverinfo="skip",
         )  # fmt: skip
         figure.add_scatter(
-            x=own, y=[_name(result, one)] * len(own), mode="markers", showlegend=False,
+            x=own, y=[_name(result, one)] * len(own), mode="markers",
+            name=winner_name(facts), showlegend=one.candidate == result.winner,
             marker=marker(role, 7),
-            customdata=[number(merit if result.direction == "maximize" else -merit)
+            meta=CONFIGS,
+            customdata=[[candidate, number(merit if result.direction == "maximize" else -merit)]
                         for candidate, merit in runs if candidate == one.candidate],
-            hovertemplate="the race's trial %{x}: %{customdata}<extra></extra>",
+            hovertemplate=SAYS + "<br>the race's run %{x}: %{customdata[1]}<extra></extra>",
         )  # fmt: skip
     for why, name, symbol in _ENDS:
         mine = [one for one in shown if one.why == why]

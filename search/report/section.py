@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+Mark = Literal["winner", "completed", "pruned", "failed"]
 MOST_ROWS = 100
 """Rows of a table that the page shows; the rest is in the run folder's Parquet files."""
 
@@ -41,6 +42,19 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Key:
+    """A line of the legend that several small figures share.
+
+    Attributes:
+        mark: which mark it explains.
+        words: what it is.
+    """
+
+    mark: Mark
+    words: str
+
+
+@dataclass(frozen=True)
 class Picture:
     """One or several figures that show one thing.
 
@@ -50,6 +64,7 @@ class Picture:
         panels: the figures; none where words are all there is.
         table: the numbers beneath.
         wide: whether few of the panels stand side by side.
+        key: the legend of all panels, where none has its own.
     """
 
     title: str
@@ -57,6 +72,7 @@ class Picture:
     panels: Sequence[Panel]
     table: Table | None = None
     wide: bool = False
+    key: Sequence[Key] = ()
 
 
 @dataclass(frozen=True)

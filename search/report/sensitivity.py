@@ -13,7 +13,7 @@ from search.report.scrub import anonymous
 from search.report.section import Panel, Picture, Section, Table
 from search.report.slices import log_ticks
 from search.report.sobol import sobol
-from search.report.theme import FAILED, GREEN, INK, QUIET, VERMILION, WINNER, chart, faded, marker
+from search.report.theme import FAILED, GREEN, INK, PLAIN, QUIET, VERMILION, chart, faded, marker
 from search.report.words import count, listed, number, plain, share, short, slug
 from search.stability.sensitivity_result import read_sensitivity
 
@@ -115,11 +115,11 @@ def _answer(one: StoredTree) -> go.Figure:
     figure.add_scatter(
         x=[v for v, p in zip(values, points, strict=True) for _ in p["scores"]],
         y=[score for p in points for score in p["scores"]], mode="markers",
-        marker=marker(WINNER, 6, opacity=0.5), hoverinfo="skip",
+        marker=marker(PLAIN, 6, opacity=0.5), hoverinfo="skip",
     )  # fmt: skip
     figure.add_scatter(
         x=values, y=means, mode="markers" if options else "lines+markers",
-        marker=marker(WINNER, 9), line={"color": WINNER.color, "width": 2},
+        marker=marker(PLAIN, 9), line={"color": PLAIN.color, "width": 2},
         customdata=[f"{p['failures']} of {len(p['scores'])} failed" for p in points],
         hovertemplate="%{x}: %{y:.4g}, %{customdata}<extra></extra>",
     )  # fmt: skip

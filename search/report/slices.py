@@ -12,14 +12,16 @@ from search.report.association import of_score, position, strongest, thin
 from search.report.facts import ConfigPoint, Facts, Values
 from search.report.parallel import FEWEST_SUMMED
 from search.report.progress import KINDS
-from search.report.section import Panel, Picture, Section, Table
+from search.report.section import Key, Panel, Picture, Section, Table
 from search.report.theme import GROUND, INK, SCORES, VERMILION, chart, faded, marker
+from search.report.trials import CONFIGS, SAYS
+from search.report.winner import mark_winner, winner_key
 from search.report.words import count, listed, number, plain, share, short, slug
 from search.space.distributions import Choice, Range
 
 MOST_SLICES = 16
 MOST_CONTOURS = 3
-MOST_IN_SLICE = 150
+MOST_IN_SLICE = 60
 FEWEST_FOR_CONTOURS = 12
 GRID = 32
 LEAST_WEIGHT = 0.35
@@ -60,9 +62,8 @@ def _slices(facts: Facts, points: list[ConfigPoint], order: list[str]) -> Pictur
                 figure.add_scatter(
                     x=[_value(distribution, p.params[name]) for p in shown],
                     y=[p.score for p in shown], mode="markers", customdata=[p.trial for p in shown],
-                    marker=marker(role, 7, opacity=0.75),
-                    hovertemplate="trial %{customdata}<br>%{x}: %{y:.4g}<extra>"
-                    + kind + "</extra>",
+                    marker=marker(role, 7, opacity=0.75), meta=CONFIGS,
+                    hovertemplate=SAYS + "<br>%{x}: %{y:.4g}<extra>" + kind + "</extra>",
                 )  # fmt: skip
         best = facts.best
         if best is not None and name in best.params:
@@ -70,6 +71,12 @@ def _slices(facts: Facts, points: list[ConfigPoint], order: list[str]) -> Pictur
                 x=_value(distribution, best.params[name]) if isinstance(distribution, Range)
                 else distribution.options.index(str(best.params[name])),
                 line={"color": INK, "width": 1.2, "dash": "dot"},
+            )  # fmt: skip
+            won = [p for p in mine if p.trial == best.id]
+            mark_winner(
+                figure, facts, [_value(distribution, p.params[name]) for p in won],
+                [p.score for p in won],
+                hovertemplate=SAYS + "<br>%{x}: %{y:.4g}<extra></extra>",
             )  # fmt: skip
         figure.update_xaxes(**_axis(distribution))
         figure.update_yaxes(range=[span[0] - margin, span[1] + margin])
@@ -80,19 +87,25 @@ def _slices(facts: Facts, points: list[ConfigPoint], order: list[str]) -> Pictur
         _says(facts, points, order),
         panels,
         Table(("parameter", "configs", "failed", "best fifth lies at", "the best"), table),
+        key=_key(facts, points),
     )
+
+
+def _key(facts: Facts, points: list[ConfigPoint]) -> list[Key]:
+    there = {p.outcome for p in points}
+    kinds = [Key(kind, words) for kind, _, words in KINDS if kind in there]
+    return [winner_key(facts), *kinds] if facts.best is not None else kinds
 
 
 def _says(facts: Facts, points: list[ConfigPoint], order: list[str]) -> str:
     failed = [p for p in points if p.outcome == "failed"]
-    dotted = "The dotted line is the winner." if facts.result else "The dotted line is the best."
     shares = {name: of_score(facts, facts.parameters[name]) for name in order}
     first = [name for name in sorted(order, key=lambda name: -shares[name]) if shares[name] > 0.05]
     text = "No parameter alone goes with the score. "
     if first:
         also = f", then {listed(first[1:3])}" if first[1:] else ""
         text = f"{first[0]} goes with the score of what ran to its end most{also}. "
-    text += dotted
+    text += "The dotted line goes through the star." if facts.best else ""
     if failed:
         worst = _where_failures(facts, points)
         text += f" {count(len(failed), 'config')} failed" + (f", {worst}." if worst else ".")
@@ -206,13 +219,13 @@ def _contours(facts: Facts, points: list[ConfigPoint], order: list[str]) -> Pict
         "Pairs of parameters",
         "The score between the configs that ran, smoothed; blank where none was near. "
         + (
-            "Inside the dotted line more than half of the configs failed. "
+            "Inside the dotted line more than half of the configs failed."
             if failed
-            else "No config of the search failed. "
-        )
-        + "The ring is the best.",
+            else "No config of the search failed."
+        ),
         panels,
         wide=True,
+        key=_key(facts, [p for p in points if p.outcome != "pruned"]),
     )
 
 
@@ -252,14 +265,12 @@ def _contour(facts: Facts, first: str, second: str, points: list[ConfigPoint], n
             figure.add_scatter(
                 x=[p.params[first] for p in shown], y=[p.params[second] for p in shown],
                 mode="markers", marker=look, customdata=[[p.trial, number(p.score)] for p in shown],
-                hovertemplate="trial %{customdata[0]}: %{customdata[1]}<extra>" + kind + "</extra>",
+                meta=CONFIGS,
+                hovertemplate=SAYS + "<br>%{customdata[1]}<extra>" + kind + "</extra>",
             )  # fmt: skip
     best = facts.best
     if best is not None and first in best.params and second in best.params:
-        figure.add_scatter(
-            x=[best.params[first]], y=[best.params[second]], mode="markers", hoverinfo="skip",
-            marker={"symbol": "circle-open", "size": 16, "color": GROUND, "line": {"width": 3}},
-        )  # fmt: skip
+        mark_winner(figure, facts, [best.params[first]], [best.params[second]])
     figure.update_xaxes(title=plain(first), **_axis(x))
     figure.update_yaxes(title=plain(second), **_axis(y))
     return Panel(name, figure, label=f"{first} and {second}")

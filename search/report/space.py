@@ -8,7 +8,9 @@ from search.analysis.boundaries import NextSpace, next_space
 from search.report.association import position
 from search.report.facts import Facts
 from search.report.section import Code, Panel, Picture, Section, Table
-from search.report.theme import FAINT, GREEN, VERMILION, WINNER, Role, chart, faded, marker
+from search.report.theme import FAINT, GREEN, VERMILION, Role, chart, faded, marker
+from search.report.trials import CONFIGS, SAYS
+from search.report.winner import mark_winner
 from search.report.words import count, listed, plain, short
 from search.space.distributions import Range
 from trm.files.yaml12 import dump_yaml
@@ -29,7 +31,7 @@ def boundaries(facts: Facts) -> Section | None:
         if isinstance(distribution, Range) and any(name in t.params for t in found.good)
     ]
     figure = chart(110 + _ROW * len(ranges), xaxis_title="place in its range")
-    _bars(figure, found, ranges)
+    _bars(figure, facts, found, ranges)
     pictures = [
         Picture(
             "The good configs in their ranges",
@@ -54,7 +56,9 @@ def boundaries(facts: Facts) -> Section | None:
     )
 
 
-def _bars(figure: go.Figure, found: NextSpace, ranges: list[tuple[str, Range]]) -> None:
+def _bars(
+    figure: go.Figure, facts: Facts, found: NextSpace, ranges: list[tuple[str, Range]]
+) -> None:
     names = [plain(name) for name, _ in ranges]
     ends = [
         [position(d, end) for end in found.ranges.get(name, (d.low, d.high))] for name, d in ranges
@@ -67,14 +71,18 @@ def _bars(figure: go.Figure, found: NextSpace, ranges: list[tuple[str, Range]]) 
             y=names, x=[high - low for low, high in spans], base=[low for low, _ in spans],
             orientation="h", name=what, marker={"color": color}, width=width, hoverinfo="skip",
         )  # fmt: skip
-    best, *others = found.good
-    for trials, role, what in ((others, GOOD, "good configs"), ([best], WINNER, "the best")):
-        known = [(n, d, t) for n, d in ranges for t in trials if n in t.params]
-        figure.add_scatter(
-            x=[position(d, t.params[n]) for n, d, t in known], y=[plain(n) for n, _, _ in known],
-            mode="markers", name=what, marker=marker(role, 10 if role is WINNER else 7),
-            customdata=[[t.id, short(t.params[n])] for n, _, t in known],
-            hovertemplate="trial %{customdata[0]}: %{customdata[1]}<extra></extra>",
+    known = [(n, d, t) for n, d in ranges for t in found.good if n in t.params]
+    figure.add_scatter(
+        x=[position(d, t.params[n]) for n, d, t in known], y=[plain(n) for n, _, _ in known],
+        mode="markers", name="good configs", marker=marker(GOOD, 7), meta=CONFIGS,
+        customdata=[[t.id, short(t.params[n])] for n, _, t in known],
+        hovertemplate=SAYS + "<br>%{y} %{customdata[1]}<extra></extra>",
+    )  # fmt: skip
+    if facts.best is not None:
+        won = [(n, d, facts.best.params[n]) for n, d in ranges if n in facts.best.params]
+        mark_winner(
+            figure, facts, [position(d, value) for _, d, value in won],
+            [plain(n) for n, _, _ in won],
         )  # fmt: skip
     at = [(plain(boundary.name), boundary.end) for boundary in found.boundaries]
     figure.update_layout(barmode="overlay")

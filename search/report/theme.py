@@ -43,7 +43,9 @@ class Role:
     dash: str
 
 
-WINNER = Role(BLUE, "circle", "solid")
+WINNER = Role(BLUE, "star", "solid")
+PLAIN = Role(BLUE, "circle", "solid")
+"""What is no config, or one of many."""
 RECIPE = Role(QUIET, "square", "dash")
 FAILED = Role(VERMILION, "x", "dot")
 OTHERS = (

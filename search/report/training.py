@@ -15,7 +15,7 @@ from search.logs.console import duration, exact_text
 from search.report.headline import Figure, Headline
 from search.report.page import IN_A_FILE, Around, page
 from search.report.section import Code, Panel, Picture, Section, Table
-from search.report.theme import OTHERS, WINNER, Role, chart
+from search.report.theme import OTHERS, PLAIN, Role, chart
 from search.report.words import number
 from trm.diagnostics import describe
 from trm.files.yaml12 import dump_yaml, read_yaml
@@ -93,7 +93,7 @@ def _chart(columns: Sequence[str], rows: Sequence[Row]) -> Any:
             float(row["learning_rate"]) for row in rows if _is_known(row.get("learning_rate"))
         )
         figure.update_yaxes(exponentformat="e", tickformat=".1e", range=[0.0, 1.1 * top or 1.0])
-    for column, role in zip(columns, (WINNER, OTHERS[0]), strict=False):
+    for column, role in zip(columns, (PLAIN, OTHERS[0]), strict=False):
         _line(figure, column, role, rows)
     return figure
 

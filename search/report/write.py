@@ -38,6 +38,7 @@ from search.report.slices import slices
 from search.report.space import boundaries
 from search.report.thought import thought
 from search.report.training import training_page
+from search.report.trials import trial_table
 from trm.errors import UserError
 
 Maker = Callable[[Facts], Section | None]
@@ -116,7 +117,7 @@ def assembled(facts: Facts, made: Sequence[Section], around: Around = IN_A_FILE)
     """The HTML of a run's page, of sections that are there."""
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     about = f"{facts.plan.run_id}, run folder {facts.named}; written {when} by TRM Search"
-    return page(headline(facts), made, about, around)
+    return page(headline(facts), made, about, around, trial_table(facts, made))
 
 
 def _write(target: Place, text: str) -> None:

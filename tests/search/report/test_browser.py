@@ -220,3 +220,43 @@ def test_it_can_be_read_aloud(driver: Any, page: Path) -> None:
         "table.querySelector('thead th[scope=col]') && table.querySelector('tbody th[scope=row]'))"
     )
     assert driver.execute_script("return document.documentElement.lang") == "en"
+
+
+def test_a_trial_says_what_it_is(driver: Any, page: Path) -> None:
+    look(driver, page)
+    # The winner is one star in each figure that shows configs.
+    stars = driver.execute_script(
+        "return ['search', 'parallel', 'race', 'luck', 'halting', 'slice-1', 'contour-1', 'space']"
+        ".filter(id => !document.querySelector(`.plot[id^=${id}]`).data.some(trace => "
+        "trace.marker && trace.marker.symbol === 'star' && trace.marker.color === '#0072b2'))"
+    )
+    assert stars == []
+    # Hovering has the settings of every point.
+    unsaid = driver.execute_script(
+        "return [...document.querySelectorAll('.plot')].flatMap(box => box.data).filter(trace => "
+        "trace.meta === 'configs' && !trace.hovertext.every(text => text.includes('trial ')))"
+        ".length"
+    )
+    assert unsaid == 0
+    said = driver.execute_script("return trm.describe(trm.table.winner)")
+    assert said.startswith("<b>winner, trial ")
+    assert "(default " in said
+    # A number leads to the trial: its curve, findings and YAML, and back.
+    link = driver.execute_script(
+        "const one = document.querySelector('#failures td a, #failures th a'); one.click(); "
+        "return one.textContent"
+    )
+    wait_for(driver, "return document.querySelector('#trial[open]') !== null")
+    wait_for(driver, "return document.querySelector('#trial-curve .trace') !== null")
+    number = "".join(filter(str.isdigit, link))
+    title = "return document.getElementById('trial-title').textContent"
+    assert driver.execute_script(title) == f"Trial {number}"
+    text = driver.execute_script("return document.getElementById('trial').textContent")
+    assert "non-finite loss" in text
+    assert f"trm logs finished {number}" in text
+    assert f"trm export finished --trial {number}" in text
+    assert driver.execute_script("return document.getElementById('trial-yaml').textContent")
+    driver.execute_script("document.querySelector('#trial .close').click()")
+    wait_for(driver, "return location.hash === ''")
+    assert driver.execute_script("return document.querySelector('#trial[open]')") is None
+    assert complaints(driver) == []

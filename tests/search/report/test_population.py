@@ -24,7 +24,7 @@ def test_the_section_is_the_population(facts: Facts) -> None:
     (picture,) = section.pictures
     trials = facts.of_stage("population")
     assert len(trials) == 12
-    goes_on, takes_over, members, line = picture.panels[0].figure.data
+    goes_on, takes_over, members, line, star = picture.panels[0].figure.data
     assert sorted(members.y) == sorted(trial.score for trial in trials)
     assert {(c[0], x) for c, x in zip(members.customdata, members.x, strict=True)} == {
         (trial.id, trial.params["generation"]) for trial in trials
@@ -42,6 +42,7 @@ def test_the_section_is_the_population(facts: Facts) -> None:
     best = facts.best
     assert best is not None
     assert list(line.x) == [0, 1, 2]
+    assert (star.x, star.y, star.marker.symbol) == ((2,), (best.score,), "star")
     assert line.y[-1] == best.score == max(t.score or 0.0 for t in trials
                                            if t.params["generation"] == 2)  # fmt: skip
     assert picture.table is not None

@@ -54,7 +54,7 @@ def test_a_line_ends_where_its_finalist_was_out(run: Path, facts: Facts) -> None
         own = [index for index, t in enumerate(confirmed, 1) if t.candidate == number]
         assert row["seeds in all"] == str(len(own))
         (dots,) = (t for t in picture.panels[0].figure.data
-                   if t.mode == "markers" and t.y[0] == name and not t.name)  # fmt: skip
+                   if t.mode == "markers" and t.y[0] == name and t.meta)  # fmt: skip
         assert list(dots.x) == own
         end = lines[name].x[1]
         if name in gone:
