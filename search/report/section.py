@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Mark = Literal["winner", "completed", "pruned", "failed"]
-MOST_ROWS = 100
+MOST_ROWS = 60
 """Rows of a table that the page shows; the rest is in the run folder's Parquet files."""
 
 

@@ -20,8 +20,9 @@
   function differs(id) {
     var all = table(), one = all.trials[id];
     if (!one) { return []; }
-    return all.names.map(function (name, at) { return [name, one.v[at], all.base[at]]; })
-      .filter(function (each) { return each[1] !== null && each[1] !== each[2]; });
+    var own = one.v.split("\t"), base = all.base.split("\t");
+    return all.names.map(function (name, at) { return [name, own[at], base[at]]; })
+      .filter(function (each) { return each[1] !== "" && each[1] !== each[2]; });
   }
 
   function describe(id) {
@@ -30,7 +31,7 @@
     var found = differs(id);
     var lines = found.slice(0, FULL).map(function (each) {
       return plain(each[0]) + " " + plain(each[1]) +
-        (each[2] === null ? "" : " (default " + plain(each[2]) + ")");
+        (each[2] === "" ? "" : " (default " + plain(each[2]) + ")");
     });
     if (found.length > FULL) { lines.push("and " + (found.length - FULL) + " more"); }
     if (!found.length && all.trials[id]) { lines.push("your defaults"); }
@@ -181,7 +182,7 @@
     found.forEach(function (each) {
       var item = make("li", each[0] + " ", list);
       make("b", each[1], item);
-      if (each[2] !== null) { item.append(" (default " + each[2] + ")"); }
+      if (each[2] !== "") { item.append(" (default " + each[2] + ")"); }
     });
   }
 

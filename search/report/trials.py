@@ -30,8 +30,9 @@ CONFIGS = "configs"
 it."""
 SAYS = "%{hovertext}"
 """In a hover template, the trial and its settings: the browser fills it in."""
-MOST_TOLD = 60
-"""Trials with their curve, findings and config on the page."""
+MOST_TOLD, MOST_TOLD_OF_FEW, FEW = 60, 150, 300
+"""Trials with their curve, findings and config on the page; more where the run has few trials,
+whose figures leave room."""
 MOST_POINTS = 12
 """Reports of one curve."""
 _ABSENT = object()
@@ -82,18 +83,19 @@ def told_of(facts: Facts) -> set[int]:
     """The trials that matter most: finalists and all their runs, the defaults', the best of the
     search, failures, and others evenly from the rest."""
     best = facts.best
+    most = MOST_TOLD_OF_FEW if len(facts.trials) <= FEW else MOST_TOLD
     finalists = {c.trial for c in facts.result.candidates} if facts.result else set()
     finalists |= {best.id} if best is not None else set()
     order = [
         *([best.id] if best is not None else []),
         *(t.id for t in facts.trials.values() if t.candidate in finalists),
         *(t.id for t in facts.of_stage("reference")),
-        *(one.trial.id for one in facts.explored[: MOST_TOLD // 3]),
-        *[t.id for t in facts.trials.values() if t.failed][: MOST_TOLD // 6],
+        *(one.trial.id for one in facts.explored[: most // 3]),
+        *[t.id for t in facts.trials.values() if t.failed][: most // 6],
     ]
-    first = list(dict.fromkeys(order))[:MOST_TOLD]
+    first = list(dict.fromkeys(order))[:most]
     rest = [n for n in facts.trials if n not in set(first)]
-    room = min(MOST_TOLD - len(first), len(rest))
+    room = min(most - len(first), len(rest))
     return {*first, *(rest[index * len(rest) // room] for index in range(room))}
 
 
@@ -109,9 +111,10 @@ def _in_figures(sections: Sequence[Section]) -> Iterator[int]:
                         yield from trace.meta["lines"]
 
 
-def _values(params: Mapping[str, Any], names: Sequence[str]) -> list[str | None]:
+def _values(params: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Its settings in the order of the names; empty where it has none. In one text, for space."""
     known = drawn(params)
-    return [known.get(name) for name in names]
+    return "\t".join(known.get(name, "") for name in names)
 
 
 def _whole(facts: Facts, trial: Trial, base: Tree, findings: list[str]) -> dict[str, Any]:
