@@ -12,7 +12,7 @@ from search.report.ablations import ablations
 from search.report.facts import read_facts
 from search.report.headline import headline
 from search.report.section import Picture
-from search.report.theme import WINNER
+from search.report.theme import PLAIN
 from search.report.write import sections
 from search.stability.ablation_arms import arms
 from search.stability.claims import odds
@@ -61,7 +61,7 @@ def test_the_figure_is_welchs_difference(run: Path) -> None:
         assert trace.x[index] + trace.error_x.array[index] == pytest.approx(expected.high)
         assert trace.x[index] - trace.error_x.arrayminus[index] == pytest.approx(expected.low)
         assert trace.name == f"its interval {'leaves out' if expected.settled else 'holds'} 0"
-        assert (trace.marker.symbol == WINNER.symbol) is expected.settled
+        assert (trace.marker.symbol == PLAIN.symbol) is expected.settled
     order = drawn(run).panels[0].figure.layout.yaxis.categoryarray
     assert list(order) == ["wild", "softmax", "no_act", "one_step_gradient"]
 

@@ -57,6 +57,8 @@ def test_the_page_and_its_changes(port: int) -> None:
     assert f'data-version="{news["version"]}"' in html
     assert "<script" not in news["frame"]
     assert "curves" in news["figures"]
+    assert json.loads(news["figures"].pop("trials"))["trials"]
+    assert json.loads(news["figures"].pop("trial-curve"))["layout"]
     for text in news["figures"].values():
         assert json.loads(text)["data"]
     again = json.loads(ask(port, f"/changes?since={news['version']}")[2])
