@@ -42,7 +42,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Key:
+class Legend:
     """A line of the legend that several small figures share.
 
     Attributes:
@@ -72,7 +72,7 @@ class Picture:
     panels: Sequence[Panel]
     table: Table | None = None
     wide: bool = False
-    key: Sequence[Key] = ()
+    key: Sequence[Legend] = ()
 
 
 @dataclass(frozen=True)

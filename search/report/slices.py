@@ -12,7 +12,7 @@ from search.report.association import of_score, position, strongest, thin
 from search.report.facts import ConfigPoint, Facts, Values
 from search.report.parallel import FEWEST_SUMMED
 from search.report.progress import KINDS
-from search.report.section import Key, Panel, Picture, Section, Table
+from search.report.section import Legend, Panel, Picture, Section, Table
 from search.report.theme import GROUND, INK, SCORES, VERMILION, chart, faded, marker
 from search.report.trials import CONFIGS, SAYS
 from search.report.winner import mark_winner, winner_key
@@ -91,9 +91,9 @@ def _slices(facts: Facts, points: list[ConfigPoint], order: list[str]) -> Pictur
     )
 
 
-def _key(facts: Facts, points: list[ConfigPoint]) -> list[Key]:
+def _key(facts: Facts, points: list[ConfigPoint]) -> list[Legend]:
     there = {p.outcome for p in points}
-    kinds = [Key(kind, words) for kind, _, words in KINDS if kind in there]
+    kinds = [Legend(kind, words) for kind, _, words in KINDS if kind in there]
     return [winner_key(facts), *kinds] if facts.best is not None else kinds
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from search.report.facts import Facts
-from search.report.section import Key
+from search.report.section import Legend
 from search.report.theme import GROUND, WINNER
 from search.report.trials import CONFIGS, SAYS
 
@@ -24,9 +24,9 @@ def winner_name(facts: Facts) -> str:
     return f"{'winner' if facts.result else 'best so far'}, trial {best.id}"
 
 
-def winner_key(facts: Facts) -> Key:
+def winner_key(facts: Facts) -> Legend:
     """Its line in the legend of several small figures."""
-    return Key("winner", winner_name(facts))
+    return Legend("winner", winner_name(facts))
 
 
 def mark_winner(

@@ -202,9 +202,8 @@ def killed(
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize(
     ("parallel", "every"),
-    [(1, 67), (3, 97), pytest.param(1, 5, marks=pytest.mark.slow),
-     pytest.param(3, 7, marks=pytest.mark.slow)],
-)  # fmt: skip
+    [(1, 67), *(pytest.param(*rest, marks=pytest.mark.slow) for rest in ((3, 97), (1, 5), (3, 7)))],
+)
 @pytest.mark.timeout(3600)
 def test_a_sweep_killed_between_any_two_writes(
     scheduler: str, parallel: int, every: int, killable: Any, fuse: Fuse, tmp_path: Path
@@ -230,7 +229,9 @@ def test_a_sweep_killed_between_any_two_writes(
 
 
 @pytest.mark.parametrize("scheduler", ["asha", "halving, 2 seeds"])
-@pytest.mark.parametrize(("parallel", "every"), [(1, 97), (2, 131)])
+@pytest.mark.parametrize(
+    ("parallel", "every"), [pytest.param(1, 97, marks=pytest.mark.slow), (2, 131)]
+)
 def test_a_sweep_whose_seeds_train_together_killed_between_two_writes(
     scheduler: str, parallel: int, every: int, killable: Any, fuse: Fuse, tmp_path: Path
 ) -> None:

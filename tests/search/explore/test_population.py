@@ -139,7 +139,9 @@ def test_a_learned_curriculum_replays_to_the_same_stages_and_weights(
     assert len(changes) > len(plan.marks), "nothing was learned that could be replayed"
 
 
-@pytest.mark.parametrize("reports", [1, 4, 6, 11, 15])
+@pytest.mark.parametrize(
+    "reports", [4, 11, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 6, 15))]
+)
 def test_a_population_stopped_anywhere_ends_the_same(
     reports: int, learned: Ledger, plan: Plan, tmp_path: Path
 ) -> None:
@@ -152,7 +154,9 @@ def test_a_population_stopped_anywhere_ends_the_same(
         }
 
 
-@pytest.mark.parametrize("stored", [2, 4, 5, 7, 13, 15])
+@pytest.mark.parametrize(
+    "stored", [2, 13, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 5, 7, 15))]
+)
 def test_members_half_stored_by_a_killed_driver_are_completed(
     stored: int, learned: Ledger, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

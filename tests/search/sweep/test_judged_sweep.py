@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from search.cli import main
-from search.config.plan import read_plan
 from search.ledger.lineage import spent
 from search.ledger.reader import read_trials
 from search.ledger.wall_clock import TIME_FILE
 from search.stability.result import read_result
+from tests.support.planned import planned
 from trm.config import experiment_from
 from trm.files.yaml12 import dump_yaml, read_yaml
 
@@ -141,10 +141,9 @@ def test_every_trials_export_is_its_config_and_trains_to_its_score(
 
 
 def test_a_limit_keeps_back_what_confirming_costs(tiny: Path, tmp_path: Path) -> None:
-    run, budget = tmp_path / "limited", 0.0
+    run = tmp_path / "limited"
     plain = ["--set", "search.seeds=1", "--set", "search.scheduler=none", "--parallel", "1"]
-    assert main(["sweep", str(tiny), *plain, "--trials", "1", "--out", str(tmp_path / "one")]) == 0
-    budget = read_plan(tmp_path / "one").budget
+    budget = planned(read_yaml(tiny)).budget
     # Four runs to promise, one to confirm with, as so short a search pays for no race, and three
     # to search, the last of which just fits.
     limit = f"search.limits.flops={8.5 * budget}"
