@@ -173,7 +173,7 @@ def _engines(
         from search.export.onnx_int8 import int8_model
         from trm.deployment.graphs import SupervisionStep
 
-        require_deploy()
+        require_deploy(f"--engine {graphs[0]}")
         step = step_model(SupervisionStep(solver.model, HaltingConfig()), solver.task.seq_len)
         for name in graphs:
             kind: Any = name.removeprefix("onnx-int8-")

@@ -2,7 +2,8 @@
 
 step.onnx, think.onnx    format `onnx`: a supervision step, and the loop around it
 step.pt2, think.pt2      format `torch`: the same, of `torch.export`
-model.json               the task, its tokens, its steps of training, the halting rule and threshold
+model.json               the task, its tokens, a puzzle with the checkpoint's answer, its steps of
+                         training, the halting rule and threshold
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def deploy(
     try:
         write = _write_onnx if format == "onnx" else _write_torch
         answers = write(step, solver.task.seq_len, out, int8)
-        text = json.dumps(_described(solver, step, format, int8), indent=1)
+        text = json.dumps(_described(solver, step, format, int8), indent=1, ensure_ascii=False)
         (out / "model.json").write_text(text + "\n", encoding="utf-8")
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)
@@ -129,11 +130,11 @@ def _write_onnx(step: SupervisionStep, seq_len: int, out: Path, int8: Int8 | Non
 def _write_torch(step: SupervisionStep, seq_len: int, out: Path, int8: Int8 | None) -> Answers:
     import torch
 
-    from trm.deployment.graphs import exported_step, exported_think
+    from trm.deployment.graphs import exported_step, exported_think, save_program
 
     program = exported_step(step, seq_len)
-    torch.export.save(program, out / "step.pt2")
-    torch.export.save(exported_think(step, program, seq_len), out / "think.pt2")
+    save_program(program, out / "step.pt2")
+    save_program(exported_think(step, program, seq_len), out / "think.pt2")
     think = torch.export.load(out / "think.pt2").module()
 
     def answers(split: Split, steps: int) -> NDArray[Any]:
@@ -166,6 +167,7 @@ def _described(
         "tokens": task.vocab_size,
         "symbols": task.symbols,
         "token_names": list(head.vocabulary),
+        "example": _example(solver),
         "puzzle_identifiers": task.num_puzzle_identifiers,
         "steps": head.config.model.halt_max_steps,
         "halting": step.rule.model_dump(mode="json"),
@@ -174,6 +176,22 @@ def _described(
         "carried": list(step.carried),
         # A rule that is no threshold is on at any value below 1.
         "threshold": logit_threshold(step.rule) or 0.5,
+    }
+
+
+def _example(solver: Solver) -> dict[str, Any]:
+    """A puzzle of `valid` as a person sees it and as tokens, and its answer at the trained depth.
+
+    It shows what the tokens stand for, and tells a program whether it feeds a graph rightly.
+    """
+    split = solver.split("valid").take(slice(1))
+    answers = solver.think(split, solver.head.config.model.halt_max_steps).answers[-1]
+    return {
+        "puzzle": solver.task.show(split.inputs[0]).splitlines(),
+        "inputs": split.inputs[0].tolist(),
+        "puzzle_identifier": int(split.puzzle_identifiers[0]),
+        "answer": solver.task.show(answers[0]).splitlines(),
+        "answers": answers[0].tolist(),
     }
 
 

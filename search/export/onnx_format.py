@@ -24,15 +24,18 @@ _NEXT = "_next"
 _SAID = ("answers", "chance", "stops")
 
 
-def require_deploy() -> None:
+def require_deploy(wanted: str = "--format onnx") -> None:
     """
+    Args:
+        wanted: what the user asked for.
+
     Raises:
         UserError: the packages that write and run ONNX are not there.
     """
     for package in ("onnx", "onnxruntime", "onnxscript"):
         if find_spec(package) is None:
             raise UserError(
-                f"--format onnx: {package} is not installed: pip install 'trm-search[deploy]'"
+                f"{wanted}: {package} is not installed: pip install 'trm-search[deploy]'"
             )
 
 
@@ -58,7 +61,7 @@ def step_model(step: SupervisionStep, seq_len: int) -> ModelProto:
     model: ModelProto = program.model_proto
     _merge_equal(model.graph)
     _name_rows(model.graph)
-    _forget_origin(model)
+    forget_origin(model)
     return model
 
 
@@ -80,8 +83,8 @@ def _merge_equal(graph: GraphProto) -> None:
         node.input[:] = [names.get(name, name) for name in node.input]
 
 
-def _forget_origin(model: ModelProto) -> None:
-    """Take out what the exporter notes of every node: lines of code and paths of this machine."""
+def forget_origin(model: ModelProto) -> None:
+    """Take out what those who made a graph note in it: lines of code and paths of this machine."""
     graph = model.graph
     for one in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
         one.doc_string = ""
@@ -126,7 +129,6 @@ def loop_model(step: ModelProto) -> ModelProto:
         return helper.make_tensor(name, kind, [len(content)], content)
 
     constants = [
-        number("loop_zero", TensorProto.INT64, [0]),
         number("loop_one", TensorProto.INT64, [1]),
         number("loop_seq", TensorProto.INT64, [seq_len]),
     ]

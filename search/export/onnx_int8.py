@@ -60,10 +60,17 @@ def _weights(step: ModelProto) -> ModelProto:
 def _activations(step: ModelProto) -> ModelProto:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
+    from search.export.onnx_format import forget_origin
+
+    ready = type(step)()
+    ready.CopyFrom(step)
+    # Without this mark it warns, on the root logger, of a step for pictures that is missing.
+    add_pre_process_metadata(ready)
     with TemporaryDirectory() as folder:
         before, after = Path(folder, "before.onnx"), Path(folder, "after.onnx")
-        onnx.save(step, before)
+        onnx.save(ready, before)
         quantize_dynamic(
             before,
             after,
@@ -72,4 +79,6 @@ def _activations(step: ModelProto) -> ModelProto:
             weight_type=QuantType.QInt8,
             extra_options={"MatMulConstBOnly": True},
         )
-        return onnx.load(after)
+        found = onnx.load(after)
+    forget_origin(found)
+    return found

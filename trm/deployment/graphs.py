@@ -198,5 +198,9 @@ def exported_think(
 
 
 def save_program(program: torch.export.ExportedProgram, path: Path) -> None:
-    """Write a graph that `torch.export.load` reads."""
+    """Write a graph that `torch.export.load` reads, without the lines of code that it came from."""
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                node.meta.pop("stack_trace", None)
     torch.export.save(program, path)

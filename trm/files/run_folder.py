@@ -156,6 +156,11 @@ def checkpoint_in(path: Path) -> Path:
     checked_path(path)
     if (path / "checkpoint.json").is_file():
         return path
+    if any((path / f"think.{kind}").is_file() for kind in ("onnx", "pt2")):
+        raise UserError(
+            f"{path}: holds graphs for other programs: give the run or checkpoint that `trm "
+            "export` made them of"
+        )
     latest = latest_checkpoint(path)
     if latest is None or not (latest / "checkpoint.json").is_file():
         raise UserError(

@@ -83,12 +83,10 @@ def run(args: argparse.Namespace) -> int:
         if engines is None:
             engines = [*_ENGINES]
             try:
-                require_deploy()
-            except UserError:
+                require_deploy("ONNX Runtime is left out")
+            except UserError as error:
                 engines = ["torch"]
-                say(
-                    "onnxruntime is not installed (trm-search[deploy] has it): torch is timed alone"
-                )
+                say(str(error))
         if weights.words:
             say(weights.words)
         with task_progress() as progress:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -130,12 +133,41 @@ def held(model: onnx.ModelProto) -> int:
     return sum(len(one.raw_data) for one in model.graph.initializer)
 
 
-def test_nothing_in_a_graph_names_this_machine(folder: Path) -> None:
+def names_no_machine(content: bytes) -> bool:
+    places = (Path.home(), Path(__file__).parents[3], Path(tempfile.gettempdir()))
+    return b".py" not in content and not any(str(place).encode() in content for place in places)
+
+
+def test_nothing_in_a_graph_names_this_machine(folder: Path, step: onnx.ModelProto) -> None:
     for path in folder.iterdir():
-        content = path.read_bytes()
-        assert str(Path.home()).encode() not in content
-        assert str(folder).encode() not in content
-        assert b".py" not in content
+        assert names_no_machine(path.read_bytes()), path
+    for kind in ("weights", "activations"):
+        small = int8_model(step, kind)
+        assert names_no_machine(small.SerializeToString()), kind
+        assert not small.metadata_props
+
+
+def test_a_graph_loads_and_runs_without_a_word(
+    folder: Path, step: onnx.ModelProto, cells: tuple[np.ndarray, np.ndarray],
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """As its user loads it: nothing is asked of ONNX Runtime, which warns of what is not used."""
+    graphs: list[str | bytes] = [str(path) for path in folder.glob("*.onnx")]
+    for kind in ("weights", "activations"):
+        small = int8_model(step, kind)
+        graphs += [small.SerializeToString(), loop_model(small).SerializeToString()]
+    capfd.readouterr()
+    asked = {
+        "inputs": cells[0].astype(np.int64),
+        "puzzle_identifiers": cells[1].astype(np.int64),
+        "steps": np.array(3),
+        "threshold": np.array(1.0, np.float32),
+    }
+    for graph in graphs:
+        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        if {one.name for one in session.get_inputs()} == asked.keys():
+            session.run(None, asked)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_folder_says_what_its_graphs_take(
@@ -146,6 +178,11 @@ def test_the_folder_says_what_its_graphs_take(
     assert told["threshold"] == 0.5
     step = SupervisionStep(solver.model, HaltingConfig(threshold=0.7, eval_threshold=0.9))
     assert _described(solver, step, "onnx", None)["threshold"] == 0.9
+    example = told["example"]
+    tokens, kinds = np.array([example["inputs"]]), np.array([example["puzzle_identifier"]])
+    assert np.array_equal(solver.task.parse("\n".join(example["puzzle"])), tokens[0])
+    found = Thinker(folder / "think.onnx").think(tokens, kinds, told["steps"])
+    assert found.answers[0].tolist() == example["answers"]
     assert {path.name for path in folder.iterdir()} == {"model.json", "step.onnx", "think.onnx"}
     words = ["export", str(solver.folder), "--format", "onnx", "--out", str(folder)]
     assert main(words) == 2
@@ -160,6 +197,9 @@ def test_the_graphs_of_torch_answer_alike(
     assert main(["export", str(solver.folder), "--format", "torch", "--out", str(out)]) == 0
     assert "on 40 puzzles of valid: 100.0000% of the cells" in capsys.readouterr().out
     assert {path.name for path in out.iterdir()} == {"model.json", "step.pt2", "think.pt2"}
+    for path in out.glob("*.pt2"):
+        with zipfile.ZipFile(path) as archive:
+            assert all(names_no_machine(archive.read(name)) for name in archive.namelist())
     step = torch.export.load(out / "step.pt2").module()
     blank = SupervisionStep(solver.model).blank(torch.zeros(5, 9, dtype=torch.int64))
     tokens = torch.from_numpy(solver.split("valid").inputs[:5]).long()
@@ -191,8 +231,23 @@ def test_what_does_not_go_together_is_a_line(
 
 
 def test_missing_packages_are_named(
-    solver: Solver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    solver: Solver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     monkeypatch.setattr("search.export.onnx_format.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'trm-search\[deploy\]'"):
         deploy(solver, tmp_path / "x", "onnx")
+    words = ["bench", str(solver.folder), "--seconds", "0.01", "--examples", "4", "--batch", "1"]
+    assert main([*words, "--engine", "onnx-int8-weights"]) == 2
+    assert "error: --engine onnx-int8-weights: onnx is not installed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["eval", "solve", "bench", "export"])
+def test_a_folder_of_graphs_is_no_checkpoint(
+    command: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = {"solve": ["valid:0"], "export": ["--format", "onnx", "--out", str(tmp_path / "x")]}
+    assert main([command, str(folder), *more.get(command, [])]) == 2
+    error = capsys.readouterr().err
+    assert "holds graphs for other programs: give the run or checkpoint" in error
+    assert error.count("\n") == 1
