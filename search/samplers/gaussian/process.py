@@ -172,8 +172,7 @@ class GaussianProcess:
 
         Rasmussen and Williams, equations 5.10 to 5.12.
         """
-        lower, _ = dpotri(self._root, lower=1)
-        precision = np.diag(lower)
+        precision = np.diag(_inverse(self._root))
         errors = self._weights / precision
         fit = np.log(precision) - precision * np.square(errors) - math.log(2 * math.pi)
         return float(fit.sum() / 2 - len(precision) * math.log(self._unit))
@@ -292,9 +291,7 @@ def loss(
         root = np.linalg.cholesky(kernel)
     except np.linalg.LinAlgError:
         return 1e10, np.zeros_like(logs)
-    # A third of the work of solving for the unit matrix.
-    lower, _ = dpotri(root, lower=1)
-    inverse = np.tril(lower) + np.tril(lower, -1).T
+    inverse = _inverse(root)
     weights = inverse @ targets
     pull = np.outer(weights, weights) - inverse
     spreads = np.full_like(logs, _SCALE_SPREAD)
@@ -310,6 +307,15 @@ def loss(
     gradient[count], gradient[-1] = along.sum(), (along * levels).sum()
     gradient[count + 1] = -signal * np.sum(pull * correlation) / 2
     return float(value), gradient + away / spreads
+
+
+def _inverse(root: FloatArray) -> FloatArray:
+    """Of root root^T, for a lower triangular root: a third of the work of solving for the unit
+    matrix. Of no rows it is none, where LAPACK would write a complaint to stderr."""
+    if not len(root):
+        return root
+    lower, _ = dpotri(root, lower=1)
+    return np.asarray(np.tril(lower) + np.tril(lower, -1).T)
 
 
 def _matern(squared: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -113,3 +113,14 @@ def test_equal_targets_and_equal_points_are_no_trouble() -> None:
     mean, deviation = GaussianProcess(points, np.ones(6), np.arange(2)).posterior(points)
     np.testing.assert_allclose(mean, 1.0)
     assert np.isfinite(deviation).all()
+
+
+def test_of_no_target_it_is_the_prior_and_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    points, _ = data(0, 3)
+    owner = np.arange(4)
+    process = GaussianProcess(points[:0], np.empty(0), owner, spread=0.5)
+    mean, deviation = process.posterior(points)
+    assert mean == pytest.approx(np.zeros(3))
+    assert deviation == pytest.approx(np.full(3, 0.5 * np.sqrt(process.fit.signal)))
+    assert process.foretold() == 0.0
+    assert capfd.readouterr() == ("", "")
