@@ -79,6 +79,13 @@ CLAIMS: dict[str, Claim] = {
         "the winner's values are the file's default values",
         _NO_CLAIM,
     ),
+    "little": Claim(
+        "even {high} of {objective} is less than half, and the search found nothing that is ahead "
+        "of your defaults: train longer, or search another space",
+        "the objective is an accuracy, the promise's upper end is below 0.5, and the winner is the "
+        "defaults or not ahead of them by the interval above",
+        "at a confidence of 90 %, more than half is reached by at most 1 fresh seed in 20",
+    ),
     "beats_defaults": Claim(
         "a seed of it beats one of your defaults with probability {low} to {high} ({sure}; "
         "{share} of the pairs did)",

@@ -10,7 +10,7 @@ from search.config.plan import Plan
 from search.ledger.book import Book
 from search.stability.failings import OFTEN, Failing
 from search.stability.result import Result
-from search.stability.standing import against_defaults, lead
+from search.stability.standing import against_defaults, lead, little
 
 FEWEST_SEEDS = 3
 """Promise seeds with which a winner may be used without care."""
@@ -18,6 +18,8 @@ WIDE = 0.3
 """A promise of a share that is wider says little."""
 MOST_LOST = 0.05
 """Of exact accuracy, deeper than trained, that is no reason for care."""
+LONGER = 4
+"""Times the training that is advised where next to nothing was learned."""
 MOST_SEEDS = 16
 """Promise seeds that are advised; more cost more than they tell."""
 
@@ -41,6 +43,14 @@ def next_steps(
     steps = []
     if result.winning.reservation:
         steps.append(NextStep(f"trm diagnose {run}", "says what went wrong in each trial"))
+    elif little(plan, result, book):
+        longer = f"--set train.budget.flops={LONGER * plan.budget:.3g}"
+        steps.append(
+            NextStep(
+                f"trm sweep {run}/sweep.yaml {longer} --out {run}-longer",
+                f"searches with {LONGER} times the training",
+            )
+        )
     standing = lead(plan, result, book)
     if standing.level and not result.winning.reservation:
         spent_runs = sum(len(c.scores) for c in result.candidates)

@@ -68,6 +68,17 @@ def is_default(plan: Plan, result: Result, book: Book) -> bool:
     return book.trials[result.winner].params == plan.space.default()[0]
 
 
+def little(plan: Plan, result: Result, book: Book) -> bool:
+    """Whether the winner reaches less than half of an accuracy and is not ahead of the defaults:
+    then nothing was found, however narrow the promise is."""
+    promise, objective = result.promise, plan.objective
+    if promise.undefined or not objective.maximizes or "accuracy" not in objective.column:
+        return False
+    found = against_defaults(plan, result, book)
+    ahead = found is not None and found.settled and found.low > 0
+    return promise.high < 0.5 and not ahead
+
+
 def lead_words(plan: Plan, result: Result, book: Book) -> str:
     """The winner among the finalists, in a clause."""
     found = lead(plan, result, book)

@@ -24,6 +24,7 @@ from search.stability.standing import (
     is_default,
     lead,
     lead_words,
+    little,
     promised_words,
 )
 from search.stats.averages import failure_rate
@@ -89,6 +90,7 @@ def verdict(plan: Plan, result: Result | None, book: Book, run: str = "RUN") -> 
         _promised(plan, result),
         *_among_finalists(plan, result, book),
         *_against_defaults(plan, result, book),
+        *_little(plan, result, book),
         *_failed(result, own),
         *(_failing(one) for one in found),
         *_deeper(promise),
@@ -191,6 +193,13 @@ def _against_defaults(plan: Plan, result: Result, book: Book) -> list[Reason]:
     if found is not None and found.settled:
         return [Reason(words, "for" if found.low > 0 else "against")]
     return [Reason(words, "care")]
+
+
+def _little(plan: Plan, result: Result, book: Book) -> list[Reason]:
+    if not little(plan, result, book):
+        return []
+    high = measured(result.promise.high)
+    return [Reason(claim("little", high=high, objective=result.objective), "against")]
 
 
 def _failed(result: Result, own: Sequence[Trial]) -> list[Reason]:

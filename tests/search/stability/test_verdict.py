@@ -113,6 +113,34 @@ def test_what_nobody_should_use(run: tuple[Plan, Result, Book]) -> None:
     assert verdict(plan, replace(result, promise=failed), book).level == "not yet"
 
 
+def test_less_than_half_and_no_better_than_the_defaults_is_not_yet(
+    run: tuple[Plan, Result, Book],
+) -> None:
+    plan, result, book = run
+    low = [0.03, 0.05, 0.02, 0.04]
+    promise = replace(result.promise, scores=low, mean=0.035, low=0.007, high=0.06)
+    even = replace(result.reference, scores=[0.04, 0.02, 0.05, 0.03])
+    found = verdict(plan, replace(result, promise=promise, reference=even), book, "r")
+    assert found.level == "not yet"
+    assert "even 0.060 of exact_accuracy is less than half" in words(found, "against")
+    assert found.steps[0].command == (
+        f"trm sweep r/sweep.yaml --set train.budget.flops={4 * plan.budget:.3g} --out r-longer"
+    )
+    defaults = Book()
+    defaults.trials.update(book.trials)
+    defaults.trials[result.winner] = replace(
+        book.trials[result.winner], params=plan.space.default()[0]
+    )
+    itself = verdict(plan, replace(result, promise=promise), defaults, "r")
+    assert itself.level == "not yet"
+    assert "your defaults themselves" in words(itself, "so")
+    behind = replace(result.reference, scores=[0.0, 0.0, 0.001, 0.0])
+    hard = verdict(plan, replace(result, promise=promise, reference=behind), book, "r")
+    assert hard.level != "not yet", "a hard task: little, and yet more than the defaults reach"
+    wide = replace(promise, high=0.62)
+    assert verdict(plan, replace(result, promise=wide, reference=even), book).level != "not yet"
+
+
 def test_a_run_without_a_winner(run: tuple[Plan, Result, Book]) -> None:
     plan, result, book = run
     searched = Book()
