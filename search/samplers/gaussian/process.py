@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -309,11 +310,11 @@ def loss(
     return float(value), gradient + away / spreads
 
 
-def _inverse(root: FloatArray) -> FloatArray:
+def _inverse(root: npt.NDArray[np.floating[Any]]) -> FloatArray:
     """Of root root^T, for a lower triangular root: a third of the work of solving for the unit
     matrix. Of no rows it is none, where LAPACK would write a complaint to stderr."""
     if not len(root):
-        return root
+        return np.empty((0, 0))
     lower, _ = dpotri(root, lower=1)
     return np.asarray(np.tril(lower) + np.tril(lower, -1).T)
 
