@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from trm.network.positions import POSITIONS, Positions
     from trm.network.transfer import STATE_TRANSFERS, StateTransfer
     from trm.report import Report
-    from trm.run import Stopped, Training, train
+    from trm.run.training import Stopped, Training, train
     from trm.solver import Solver, load
     from trm.tasks import TASKS
     from trm.tasks.base import Split, Task, TaskConfig
@@ -92,16 +92,16 @@ _HOMES = {
     "Solver": "trm.solver",
     "Split": "trm.tasks.base",
     "StateTransfer": "trm.network.transfer",
-    "Stopped": "trm.run",
+    "Stopped": "trm.run.training",
     "Task": "trm.tasks.base",
     "TaskConfig": "trm.tasks.base",
     "Trainer": "trm.training.trainer",
-    "Training": "trm.run",
+    "Training": "trm.run.training",
     "UserError": "trm.errors",
     "describe": "trm.diagnostics",
     "diagnose": "trm.diagnostics",
     "load": "trm.solver",
-    "train": "trm.run",
+    "train": "trm.run.training",
 }
 
 

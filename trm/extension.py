@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trm.checkpoint import Head, load_checkpoint
+from trm.checkpoint.head import Head
+from trm.checkpoint.reading import load_checkpoint
 from trm.config import Experiment
 from trm.device import require_here
 from trm.errors import UserError

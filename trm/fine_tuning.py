@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from curricula.component import shown
-from trm.checkpoint import read_head, read_state
+from trm.checkpoint.head import read_head
+from trm.checkpoint.reading import read_state
 from trm.config import Experiment
 from trm.errors import UserError
 from trm.files.run_folder import checkpoint_in

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trm.checkpoint import Head, load_model, read_head, require_same_data
+from trm.checkpoint.head import Head, read_head
+from trm.checkpoint.reading import load_model
+from trm.checkpoint.sameness import require_same_data
 from trm.device import resolve
 from trm.evaluation import Evaluation, Thinking, score, subset, think
 from trm.evaluation import solve as think_through
@@ -68,7 +70,7 @@ class Solver:
         device: where the model is.
 
     >>> from tempfile import mkdtemp
-    >>> from trm.run import train
+    >>> from trm.run.training import train
     >>> tiny = {
     ...     "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 64,
     ...              "valid_examples": 8, "test_examples": 8},
@@ -176,7 +178,7 @@ class Solver:
             progress: told the share of the work that is done.
 
         >>> from tempfile import mkdtemp
-        >>> from trm.run import train
+        >>> from trm.run.training import train
         >>> from trm.thought.points import point
         >>> solver = load(train({
         ...     "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 64,
@@ -315,7 +317,7 @@ def load(
         UserError: no checkpoint, a damaged one, or no such device.
 
     >>> from tempfile import mkdtemp
-    >>> from trm.run import train
+    >>> from trm.run.training import train
     >>> folder = mkdtemp()
     >>> _ = train({
     ...     "task": {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 64,

@@ -69,7 +69,7 @@ def diagnose_folder(folder: Place | str, trial: int | None = None) -> list[Diagn
 
 def _trained(folder: Path) -> Diagnosis:
     """The findings of a folder of `trm train`, or of a checkpoint within one."""
-    from trm.checkpoint import read_head
+    from trm.checkpoint.head import read_head
 
     if (folder / "checkpoint.json").is_file():
         with foreign_names():

@@ -192,13 +192,14 @@ class TRMTraining:
 
     def save(self, folder: Path) -> None:
         """Write the full state to a new folder, atomically."""
-        from trm.checkpoint import save_checkpoint
+        from trm.checkpoint.writing import save_checkpoint
 
         save_checkpoint(folder, self.trainer)
 
     def load(self, folder: Path) -> None:
         """Go on from a saved state, with the machine decisions made then."""
-        from trm.checkpoint import load_checkpoint, read_head
+        from trm.checkpoint.head import read_head
+        from trm.checkpoint.reading import load_checkpoint
         from trm.training.trainer import Trainer
 
         head = read_head(folder)

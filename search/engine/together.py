@@ -13,7 +13,7 @@ from typing import Any
 from cluster.connect import ClusterError, connected
 from cluster.processes import End, run_together
 from trm.errors import UserError
-from trm.run import Stopped
+from trm.run.training import Stopped
 from trm.stopping import INTERRUPTED, instead_of_raising
 
 _INTERRUPTED = re.compile(r"^trm: interrupted(?: at step (\d+))?")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from trm.checkpoint import read_head, read_state
+from trm.checkpoint.head import read_head
+from trm.checkpoint.reading import read_state
 from trm.errors import UserError
 from trm.files.paths import write_output
 from trm.files.run_folder import cache_folder, checkpoint_in

@@ -34,7 +34,7 @@ from search.stability.confirm_race import ConfirmRace
 from search.stability.reserve import granted
 from search.stability.result import Finalist, Promise, Result
 from search.sweep.early_reference import EarlyReference
-from trm.checkpoint import load_model
+from trm.checkpoint.reading import load_model
 from trm.evaluation import evaluate, subset
 from trm.tasks.base import Task
 

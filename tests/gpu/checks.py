@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from tests.gpu.trainings import TREE, going_ahead, no_waits, training
-from trm.checkpoint import load_model, resume, save_checkpoint
+from trm.checkpoint.reading import load_model, resume
+from trm.checkpoint.writing import save_checkpoint
 from trm.network import model as model_module
 from trm.training.data import ExampleStream
 from trm.training.steps.graphs import WARM

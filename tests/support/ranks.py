@@ -37,7 +37,8 @@ class Job:
 
 def train_job(job: Job, rank: int = 0, size: int = 1) -> dict[str, Any]:
     """Train as one of several; a checkpoint `end` stays in the folder."""
-    from trm.checkpoint import resume, save_checkpoint
+    from trm.checkpoint.reading import resume
+    from trm.checkpoint.writing import save_checkpoint
     from trm.config import experiment_from
     from trm.files.run_folder import cache_folder
     from trm.network import model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from search.ledger.reader import read_trials
-from trm.checkpoint import save_checkpoint
+from trm.checkpoint.writing import save_checkpoint
 from trm.config import experiment_from
 from trm.training.trainer import Trainer
 

@@ -12,7 +12,7 @@ from tests.conftest import Tiny
 from tests.support.heads import edit_head
 from trm.errors import UserError
 from trm.files.yaml12 import read_yaml
-from trm.run import Stopped, Training, train
+from trm.run.training import Stopped, Training, train
 
 STEADY = {"optimizer.lr_min_ratio": 1.0, "train.ema": 0.9}
 """Nothing that depends on the budget."""

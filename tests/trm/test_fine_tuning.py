@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from tests.conftest import TREE, Tiny
-from trm.checkpoint import read_head, read_state
+from trm.checkpoint.head import read_head
+from trm.checkpoint.reading import read_state
 from trm.config import load_experiment
 from trm.errors import UserError
 from trm.files.run_folder import latest_checkpoint
 from trm.fine_tuning import Graft, graft
-from trm.run import Stopped, Training, train
+from trm.run.training import Stopped, Training, train
 
 ATTENTION = {"model.mixer": "attention"}
 NEW = {"task.seed": 5, "train.seed": 3, "train.ema": 0.9}

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trm.checkpoint import Head, save_weights
+from trm.checkpoint.head import Head
+from trm.checkpoint.writing import save_weights
 from trm.config import Experiment
 from trm.device import resolve
 from trm.errors import UserError

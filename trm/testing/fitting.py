@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
-from trm.checkpoint import load_checkpoint, read_head, save_checkpoint
+from trm.checkpoint.head import read_head
+from trm.checkpoint.reading import load_checkpoint
+from trm.checkpoint.writing import save_checkpoint
 from trm.config import Experiment, experiment_from, set_value
 from trm.training.trainer import Trainer
 

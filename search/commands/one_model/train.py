@@ -45,7 +45,7 @@ from trm.training.loading import load
 
 if TYPE_CHECKING:
     from trm.report import Report
-    from trm.run import Training
+    from trm.run.training import Training
     from trm.training.trainer import Trainer
 
 NOT_READ = ("search", "stability", "cluster", "ablations")
@@ -93,14 +93,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, report, checkpoint; returns the exit code."""
     at_an_interrupt(_again(args, args.out))
-    load("trm.run")
+    load("trm.run.training")
     from search.config.config import read_config
     from search.logs.console import TrainDisplay, note, say
     from search.logs.training_log import training_log
     from trm.device import slow_precision
     from trm.parallel.leading import LostProcessError
     from trm.parallel.meeting import from_environment
-    from trm.run import Stopped, read_rows, train
+    from trm.run.folder import read_rows
+    from trm.run.training import Stopped, train
     from trm.training.decisions import decisions
 
     meeting = from_environment()
@@ -181,7 +182,7 @@ def _on_cluster(
 ) -> int:
     from search.engine.together import train_on_cluster
     from search.logs.console import note
-    from trm.run import Stopped
+    from trm.run.training import Stopped
 
     options = ["--resume"] if args.resume else []
     options += ["--json"] if args.json else []

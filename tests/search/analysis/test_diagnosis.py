@@ -22,7 +22,7 @@ from trm.detectors import DETECTORS
 from trm.detectors.detector import Detector, Finding
 from trm.errors import UserError
 from trm.files.run_folder import latest_checkpoint
-from trm.run import train
+from trm.run.training import train
 
 
 @pytest.fixture

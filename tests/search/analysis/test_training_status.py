@@ -12,7 +12,7 @@ from search.analysis.training_status import training_events, training_state
 from search.cli import main
 from tests.conftest import Tiny
 from trm.files.driver_note import LocalFiles, read_note
-from trm.run import train
+from trm.run.training import train
 
 
 @pytest.fixture

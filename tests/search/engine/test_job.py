@@ -15,7 +15,7 @@ import pytest
 
 from search.engine.job import Job, TRMTraining, build_trainer
 from search.engine.worker import TrialRunner
-from trm.checkpoint import read_head
+from trm.checkpoint.head import read_head
 from trm.errors import UserError
 from trm.files.driver_note import LocalFiles, ask_to_stop
 from trm.report import MACHINE_COLUMNS, Report

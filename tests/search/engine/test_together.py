@@ -15,7 +15,7 @@ import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
-from trm.run import read_rows
+from trm.run.folder import read_rows
 
 TRM = [sys.executable, "-P", "-m", "search.cli"]
 Tiny = Callable[..., dict[str, Any]]

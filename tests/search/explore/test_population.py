@@ -20,7 +20,7 @@ from search.ledger.reader import read_curves, read_trials
 from search.ledger.trial import Trial
 from search.stability.result import read_result
 from tests.support.planned import checked, planned
-from trm.checkpoint import save_checkpoint
+from trm.checkpoint.writing import save_checkpoint
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.files.yaml12 import dump_yaml, read_yaml

@@ -28,7 +28,7 @@ from trm.learning.halting_rules import (
     ResidualHalting,
     UnchangedHalting,
 )
-from trm.run import train
+from trm.run.training import train
 from trm.solver import Solver, load
 
 CONFIG: dict[str, Any] = {

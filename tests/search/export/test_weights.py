@@ -23,7 +23,7 @@ from search.stability.result import read_result
 from search.sweep.run import Run
 from tests.support.damaged import finished_run
 from tests.support.weighted import with_weights
-from trm.checkpoint import read_head
+from trm.checkpoint.head import read_head
 from trm.errors import UserError
 from trm.files.sums import damage_of
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.conftest import Tiny
-from trm.checkpoint import load_model, save_checkpoint
+from trm.checkpoint.reading import load_model
+from trm.checkpoint.writing import save_checkpoint
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.learning.optimizers import ScheduleFreeConfig

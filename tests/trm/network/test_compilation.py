@@ -21,7 +21,9 @@ from safetensors.torch import load_file
 
 import trm.network.compilation
 from tests.support.heads import edit_old_head
-from trm.checkpoint import load_model, read_head, resume, save_checkpoint
+from trm.checkpoint.head import read_head
+from trm.checkpoint.reading import load_model, resume
+from trm.checkpoint.writing import save_checkpoint
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.network.compilation import compile_recursion, require_compiler
@@ -369,7 +371,8 @@ def test_in_bfloat16_it_is_about_as_far_from_float32_as_eager_is(
 TRAIN = """
 import json, sys
 from pathlib import Path
-from trm.checkpoint import resume, save_checkpoint
+from trm.checkpoint.reading import resume
+from trm.checkpoint.writing import save_checkpoint
 from trm.config import experiment_from
 from trm.training.trainer import Trainer
 

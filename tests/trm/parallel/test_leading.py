@@ -13,12 +13,12 @@ import psutil
 import pytest
 import torch
 
-from trm.checkpoint import read_head
+from trm.checkpoint.head import read_head
 from trm.errors import UserError
 from trm.files.run_folder import latest_checkpoint
 from trm.parallel.leading import LostProcessError
 from trm.report import MACHINE_COLUMNS
-from trm.run import Stopped, Training, train
+from trm.run.training import Stopped, Training, train
 from trm.stopping import interrupt_this
 
 Tiny = Callable[..., dict[str, Any]]

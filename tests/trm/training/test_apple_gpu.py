@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from tests.conftest import Tiny
 from tests.support.apple_gpu import AppleGPU, apple_gpu, on_mps
-from trm.checkpoint import load_model, read_head
+from trm.checkpoint.head import read_head
+from trm.checkpoint.reading import load_model
 from trm.errors import UserError
 from trm.fault import Fault
 from trm.learning.losses import TOKEN_LOSSES
 from trm.learning.optimizers import OPTIMIZERS, OptimizerConfig
 from trm.network.mixers import MIXERS, Mixer
-from trm.run import Stopped, Training, train
+from trm.run.training import Stopped, Training, train
 from trm.solver import load
 
 SOFTMAX = {"loss.loss_type": "softmax_cross_entropy"}

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from curricula.stage import Depth
-from trm.checkpoint import save_checkpoint
+from trm.checkpoint.writing import save_checkpoint
 from trm.config import Experiment, experiment_from
 from trm.device import resolve
 from trm.errors import UserError
@@ -109,7 +109,9 @@ RESUMED: dict[str, dict[str, Any]] = {
 SECOND_HALF = """
 import json, sys
 from pathlib import Path
-from trm.checkpoint import read_head, resume, save_checkpoint
+from trm.checkpoint.head import read_head
+from trm.checkpoint.reading import resume
+from trm.checkpoint.writing import save_checkpoint
 from trm.files.run_folder import cache_folder
 for folder in map(Path, sys.argv[1:]):
     task = read_head(folder / "middle").config.task.build(cache_folder())

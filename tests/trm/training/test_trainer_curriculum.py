@@ -20,7 +20,7 @@ from torch import Tensor
 
 from curricula.feedback import Feedback
 from curricula.stage import Depth, Stage
-from trm.checkpoint import save_checkpoint
+from trm.checkpoint.writing import save_checkpoint
 from trm.config import experiment_from
 from trm.network.noise import Noise
 from trm.report import MACHINE_COLUMNS, Report
@@ -98,7 +98,9 @@ STOP = 40
 SECOND_HALF = """
 import json, sys
 from pathlib import Path
-from trm.checkpoint import read_head, resume, save_checkpoint
+from trm.checkpoint.head import read_head
+from trm.checkpoint.reading import resume
+from trm.checkpoint.writing import save_checkpoint
 from trm.files.run_folder import cache_folder
 for folder in map(Path, sys.argv[1:]):
     task = read_head(folder / "middle").config.task.build(cache_folder())

@@ -11,7 +11,7 @@ import torch
 
 from search.cli import main
 from trm.deployment.timing import joules, timed
-from trm.run import train
+from trm.run.training import train
 from trm.solver import load
 
 CONFIG: dict[str, Any] = {

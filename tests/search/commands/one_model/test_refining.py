@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from search.cli import main
-from trm.run import train
+from trm.run.training import train
 from trm.solver import load
 from trm.tasks.drafts import write_drafts
 

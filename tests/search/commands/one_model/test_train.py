@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import trm.run
+import trm.run.training
 from search.cli import main
 from tests.support.plugin_folder import working_in
 from trm.errors import NewRunWarning
@@ -386,14 +386,14 @@ def test_a_crash_between_report_and_checkpoint_repeats_no_report(
 ) -> None:
     path = config()
     assert cli("train", path, "--out", tmp_path / "whole").code == 0
-    save = trm.run._checkpoint
+    save = trm.run.training.keep_checkpoint
 
     def crash(out: Path, trainer: Trainer, origin: dict[str, str]) -> None:
         if trainer.counters.mark == 2:
             raise RuntimeError("the machine stops")
         save(out, trainer, origin)
 
-    monkeypatch.setattr(trm.run, "_checkpoint", crash)
+    monkeypatch.setattr(trm.run.training, "keep_checkpoint", crash)
     with pytest.raises(RuntimeError, match="the machine stops"):
         cli("train", path, "--out", tmp_path / "out")
     monkeypatch.undo()
@@ -407,7 +407,7 @@ def test_checkpoints_come_by_time_too(
 ) -> None:
     path = config({"train.reports": 1})
     assert cli("train", path, "--out", tmp_path / "whole").code == 0
-    monkeypatch.setattr(trm.run, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(trm.run.training, "CHECKPOINT_SECONDS", 0.0)
     stop = {"step": 7}
     step = Trainer.train_step
 
@@ -433,7 +433,7 @@ def test_ctrl_c_before_training_prints_the_whole_command(
         raise KeyboardInterrupt
 
     path = config()
-    monkeypatch.setattr(trm.run, "_begin", interrupt)
+    monkeypatch.setattr(trm.run.training, "begun_trainer", interrupt)
     result = cli("train", path, "--set", "name=a b", "--out", tmp_path / "out")
     assert result.code == 130
     command = f"trm train {path} --set 'name=a b' --out {tmp_path / 'out'} --resume"

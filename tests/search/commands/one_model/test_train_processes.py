@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from trm.run import read_rows
+from trm.run.folder import read_rows
 
 Tiny = Callable[..., dict[str, Any]]
 

@@ -15,7 +15,7 @@ import search.engine.worker
 from search.engine.job import Job, build_trainer
 from search.engine.worker import TrialRunner
 from tests.search.engine.test_job import CONFIG
-from trm.checkpoint import read_head
+from trm.checkpoint.head import read_head
 from trm.report import MACHINE_COLUMNS
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from trm.checkpoint import load_model, read_head
+from trm.checkpoint.head import read_head
+from trm.checkpoint.reading import load_model
 from trm.config import load_experiment
 from trm.errors import UserError
 from trm.files.run_folder import latest_checkpoint
 from trm.plugins import code_hashes
-from trm.run import train
+from trm.run.training import train
 from trm.solver import load
 
 

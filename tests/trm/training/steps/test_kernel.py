@@ -13,7 +13,9 @@ import torch
 
 import trm.network.fused.library
 from tests.support.heads import edit_old_head
-from trm.checkpoint import load_model, read_head, resume, save_checkpoint
+from trm.checkpoint.head import read_head
+from trm.checkpoint.reading import load_model, resume
+from trm.checkpoint.writing import save_checkpoint
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.tasks.base import Task

@@ -1,16 +1,8 @@
-"""One training in its run folder: begun or gone on with, reported, saved, stopped between steps.
-
-config.yaml      the experiment, every value written out
-start.json       where its first weights come from, if not fresh ones
-reports.jsonl    the learning curve, a report a line
-checkpoints/     the newest states to go on from
-"""
+"""One training from its config to its end, or until somebody asks to stop."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -20,52 +12,38 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from curricula.component import nearest
-from trm.checkpoint import read_head, require_same_config, resume, save_checkpoint
-from trm.config import SECTIONS, Experiment, absolute_files, experiment_from, load_experiment
-from trm.errors import UserError
-from trm.extension import EXTENDS, extended
+from trm.config import Experiment
 from trm.files.driver_note import LocalFiles
 from trm.files.lock import FileLock
 from trm.files.presence import Presence, present
-from trm.files.replace import replacing
 from trm.files.run_folder import (
     LOCK,
     cache_folder,
-    checkpoints_in,
     create_folder,
     latest_checkpoint,
     remove_unbegun,
     require_usable,
 )
-from trm.files.yaml12 import dump_yaml, read_yaml
 from trm.fine_tuning import (
-    START,
-    Graft,
-    graft,
     read_start,
-    require_same_start,
     start_provenance,
-    start_text,
 )
 from trm.parallel.leading import accompanied, require_divisible
 from trm.parallel.meeting import Meeting
-from trm.provenance import changed_plugins, plugin_provenance, provenance
+from trm.provenance import provenance
 from trm.ranks import GO_ON, SAVE, STOP
 from trm.report import Report, report_json
+from trm.run.beginning import begun_trainer, experiment_of, first_weights
+from trm.run.folder import CONFIG, REPORTS, keep_checkpoint, read_rows
 from trm.stopping import instead_of_raising
-from trm.tasks.base import Task
 from trm.tasks.soundness import require_sound_task
 from trm.training.steps.kernel import build_ahead
 from trm.training.trainer import Trainer
 
-KEPT_CHECKPOINTS = 2
 CHECKPOINT_SECONDS = 600.0
 """A checkpoint at least so often, however far apart the reports are."""
 LOST_SECONDS = 10.0
 """Of training may be lost to an evaluation that takes longer than a stop may."""
-
-_CONFIG, _REPORTS, _CHECKPOINTS = "config.yaml", "reports.jsonl", "checkpoints"
 
 
 class Stopped(KeyboardInterrupt):
@@ -191,23 +169,23 @@ def train(
     >>> training.last["step"], training.failed
     (4, False)
     """
-    experiment = _experiment(config)
+    experiment = experiment_of(config)
     folder = Path("runs") / f"{experiment.name}-train" if out is None else Path(out)
     named = None if start is None else Path(start)
     begun = resume and latest_checkpoint(folder) is not None
     require_divisible(experiment, meeting.size if meeting else processes, begun=begun)
-    require_usable(folder, _CONFIG, resume=resume)
+    require_usable(folder, CONFIG, resume=resume)
     build_ahead(experiment)
-    task, first = _first_weights(experiment, folder, named, resume, on_data)
+    task, first = first_weights(experiment, folder, named, resume, on_data)
     is_new = not folder.exists()
-    create_folder(folder, _CONFIG, resume=resume)
+    create_folder(folder, CONFIG, resume=resume)
     lock = FileLock(folder / LOCK)
     try:
         with present(LocalFiles(folder)) as presence:
             if task is None:
                 task = experiment.task.build(cache_folder(), on_data)
             require_sound_task(task)
-            trainer, changed, said = _begin(experiment, task, folder, resume, first)
+            trainer, changed, said = begun_trainer(experiment, task, folder, resume, first)
             if first is not None and on_start is not None:
                 on_start(first.start.in_words(task.vocab_size, task.num_puzzle_identifiers))
             if said and on_extended is not None:
@@ -225,7 +203,7 @@ def train(
             return Training(folder, trainer, tuple(read_rows(folder)))
     finally:
         lock.release()
-        if is_new and not (folder / _CONFIG).exists():
+        if is_new and not (folder / CONFIG).exists():
             remove_unbegun(folder)
 
 
@@ -238,94 +216,6 @@ def _standing(trainer: Trainer) -> dict[str, Any]:
         "progress": trainer.progress,
         "seconds": counters.seconds,
     }
-
-
-def _experiment(config: Experiment | Mapping[str, Any] | Path | str) -> Experiment:
-    if isinstance(config, Experiment):
-        return config
-    if isinstance(config, Mapping):
-        tree, folders = dict(config), []
-    elif not isinstance(config, str | Path):
-        raise UserError(
-            f"config: a {type(config).__name__} is no experiment, tree or path: of what "
-            "`read_config` gives, pass its `default`"
-        )
-    else:
-        tree, folders = read_yaml(Path(config)), [Path(config).absolute().parent]
-    for key in tree:
-        if key not in SECTIONS:
-            raise UserError(
-                f"{key}: is no section of a training: {nearest(str(key), list(SECTIONS))}; of a "
-                "sweep's file give `search.config.config.read_config(file).default`"
-            )
-    if "task" in tree:
-        tree["task"] = absolute_files(tree["task"], *folders)
-    return load_experiment(tree, folders)
-
-
-def _first_weights(
-    config: Experiment,
-    folder: Path,
-    named: Path | None,
-    again: bool,
-    on_data: Callable[[str, float], None] | None,
-) -> tuple[Task | None, Graft | None]:
-    """The task and its first weights where they come from a checkpoint and are needed.
-
-    Before the folder is made: of a start that does not fit nothing is left.
-    """
-    begun = again and (folder / _CONFIG).exists()
-    recorded = read_start(folder) if begun else None
-    if begun:
-        require_same_start(folder, recorded, named)
-    place = named if recorded is None else Path(recorded.path)
-    if place is None or (begun and latest_checkpoint(folder) is not None):
-        return None, None
-    task = config.task.build(cache_folder(), on_data)
-    found = graft(place, config, task)
-    if recorded is not None and found.start != recorded:
-        raise UserError(
-            f"{place}: has changed since the run in {folder} was begun from it: start a new run"
-        )
-    return task, found
-
-
-def _begin(
-    config: Experiment, task: Task, folder: Path, again: bool, first: Graft | None
-) -> tuple[Trainer, list[str], str]:
-    """A new run, or the one in the folder where it stands; the plug-ins that have changed, and
-    what a larger budget means, if it has one.
-    """
-    changed: list[str] = []
-    said = ""
-    recorded = folder / _CONFIG
-    start = latest_checkpoint(folder) if again else None
-    head = read_head(start) if start is not None else None
-    extends = head is not None and head.config.train.budget != config.train.budget
-    if recorded.exists():
-        before = experiment_from(read_yaml(recorded))
-        require_same_config(recorded, before, config, EXTENDS if extends else ())
-    if start is not None and head is not None:
-        if extends:
-            trainer, said = extended(start, head, task, config)
-        else:
-            trainer = resume(start, task)
-        changed = changed_plugins(head.provenance, plugin_provenance(config.modules))
-    else:
-        trainer = Trainer(config, task)
-        if first is not None:
-            first.apply(trainer)
-            _write(folder / START, start_text(first.start))
-    if start is None or extends:
-        _write(recorded, dump_yaml(config.tree()))
-    # Reports past the checkpoint are made again; they must not stand twice.
-    rows = [row for row in read_rows(folder) if row["mark"] <= trainer.counters.mark]
-    if extends:
-        rows = [row | {"progress": min(row["compute"] / trainer.budget, 1.0)} for row in rows]
-    _write(folder / _REPORTS, "".join(json.dumps(row) + "\n" for row in rows))
-    for unfinished in (folder / _CHECKPOINTS).glob(".*"):
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return trainer, changed, said
 
 
 def _train(
@@ -341,10 +231,10 @@ def _train(
 
     def save() -> None:
         nonlocal saved
-        _checkpoint(folder, trainer, origin)
+        keep_checkpoint(folder, trainer, origin)
         saved = time.monotonic()
 
-    with _stop_request() as stop, (folder / _REPORTS).open("a", encoding="utf-8") as curve:
+    with _stop_request() as stop, (folder / REPORTS).open("a", encoding="utf-8") as curve:
 
         def between_steps() -> bool:
             if on_step is not None:
@@ -366,32 +256,6 @@ def _train(
                 on_report(report)
         if not trainer.finished:
             save()
-
-
-def _checkpoint(folder: Path, trainer: Trainer, origin: dict[str, Any]) -> None:
-    counters = trainer.counters
-    # With the mark: a run stopped right at a mark has a checkpoint before and after its report.
-    checkpoint = folder / _CHECKPOINTS / f"{counters.step:09d}-{counters.mark:04d}"
-    saves = not checkpoint.exists()
-    trainer.ranks.told(lambda: {"saves": saves})
-    if saves:
-        save_checkpoint(checkpoint, trainer, origin)
-    for old in checkpoints_in(checkpoint.parent)[:-KEPT_CHECKPOINTS]:
-        shutil.rmtree(old)
-
-
-def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """The reports in a run folder; a line that was cut off when the process died does not count."""
-    try:
-        lines = (folder / _REPORTS).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in lines if line.endswith("}")]
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as file:
-        file.write(text.encode())
 
 
 @contextmanager

@@ -12,9 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import trm.checkpoint
+import trm
 from tests.support.heads import edit_old_head
-from trm.checkpoint import load_checkpoint, load_model, read_head, resume, save_checkpoint
+from trm.checkpoint import writing
+from trm.checkpoint.head import read_head
+from trm.checkpoint.reading import load_checkpoint, load_model, resume
+from trm.checkpoint.writing import save_checkpoint
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.files.run_folder import checkpoint_in, latest_checkpoint
@@ -122,7 +125,7 @@ def test_a_crash_while_saving_leaves_no_checkpoint(
     def crash(*_: Any, **__: Any) -> None:
         raise Crash
 
-    monkeypatch.setattr(trm.checkpoint, "save_file", save)
+    monkeypatch.setattr(writing, "save_file", save)
     monkeypatch.setattr(os, "fsync", fsync)
     if at == "replace":
         monkeypatch.setattr(os, "replace", crash)
@@ -187,7 +190,7 @@ def test_a_pickle_is_refused_and_never_run(
 
 
 def test_no_module_of_ours_can_unpickle() -> None:
-    home = Path(trm.checkpoint.__file__).parent
+    home = Path(trm.__file__).parent
     for path in home.rglob("*.py"):
         text = path.read_text()
         assert "import pickle" not in text

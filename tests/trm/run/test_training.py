@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import torch
 
-import trm.run
+import trm.run.folder
 from search.cli import main
 from search.config.config import read_config
 from trm.config import experiment_from
 from trm.errors import UserError
 from trm.files.yaml12 import dump_yaml, read_yaml
 from trm.report import MACHINE_COLUMNS, Report
-from trm.run import Stopped, train
+from trm.run.training import Stopped, train
 from trm.training.trainer import Trainer
 
 Tiny = Callable[..., dict[str, Any]]
@@ -115,7 +115,7 @@ def test_a_folder_is_free_again_after_an_error(
         raise RuntimeError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(trm.run, "save_checkpoint", fail)
+        patch.setattr(trm.run.folder, "save_checkpoint", fail)
         with pytest.raises(RuntimeError, match="disk is full"):
             train(tiny(), tmp_path / "out")
     with pytest.raises(UserError, match="already holds a run"):
