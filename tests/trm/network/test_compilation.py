@@ -6,52 +6,25 @@ Most tests count the graphs that Dynamo makes and run them eagerly, which needs 
 from __future__ import annotations
 
 import gc
-import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 import trm.network.compilation
+from tests.support.compiled import GROWING, TinyTree, build, step, trainer
 from tests.support.heads import edit_old_head
 from trm.checkpoint.head import read_head
 from trm.checkpoint.reading import load_model, resume
 from trm.checkpoint.writing import save_checkpoint
 from trm.config import experiment_from
 from trm.errors import UserError
-from trm.network.compilation import compile_recursion, require_compiler
-from trm.network.model import TRM, ModelConfig
+from trm.network.compilation import compile_recursion
 from trm.tasks.base import Task
-from trm.training.trainer import Trainer
-
-TinyTree = Callable[..., dict[str, Any]]
-
-SEQ_LEN, VOCAB = 9, 7
-SIZES: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_heads": 2,
-    "L_layers": 2,
-    "expansion": 1.0,
-    "swiglu_multiple": 16,
-    "puzzle_emb_len": 1,
-}
-GROWING = {
-    "depth": {
-        "name": "stages",
-        "stages": [
-            {"at": 0.0, "H_cycles": 1, "L_cycles": 1},
-            {"at": 0.3, "L_cycles": 1},
-            {"at": 0.6},
-        ],
-    }
-}
 
 
 class Counting:
@@ -75,35 +48,6 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
 @pytest.fixture
 def task(tiny: TinyTree, cache: Path) -> Task:
     return experiment_from(tiny()).task.build(cache)
-
-
-def trainer(tiny: TinyTree, task: Task, **changes: Any) -> Trainer:
-    tree = tiny({"train.compile": True, "train.ema": 0.9, **changes})
-    return Trainer(experiment_from(tree), task)
-
-
-def build(dtype: torch.dtype = torch.float32, **changes: Any) -> TRM:
-    generator = torch.Generator().manual_seed(0)
-    config = ModelConfig.model_validate(SIZES | changes)
-    model = TRM(config, seq_len=SEQ_LEN, vocab_size=VOCAB, generator=generator, dtype=dtype)
-    with torch.no_grad():
-        model.q_head.weight.normal_(std=0.3, generator=generator)
-    return model
-
-
-def step(model: TRM, rows: int = 4) -> list[torch.Tensor]:
-    """Everything that one supervision step computes: states, outputs and gradients."""
-    generator = torch.Generator().manual_seed(1)
-    inputs = torch.randint(0, VOCAB, (rows, SEQ_LEN), generator=generator)
-    latent, output = model(model.fresh_latent(rows), inputs, torch.zeros(rows, dtype=torch.int32))
-    probe = torch.randn(output.logits.shape, generator=generator)
-    model.zero_grad()
-    ((output.logits.float() * probe).sum() + output.q_halt.sum()).backward()  # type: ignore[no-untyped-call]
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    return [latent.z_H, latent.z_L, output.logits.detach(), output.q_halt.detach(), *gradients]
-
-
-# --- the number of graphs ----------------------------------------------------------------------
 
 
 def test_a_change_of_depth_takes_no_graph_more(
@@ -257,9 +201,6 @@ def test_other_users_of_dynamo_keep_their_limits(counting: Counting) -> None:
     assert (config.recompile_limit, config.accumulated_recompile_limit) == before
 
 
-# --- what is left as it was ---------------------------------------------------------------------
-
-
 def test_parameters_keep_their_names_and_a_checkpoint_is_evaluated_eagerly(
     tiny: TinyTree, task: Task, counting: Counting, tmp_path: Path
 ) -> None:
@@ -290,132 +231,3 @@ def test_without_it_dynamo_is_not_even_imported() -> None:
     modules = "trm.training.trainer, search.engine.job"
     code = f"import sys, {modules}; sys.exit('torch._dynamo' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-# --- without a compiler -------------------------------------------------------------------------
-
-
-def test_no_compiler_is_one_line_before_training(
-    tiny: TinyTree, task: Task, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(
-        UserError, match=r"^train.compile: True needs .*'no-such-compiler' is not .* false$"
-    ):
-        trainer(tiny, task)
-    assert trainer(tiny, task, **{"train.compile": False}).model.compiled is None
-
-
-def test_no_triton_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trm.network.compilation, "find_spec", lambda _: None)
-    with pytest.raises(UserError, match=r"^train.compile: True needs triton .* false$"):
-        require_compiler("cuda")
-
-
-def test_a_compiler_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(graph: Any, inputs: Any) -> Any:
-        raise RuntimeError("no\nspace left")
-
-    monkeypatch.setattr(trm.network.compilation, "BACKEND", broken)
-    model = build()
-    compile_recursion(model)
-    with pytest.raises(UserError, match=r"^train.compile: True failed .*no space left.*false$"):
-        step(model)
-
-
-# --- with inductor ------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def inductor(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    try:
-        require_compiler("cpu")
-    except UserError as error:
-        pytest.skip(str(error))
-    return tmp_path_factory.mktemp("inductor")
-
-
-def distances(mine: list[torch.Tensor], true: list[torch.Tensor]) -> list[float]:
-    """Norms of the errors, relative to the norms of the true values."""
-    return [
-        float((one - other).float().norm() / other.float().norm())
-        for one, other in zip(mine, true, strict=True)
-    ]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mixer", ["attention", "mlp_t"])
-def test_it_computes_what_eager_does(mixer: str, inductor: Path) -> None:
-    model = build(mixer=mixer, H_cycles=2, L_cycles=2)
-    eager = step(model)
-    compile_recursion(model)
-    assert max(distances(step(model), eager)) < 1e-4
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mixer", ["attention", "mlp_t"])
-def test_in_bfloat16_it_is_about_as_far_from_float32_as_eager_is(
-    mixer: str, inductor: Path
-) -> None:
-    """At most twice as far: the two round at different places, each by up to a tenth or more."""
-    true = step(build(mixer=mixer, H_cycles=2, L_cycles=2))
-    model = build(torch.bfloat16, mixer=mixer, H_cycles=2, L_cycles=2)
-    eager = step(model)
-    compile_recursion(model)
-    compiled = step(model)
-    assert [tensor.dtype for tensor in compiled] == [tensor.dtype for tensor in eager]
-    for mine, other in zip(distances(compiled, true), distances(eager, true), strict=True):
-        assert mine <= 2.0 * other + 1e-6
-
-
-TRAIN = """
-import json, sys
-from pathlib import Path
-from trm.checkpoint.reading import resume
-from trm.checkpoint.writing import save_checkpoint
-from trm.config import experiment_from
-from trm.training.trainer import Trainer
-
-action, tree, cache, half, whole = sys.argv[1:]
-config = experiment_from(json.loads(tree))
-task = config.task.build(Path(cache))
-if action == "train":
-    trainer = Trainer(config, task)
-    reports = trainer.run()
-    next(reports)
-    save_checkpoint(Path(half), trainer)
-else:
-    other = config.model.model_copy(update={"hidden_size": 32})
-    list(Trainer(config.model_copy(update={"model": other}), task).run())
-    trainer = resume(Path(half), task)
-    reports = trainer.run()
-list(reports)
-save_checkpoint(Path(whole), trainer)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mixer", ["attention", "mlp_t"])
-def test_resuming_in_another_process_gives_the_same_bits(
-    mixer: str, tiny: TinyTree, cache: Path, inductor: Path, tmp_path: Path
-) -> None:
-    """The second process has trained another size before, and compiles everything anew."""
-    tree = tiny(
-        {
-            "train.compile": True, "train.ema": 0.9, "model.mixer": mixer,
-            "model.H_cycles": 2, "curriculum": GROWING,
-        }
-    )  # fmt: skip
-    half = tmp_path / "half"
-    for action in ("train", "resume"):
-        environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(inductor / mixer / action)}
-        whole = tmp_path / action
-        arguments = [action, json.dumps(tree), str(cache), str(half), str(whole)]
-        subprocess.run([sys.executable, "-c", TRAIN, *arguments], env=environment, check=True)
-    for name in ("weights", "ema", "training"):
-        one, other = (
-            load_file(tmp_path / action / f"{name}.safetensors") for action in ("train", "resume")
-        )
-        assert one.keys() == other.keys()
-        assert all(torch.equal(one[key], other[key]) for key in one), name
-    assert read_head(tmp_path / "train").resolved.compile

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import json
 import math
-import os
 import random
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,53 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from curricula.stage import Depth
-from trm.checkpoint.writing import save_checkpoint
-from trm.config import Experiment, experiment_from
+from tests.support.trainers import EVERYTHING, GROWTH, Make, assert_same, rows
+from trm.config import Experiment
 from trm.device import resolve
 from trm.errors import UserError
-from trm.files.sums import is_sound
-from trm.report import MACHINE_COLUMNS, Report
+from trm.report import Report
 from trm.tasks.arrows import ArrowsTask
 from trm.tasks.base import Split, SplitName, Task
-from trm.train_config import TrainConfig
-from trm.training.budget import budget_flops
-from trm.training.flops import step_flops, supervision_step_flops
 from trm.training.trainer import Trainer
-
-Make = Callable[..., Trainer]
-
-GROWTH = {
-    "curriculum.depth": {
-        "name": "stages",
-        "stages": [
-            {"at": 0.0, "H_cycles": 1, "L_cycles": 1},
-            {"at": 0.2, "H_cycles": 2, "L_cycles": 1},
-            {"at": 0.6, "H_cycles": 2, "L_cycles": 2},
-        ],
-    }
-}
-
-
-@pytest.fixture
-def make(tiny: Callable[..., dict[str, Any]], cache: Path) -> Make:
-    """`make({"train.seed": 3}, marks=(0.5, 1.0))`: a trainer of the tiny experiment."""
-
-    def trainer(changes: dict[str, Any] | None = None, **options: Any) -> Trainer:
-        config = experiment_from(tiny(changes))
-        return Trainer(config, options.pop("task", None) or config.task.build(cache), **options)
-
-    return trainer
-
-
-def rows(reports: list[Report]) -> list[dict[str, Any]]:
-    """Every column but the measured ones."""
-    return [
-        {key: value for key, value in report.row().items() if key not in MACHINE_COLUMNS}
-        for report in reports
-    ]
 
 
 def tensors(trainer: Trainer) -> dict[str, torch.Tensor]:
@@ -68,122 +26,6 @@ def tensors(trainer: Trainer) -> dict[str, torch.Tensor]:
     state = trainer.state_dict()
     parts = {"weights": state.weights, "ema": state.ema, "training": state.training}
     return {f"{p}/{k}": t.detach().clone() for p, part in parts.items() for k, t in part.items()}
-
-
-def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    different = [name for name in one if not torch.equal(one[name], other[name])]
-    assert not different
-
-
-# --- stop, save, load in a new process ---------------------------------------------------------
-
-EVERYTHING = {
-    **GROWTH,
-    "task.augment": True,
-    "train.ema": 0.9,
-    "train.budget.steps": 75,
-    "train.batch_size": 8,
-    "model.halt_exploration_prob": 0.5,
-    # 100 steps or so at this depth curriculum; the cut at 50 lies inside the warm-up.
-    "optimizer.lr_warmup_steps": 60,
-}
-RESUMED: dict[str, dict[str, Any]] = {
-    "adamw, mlp_t": EVERYTHING,
-    "adam_atan2, attention, continue head, clipped": {
-        **EVERYTHING,
-        "optimizer.name": "adam_atan2",
-        "optimizer.grad_clip": 0.5,
-        "model.mixer": "attention",
-        "model.no_ACT_continue": False,
-        "loss.loss_type": "softmax_cross_entropy",
-    },
-    "bfloat16, no EMA, constant rate": {
-        "train.precision": "bfloat16",
-        "train.batch_size": 4,
-        "train.budget.steps": 100,
-        "optimizer.lr_min_ratio": 1.0,
-        "model.pos_encodings": "learned",
-    },
-}
-SECOND_HALF = """
-import json, sys
-from pathlib import Path
-from trm.checkpoint.head import read_head
-from trm.checkpoint.reading import resume
-from trm.checkpoint.writing import save_checkpoint
-from trm.files.run_folder import cache_folder
-for folder in map(Path, sys.argv[1:]):
-    task = read_head(folder / "middle").config.task.build(cache_folder())
-    trainer = resume(folder / "middle", task)
-    reports = [report.row() for report in trainer.run()]
-    save_checkpoint(folder / "resumed", trainer)
-    (folder / "resumed.json").write_text(json.dumps(reports))
-"""
-
-
-@pytest.fixture(scope="module")
-def halves(
-    tiny: Callable[..., dict[str, Any]], cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, tuple[Path, list[dict[str, Any]], list[dict[str, Any]]]]:
-    """Folder, reports of the straight run and reports of the two halves, by what is resumed."""
-    done: dict[str, tuple[Path, list[dict[str, Any]], list[dict[str, Any]]]] = {}
-    for name, changes in RESUMED.items():
-        folder = tmp_path_factory.mktemp("halves")
-        config = experiment_from(tiny(changes))
-        task = config.task.build(cache)
-        marks = (0.1, 0.7, 1.0)
-        straight = Trainer(config, task, marks=marks)
-        whole = rows(list(straight.run()))
-        save_checkpoint(folder / "straight", straight)
-        first = Trainer(config, task, marks=marks)
-        reports = rows(list(first.run(lambda: first.counters.step == 50)))  # noqa: B023
-        assert first.counters.step == 50
-        save_checkpoint(folder / "middle", first)
-        done[name] = (folder, whole, reports)
-    folders = [str(folder) for folder, _, _ in done.values()]
-    environment = {**os.environ, "TRM_CACHE": str(cache)}
-    subprocess.run([sys.executable, "-c", SECOND_HALF, *folders], check=True, env=environment)
-    for folder, _, reports in done.values():
-        rest = json.loads((folder / "resumed.json").read_text())
-        reports += [{k: v for k, v in r.items() if k not in MACHINE_COLUMNS} for r in rest]
-    return done
-
-
-@pytest.mark.parametrize("name", RESUMED)
-def test_resumed_in_a_new_process_is_bit_for_bit_the_straight_run(
-    name: str, halves: dict[str, tuple[Path, list[dict[str, Any]], list[dict[str, Any]]]]
-) -> None:
-    folder, whole, reports = halves[name]
-    assert whole[-1]["step"] >= 90
-    assert [row["step"] for row in reports] == [row["step"] for row in whole]
-    assert reports == whole
-    files = {path.name for path in (folder / "straight").glob("*.safetensors")}
-    assert ("ema.safetensors" in files) == ("train.ema" in RESUMED[name])
-    for file in files:
-        assert_same(load_file(folder / "straight" / file), load_file(folder / "resumed" / file))
-    values = [
-        json.loads((folder / f / "checkpoint.json").read_text()) for f in ("straight", "resumed")
-    ]
-    for value in values:
-        assert is_sound(value)
-        del value["crc32"]  # of the seconds, too
-        assert value["values"]["counters"].pop("seconds") > 0
-        assert value["values"]["counters"].pop("train_seconds") > 0
-    assert values[0] == values[1]
-
-
-def test_the_resumed_runs_exercise_what_they_claim(make: Make) -> None:
-    trainer = make(EVERYTHING, marks=(0.1, 0.7, 1.0))
-    stages = {}
-    for _ in trainer.run(lambda: stages.setdefault(trainer.counters.step, trainer.stage) is None):
-        pass
-    assert stages[50] != stages[1]
-    assert stages[50] != stages[max(stages)]
-    assert trainer.stream.drawn > 150  # past the first epoch
-
-
-# --- marks and compute -------------------------------------------------------------------------
 
 
 def test_reports_come_at_the_first_step_at_or_past_each_mark(make: Make) -> None:
@@ -196,102 +38,6 @@ def test_reports_come_at_the_first_step_at_or_past_each_mark(make: Make) -> None
     assert [report.progress for report in reports] == pytest.approx([0.1, 0.35, 0.5, 1.0])
     assert trainer.finished
     assert list(trainer.run()) == []
-
-
-@pytest.mark.parametrize("steps", [7, 100, 977])
-def test_marks_are_not_missed_by_rounding(make: Make, steps: int) -> None:
-    trainer = make(
-        {"train.budget.steps": steps}, marks=tuple((i + 1) / steps for i in range(steps))
-    )
-    each = step_flops(trainer.config, trainer.task)
-    trainer.train_step = lambda: _count_only(trainer, each)  # type: ignore[method-assign]
-    trainer._report = lambda: trainer.counters.step  # type: ignore[assignment,method-assign,return-value]
-    seen = []
-    while trainer.counters.mark < steps:
-        seen.append(next(iter(trainer.run())))
-        trainer.counters.mark += 1
-    assert seen == list(range(1, steps + 1))
-
-
-def _count_only(trainer: Trainer, flops: float) -> None:
-    trainer.counters.step += 1
-    trainer.counters.compute += flops
-
-
-def test_compute_is_the_sum_over_steps_of_their_stages(make: Make) -> None:
-    trainer = make({**GROWTH, "model.no_ACT_continue": False})
-    model, train = trainer.config.model, trainer.config.train
-    total, stages = 0.0, []
-    while trainer.counters.compute < trainer.budget:
-        trainer.train_step()
-        stages.append(trainer.stage.depth)
-        total += supervision_step_flops(
-            model, 9, 9, train.batch_size, trainer.stage.H_cycles, trainer.stage.L_cycles
-        )
-        assert trainer.counters.compute == pytest.approx(total, rel=1e-12)
-    assert list(dict.fromkeys(stages)) == [Depth(1, 1), Depth(2, 1), Depth(2, 2)]
-
-
-def test_stages_change_at_their_share_of_compute(make: Make) -> None:
-    trainer = make({**GROWTH, "train.budget.steps": 50})
-    previous = trainer.stage.depth
-    while trainer.counters.compute < trainer.budget:
-        before = trainer.progress
-        trainer.train_step()
-        if trainer.stage.depth != previous:
-            share = {Depth(2, 1): 0.2, Depth(2, 2): 0.6}[trainer.stage.depth]
-            assert share <= before < share + 0.03
-        previous = trainer.stage.depth
-
-
-def test_a_depth_curriculum_buys_more_steps_for_the_same_compute(make: Make) -> None:
-    plain, grown = list(make().run())[-1], list(make(GROWTH).run())[-1]
-    assert grown.compute == pytest.approx(plain.compute, rel=0.05)
-    assert grown.step > 1.2 * plain.step
-    assert (grown.H_cycles, grown.L_cycles) == (plain.H_cycles, plain.L_cycles) == (2, 2)
-
-
-def test_budgets_in_steps_flops_and_minutes(make: Make) -> None:
-    trainer = make()
-    each = step_flops(trainer.config, trainer.task)
-    assert trainer.budget == 20 * each
-    assert make({"train.budget": {"flops": 3.5 * each}}).budget == 3.5 * each
-    assert list(make({"train.budget": {"flops": 3.5 * each}}).run())[-1].step == 4
-    timed = experiment_from(trainer.config.tree() | {"train": {"budget": {"minutes": 1.0}}})
-    flops = budget_flops(timed, trainer.task, seconds_to_time=0.05)
-    assert 10 * step_flops(timed, trainer.task) < flops < math.inf
-
-
-def test_timing_a_config_that_diverges_still_gives_a_budget(make: Make) -> None:
-    at_once = {"optimizer.lr": 1e6, "optimizer.lr_warmup_steps": 0}
-    trainer = make({"train.budget": {"flops": 1.0}, **at_once})
-    for _ in range(3):  # as many as are not timed
-        trainer.train_step()
-    assert trainer.counters.diverged
-    tree = trainer.config.tree() | {"train": {"budget": {"minutes": 1.0}, "batch_size": 4}}
-    assert budget_flops(experiment_from(tree), trainer.task, 0.05) > 0
-
-
-def test_the_rate_warms_up_and_falls_as_the_reference_has_it_at_constant_depth(
-    make: Make,
-) -> None:
-    trainer, warmup, steps, least = make(), 5, 20, 0.1
-    for n in range(1, steps + 1):
-        trainer.train_step()
-        share = (n - warmup) / (steps - warmup)
-        cosine = least + (1 - least) * 0.5 * (1 + math.cos(math.pi * share))
-        factor = n / warmup if n < warmup else cosine
-        assert trainer.counters.learning_rate == pytest.approx(1e-2 * factor, rel=1e-9)
-
-
-def test_even_marks_end_at_one() -> None:
-    for reports in range(1, 60):
-        marks = TrainConfig(reports=reports).marks
-        assert marks[-1] == 1.0
-        assert len(marks) == reports
-
-
-# --- ends --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam_atan2"])
@@ -358,9 +104,6 @@ def test_stop_ends_the_run_between_two_steps_without_a_report(make: Make) -> Non
     assert trainer.counters.step == 10
     assert rows(list(trainer.run(stop))) == whole
     assert_same(tensors(trainer), tensors(straight))
-
-
-# --- what a run may touch ----------------------------------------------------------------------
 
 
 class Guarded(ArrowsTask):
@@ -470,9 +213,6 @@ def test_a_run_sets_its_own_thread_count(make: Make) -> None:
         assert seen == [2]
     finally:
         torch.set_num_threads(before)
-
-
-# --- learning ----------------------------------------------------------------------------------
 
 
 def test_a_tiny_run_learns(make: Make) -> None:

@@ -2,211 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import replace
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
 from curricula.feedback import Feedback
-from curricula.stage import Depth, Stage
-from trm.checkpoint.writing import save_checkpoint
-from trm.config import experiment_from
+from tests.support.curricular import EVERYTHING, LINE, MARKS, path_of, weights
+from tests.support.trainers import Make
 from trm.network.noise import Noise
-from trm.report import MACHINE_COLUMNS, Report
+from trm.report import Report
 from trm.training.curriculum import disturbed
 from trm.training.flops import step_flops
-from trm.training.state import State
 from trm.training.steps import waiting
-from trm.training.trainer import Trainer
 
-Make = Callable[..., Trainer]
-
-LINE = {"name": "linear", "start": 1.0, "end": 0.25}
 # What is spied on is what the compiled step does in one call.
 EAGER = {"train.kernel": "eager"}
-# Easy enough that some puzzles are solved within 60 steps: the bandit needs accuracies that move.
-EVERYTHING = {
-    "task": {
-        "name": "sudoku", "box": [2, 2], "blanks": 2,
-        "train_examples": 120, "valid_examples": 20, "test_examples": 20,
-    },
-    "train.ema": 0.9,
-    "train.budget.steps": 50,
-    "optimizer.lr": 2e-2,
-    "optimizer.lr_warmup_steps": 20,
-    "model.hidden_size": 32,
-    "model.swiglu_multiple": 32,
-    "model.halt_max_steps": 4,
-    "curriculum": {
-        "depth": {
-            "name": "competence", "levels": 2, "threshold": 0.0, "patience": 4, "fall_back": 1.05,
-        },
-        "supervision": {"name": "halt_growth", "threshold": 0.4, "patience": 8, "deadline": 0.95},
-        "supervision_weights": {"name": "decay", "rate": 0.7},
-        "difficulty": {"name": "bandit", "arms": 3},
-        "halt_weight": LINE,
-        "exploration": {"name": "cosine", "start": 0.0, "end": 3.0},
-        "latent_noise": {**LINE, "start": 0.1},
-        # A rate that the loss cannot follow: it rises, so the depth falls back.
-        "learning_rate": {
-            "name": "piecewise",
-            "milestones": [{"at": 0.0, "value": 1.0}, {"at": 0.5, "value": 30.0}],
-        },
-        "rewarm_steps": 4,
-        "feedback_every": 0.03,
-    },
-}  # fmt: skip
-ARROWS = {"name": "arrows", "valid_examples": 20, "test_examples": 20}
-RESUMED: dict[str, dict[str, Any]] = {
-    "all adaptive parts": EVERYTHING,
-    "sources, last step, pool": {
-        "task": {
-            "name": "mixture",
-            "tasks": {
-                "small": {**ARROWS, "size": 3, "visited": [2, 3], "train_examples": 30},
-                "large": {**ARROWS, "size": 4, "visited": [2, 4], "train_examples": 60},
-            },
-        },
-        "train.batch_size": 8,
-        "train.budget.steps": 60,
-        "curriculum": {
-            "name": "hard_to_easy",
-            "depth": {"name": "halt_growth", "levels": 2, "patience": 1, "threshold": 0.45},
-            "sources": {
-                "name": "mixture",
-                "weights": {"small": LINE, "large": {"name": "linear"}},
-            },
-            "supervision": {"name": "ramp", "least": 2},
-            "supervision_weights": "last_step",
-            "latent_noise": 0.2,
-        },
-    },
-}
-MARKS = (0.3, 0.7, 1.0)
-STOP = 40
-SECOND_HALF = """
-import json, sys
-from pathlib import Path
-from trm.checkpoint.head import read_head
-from trm.checkpoint.reading import resume
-from trm.checkpoint.writing import save_checkpoint
-from trm.files.run_folder import cache_folder
-for folder in map(Path, sys.argv[1:]):
-    task = read_head(folder / "middle").config.task.build(cache_folder())
-    trainer = resume(folder / "middle", task)
-    reports = [report.row() for report in trainer.run()]
-    save_checkpoint(folder / "resumed", trainer)
-    (folder / "resumed.json").write_text(json.dumps(reports))
-"""
-
-
-@pytest.fixture
-def make(tiny: Callable[..., dict[str, Any]], cache: Path) -> Make:
-    def trainer(changes: dict[str, Any] | None = None, **options: Any) -> Trainer:
-        config = experiment_from(tiny(changes))
-        return Trainer(config, config.task.build(cache), **options)
-
-    return trainer
-
-
-def path_of(trainer: Trainer) -> list[Stage]:
-    """The stages of a whole run, reports and all."""
-    stages: dict[int, Stage] = {}
-
-    def note() -> bool:
-        stages[trainer.counters.step] = trainer.stage
-        return False
-
-    list(trainer.run(note))
-    return [stages[step] for step in sorted(stages)]
-
-
-def columns(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{k: v for k, v in row.items() if k not in MACHINE_COLUMNS} for row in rows]
-
-
-def weights(trainer: Trainer) -> dict[str, Tensor]:
-    return {name: t.detach().clone() for name, t in trainer.model.state_dict().items()}
-
-
-# --- stop, save, load in a new process ---------------------------------------------------------
-
-
-def test_resumed_in_a_new_process_is_bit_for_bit_the_straight_run(
-    make: Make, cache: Path, tmp_path: Path
-) -> None:
-    straight: dict[str, list[dict[str, Any]]] = {}
-    begun: dict[str, list[dict[str, Any]]] = {}
-    for index, (name, changes) in enumerate(RESUMED.items()):
-        trainer = make(changes, marks=MARKS)
-        straight[name] = [report.row() for report in trainer.run()]
-        save_checkpoint(tmp_path / str(index) / "straight", trainer)
-        first = make(changes, marks=MARKS)
-        stop = lambda first=first: first.counters.step == STOP  # noqa: E731
-        begun[name] = [report.row() for report in first.run(stop)]
-        assert first.counters.step == STOP < trainer.counters.step - 10
-        save_checkpoint(tmp_path / str(index) / "middle", first)
-    folders = [tmp_path / str(index) for index in range(len(RESUMED))]
-    command = [sys.executable, "-c", SECOND_HALF, *map(str, folders)]
-    subprocess.run(command, check=True, env={**os.environ, "TRM_CACHE": str(cache)})
-    for folder, name in zip(folders, RESUMED, strict=True):
-        rest = json.loads((folder / "resumed.json").read_text())
-        assert columns(begun[name] + rest) == columns(straight[name])
-        for file in (folder / "straight").glob("*.safetensors"):
-            one, other = load_file(file), load_file(folder / "resumed" / file.name)
-            assert one.keys() == other.keys()
-            assert not [key for key in one if not torch.equal(one[key], other[key])]
-        values = [
-            json.loads((folder / half / "checkpoint.json").read_text())["values"]
-            for half in ("straight", "resumed")
-        ]
-        for value in values:
-            del value["counters"]["seconds"], value["counters"]["train_seconds"]
-        assert values[0] == values[1]
-
-
-def test_the_resumed_runs_exercise_what_they_claim(make: Make) -> None:
-    trainer = make(EVERYTHING)
-    list(trainer.run(lambda: trainer.counters.step == STOP))
-    assert trainer.window.steps > 0  # stopped within a window of feedback
-    stages = path_of(make(EVERYTHING))
-    depths = [stage.depth for stage in stages]
-    assert Depth(1, 1) in depths[:STOP]
-    assert (Depth(2, 2), Depth(1, 1)) in list(pairwise(depths))  # a fall
-    limits = [stage.supervision_steps for stage in stages]
-    assert limits[0] < limits[STOP] < limits[-1]
-    assert len({stage.difficulty for stage in stages}) > 10
-    assert any(stage.lr_factor < 0.5 for stage in stages)  # while the rate warms up again
-    mixed = path_of(make(RESUMED["sources, last step, pool"]))
-    assert mixed[0].sources == (1.0, 0.0)
-    assert len({stage.sources for stage in mixed}) > 30
-    assert len({stage.depth for stage in mixed}) == 2
-
-
-def test_a_loaded_state_is_the_saved_one(make: Make) -> None:
-    first, second = make(EVERYTHING), make({**EVERYTHING, "train.seed": 1})
-    list(first.run(lambda: first.counters.step >= STOP and first.window.halted > 0))
-    saved = first.state_dict()
-    assert saved.values["window"]["halted"] > 0
-    assert saved.training["difficulty"].any()
-    second.load_state_dict(replace(saved, values=json.loads(json.dumps(saved.values))))
-    loaded = second.state_dict()
-    assert loaded.values == saved.values
-    assert loaded.training.keys() == saved.training.keys()
-    unequal = [k for k, t in saved.training.items() if not torch.equal(t, loaded.training[k])]
-    assert not unequal
-    assert second.stage == first.stage
 
 
 @pytest.mark.parametrize("marks", [(1.0,), (0.05, 0.051, 0.5, 0.9, 1.0)])
@@ -216,9 +28,6 @@ def test_when_a_run_reports_does_not_change_its_path(make: Make, marks: tuple[fl
     assert plain.course.state_dict() == other.course.state_dict()
     one, two = weights(plain), weights(other)
     assert all(torch.equal(one[name], two[name]) for name in one)
-
-
-# --- compute, depth, evaluation ----------------------------------------------------------------
 
 
 def test_compute_is_exactly_the_sum_of_each_steps_flops(make: Make) -> None:
@@ -273,9 +82,6 @@ def test_the_continue_target_is_of_the_stages_depth_too(
     monkeypatch.setattr(trainer.model, "forward", spy)
     trainer.train_step()
     assert asked == [(1, 1), (1, 1)]
-
-
-# --- supervision -------------------------------------------------------------------------------
 
 
 def test_no_row_goes_on_past_the_curriculums_last_step(make: Make) -> None:
@@ -365,9 +171,6 @@ def test_nothing_is_learnt_before_the_last_step(make: Make) -> None:
     assert trainer.counters.grad_norm > 0.0
 
 
-# --- noise, rates, weights ---------------------------------------------------------------------
-
-
 def test_noise_has_the_stages_deviation_on_both_states_and_its_own_seed(make: Make) -> None:
     trainer, again = (make({"curriculum.latent_noise": 0.3}) for _ in range(2))
     other = make({"curriculum.latent_noise": 0.3, "train.seed": 1})
@@ -443,9 +246,6 @@ def test_halting_follows_its_curves(make: Make, monkeypatch: pytest.MonkeyPatch)
         assert explored[-1] == pytest.approx(min(0.3 * (1.0 + 3.0 * progress), 1.0))
 
 
-# --- reports and feedback ----------------------------------------------------------------------
-
-
 def test_report_columns_are_the_stages_values(make: Make) -> None:
     trainer = make(EVERYTHING, marks=tuple((i + 1) / 10 for i in range(10)))
     seen: list[Report] = []
@@ -510,31 +310,3 @@ def test_without_adaptive_parts_nothing_is_counted(make: Make) -> None:
     trainer = make({"curriculum": "cgar"})
     path_of(trainer)
     assert trainer.window.steps == 0
-
-
-# --- checkpoints of before ---------------------------------------------------------------------
-
-
-def old(state: State) -> State:
-    """The state as it was written before curricula had one."""
-    training = {k: t for k, t in state.training.items() if k not in ("noise", "difficulty")}
-    values = json.loads(json.dumps(state.values))
-    del values["course"], values["window"]
-    for key in ("begun", "difficulty"):
-        del values["counters"]["sums"][key]
-    return replace(state, training=training, values=values)
-
-
-@pytest.mark.parametrize("depth", ["none", "cgar"])
-def test_a_checkpoint_from_before_curricula_had_a_state_goes_on(make: Make, depth: str) -> None:
-    changes = {"curriculum.depth": depth, "train.ema": 0.9}
-    straight, first, second = (make(changes) for _ in range(3))
-    whole = list(straight.run())
-    list(first.run(lambda: first.counters.step == 7))
-    second.load_state_dict(old(first.state_dict()))
-    last = list(second.run())[-1]
-    assert replace(last, seconds=0.0, train_seconds=0.0, train_difficulty=0.0) == replace(
-        whole[-1], seconds=0.0, train_seconds=0.0, train_difficulty=0.0
-    )
-    one, other = weights(straight), weights(second)
-    assert all(torch.equal(one[name], other[name]) for name in one)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.trm.tasks.test_arc import kaggle, puzzle
+from tests.support.arc_puzzles import kaggle, puzzle
 
 CONFIG = """
 name: arc

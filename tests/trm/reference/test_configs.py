@@ -1,4 +1,4 @@
-"""Names, arch configs and overrides of the reference repository."""
+"""Arch configs and overrides of the reference repository."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
+from tests.support.reference_experiments import SMALL
 from trm.config import Experiment, experiment_from
 from trm.errors import UserError
-from trm.network.model import TRM, ModelConfig
+from trm.network.model import ModelConfig
 from trm.reference.configs import (
     arch_config,
     epochs_of,
@@ -23,7 +23,6 @@ from trm.reference.configs import (
     overrides,
     reference_file,
 )
-from trm.reference.weights import CHECKPOINT_PREFIX, export_state_dict, import_state_dict
 from trm.tasks.base import Task
 
 ARCH: dict[str, Any] = {
@@ -46,6 +45,8 @@ ARCH: dict[str, Any] = {
     "no_ACT_continue": True,
 }
 """config/arch/trm.yaml as the reference repository ships it, its interpolation resolved."""
+
+
 PRETRAIN_KEYS = {
     "global_batch_size",
     "epochs",
@@ -63,15 +64,9 @@ PRETRAIN_KEYS = {
     "ema_rate",
 }
 """Keys of the reference's PretrainConfig that a recipe sets; hydra refuses any other."""
-SMALL: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_heads": 2,
-    "expansion": 1.0,
-    "swiglu_multiple": 8,
-    "puzzle_emb_len": 2,
-}
+
+
 TASK = {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 40}
-TASK |= {"valid_examples": 4, "test_examples": 4}
 
 
 def experiment(**sections: Any) -> Experiment:
@@ -81,33 +76,6 @@ def experiment(**sections: Any) -> Experiment:
 @pytest.fixture(scope="module")
 def task() -> Task:
     return experiment().task.build()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"mixer": "mlp_t"},
-        {"pos_encodings": "learned"},
-        {"puzzle_emb_ndim": 0, "puzzle_emb_len": 0},
-    ],
-)
-@pytest.mark.parametrize("prefix", ["", CHECKPOINT_PREFIX, "model."])
-def test_a_state_dict_survives_the_round_trip(changes: dict[str, Any], prefix: str) -> None:
-    model = TRM(
-        ModelConfig.model_validate(SMALL | changes),
-        seq_len=4,
-        vocab_size=9,
-        generator=torch.Generator().manual_seed(0),
-    )
-    state = model.state_dict()
-    exported = export_state_dict(state, prefix)
-    assert all(name.startswith(f"{prefix}inner.") for name in exported)
-    back = import_state_dict(exported)
-    assert back.keys() == state.keys()
-    for name, tensor in state.items():
-        assert torch.equal(back[name], tensor)
-    model.load_state_dict(back)
 
 
 def test_the_shipped_arch_config_is_our_default() -> None:
@@ -290,26 +258,6 @@ def test_the_forward_dtype_is_what_was_trained_with(
     )
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_a_checkpoints_initial_states_have_the_forward_dtype(dtype: torch.dtype) -> None:
-    model = TRM(
-        ModelConfig.model_validate(SMALL),
-        seq_len=4,
-        vocab_size=9,
-        generator=torch.Generator().manual_seed(0),
-    )
-    state = model.state_dict()
-    exported = export_state_dict(state, CHECKPOINT_PREFIX, forward_dtype=dtype)
-    for name, tensor in exported.items():
-        initial = name.endswith(("H_init", "L_init"))
-        assert tensor.dtype == (dtype if initial else torch.float32), name
-    # What a carry of this dtype becomes where a row is reset, in the reference's own words.
-    carry = torch.zeros(1, 4, 16, dtype=dtype)
-    first = exported[f"{CHECKPOINT_PREFIX}inner.H_init"]
-    assert torch.where(torch.tensor([[[True]]]), first, carry).dtype == dtype
-    assert export_state_dict(state)["inner.H_init"].dtype == torch.float32
-
-
 @pytest.mark.parametrize("written", ["${.hidden_size}", "${hidden_size}", "${arch.hidden_size}"])
 def test_an_interpolation_of_the_same_file_is_resolved(written: str) -> None:
     text = yaml.safe_dump({**ARCH, "puzzle_emb_ndim": written})
@@ -348,6 +296,8 @@ WITHOUT_EFFECT = (
     "loss.corrupt_with", "train.draft.corruption", "train.draft.corrupt_with",
 )  # fmt: skip
 """Keys that change nothing of a training, its data aside, or that `steps` stands for."""
+
+
 OTHERS = {
     "model.mixer": "mlp_t", "model.pos_encodings": "learned", "model.num_heads": 4,
     "model.puzzle_emb_ndim": 20, "model.carry_latent": False, "model.one_step_gradient": True,
