@@ -24,9 +24,10 @@
   function isDark() { return chosen === "dark" || (chosen === "auto" && system.matches); }
 
   function figureOf(box, onDark) {
-    var text = read("figure-" + box.id);
+    var text = read("figure-" + box.dataset.figure);
     if (onDark) { text = text.replace(known, function (light) { return exchange[light]; }); }
     var figure = JSON.parse(text);
+    trm.sift(figure, box.dataset.figure);
     trm.fill(figure);
     figure.layout.uirevision = box.id;  // a zoom outlives another drawing
     if (box.clientWidth < 480) {
@@ -122,6 +123,12 @@
     seen.disconnect();
     document.querySelectorAll("section").forEach(function (part) { seen.observe(part); });
   }
+  // A figure that is sifted is drawn again at once, and no drawing of others is broken off.
+  document.addEventListener("trm-again", function (event) {
+    var box = event.detail, figure = figureOf(box, root.dataset.shade === "dark");
+    Plotly.react(box, figure.data, figure.layout, settings);
+    document.dispatchEvent(new CustomEvent("trm-drawn", { detail: box }));
+  });
   // A page that is served changes: the event names the figures that do.
   document.addEventListener("trm-changed", function (event) {
     var drawing = root.dataset.drawn !== "yes";

@@ -99,6 +99,7 @@ def page(
         *([f"<script>{around.script}</script>"] if around.script else []),
         f"<script>{_library()}</script>",
         f"<script>{_file('trials.js')}</script>",
+        f"<script>{_file('sift.js')}</script>",
         f"<script>{_file('page.js')}</script>",
         f"<script>{_file('reader.js')}</script>",
         "</body>",
@@ -298,8 +299,9 @@ def _panel(panel: Panel, picture: Picture, several: bool, level: int) -> str:
     )
     height = panel.figure.layout.height
     return (
-        f'<div class="panel">{heading}<div class="plot" id="{panel.name}" role="img" '
-        f'aria-label="{escape(label)}" style="height:{height}px"></div></div>'
+        f'<div class="panel">{heading}<div class="plot" id="plot-{panel.name}" '
+        f'data-figure="{panel.name}" role="img" aria-label="{escape(label)}" '
+        f'style="height:{height}px"></div></div>'
     )
 
 

@@ -19,7 +19,7 @@ from search.report.winner import mark_winner
 from search.report.words import listed, number, plain, short
 from search.space.distributions import Choice, Distribution
 
-MOST_LINES = 150
+MOST_LINES = 120
 MOST_ROWS = 14
 BEST = 0.2
 FEWEST_SUMMED = 5
@@ -44,11 +44,23 @@ def parallel(facts: Facts) -> Section | None:
     _labels(figure, facts, rows, low, high)
     absent = any(name not in p.params for p in shown for name in rows)
     figure.update_xaxes(
-        range=[-0.04, 1.2 if absent else 1.04], showgrid=False, showticklabels=False
+        range=[-0.04, 1.2 if absent else 1.04],
+        showgrid=False,
+        showticklabels=False,
+        fixedrange=True,
     )
     figure.update_yaxes(
-        range=[len(rows) + 0.45, -0.5], showgrid=False, tickvals=list(range(len(rows) + 1)),
+        range=[len(rows) + 0.45, -0.5], showgrid=False, fixedrange=True,
+        tickvals=list(range(len(rows) + 1)),
         ticktext=[*(_wrapped(name) for name in rows), f"<b>{facts.objective.column}</b>"],
+    )  # fmt: skip
+    # For the browser, which sifts the lines: what the rows are, and what the last one's ends mean.
+    figure.update_layout(
+        dragmode=False,
+        meta={
+            "axes": [*rows, facts.objective.column], "low": low, "high": high,
+            "better": 1 if facts.objective.maximizes else -1,
+        },
     )  # fmt: skip
     return Section(
         "parallel",

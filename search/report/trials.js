@@ -3,7 +3,9 @@
   "use strict";
   var FULL = 8;  // settings that hovering shows
   var held = document.getElementById("figure-trials");
-  var trm = window.trm = { table: null, describe: describe, fill: function () {} };
+  var trm = window.trm = {
+    table: null, describe: describe, fill: function () {}, sift: function () {}, brushed: false
+  };
   if (!held) { return; }
 
   function table() {
@@ -67,6 +69,7 @@
     if (box.dataset.clicks) { return; }
     box.dataset.clicks = "yes";
     box.on("plotly_click", function (event) {
+      if (trm.brushed) { return; }  // the end of a drag
       var id = event.points.map(trialAt).filter(function (one) { return one !== null; })[0];
       if (id !== undefined && id >= 0) { location.hash = "trial-" + id; }
     });
@@ -88,11 +91,12 @@
       text.data.replace(NUMBERS, function (all, word, numbers, at) {
         numbers.replace(/\d+/g, function (number, offset) {
           if (Number(number) >= table().count) { return; }
-          var begin = offset ? at + word.length + offset : at;
+          var begin = at + word.length + offset;
           parts.append(text.data.slice(last, begin));
           var anchor = document.createElement("a");
           anchor.href = "#trial-" + number;
-          last = at + word.length + offset + number.length;
+          anchor.setAttribute("aria-label", "trial " + number);
+          last = begin + number.length;
           anchor.textContent = text.data.slice(begin, last);
           parts.append(anchor);
         });
@@ -167,7 +171,7 @@
       line.append(" ");
       make("a", "trial " + one.of, line).href = "#trial-" + one.of;
     }
-    if (one.x.length) { make("div", "", dialog, "trial-plot").id = "trial-curve"; }
+    if (one.x.length) { make("div", "", dialog, "trial-plot").dataset.figure = "trial-curve"; }
     make("h3", "Findings");
     var list = make("ul", "", dialog, "found");
     (one.found.length ? one.found : ["nothing that the detectors look for"]).forEach(
@@ -187,7 +191,7 @@
   }
 
   function curve(id, one, all) {
-    var box = document.getElementById("trial-curve");
+    var box = dialog.querySelector(".trial-plot");
     if (!box) { return; }
     var look = trm.look(box);
     var line = function (of, name, color, width, dash) {

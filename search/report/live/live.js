@@ -114,7 +114,7 @@
     figures(news.figures);
     if (news.frame !== null) { framed(news.frame); }
     var redrawn = [].filter.call(document.querySelectorAll(".plot"), function (box) {
-      return box.id in news.figures || !box.classList.contains("js-plotly-plot");
+      return box.dataset.figure in news.figures || !box.classList.contains("js-plotly-plot");
     });
     document.dispatchEvent(new CustomEvent("trm-changed", { detail: redrawn }));
     if (held && held[0].isConnected) {

@@ -227,7 +227,7 @@ def test_a_trial_says_what_it_is(driver: Any, page: Path) -> None:
     # The winner is one star in each figure that shows configs.
     stars = driver.execute_script(
         "return ['search', 'parallel', 'race', 'luck', 'halting', 'slice-1', 'contour-1', 'space']"
-        ".filter(id => !document.querySelector(`.plot[id^=${id}]`).data.some(trace => "
+        ".filter(id => !document.querySelector(`.plot[data-figure^=${id}]`).data.some(trace => "
         "trace.marker && trace.marker.symbol === 'star' && trace.marker.color === '#0072b2'))"
     )
     assert stars == []
@@ -247,7 +247,7 @@ def test_a_trial_says_what_it_is(driver: Any, page: Path) -> None:
         "return one.textContent"
     )
     wait_for(driver, "return document.querySelector('#trial[open]') !== null")
-    wait_for(driver, "return document.querySelector('#trial-curve .trace') !== null")
+    wait_for(driver, "return document.querySelector('#trial .trial-plot .trace') !== null")
     number = "".join(filter(str.isdigit, link))
     title = "return document.getElementById('trial-title').textContent"
     assert driver.execute_script(title) == f"Trial {number}"
@@ -260,3 +260,93 @@ def test_a_trial_says_what_it_is(driver: Any, page: Path) -> None:
     wait_for(driver, "return location.hash === ''")
     assert driver.execute_script("return document.querySelector('#trial[open]')") is None
     assert complaints(driver) == []
+
+
+PARALLEL = "document.querySelector('.plot[data-figure=parallel]')"
+SAID = f"return {PARALLEL}.previousElementSibling.querySelector('output').textContent"
+LINES = (
+    f"return {PARALLEL}.data.filter(trace => trace.meta && trace.meta.lines)"
+    ".flatMap(trace => trace.meta.lines).sort((a, b) => a - b)"
+)
+
+
+def test_configs_are_sifted_in_words_and_along_an_axis(driver: Any, page: Path) -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    look(driver, page)
+    driver.execute_script(f"{PARALLEL}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+    everything = driver.execute_script(LINES)
+    assert len(everything) > 10
+    assert driver.execute_script(SAID) == "or draw along an axis"
+    typed = driver.find_element("id", "sift-parallel")
+    reset = driver.find_element("css selector", ".sift button")
+
+    def sifted(text: str) -> list[int]:
+        typed.send_keys(Keys.CONTROL, "a")
+        typed.send_keys(text)
+        found: list[int] = driver.execute_script(LINES)
+        return found
+
+    values = driver.execute_script(
+        "const names = trm.table.names.map(name => name.endsWith('.lr'));"
+        "return Object.fromEntries(Object.entries(trm.table.trials).map(([id, one]) => "
+        "[id, one.v.split('\\t').filter((_, i) => names[i]).join('')]))"
+    )
+    small = [n for n in everything if values[str(n)] and float(values[str(n)]) < 0.01]
+    assert 0 < len(small) < len(everything)
+    assert sifted("lr < 0.01") == small
+    assert driver.execute_script(SAID).startswith(
+        f"{len(small)} of {len(everything)} configs, best"
+    )
+    assert sifted(f"lr < 0.01 and trial != {small[0]}") == small[1:]
+    assert sifted("lr < 0.01, exact_accuracy < -1") == []
+    assert driver.execute_script(SAID) == f"0 of {len(everything)} configs"
+    for text, problem in (
+        ("nothing = 3", "no setting is called 'nothing': "),
+        ("lr", "'lr' is no condition: write a setting"),
+    ):
+        assert sifted(text) == everything
+        assert driver.execute_script(SAID).startswith(problem)
+    reset.click()
+    assert typed.get_property("value") == ""
+    assert driver.execute_script(LINES) == everything
+
+    # The best half of the scores, drawn with the pointer along the last axis.
+    spot = driver.execute_script(
+        f"const box = {PARALLEL}, full = box._fullLayout, at = box.getBoundingClientRect();"
+        "const row = box.layout.meta.axes.length - 1;"
+        "return [0.5, 1.02].map(x => [at.left + full.xaxis._offset + full.xaxis.d2p(x),"
+        " at.top + full.yaxis._offset + full.yaxis.d2p(row) + 4]).flat().map(Math.round)"
+    )
+    mouse = ActionChains(driver, duration=50).w3c_actions
+    mouse.pointer_action.move_to_location(*spot[:2])
+    mouse.pointer_action.pointer_down()
+    mouse.pointer_action.move_to_location(*spot[2:])
+    mouse.pointer_action.pointer_up()
+    mouse.perform()
+    kept = driver.execute_script(LINES)
+    assert 0 < len(kept) < len(everything)
+    ends = driver.execute_script(
+        f"return {PARALLEL}.data.filter(trace => trace.meta && trace.meta.lines).flatMap(trace => "
+        f"trace.x.filter((_, i) => (i + 2) % ({PARALLEL}.layout.meta.axes.length + 1) === 0))"
+    )
+    assert len(ends) == len(kept)
+    assert min(ends) >= 0.47
+    assert driver.execute_script("return location.hash") == "", "a drag opens no trial"
+    # A figure that is drawn anew, in other colours here, stays sifted.
+    driver.execute_script("document.getElementById('shade').click()")
+    wait_for(driver, "return document.documentElement.dataset.drawn === 'yes'")
+    assert driver.execute_script(LINES) == kept
+    reset.click()
+    assert driver.execute_script(LINES) == everything
+    assert complaints(driver) == []
+
+
+def test_no_two_parts_of_a_page_share_an_id(driver: Any, page: Path) -> None:
+    look(driver, page)
+    twice = driver.execute_script(
+        "const seen = new Set(); return [...document.querySelectorAll('[id]')]"
+        ".map(one => one.id).filter(id => id && seen.size === seen.add(id).size)"
+    )
+    assert [name for name in twice if not name.startswith(("clip", "topdefs", "defs"))] == []

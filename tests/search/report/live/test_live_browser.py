@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="no Chromium with chromedriver: apt install chromium-driver"
 )
 READY = "return document.documentElement.dataset.drawn === 'yes'"
-SEARCH = "document.querySelector('.plot#search')"
+SEARCH = "document.querySelector('.plot#plot-search')"
 RANGE = f"return {SEARCH}.layout.xaxis.range.map(Number)"
 
 
@@ -40,7 +40,7 @@ def zoom(driver: Any) -> None:
     from selenium.webdriver import ActionChains
 
     driver.execute_script(f"{SEARCH}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
-    pane = driver.find_element("css selector", ".plot#search .nsewdrag")
+    pane = driver.find_element("css selector", ".plot#plot-search .nsewdrag")
     width = pane.size["width"]
     ActionChains(driver).move_to_element_with_offset(pane, -width // 4, -30).click_and_hold(
     ).move_by_offset(width // 2, 60).release().perform()  # fmt: skip
