@@ -147,6 +147,10 @@ def test_a_radius_that_grows_is_depth_divergence() -> None:
     assert names(rows) == ["depth_divergence"]
     assert names(rows, radius_limit=None) == []
     assert names(rows, radius_limit=4.0) == []
+    rows[0]["spectral_radius"] = 4.0
+    assert names(rows) == [], "it has fallen"
+    rows[0]["spectral_radius"], rows[-1]["spectral_radius"] = 0.4, 0.9
+    assert names(rows) == [], "it contracts"
 
 
 def test_flat_only_if_cells_stand_still_too() -> None:

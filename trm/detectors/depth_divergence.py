@@ -17,17 +17,21 @@ class DepthDivergenceConfig(ProbeConfig):
 
     Attributes:
         depth_drop: exact accuracy that is lost beyond the trained depth.
-        radius_limit: spectral radius at which the recursion expands, if it has grown on the way.
+        radius_limit: spectral radius beyond which the recursion expands, if it has grown on the
+            way: without growth it says nothing (a falling one of 14 belongs to models that hold).
     """
 
     depth_drop: float | None = Field(default=0.1, gt=0.0, le=1.0)
-    radius_limit: float | None = Field(default=2.0, gt=0.0)
+    radius_limit: float | None = Field(default=1.0, gt=0.0)
 
 
 def depth_divergence(rows: Sequence[ReportRow], config: DepthDivergenceConfig) -> Finding | None:
     """Accuracy that falls beyond the trained depth, or a radius that has grown."""
     found, limit = latest(rows, "depth_drop"), config.depth_drop
-    remedy = "lower optimizer.lr, or train with more model.halt_max_steps"
+    remedy = (
+        "train with more model.halt_max_steps, from model.initial_state: random, "
+        "or with a lower optimizer.lr"
+    )
     if found is not None and limit is not None:
         drop, row = found
         exact = number(row, "exact_accuracy") or 0.0
@@ -41,11 +45,11 @@ def depth_divergence(rows: Sequence[ReportRow], config: DepthDivergenceConfig) -
     if config.radius_limit is None or len(radii) < 2:
         return None
     (first, _), (last, row) = radii[0], radii[-1]
-    if last <= config.radius_limit or last <= 1.5 * first or when(row) < 0.5:
+    if last <= config.radius_limit or last <= first or when(row) < 0.5:
         return None
     return Finding(
         "depth_divergence", "warning", when(row), last, config.radius_limit, "spectral radius",
-        f"the recursion expands ever more (spectral radius {first:.2f}, then {last:.2f}): {remedy}",
+        f"the recursion expands (spectral radius {first:.2f}, then {last:.2f}): {remedy}",
     )  # fmt: skip
 
 
