@@ -17,7 +17,7 @@ from search.ledger.storage import Place, Remote
 from search.report.facts import Facts
 from search.report.scrub import beside
 from search.report.section import Code, Picture, Section, Table
-from search.report.words import count
+from search.report.words import count, listed
 from trm.files.yaml12 import dump_yaml
 
 
@@ -103,7 +103,9 @@ def _provenance(facts: Facts) -> list[tuple[str, str]]:
             rows.append((f"seeds of {stage}", " ".join(map(str, seeds[:50]))))
     references = facts.of_stage("reference", REFERENCE)
     if references:
-        rows.append(("trials of your defaults", " ".join(str(t.id) for t in references)))
+        rows.append(
+            ("trials of your defaults", "trials " + listed([str(t.id) for t in references]))
+        )
     return rows
 
 

@@ -82,7 +82,7 @@
     var found = [], node;
     while ((node = walker.nextNode())) {
       if (/trials? \d/i.test(node.data) &&
-          !node.parentElement.closest("a, pre, code, summary, button, script, .plot, dialog")) {
+          !node.parentElement.closest("a, pre, code, summary, button, script, .plot")) {
         found.push(node);
       }
     }
@@ -95,6 +95,7 @@
           parts.append(text.data.slice(last, begin));
           var anchor = document.createElement("a");
           anchor.href = "#trial-" + number;
+          anchor.className = "trial";
           anchor.setAttribute("aria-label", "trial " + number);
           last = begin + number.length;
           anchor.textContent = text.data.slice(begin, last);
@@ -140,12 +141,15 @@
     settings(id);
     var commands = [];
     var config = whole ? one.of : id;
-    if (config >= 0) { commands.push("trm export " + all.run + " --trial " + config); }
+    var given = config < 0 ? id : config;  // a trial of the defaults is no trial's config
+    // What was never trained, no command makes a file of.
+    var exports = all.infeasible.indexOf(given) < 0;
+    if (exports) { commands.push("trm export " + all.run + " --trial " + given); }
     commands.push("trm logs " + all.run + " " + id);
     if (whole && config >= 0) {
       block("trial-yaml", "YAML: what differs from your defaults", one.yaml || "# nothing");
     }
-    block("trial-commands", config >= 0 ? "Its whole YAML, and its log" : "Its log",
+    block("trial-commands", exports ? "Its whole YAML, and its log" : "Its log",
       commands.join("\n"));
     if (document.getElementById("live")) {
       var links = make("p", "", dialog);
@@ -166,11 +170,7 @@
     var config = one.of < 0 ? "your defaults" : one.of === id ? "" : "trial " + one.of + "'s config";
     var words = [one.stage, config, "seed " + one.seed, one.ended,
       one.score && all.column + " " + one.score].filter(Boolean).join(", ");
-    var line = make("p", words + ".", dialog, "says");
-    if (one.of >= 0 && one.of !== id) {
-      line.append(" ");
-      make("a", "trial " + one.of, line).href = "#trial-" + one.of;
-    }
+    link(make("p", words + ".", dialog, "says"));
     if (one.x.length) { make("div", "", dialog, "trial-plot").dataset.figure = "trial-curve"; }
     make("h3", "Findings");
     var list = make("ul", "", dialog, "found");

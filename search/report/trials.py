@@ -67,6 +67,7 @@ def trial_table(facts: Facts, sections: Sequence[Section]) -> dict[str, Any]:
         "won": facts.result is not None,
         "defaults": REFERENCE,
         "count": len(facts.trials),
+        "infeasible": [trial.id for trial in facts.trials.values() if trial.infeasible],
         "names": names,
         "base": _values(base_params, names),
         "trials": {

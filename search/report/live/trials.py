@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 
 from search.analysis.run_logs import trial_story
+from search.config.seeds import REFERENCE
 from search.ledger.reader import read_trials
 from search.ledger.storage import Place
 from search.ledger.trial import Trial
@@ -64,7 +65,9 @@ def _row(trial: Trial) -> str:
         f"<td>{escape(text)}</td>"
         for text in (trial.stage, str(trial.seed), state_of(trial), score, parameters(trial))
     )
-    return f'<tr id="live-trial-{trial.id}"><th scope="row">{trial.id}</th>{links}{cells}</tr>'
+    return (
+        f'<tr id="live-trial-{trial.id}"><th scope="row">trial {trial.id}</th>{links}{cells}</tr>'
+    )
 
 
 def log_text(folder: Place, trial: int) -> str:
@@ -83,9 +86,15 @@ def config_text(folder: Place, trial: int) -> str:
         KeyError: no such trial is there.
     """
     found = read_trials(folder)[trial]
-    head = (
-        f"# trial {trial}: {found.stage}, candidate {found.candidate}, seed {found.seed}\n"
-        f"# `trm export {folder.name} --trial {found.candidate}` makes a file of it that "
-        "`trm train` takes\n"
-    )
+    of_defaults = found.candidate == REFERENCE
+    config = "your defaults" if of_defaults else f"candidate {found.candidate}"
+    head = f"# trial {trial}: {found.stage}, {config}, seed {found.seed}\n"
+    if found.infeasible:
+        head += f"# infeasible: {found.reason}\n"
+    else:
+        named = trial if of_defaults else found.candidate
+        head += (
+            f"# `trm export {folder.name} --trial {named}` makes a file of it that `trm train` "
+            "takes\n"
+        )
     return head + dump_yaml(found.config)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from search.cli import main
 from search.report.write import write_report
 from search.stability.sensitivity_design import Request
 from tests.support.browser import CHROMIUM, DRIVER, browser, complaints, look, wait_for
@@ -222,7 +223,7 @@ def test_it_can_be_read_aloud(driver: Any, page: Path) -> None:
     assert driver.execute_script("return document.documentElement.lang") == "en"
 
 
-def test_a_trial_says_what_it_is(driver: Any, page: Path) -> None:
+def test_a_trial_says_what_it_is(driver: Any, page: Path, finished: Path, tmp_path: Path) -> None:
     look(driver, page)
     # The winner is one star in each figure that shows configs.
     stars = driver.execute_script(
@@ -241,6 +242,12 @@ def test_a_trial_says_what_it_is(driver: Any, page: Path) -> None:
     said = driver.execute_script("return trm.describe(trm.table.winner)")
     assert said.startswith("<b>winner, trial ")
     assert "(default " in said
+    # Wherever the words name a trial, its number is what leads to it.
+    forms = driver.execute_script(
+        "return [...new Set([...document.querySelectorAll('main a[href^=\"#trial-\"]')].map(one => "
+        "one.textContent.replace(/[0-9]+/, 'N') + '|' + one.ariaLabel.replace(/[0-9]+/, 'N')))]"
+    )
+    assert forms == ["N|trial N"]
     # A number leads to the trial: its curve, findings and YAML, and back.
     link = driver.execute_script(
         "const one = document.querySelector('#failures td a, #failures th a'); one.click(); "
@@ -254,7 +261,15 @@ def test_a_trial_says_what_it_is(driver: Any, page: Path) -> None:
     text = driver.execute_script("return document.getElementById('trial').textContent")
     assert "non-finite loss" in text
     assert f"trm logs finished {number}" in text
-    assert f"trm export finished --trial {number}" in text
+    commands = driver.execute_script(
+        "return document.getElementById('trial-commands').textContent"
+    ).splitlines()
+    assert [line.split()[:2] for line in commands] == [["trm", "export"], ["trm", "logs"]]
+    for line in commands:
+        words = [*line.split()[1:], *(["--out", str(tmp_path / "of.yaml")] * ("export" in line))]
+        words[1] = str(finished)
+        assert main(words) == 0, line
+    assert f"{number}" in (tmp_path / "of.yaml").read_text(encoding="utf-8")
     assert driver.execute_script("return document.getElementById('trial-yaml').textContent")
     driver.execute_script("document.querySelector('#trial .close').click()")
     wait_for(driver, "return location.hash === ''")

@@ -103,6 +103,23 @@ def test_figures_follow_the_run_and_keep_zoom_and_place(
             link.get_attribute("href"),
         )
         assert f"trial {number}: explore" in text
+
+        # The number of a trial that came while the page was open leads to it.
+        first.execute_script(
+            f"document.querySelector('#live-trial-{number} a[href=\"#trial-{number}\"]').click()"
+        )
+        wait_for(first, "return document.querySelector('#trial[open] .trial-plot .trace') !== null")
+        told = first.execute_script("return document.getElementById('trial').textContent")
+        assert f"Trial {number}" in told
+        assert "0.97" in told
+        assert f"trm export run --trial {number}" in told
+        served_as = (
+            "return [...document.querySelectorAll('#trial p a[target]')].map(a => a.pathname)"
+        )
+        assert first.execute_script(served_as) == [
+            f"/trials/{number}/log", f"/trials/{number}/config",
+        ]  # fmt: skip
+        first.execute_script("document.querySelector('#trial .close').click()")
         assert complaints(first) == complaints(second) == []
 
 
