@@ -104,6 +104,8 @@ def _extrapolation(facts: Facts) -> Picture | None:
         ]
         if times[0] == 1 and len(times) > 1 and not name.startswith("finalist"):
             told.append(_change(name, times[-1], means[0], means[-1]))
+    if not figure.data:
+        return None
     ticks = [1, *BEYOND, 16]
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{n}x" for n in ticks])
     says = f"{listed(told)[:1].upper()}{listed(told)[1:]}." if told else "No finalist was probed."

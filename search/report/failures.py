@@ -23,6 +23,8 @@ from trm.detectors import DETECTORS
 from trm.detectors.detector import Finding
 
 MOST_SHOWN = 40
+FEWEST_SUMMED = 5
+"""Failed trials that are summarised in words."""
 _ROW = 22
 SYMBOLS = (
     "x", "triangle-up", "star", "triangle-down", "diamond", "square", "pentagon", "line-ew",
@@ -134,12 +136,13 @@ def _says(facts: Facts, ill: list[Trial], diagnoses: Mapping[int, Diagnosis]) ->
     text = f"None of {count(ended, 'trial')} failed."
     if failed:
         counts = Counter(str(trial.outcome) for trial in failed)
-        half = share(float(np.median([_end(facts, trial) for trial in failed])))
         text = (
             f"{count(len(failed), 'trial')} of {ended:,} failed ({share(len(failed) / ended)}): "
-            f"{listed([f'{n:,} {outcome}' for outcome, n in counts.most_common()])}. Half of them "
-            f"had failed after {half} of the compute."
+            f"{listed([f'{n:,} {outcome}' for outcome, n in counts.most_common()])}."
         )
+        if len(failed) >= FEWEST_SUMMED:
+            half = share(float(np.median([_end(facts, trial) for trial in failed])))
+            text += f" Half of them had failed after {half} of the compute."
     seen = Counter(f.detector for trial in ill for f in _found(diagnoses, trial))
     if seen:
         names = [f"{d.replace('_', ' ')} in {n:,}" for d, n in seen.most_common(4)]

@@ -17,7 +17,7 @@ from search.stability.claims import odds
 from search.stability.recursion import effective
 from search.stability.result import Result
 from search.stability.standing import against_defaults, is_default
-from search.stability.verdict import RunVerdict, verdict
+from search.stability.verdict import RunVerdict, hopeless, verdict
 from search.stats.averages import failure_rate
 from search.stats.intervals import Difference
 
@@ -202,7 +202,9 @@ def _missing(facts: Facts) -> list[str]:
     wanted = facts.plan.wanted * facts.plan.seeds
     if facts.work is not None:
         lines.append(f"When this was written, {facts.work.text()}.")
-    if facts.result is None:
+    if facts.result is None and hopeless(facts.plan, facts.book):
+        lines.append("Every trial of the search failed: there is none to confirm.")
+    elif facts.result is None:
         what = [f"{searched:,} of {wanted:,} trials are drawn"] if searched < wanted else []
         what += [f"{count(unfinished, 'trial')} unfinished"] if unfinished else []
         lines.append(

@@ -33,7 +33,7 @@ def parallel(facts: Facts) -> Section | None:
     """Lines from parameter to parameter and down to the score."""
     points = [p for p in facts.points if p.outcome != "pruned" and math.isfinite(p.score)]
     rows = strongest(facts)[:MOST_ROWS]
-    if len(points) < 3 or len(rows) < 2:
+    if len(points) < 3 or len(rows) < 2 or all(p.outcome == "failed" for p in points):
         return None
     rows = rows[::-1]  # the strongest right above the score
     shown = thin(points, facts.objective, MOST_LINES)

@@ -11,6 +11,7 @@ from search.explore.enough import FEWEST, more_trials
 from search.ledger.book import holds_ablations
 from search.report.facts import Facts
 from search.report.words import count
+from search.stability.verdict import hopeless
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,18 @@ def _missing(facts: Facts) -> dict[str, list[Missing]]:
     run = shlex.quote(facts.named)
     resume = f"trm sweep {run}/sweep.yaml --out {run} --resume"
     found: dict[str, list[Missing]] = {}
+    if facts.result is None and hopeless(facts.plan, facts.book):
+        return {
+            "sure": [
+                Missing("No winner: every trial of the search failed.", f"trm diagnose {run}")
+            ],
+            "why": [
+                Missing(
+                    "Every config failed, so none tells one value from another.",
+                    f"trm diagnose {run}",
+                )
+            ],
+        }
     whole = sum(point.outcome == "completed" for point in facts.points)
     if facts.result is None:
         words = "No winner, no race, no promise: the confirm stage has not ended."

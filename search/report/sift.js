@@ -158,7 +158,7 @@
       input.type = "text";
       input.spellcheck = false;
       input.autocomplete = "off";
-      input.placeholder = about.axes[about.axes.length - 2].split(".").pop() + " > …";
+      input.placeholder = about.axes[about.axes.length - 1] + (about.better > 0 ? " > …" : " < …");
       input.value = own.text;
       input.addEventListener("input", function () { own.text = input.value; again(box); });
       var reset = made("button", "", found);

@@ -32,7 +32,7 @@ def slices(facts: Facts) -> Section | None:
     """One small figure a parameter; contours of up to three pairs."""
     points = [point for point in facts.points if math.isfinite(point.score)]
     order = strongest(facts)
-    if len(points) < 2 or not order:
+    if len(points) < 2 or not order or all(point.outcome == "failed" for point in points):
         return None
     pictures = [_slices(facts, points, order[:MOST_SLICES])]
     contours = _contours(facts, points, order)

@@ -129,6 +129,13 @@ def verdict_on_other(trial: Trial, result: Result | None, run: str = "RUN") -> R
     return RunVerdict("not yet", f"trial {trial.id}", (Reason(words, "against"),), "", (step,))
 
 
+def hopeless(plan: Plan, book: Book) -> bool:
+    """Whether a search has ended without a trial that did not fail: to go on brings nothing."""
+    searched = [trial for trial in book.trials.values() if trial.searches]
+    ended = len(searched) >= plan.wanted * plan.seeds
+    return ended and all(trial.failed or trial.infeasible for trial in searched)
+
+
 def _unfinished(plan: Plan, book: Book, run: str) -> RunVerdict:
     trials = book.trials.values()
     searched = [trial for trial in trials if trial.searches]
@@ -147,6 +154,17 @@ def _unfinished(plan: Plan, book: Book, run: str) -> RunVerdict:
     failed = [trial for trial in searched if trial.failed]
     if failed:
         reasons.append(Reason(f"{len(failed):,} of {len(searched):,} trials failed", "so"))
+    if failed and hopeless(plan, book):
+        return RunVerdict(
+            "not yet",
+            "no winner",
+            tuple(reasons),
+            _cost(plan, book, []),
+            (
+                NextStep(f"trm diagnose {run}", "says why trials failed"),
+                NextStep(f"trm logs {run} {failed[0].id}", "has what the first of them wrote"),
+            ),
+        )
     steps = [
         NextStep(f"trm sweep {run}/sweep.yaml --out {run} --resume", "goes on where it stands"),
         NextStep(f"trm status {run}", "says who is at work"),

@@ -237,6 +237,24 @@ def test_a_run_in_which_all_failed(tmp_path: Path) -> None:
     assert "1 trial unfinished" in text
 
 
+@pytest.mark.parametrize("trials", [3, 8])
+def test_a_search_that_ended_with_every_trial_failed(
+    trials: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.support.reported.fails", lambda params, rng: True)
+    run = made(tmp_path / "run", trials, result=False)
+    drawn = {section.name for section in sections(read_facts(run))}
+    assert {"curves", "failures", "costs", "search"} <= drawn
+    assert not drawn & {"slices", "parallel", "depth", "space", "importance"}
+    text = texts(Path(str(write_report(run))).read_text())
+    assert "Every trial of the search failed: there is none to confirm." in text
+    assert f"{trials} of {trials} trials failed" in text
+    assert ("Half of them had failed after" in text) is (trials >= 5)
+    # Nothing sends a reader on with what brought nothing.
+    assert "trm diagnose" in text
+    assert "--resume" not in text
+
+
 @pytest.mark.slow
 def test_five_thousand_trials_stay_small(tmp_path: Path) -> None:
     made(tmp_path / "run", 5000)
