@@ -8,8 +8,10 @@ types as in SamsungSAILMontreal/TinyRecursiveModels, `pretrain.py` (`save_train_
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -51,18 +53,24 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The state dict of a file, in our names.
 
     Raises:
-        UserError: it holds none, or more than tensors, which is not read: that would be code.
+        UserError: it holds none, or more than tensors, which is not read: that would be code; a
+            weight is no finite number, or stands there twice.
     """
     try:
         if path.suffix == ".safetensors":
             found: Any = load_file(path)
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each way to be damaged, or to hold other things, has its own
+    except UnpicklingError as error:
+        raise UserError(
+            f"{path}: holds no state dict of tensors alone: nothing else is read, for it could run "
+            "code: save `model.state_dict()`"
+        ) from error
+    except Exception as error:  # each way to be damaged has its own
         why = " ".join(str(error).split())[:120]
         raise UserError(
-            f"{path}: holds no state dict of tensors alone ({why}): nothing else is read, for it "
-            "could run code: save `model.state_dict()`"
+            f"{path}: holds no state dict, or is damaged or cut short ({type(error).__name__}: "
+            f"{why}): copy it again"
         ) from error
     for holder in _HOLDERS:
         if isinstance(found, Mapping) and isinstance(found.get(holder), Mapping):
@@ -72,7 +80,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     names = [_their_name(str(name)) for name in found]
     if other := next((name for name in names if _OTHER_MODEL.match(name)), None):
         raise UserError(f"{path}: {other} is a weight of HRM's, not of a TRM: only these are read")
-    return import_state_dict(found)
+    if twice := next((name for name, count in Counter(names).items() if count > 1), None):
+        raise UserError(f"{path}: holds {twice} under two names: save `model.state_dict()`")
+    state = import_state_dict(found)
+    for name, tensor in state.items():
+        if not tensor.is_floating_point():
+            raise UserError(f"{path}: {_their_of(name)} is of {tensor.dtype}: save it as floats")
+        if not tensor.isfinite().all():
+            raise UserError(
+                f"{path}: {_their_of(name)} holds values that are not finite: give another "
+                "checkpoint"
+            )
+    return state
 
 
 def import_state_dict(reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -129,6 +148,16 @@ def export_state_dict(
     }
 
 
+def positions_of(state: Mapping[str, Tensor]) -> int | None:
+    """How many positions weights in our names are for, prefix included; None where none says it."""
+    for name, tensor in state.items():
+        if name == "embed_pos":
+            return len(tensor)
+        if name.endswith(".mlp_t.gate_up_proj.weight"):
+            return tensor.shape[1]
+    return None
+
+
 def require_shapes(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
     """
     Args:
@@ -138,13 +167,13 @@ def require_shapes(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str,
         UserError: the file's weights are those of another model or of another task.
     """
     sizes = {
-        "embed_tokens": ("task's tokens", "task's tokens", "arch.hidden_size"),
-        "puzzle_emb": (
-            "task's puzzle identifiers",
-            "task's puzzle identifiers",
-            "arch.puzzle_emb_ndim",
+        "embed_tokens": ("tokens", "the task has", "arch.hidden_size"),
+        "puzzle_emb": ("puzzle identifiers", "the task has", "arch.puzzle_emb_ndim"),
+        "embed_pos": (
+            "positions",
+            "the task's cells and arch.puzzle_emb_len make",
+            "arch.hidden_size",
         ),
-        "embed_pos": ("positions", "task's cells and arch.puzzle_emb_len", "arch.hidden_size"),
     }
     for name, tensor in wanted.items():
         if name not in state:
@@ -157,7 +186,7 @@ def require_shapes(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str,
             continue
         if name in sizes and found[1:] == tuple(tensor.shape[1:]):
             raise UserError(
-                f"{path}: has {found[0]:,} rows of {sizes[name][0]}, and the {sizes[name][1]} make "
+                f"{path}: knows {found[0]:,} {sizes[name][0]}, and {sizes[name][1]} "
                 f"{len(tensor):,}: give the task that it was trained on with --task"
             )
         key = sizes[name][2] if name in sizes else "arch config"

@@ -30,7 +30,8 @@ def read_drafts(path: Path, task: Task) -> dict[bytes, Tokens]:
         UserError: the file cannot be read, or its first line that is no draft for the task.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        # Not splitlines: it also splits at line ends of Unicode, which JSON's strings may hold.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         raise UserError("--drafts", str(path), f"cannot be read: {why}") from error

@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import; returns the exit code."""
-    from search.explore.imported.kinds import is_weights
+    from search.explore.imported.kinds import is_arch, is_weights
 
     if not args.source.exists():
         raise UserError(str(args.source), None, "is not there: check the path")
@@ -96,8 +96,12 @@ def run(args: argparse.Namespace) -> int:
         )
     if is_weights(args.source):
         return _weights(args)
-    if args.task is not None:
-        raise UserError("--task", args.task, "goes with weights, and the source is a history")
+    if args.task is not None or is_arch(Path(args.config)):
+        what = "is a folder" if args.source.is_dir() else "begins as no file of weights does"
+        raise UserError(
+            f"{args.source}: {what}: give the file that `torch.save` wrote, or one in safetensors; "
+            "with a history go neither --task nor a config of the reference"
+        )
     return _history(args)
 
 

@@ -12,6 +12,7 @@ from trm.config import load_experiment
 from trm.errors import UserError
 from trm.files.run_folder import cache_folder
 from trm.files.yaml12 import read_yaml
+from trm.network.model_config import ModelConfig
 from trm.reference.checkpoints import (
     FoundWeights,
     Recipe,
@@ -21,14 +22,15 @@ from trm.reference.checkpoints import (
     write_imported,
 )
 from trm.reference.configs import inexpressible
+from trm.reference.weights import positions_of
 from trm.tasks.base import Progress
 from trm.tasks.data.reference_folder import is_reference_folder
 
-_BY_VOCABULARY: Mapping[int, tuple[str, dict[str, Any]]] = {
-    11: ("sudoku", {"name": "sudoku", "box": [3, 3]}),
-    6: ("maze", {"name": "maze", "size": 30}),
+_BY_VOCABULARY: Mapping[int, tuple[str, dict[str, Any], int]] = {
+    11: ("sudoku", {"name": "sudoku", "box": [3, 3]}, 81),
+    6: ("maze", {"name": "maze", "size": 30}, 900),
 }
-"""Tasks of the reference with one puzzle identifier, by their tokens."""
+"""Tasks of the reference with one puzzle identifier and their cells, by their tokens."""
 
 
 def import_reference(
@@ -97,14 +99,18 @@ def _task(
             section = {"name": "data", "file": str(Path(folder).absolute())}
             return section, [], f"task: the data folder {folder}, as the config says"
     tokens, rows = len(found.weights["embed_tokens"]), len(found.weights.get("puzzle_emb", [0]))
-    if tokens in _BY_VOCABULARY and rows == 1:
-        name, section = _BY_VOCABULARY[tokens]
+    name, section, cells = _BY_VOCABULARY.get(tokens, ("", {}, 0))
+    positions = positions_of(found.weights)
+    prefix = ModelConfig.model_validate(recipe.tree["model"]).prefix
+    if name and rows == 1 and positions in (None, cells + prefix):
         side = "9x9" if name == "sudoku" else "30x30"
         return section, [], (
             f"task: {name} {side}, generated, for {tokens} tokens and one puzzle identifier: "
             "--task names another"
         )  # fmt: skip
     raise UserError(
-        f"--task: is missing: weights of {tokens} tokens and {rows:,} puzzle identifiers do not "
-        "say what they were trained on: name a preset, a YAML file with a task, or its data folder"
+        f"--task: is missing: weights of {tokens} tokens and {rows:,} puzzle identifiers"
+        + ("" if positions is None else f" for {positions:,} positions")
+        + " do not say what they were trained on: name a preset, a YAML file with a task, or its "
+        "data folder"
     )

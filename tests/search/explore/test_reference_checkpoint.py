@@ -12,7 +12,10 @@ import yaml
 from torch import Tensor
 
 from search.cli import main
+from search.explore.imported.reference_checkpoint import _task
 from tests.support import reference_arch
+from trm.errors import UserError
+from trm.reference.checkpoints import FoundWeights, read_recipe
 from trm.solver import load
 
 TASK = {"name": "arrows", "size": 3, "visited": [2, 4], "train_examples": 64}
@@ -136,7 +139,7 @@ def test_the_whole_config_brings_its_recipe(here: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--task", "sudoku4"], "9 rows of task's tokens"),
+        (["--task", "sudoku4"], "knows 9 tokens, and the task has 6"),
         ([], "--task: is missing: weights of 9 tokens and 1 puzzle identifiers"),
         (["--task", "task.yaml", "--metric", "x"], "--metric: 'x' goes with a history"),
         (["--task", "task.yaml", "--set", "model.hidden_size=32"], "arch.hidden_size asks for"),
@@ -181,3 +184,48 @@ def test_what_the_reference_does_not_have_is_not_exported(
     assert not Path("file").exists()
     assert main(["export", "own", "--format", "reference-weights"]) == 2
     assert "--out: is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", ["folder", "words", "nothing"])
+@pytest.mark.parametrize("more", [[], ["--task", "task.yaml"]])
+def test_what_holds_no_weights_is_not_taken_for_a_history(
+    source: str, more: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("folder").mkdir()
+    Path("words").write_text("hello")
+    Path("nothing").touch()
+    assert main(["import", source, "--config", "arch.yaml", "--out", "mine", *more]) == 2
+    error = capsys.readouterr().err
+    assert f"{source}: " in error
+    assert "give the file that `torch.save` wrote" in error
+    assert error.count("\n") == 1
+
+
+def test_positions_tell_what_the_vocabulary_does_not(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of as many tokens as a maze's, and of other cells: the mazes are not made first."""
+    weights = theirs()
+    name = "_orig_mod.model.inner."
+    weights[f"{name}embed_tokens.embedding_weight"] = torch.zeros(6, 16)
+    weights[f"{name}embed_pos.embedding_weight"] = torch.zeros(11, 16)
+    torch.save(weights, "step_80")
+    assert main([*IMPORT[:4], "--out", "mine"]) == 2
+    error = capsys.readouterr().err
+    assert (
+        "--task: is missing: weights of 6 tokens and 1 puzzle identifiers for 11 positions" in error
+    )
+
+
+@pytest.mark.parametrize(("positions", "known"), [(None, True), (902, True), (901, False)])
+def test_mazes_are_known_by_tokens_and_positions(positions: int | None, known: bool) -> None:
+    weights = {"embed_tokens": torch.zeros(6, 16), "puzzle_emb": torch.zeros(1, 16)}
+    if positions is not None:
+        weights["layers.0.mlp_t.gate_up_proj.weight"] = torch.zeros(4, positions)
+    recipe = read_recipe(ARCH | {"puzzle_emb_ndim": 16}, Path("arch.yaml"), torch.float32)
+    found = FoundWeights(weights, 0, torch.float32)
+    if known:
+        assert _task(None, recipe, found)[0] == {"name": "maze", "size": 30}
+    else:
+        with pytest.raises(UserError, match="for 901 positions do not say"):
+            _task(None, recipe, found)

@@ -120,15 +120,38 @@ def test_a_damaged_file_is_refused(state: dict[str, Tensor], tmp_path: Path) -> 
     torch.save(state, tmp_path / "step_1")
     content = (tmp_path / "step_1").read_bytes()
     (tmp_path / "step_1").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match="step_1: holds no state dict"):
+    with pytest.raises(UserError, match="step_1: holds no state dict, or is damaged or cut short"):
+        read_weights(tmp_path / "step_1")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t * float("nan"), "holds values that are not finite"),
+        (lambda t: t.to(torch.int64), "is of torch.int64: save it as floats"),
+    ],
+)
+def test_a_weight_that_is_no_finite_number_is_refused(
+    change: Callable[[Tensor], Tensor], words: str, state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    torch.save(export_state_dict(state | {"lm_head.weight": change(state["lm_head.weight"])}),
+               tmp_path / "step_1")  # fmt: skip
+    with pytest.raises(UserError, match=rf"inner\.lm_head\.weight {words}"):
+        read_weights(tmp_path / "step_1")
+
+
+def test_a_weight_under_two_names_is_refused(state: dict[str, Tensor], tmp_path: Path) -> None:
+    twice = export_state_dict(state) | export_state_dict({"H_init": state["H_init"] + 1}, "model.")
+    torch.save(twice, tmp_path / "step_1")
+    with pytest.raises(UserError, match=r"holds inner\.H_init under two names"):
         read_weights(tmp_path / "step_1")
 
 
 @pytest.mark.parametrize(
     ("name", "tensor", "words"),
     [
-        ("embed_tokens", torch.zeros(11, 16), "11 rows of task's tokens"),
-        ("puzzle_emb", torch.zeros(5, 16), "5 rows of task's puzzle identifiers"),
+        ("embed_tokens", torch.zeros(11, 16), "knows 11 tokens, and the task has"),
+        ("puzzle_emb", torch.zeros(5, 16), "knows 5 puzzle identifiers, and the task has"),
         ("embed_tokens", torch.zeros(9, 32), "arch.hidden_size asks for"),
         ("embed_tokens", None, "has no inner.embed_tokens.embedding_weight"),
         ("other", torch.zeros(1), "holds inner.other, which a model of its arch config"),

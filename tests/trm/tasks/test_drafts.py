@@ -101,3 +101,14 @@ def test_what_is_no_draft_is_one_line(
 def test_a_file_that_is_not_there(sudoku: Task, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--drafts: .*cannot be read"):
         read_drafts(tmp_path / "nowhere", sudoku)
+
+
+def test_line_ends_of_windows_and_of_unicode_in_a_text(sudoku: Task, tmp_path: Path) -> None:
+    inputs = sudoku.split("test").inputs[:2]
+    rows = [
+        {"input": row.tolist(), "draft": row.tolist(), "model": "one\u2028two\x85three"}
+        for row in inputs
+    ]
+    text = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    (tmp_path / "drafts.jsonl").write_bytes(text.encode())
+    assert [*read_drafts(tmp_path / "drafts.jsonl", sudoku)] == [row.tobytes() for row in inputs]
