@@ -87,7 +87,7 @@ def verdict(plan: Plan, result: Result | None, book: Book, run: str = "RUN") -> 
     found = failings(book, own)
     reasons = [
         *_unfit(result),
-        _promised(plan, result),
+        _promised(plan, result, book),
         *_among_finalists(plan, result, book),
         *_against_defaults(plan, result, book),
         *_little(plan, result, book),
@@ -181,7 +181,7 @@ def _unfit(result: Result) -> list[Reason]:
     return []
 
 
-def _promised(plan: Plan, result: Result) -> Reason:
+def _promised(plan: Plan, result: Result, book: Book) -> Reason:
     promise, words = result.promise, promised_words(result)
     seeds = len(promise.scores)
     if promise.failures == seeds:
@@ -193,7 +193,7 @@ def _promised(plan: Plan, result: Result) -> Reason:
         few = f"{seeds} seed{'' if seeds == 1 else 's'}"
         return Reason(f"{words}, which is wide, from {few}" if wide else f"{words}, from {few}",
                       "care")  # fmt: skip
-    return Reason(words, "for")
+    return Reason(words, "so" if little(plan, result, book) else "for")
 
 
 def _among_finalists(plan: Plan, result: Result, book: Book) -> list[Reason]:

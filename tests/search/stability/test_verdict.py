@@ -123,6 +123,7 @@ def test_less_than_half_and_no_better_than_the_defaults_is_not_yet(
     found = verdict(plan, replace(result, promise=promise, reference=even), book, "r")
     assert found.level == "not yet"
     assert "even 0.060 of exact_accuracy is less than half" in words(found, "against")
+    assert "reaches exact_accuracy 0.007 to 0.060" in words(found, "so")
     assert found.steps[0].command == (
         f"trm sweep r/sweep.yaml --set train.budget.flops={4 * plan.budget:.3g} --out r-longer"
     )
