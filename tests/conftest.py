@@ -116,6 +116,7 @@ OF_THE_SESSION = (
     "PYTHONBREAKPOINT",
     "RAY_",
     "TORCHINDUCTOR_",
+    "_TORCHINDUCTOR_",
 )
 """Variables that libraries and the session's own servers set once for all tests."""
 
