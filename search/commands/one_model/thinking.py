@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PICK_NAMES = ("q", "best_q", "residual", "vote", "verifier")
 _STATES = ("z_H", "z_L", "start")
+MOST = 10_000
+"""Depth and breadth that are evaluated; beyond, no evaluation ends."""
 
 
 def add_thinking(parser: argparse.ArgumentParser, *, several: bool) -> None:
@@ -27,11 +29,11 @@ def add_thinking(parser: argparse.ArgumentParser, *, several: bool) -> None:
     """
     many = ",..." if several else ""
     parser.add_argument(
-        "--depth", type=_whole_numbers if several else positive, metavar=f"D{many}",
+        "--depth", type=_all_of if several else _much, metavar=f"D{many}",
         help="so many times the supervision steps of training (default: 1)",
     )  # fmt: skip
     parser.add_argument(
-        "--breadth", type=_whole_numbers if several else positive, metavar=f"K{many}",
+        "--breadth", type=_all_of if several else _much, metavar=f"K{many}",
         help="so many rollouts a puzzle, all but the first with noise (default: 1)",
     )  # fmt: skip
     parser.add_argument(
@@ -108,8 +110,16 @@ def halt_of(text: str | None, solver: Solver) -> Halt:
     return Halt(rule, text)
 
 
-def _whole_numbers(text: str) -> list[int]:
-    return sorted({positive(part.strip()) for part in text.split(",")})
+def _much(text: str) -> int:
+    if (found := positive(text)) > MOST:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must be at most {MOST:,}: each is a forward pass of every puzzle"
+        )
+    return found
+
+
+def _all_of(text: str) -> list[int]:
+    return sorted({_much(part.strip()) for part in text.split(",")})
 
 
 def _natural(text: str) -> int:
@@ -133,8 +143,10 @@ def _noise(text: str) -> NoiseConfig:
     values: Mapping[str, Any]
     try:
         if "=" in text:
-            pairs = (part.partition("=") for part in text.split(","))
+            pairs = [part.partition("=") for part in text.split(",")]
             values = {name.strip(): float(value) for name, _, value in pairs}
+            if len(values) < len(pairs):
+                raise argparse.ArgumentTypeError(f"{text!r} names one of them twice")
         else:
             values = {"z_L": float(text)}
     except ValueError:

@@ -158,6 +158,9 @@ def test_bad_arguments(refused: Callable[..., str], sudoku_run: Path, tmp_path: 
     cases: list[tuple[list[Any], str]] = [
         (["--depth", "1,x"], "'x' must be a whole number from 1"),
         (["--breadth", "0"], "'0' must be a whole number from 1"),
+        (["--breadth", "1,100000000"], "'100000000' must be at most 10,000: each is a forward"),
+        (["--depth", "9" * 20], f"'{'9' * 20}' must be at most 10,000"),
+        (["--noise", "z_L=0.1,z_L=0.2"], "'z_L=0.1,z_L=0.2' names one of them twice"),
         (["--pick", "q,best"], "'best' must be one of q, best_q, residual, vote, verifier"),
         (["--noise", "loud"], "'loud' must be a number, or numbers for some of z_H, z_L, start"),
         (["--noise", "z_M=1"], "z_M: unknown key"),
