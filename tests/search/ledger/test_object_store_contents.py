@@ -21,6 +21,8 @@ from search.ledger.storage import Remote, place
 from tests.support.stored_run import Uri, assert_unique, fill, row, stored
 from trm.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
+
 
 def state(ledger: Ledger) -> dict[str, Any]:
     curves = {number: ledger.curve(number) for number in ledger.trials}

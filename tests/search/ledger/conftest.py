@@ -25,7 +25,7 @@ def where(uri: Uri, monkeypatch: pytest.MonkeyPatch) -> Remote:
     return found
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def no_thread_is_left() -> Iterator[None]:
     before = threading.active_count()
     yield

@@ -25,6 +25,8 @@ from search.ledger.storage import Remote
 from tests.support.stored_run import assert_unique, fill, row, stored
 from trm.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
+
 
 def test_a_second_driver_is_refused_and_a_dead_ones_lease_is_taken_over(
     where: Remote, monkeypatch: pytest.MonkeyPatch
