@@ -16,6 +16,7 @@ import torch
 from search.config.file import load_tree
 from search.space.space import Space
 from tests.benchmarks.side_by_side import compare
+from tests.support.compiled import GROWING
 from trm.config import experiment_from, set_value
 from trm.files.run_folder import cache_folder
 from trm.training.trainer import Trainer
@@ -29,16 +30,6 @@ SUDOKU: dict[str, Any] = {
     "model": {"mixer": "mlp_t", "H_cycles": 2, "L_cycles": 2},
     "train": {"batch_size": 8, "budget": {"steps": 1000}, "ema": None},
 }  # fmt: skip
-GROWING = {
-    "depth": {
-        "name": "stages",
-        "stages": [
-            {"at": 0.0, "H_cycles": 1, "L_cycles": 1},
-            {"at": 0.3, "L_cycles": 1},
-            {"at": 0.6},
-        ],
-    }
-}
 
 
 def build(tree: dict[str, Any], **changes: Any) -> Trainer:

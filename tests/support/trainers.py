@@ -49,3 +49,19 @@ EVERYTHING = {
     # 100 steps or so at this depth curriculum; the cut at 50 lies inside the warm-up.
     "optimizer.lr_warmup_steps": 60,
 }
+
+SECOND_HALF = """
+import json, sys
+from pathlib import Path
+from trm.checkpoint.head import read_head
+from trm.checkpoint.reading import resume
+from trm.checkpoint.writing import save_checkpoint
+from trm.files.run_folder import cache_folder
+for folder in map(Path, sys.argv[1:]):
+    task = read_head(folder / "middle").config.task.build(cache_folder())
+    trainer = resume(folder / "middle", task)
+    reports = [report.row() for report in trainer.run()]
+    save_checkpoint(folder / "resumed", trainer)
+    (folder / "resumed.json").write_text(json.dumps(reports))
+"""
+"""A program that goes on with trainings stopped in the middle, each in a folder given to it."""

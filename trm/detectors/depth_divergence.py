@@ -18,7 +18,7 @@ class DepthDivergenceConfig(ProbeConfig):
     Attributes:
         depth_drop: exact accuracy that is lost beyond the trained depth.
         radius_limit: spectral radius beyond which the recursion expands, if it has grown on the
-            way: without growth it says nothing (a falling one of 14 belongs to models that hold).
+            way: a falling one, even of 14, belongs to models that hold (chenglou/sudoku-solver).
     """
 
     depth_drop: float | None = Field(default=0.1, gt=0.0, le=1.0)

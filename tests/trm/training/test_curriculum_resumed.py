@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from curricula.stage import Depth
 from tests.support.curricular import EVERYTHING, LINE, MARKS, path_of, weights
-from tests.support.trainers import Make
+from tests.support.trainers import SECOND_HALF, Make
 from trm.checkpoint.writing import save_checkpoint
 from trm.report import MACHINE_COLUMNS
 from trm.training.state import State
@@ -53,22 +53,6 @@ RESUMED: dict[str, dict[str, Any]] = {
 
 
 STOP = 40
-
-
-SECOND_HALF = """
-import json, sys
-from pathlib import Path
-from trm.checkpoint.head import read_head
-from trm.checkpoint.reading import resume
-from trm.checkpoint.writing import save_checkpoint
-from trm.files.run_folder import cache_folder
-for folder in map(Path, sys.argv[1:]):
-    task = read_head(folder / "middle").config.task.build(cache_folder())
-    trainer = resume(folder / "middle", task)
-    reports = [report.row() for report in trainer.run()]
-    save_checkpoint(folder / "resumed", trainer)
-    (folder / "resumed.json").write_text(json.dumps(reports))
-"""
 
 
 def columns(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from tests.support.trainers import EVERYTHING, Make, assert_same, rows
+from tests.support.trainers import EVERYTHING, SECOND_HALF, Make, assert_same, rows
 from trm.checkpoint.writing import save_checkpoint
 from trm.config import experiment_from
 from trm.files.sums import is_sound
@@ -38,22 +38,6 @@ RESUMED: dict[str, dict[str, Any]] = {
         "model.pos_encodings": "learned",
     },
 }
-
-
-SECOND_HALF = """
-import json, sys
-from pathlib import Path
-from trm.checkpoint.head import read_head
-from trm.checkpoint.reading import resume
-from trm.checkpoint.writing import save_checkpoint
-from trm.files.run_folder import cache_folder
-for folder in map(Path, sys.argv[1:]):
-    task = read_head(folder / "middle").config.task.build(cache_folder())
-    trainer = resume(folder / "middle", task)
-    reports = [report.row() for report in trainer.run()]
-    save_checkpoint(folder / "resumed", trainer)
-    (folder / "resumed.json").write_text(json.dumps(reports))
-"""
 
 
 @pytest.fixture(scope="module")
