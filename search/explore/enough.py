@@ -6,6 +6,7 @@ would bring) begins at this one number, in commands and on the report page.
 
 from __future__ import annotations
 
+import math
 import shlex
 
 from trm.errors import UserError
@@ -41,11 +42,13 @@ def require_enough(have: int, where: str, need: str, wanted: int | None = None) 
 
 
 def more_trials(have: int, run: str, wanted: int) -> str:
-    """The command that adds trials until there should be enough, if half of them run to their end.
+    """The command that adds trials until there should be enough, if as large a share of them runs
+    to its end as did, but between a half and an eighth.
 
-    >>> more_trials(7, "runs/mine", 20)
-    'trm sweep runs/mine/sweep.yaml --out runs/mine --resume --trials 22'
+    >>> more_trials(6, "runs/mine", 40)
+    'trm sweep runs/mine/sweep.yaml --out runs/mine --resume --trials 54'
     """
-    trials, named = wanted + 2 * max(FEWEST - have, 1), shlex.quote(run)
+    each = min(max(wanted / max(have, 1), 2.0), 8.0)
+    trials, named = wanted + math.ceil(each * max(FEWEST - have, 1)), shlex.quote(run)
     config = shlex.quote(f"{run}/sweep.yaml")
     return f"trm sweep {config} --out {named} --resume --trials {trials}"
